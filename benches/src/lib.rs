@@ -1,0 +1,1 @@
+//! Benches: one per question, and the side-by-side runs against peers.

@@ -1,0 +1,1 @@
+//! Address strings and broker URLs: text to a typed address, and back.

@@ -1,0 +1,1 @@
+//! AMQP peers without I/O: connection, session, link, delivery, SASL, both roles.

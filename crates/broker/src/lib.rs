@@ -1,0 +1,1 @@
+//! The embedded broker: nodes, links, in-memory queues and a server for AMQP.

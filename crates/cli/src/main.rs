@@ -1,0 +1,3 @@
+//! The command `postroad`.
+
+fn main() {}

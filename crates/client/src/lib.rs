@@ -1,0 +1,1 @@
+//! Typed links over AMQP: the driver, the message, one seam for every protocol.

@@ -1,0 +1,1 @@
+//! AMQP bytes to typed values, performatives and messages, and back; knows no state.

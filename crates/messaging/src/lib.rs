@@ -1,0 +1,1 @@
+//! The qpid.messaging face: Connection, Session, Sender, Receiver and address strings.

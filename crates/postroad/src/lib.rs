@@ -1,0 +1,1 @@
+//! The messaging stack for Rust: one crate that re-exports the others.

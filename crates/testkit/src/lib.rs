@@ -1,0 +1,1 @@
+//! Scripted peers, frame builders and two engines on one clock, for tests.

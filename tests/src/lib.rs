@@ -1,0 +1,1 @@
+//! Cross-crate, interop, simulation and chaos suites.
