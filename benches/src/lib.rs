@@ -1,1 +1,8 @@
 //! Benches: one per question, and the side-by-side runs against peers.
+//!
+//! `cargo run --release -p benches --bin peers` runs our peer beside other people's, interleaved in one
+//! run; see the README of this package.
+
+pub mod measure;
+pub mod peers;
+pub mod table;
