@@ -3,6 +3,7 @@
 //! Each check is a function from the checkout to a one-line summary or a list of faults.
 
 mod layers;
+mod seed_check;
 mod workspace;
 
 use std::process::ExitCode;
@@ -24,12 +25,15 @@ struct Arguments {
 enum Command {
     /// Check who imports whom against the table of the architecture
     Layers,
+    /// Check that every item and test named in docs/seeds exists
+    SeedCheck,
 }
 
 fn main() -> ExitCode {
     let root = workspace::root();
     match Arguments::parse().command {
         Command::Layers => report(layers::check(&root)),
+        Command::SeedCheck => report(seed_check::check(&root)),
     }
 }
 
