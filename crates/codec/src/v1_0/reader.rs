@@ -1,0 +1,178 @@
+//! A cursor over bytes that are all there: frames are split off before they are parsed.
+
+use bytes::Bytes;
+
+use super::{DecodeError, DecodeErrorKind};
+
+/// Values may nest this deep. A peer could otherwise make the reader recurse once per byte of a
+/// frame and exhaust the stack.
+pub const MAX_DEPTH: u8 = 32;
+
+/// Elements that take no bytes (nulls, `true`, empty lists in an array) which one frame or message
+/// may declare in all. Ten bytes can otherwise claim 2^32 nulls, each of which takes memory here.
+pub const MAX_ZERO_WIDTH: u32 = 4096;
+
+/// Reads values from a complete frame body or message.
+///
+/// Variable-width values borrow from the source: when the reader was made from [`Bytes`], binaries
+/// and strings are slices of it and nothing is copied.
+#[derive(Debug, Clone)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+    source: Option<&'a Bytes>,
+    /// Offset of the end of `rest` in the source, for error messages.
+    end: usize,
+    depth: u8,
+    zero_width: u32,
+}
+
+impl<'a> Reader<'a> {
+    /// Reads from `source`; what is read shares its memory.
+    #[must_use]
+    pub fn new(source: &'a Bytes) -> Self {
+        Self { rest: source, source: Some(source), end: source.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
+    }
+
+    /// Reads from a slice; binaries and strings are copied out of it.
+    #[must_use]
+    pub fn from_slice(source: &'a [u8]) -> Self {
+        Self { rest: source, source: None, end: source.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
+    }
+
+    /// Bytes not read yet.
+    #[must_use]
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// Whether everything has been read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Position from the start of the source, in bytes.
+    #[must_use]
+    pub fn offset(&self) -> usize {
+        self.end - self.rest.len()
+    }
+
+    /// The next byte, which stays unread.
+    #[must_use]
+    pub fn peek(&self) -> Option<u8> {
+        self.rest.first().copied()
+    }
+
+    /// What has not been read, in the source's memory where there is one.
+    #[must_use]
+    pub fn rest(&self) -> Bytes {
+        self.share(self.rest)
+    }
+
+    /// An error of this place.
+    #[cold]
+    #[must_use]
+    pub fn error(&self, ty: &'static str, kind: DecodeErrorKind) -> DecodeError {
+        DecodeError { ty, offset: self.offset(), kind }
+    }
+
+    /// Fails unless everything has been read.
+    ///
+    /// # Errors
+    /// [`DecodeErrorKind::TrailingBytes`] with the name `ty`.
+    pub fn finish(&self, ty: &'static str) -> Result<(), DecodeError> {
+        if self.rest.is_empty() { Ok(()) } else { Err(self.error(ty, DecodeErrorKind::TrailingBytes(self.rest.len()))) }
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, length: usize, ty: &'static str) -> Result<&'a [u8], DecodeError> {
+        match self.rest.split_at_checked(length) {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Ok(head)
+            }
+            None => Err(self.error(ty, DecodeErrorKind::Truncated)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn array<const N: usize>(&mut self, ty: &'static str) -> Result<[u8; N], DecodeError> {
+        match self.rest.split_first_chunk::<N>() {
+            Some((head, rest)) => {
+                self.rest = rest;
+                Ok(*head)
+            }
+            None => Err(self.error(ty, DecodeErrorKind::Truncated)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn u8(&mut self, ty: &'static str) -> Result<u8, DecodeError> {
+        match self.rest.split_first() {
+            Some((&head, rest)) => {
+                self.rest = rest;
+                Ok(head)
+            }
+            None => Err(self.error(ty, DecodeErrorKind::Truncated)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn u32(&mut self, ty: &'static str) -> Result<u32, DecodeError> {
+        Ok(u32::from_be_bytes(self.array(ty)?))
+    }
+
+    /// A sub-reader over the next `length` bytes, one level deeper.
+    #[inline]
+    pub(crate) fn scope(&mut self, length: usize, ty: &'static str) -> Result<Self, DecodeError> {
+        let Some((head, rest)) = self.rest.split_at_checked(length) else {
+            return Err(self.error(ty, DecodeErrorKind::Truncated));
+        };
+        self.rest = rest;
+        let scoped = Self { rest: head, end: self.end - rest.len(), ..self.clone() };
+        Ok(scoped)
+    }
+
+    /// Takes back what a sub-reader used of the allowance for elements without width.
+    #[inline]
+    pub(crate) fn rejoin(&mut self, scoped: &Self) {
+        self.zero_width = scoped.zero_width;
+    }
+
+    /// Counts one more level of nesting; [`Reader::leave`] ends it.
+    #[inline]
+    pub(crate) fn enter(&mut self, ty: &'static str) -> Result<(), DecodeError> {
+        if self.depth >= MAX_DEPTH {
+            return Err(self.error(ty, DecodeErrorKind::TooDeep));
+        }
+        self.depth += 1;
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    /// Refuses a count of elements that the bytes of this reader cannot hold.
+    #[inline]
+    pub(crate) fn check_count(&mut self, count: u32, zero_width: bool, ty: &'static str) -> Result<(), DecodeError> {
+        let fits = if zero_width {
+            let fits = count <= self.zero_width;
+            self.zero_width = self.zero_width.saturating_sub(count);
+            fits
+        } else {
+            count as usize <= self.rest.len()
+        };
+        if fits { Ok(()) } else { Err(self.error(ty, DecodeErrorKind::TooManyElements(count))) }
+    }
+
+    /// `part`, which must lie in this reader's source, as shared or copied bytes.
+    #[inline]
+    pub(crate) fn share(&self, part: &[u8]) -> Bytes {
+        match self.source {
+            Some(source) => source.slice_ref(part),
+            None => Bytes::copy_from_slice(part),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! A message whose sections are found, and read only when asked for.
+
+use bytes::Bytes;
+
+use super::code;
+use super::section::section_code;
+use super::{
+    Annotations, ApplicationProperties, Body, Decode, DecodeError, DecodeErrorKind, DeliveryAnnotations, Footer,
+    Header, Map, Message, MessageAnnotations, Properties, Reader,
+};
+
+/// An encoded message and where its sections are.
+///
+/// Forwarding one writes the bytes that came; reading a section reads no other.
+///
+/// ```
+/// use postroad_codec::v1_0::{Message, Sections};
+/// let sections = Sections::find(Message::from("hello").to_bytes())?;
+/// assert!(sections.header()?.is_none());
+/// assert_eq!(sections.message()?, Message::from("hello"));
+/// # Ok::<(), postroad_codec::v1_0::DecodeError>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sections {
+    encoded: Bytes,
+    /// Start of each kind of section; a section ends where the next one that is there starts.
+    starts: [u32; Self::KINDS + 1],
+}
+
+impl Sections {
+    const KINDS: usize = 7;
+
+    /// Finds the sections of a message without reading what is in them.
+    ///
+    /// # Errors
+    /// When a section is unknown, out of order or cut short.
+    pub fn find(encoded: Bytes) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(&encoded);
+        if u32::try_from(encoded.len()).is_err() {
+            return Err(reader.error("message", DecodeErrorKind::OutOfRange));
+        }
+        let length = encoded.len() as u32;
+        let mut starts = [length; Self::KINDS + 1];
+        // Sections are found in order: everything before the first one found starts where it does.
+        let (mut last, mut filled) = (0, 0);
+        while !reader.is_empty() {
+            let start = reader.offset() as u32;
+            let code = section_code(&mut reader)?;
+            let repeats = code == last && matches!(code, 0x75 | 0x76);
+            let other_body = matches!(last, 0x75..=0x77) && matches!(code, 0x75..=0x77);
+            if !repeats && (code <= last || other_body) {
+                return Err(reader.error("section", DecodeErrorKind::SectionOrder));
+            }
+            skip(&mut reader)?;
+            if !repeats {
+                let kind = kind(code);
+                starts[filled..=kind].fill(start);
+                filled = kind + 1;
+            }
+            last = code;
+        }
+        Ok(Self { encoded, starts })
+    }
+
+    /// The whole message as it came.
+    #[must_use]
+    pub fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// The bare message as it came: properties, application properties and body (3.2), which no
+    /// intermediary may change.
+    #[must_use]
+    pub fn bare(&self) -> Bytes {
+        self.encoded.slice(self.starts[3] as usize..self.starts[6] as usize)
+    }
+
+    /// Everything behind the header and the delivery annotations, which a node writes anew.
+    #[must_use]
+    pub fn behind_delivery_annotations(&self) -> Bytes {
+        self.encoded.slice(self.starts[2] as usize..)
+    }
+
+    /// The header.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn header(&self) -> Result<Option<Header>, DecodeError> {
+        self.read(0, Header::decode_fields)
+    }
+
+    /// The delivery annotations.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub fn delivery_annotations(&self) -> Result<Option<DeliveryAnnotations>, DecodeError> {
+        self.read(1, |reader| Annotations::decode(reader).map(DeliveryAnnotations))
+    }
+
+    /// The message annotations.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub fn message_annotations(&self) -> Result<Option<MessageAnnotations>, DecodeError> {
+        self.read(2, |reader| Annotations::decode(reader).map(MessageAnnotations))
+    }
+
+    /// The properties.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub fn properties(&self) -> Result<Option<Properties>, DecodeError> {
+        self.read(3, Properties::decode_fields)
+    }
+
+    /// The application properties.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    pub fn application_properties(&self) -> Result<Option<ApplicationProperties>, DecodeError> {
+        self.read(4, |reader| Map::decode(reader).map(ApplicationProperties))
+    }
+
+    /// The body.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn body(&self) -> Result<Body, DecodeError> {
+        Ok(Message::from_bytes(&self.section(5))?.body)
+    }
+
+    /// The footer.
+    ///
+    /// # Errors
+    /// When it is malformed.
+    pub fn footer(&self) -> Result<Option<Footer>, DecodeError> {
+        self.read(6, |reader| Annotations::decode(reader).map(Footer))
+    }
+
+    /// Everything.
+    ///
+    /// # Errors
+    /// When a section is malformed.
+    pub fn message(&self) -> Result<Message, DecodeError> {
+        Message::from_bytes(&self.encoded)
+    }
+
+    fn section(&self, kind: usize) -> Bytes {
+        self.encoded.slice(self.starts[kind] as usize..self.starts[kind + 1] as usize)
+    }
+
+    fn read<T>(
+        &self,
+        kind: usize,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        let section = self.section(kind);
+        if section.is_empty() {
+            return Ok(None);
+        }
+        let mut reader = Reader::new(&section);
+        section_code(&mut reader)?;
+        read(&mut reader).map(Some)
+    }
+}
+
+fn kind(code: u64) -> usize {
+    match code {
+        0x70 => 0,
+        0x71 => 1,
+        0x72 => 2,
+        0x73 => 3,
+        0x74 => 4,
+        0x75..=0x77 => 5,
+        _ => 6,
+    }
+}
+
+/// Passes over a value by its width or size (part 1, 1.2), without looking inside.
+fn skip(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    for _ in 0..super::MAX_DEPTH {
+        let code = reader.u8("section")?;
+        let width = match code >> 4 {
+            0x0 if code == code::DESCRIBED => {
+                skip_descriptor(reader)?;
+                continue;
+            }
+            0x4 => 0,
+            0x5 => 1,
+            0x6 => 2,
+            0x7 => 4,
+            0x8 => 8,
+            0x9 => 16,
+            0xa | 0xc | 0xe => reader.u8("section")?.into(),
+            0xb | 0xd | 0xf => reader.u32("section")? as usize,
+            _ => return Err(reader.error("section", DecodeErrorKind::Constructor(code))),
+        };
+        reader.take(width, "section")?;
+        return Ok(());
+    }
+    Err(reader.error("section", DecodeErrorKind::TooDeep))
+}
+
+/// A described descriptor is read as a value, which counts how deep it goes.
+fn skip_descriptor(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+    match reader.peek() {
+        Some(code::DESCRIBED) => super::Value::decode(reader).map(drop),
+        _ => skip(reader),
+    }
+}
