@@ -1,0 +1,264 @@
+//! Why a connection or a listener was not established (RFC 9623 appendix B).
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::tls::{TlsConfigError, TlsError};
+
+/// A preconnection that contradicts itself or lacks something; nothing was opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigurationError {
+    /// An active open needs a remote endpoint (RFC 9622 6).
+    #[error("no remote endpoint: say whom to reach")]
+    NoRemoteEndpoint,
+    /// A passive open needs a local endpoint (RFC 9622 6).
+    #[error("no local endpoint: say where to listen")]
+    NoLocalEndpoint,
+    /// The remote endpoint has port 0.
+    #[error("no port on the remote endpoint")]
+    NoRemotePort,
+    /// The TLS configuration cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+}
+
+/// A connection that was not established: what kind of failure, and each attempt that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EstablishmentError {
+    kind: EstablishmentErrorKind,
+    attempts: Vec<Attempt>,
+}
+
+/// What kept a connection from being established (RFC 9623 appendix B).
+#[doc(alias = "unfulfilled_handler")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EstablishmentErrorKind {
+    /// The preconnection cannot work as it is; nothing was opened.
+    #[error(transparent)]
+    InvalidConfiguration(#[from] ConfigurationError),
+    /// The remote host has no address of the local endpoint's family.
+    #[error("no candidate: `{host}` has no address that the local endpoint can reach")]
+    NoCandidates {
+        /// The host that was asked for.
+        host: String,
+    },
+    /// A host name could not be resolved.
+    #[error("cannot resolve `{host}`: {reason}")]
+    ResolutionFailed {
+        /// The host that was asked for.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// Every attempt failed, by errors of more than one kind or by the network's.
+    #[error("no connection could be established")]
+    EstablishmentFailed,
+    /// The system forbids the connection.
+    #[error("forbidden by the system's policy")]
+    PolicyProhibited,
+    /// The time was over before an attempt succeeded.
+    #[error("no connection within {0:?}")]
+    Timeout(Duration),
+}
+
+/// One attempt on one address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// The address of the peer.
+    pub address: SocketAddr,
+    /// When it started, counted from the start of the first.
+    pub started_after: Duration,
+    /// How long it ran.
+    pub elapsed: Duration,
+    /// Why it failed.
+    pub error: AttemptError,
+}
+
+/// Why one attempt failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttemptError {
+    /// Nobody listens there.
+    #[error("connection refused")]
+    Refused,
+    /// There is no way to the host or the network.
+    #[error("unreachable")]
+    Unreachable,
+    /// The peer did not answer in the system's time.
+    #[error("no answer")]
+    NoAnswer,
+    /// The attempt had not ended when the time was over.
+    #[error("still no answer when the time was over")]
+    Unfinished,
+    /// The system's policy forbids it.
+    #[error("forbidden by the system's policy")]
+    Prohibited,
+    /// The local endpoint cannot be used.
+    #[error("the local endpoint cannot be used: {0}")]
+    LocalEndpoint(io::ErrorKind),
+    /// A transport property was refused by the system.
+    #[error("a transport property was refused: {0}")]
+    Property(io::ErrorKind),
+    /// The TLS handshake failed.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The transport failed otherwise.
+    #[error("{0}")]
+    Transport(io::ErrorKind),
+}
+
+impl EstablishmentError {
+    pub(crate) fn new(kind: impl Into<EstablishmentErrorKind>, attempts: Vec<Attempt>) -> Self {
+        Self { kind: kind.into(), attempts }
+    }
+
+    /// What kind of failure it was.
+    #[must_use]
+    pub fn kind(&self) -> &EstablishmentErrorKind {
+        &self.kind
+    }
+
+    /// The attempts in the order in which they ended; those cut off by a timeout stand last.
+    #[must_use]
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
+    }
+
+    /// The TLS failure, when one attempt failed by it.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsError> {
+        self.attempts.iter().find_map(|attempt| match &attempt.error {
+            AttemptError::Tls(error) => Some(error),
+            _ => None,
+        })
+    }
+}
+
+impl<K: Into<EstablishmentErrorKind>> From<K> for EstablishmentError {
+    fn from(kind: K) -> Self {
+        Self::new(kind, Vec::new())
+    }
+}
+
+/// One line: the kind, each attempt, and a hint where one helps.
+impl fmt::Display for EstablishmentError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.kind, self.attempts.as_slice()) {
+            (EstablishmentErrorKind::EstablishmentFailed, [attempt]) => return attempt.fmt(f),
+            (kind, []) => return kind.fmt(f),
+            (kind, _) => kind.fmt(f)?,
+        }
+        for (index, attempt) in self.attempts.iter().enumerate() {
+            let separator = if index == 0 { ": " } else { "; " };
+            write!(f, "{separator}{attempt}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for EstablishmentError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &self.kind {
+            EstablishmentErrorKind::InvalidConfiguration(error) => Some(error),
+            _ => self.attempts.first().map(|attempt| &attempt.error as _),
+        }
+    }
+}
+
+impl fmt::Display for Attempt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { address, error, .. } = self;
+        match error {
+            AttemptError::Refused => {
+                write!(f, "connection refused: is a server listening on {address}?")
+            }
+            AttemptError::Unreachable => write!(f, "{address} is unreachable: is the network up?"),
+            AttemptError::NoAnswer => {
+                write!(f, "no answer from {address}: does a firewall drop it?")
+            }
+            other => write!(f, "{address}: {other}"),
+        }
+    }
+}
+
+impl AttemptError {
+    /// Reads an error of connecting or of a handshake.
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        if let Some(tls) = TlsError::from_io(error) {
+            return Self::Tls(tls);
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionRefused => Self::Refused,
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable | io::ErrorKind::NetworkDown => {
+                Self::Unreachable
+            }
+            io::ErrorKind::TimedOut => Self::NoAnswer,
+            io::ErrorKind::PermissionDenied => Self::Prohibited,
+            kind => Self::Transport(kind),
+        }
+    }
+}
+
+/// A listener that could not be opened. The names in brackets are those of RFC 9623 appendix B.
+#[doc(alias = "ListenErrorReasons")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The preconnection cannot work as it is (`InvalidConfiguration`).
+    #[error(transparent)]
+    #[doc(alias = "UNFULFILLED_PROPERTIES")]
+    InvalidConfiguration(#[from] ConfigurationError),
+    /// The local endpoint's name could not be resolved (`ResolutionFailed`).
+    #[error("cannot resolve `{host}`: {reason}")]
+    #[doc(alias = "UNRESOLVED_LOCAL_ENDPOINT")]
+    ResolutionFailed {
+        /// The host of the local endpoint.
+        host: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
+    #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
+    #[doc(alias = "PROHIBITED_BY_POLICY")]
+    PolicyProhibited {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Somebody else listens there (`EstablishmentFailed`).
+    #[error("{address} is in use: is a server running there already?")]
+    AddressInUse {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address is not one of this machine (`EstablishmentFailed`).
+    #[error("{address} is no address of this machine")]
+    NotLocal {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The transport failed otherwise (`EstablishmentFailed`).
+    #[error("cannot listen on {address}: {kind}")]
+    Failed {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        kind: io::ErrorKind,
+    },
+}
+
+impl From<TlsConfigError> for ListenError {
+    fn from(error: TlsConfigError) -> Self {
+        Self::InvalidConfiguration(error.into())
+    }
+}
+
+impl From<TlsConfigError> for EstablishmentErrorKind {
+    fn from(error: TlsConfigError) -> Self {
+        Self::InvalidConfiguration(error.into())
+    }
+}

@@ -1,0 +1,116 @@
+//! The preconnection: what to reach, how, and what to run on top (RFC 9622 6).
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::endpoint::{LocalEndpoint, RemoteEndpoint};
+use crate::error::ListenError;
+use crate::framer::{Framer, FramerFactory};
+use crate::initiate::Initiate;
+use crate::listener::Listener;
+use crate::properties::TransportProperties;
+use crate::tls::Security;
+
+/// A set of wishes from which connections and listeners are made: plain data, cheap to clone.
+///
+/// [`initiate`](Self::initiate) and [`listen`](Self::listen) take a snapshot, so one preconnection can make many
+/// connections, and changing it later changes none of them (RFC 9622 7.1).
+///
+/// Security is on by default: a connection in clear text is asked for with
+/// [`Security::Disabled`](crate::Security::Disabled).
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use postroad_taps::{Preconnection, RemoteEndpoint, Security};
+///
+/// # async fn run() -> Result<(), postroad_taps::EstablishmentError> {
+/// let connection = Preconnection::new()
+///     .remote(RemoteEndpoint::host("localhost").port(5000))
+///     .security(Security::Disabled)
+///     .initiate()
+///     .timeout(Duration::from_secs(5))
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct Preconnection {
+    pub(crate) local: Option<LocalEndpoint>,
+    pub(crate) remote: Option<RemoteEndpoint>,
+    pub(crate) properties: TransportProperties,
+    pub(crate) security: Security,
+    pub(crate) framers: Vec<FramerFactory>,
+}
+
+impl Preconnection {
+    /// A preconnection without endpoints and framers, with all properties at their defaults, and TLS.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets where to stand: needed to listen, optional to initiate.
+    #[doc(alias = "local_endpoint")]
+    pub fn local(mut self, endpoint: impl Into<LocalEndpoint>) -> Self {
+        self.local = Some(endpoint.into());
+        self
+    }
+
+    /// Sets whom to reach: needed to initiate.
+    #[doc(alias = "remote_endpoint")]
+    pub fn remote(mut self, endpoint: impl Into<RemoteEndpoint>) -> Self {
+        self.remote = Some(endpoint.into());
+        self
+    }
+
+    /// Sets the transport properties.
+    #[doc(alias = "transport_properties")]
+    pub fn properties(mut self, properties: TransportProperties) -> Self {
+        self.properties = properties;
+        self
+    }
+
+    /// Sets the security, TLS by default.
+    #[doc(alias = "security_needed")]
+    pub fn security(mut self, security: impl Into<Security>) -> Self {
+        self.security = security.into();
+        self
+    }
+
+    /// Adds a framer, by a function that makes one: each attempt to connect gets its own.
+    ///
+    /// The one added last runs first on what is sent, and last on what is received.
+    #[doc(alias = "add_framer")]
+    pub fn framer<F: Framer + 'static>(mut self, make: impl Fn() -> F + Send + Sync + 'static) -> Self {
+        self.framers.push(Arc::new(move || Box::new(make())));
+        self
+    }
+
+    /// Opens a connection actively (RFC 9622 7.1). Nothing happens before the result is awaited.
+    pub fn initiate(&self) -> Initiate {
+        Initiate::new(self.clone())
+    }
+
+    /// Opens a listener (RFC 9622 7.2).
+    ///
+    /// # Errors
+    /// See [`ListenError`]; a preconnection without a local endpoint, or with TLS and no server certificate, opens
+    /// nothing.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what it had opened.
+    pub async fn listen(&self) -> Result<Listener, ListenError> {
+        Listener::open(self.clone()).await
+    }
+}
+
+impl fmt::Debug for Preconnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Preconnection")
+            .field("local", &self.local)
+            .field("remote", &self.remote)
+            .field("properties", &self.properties)
+            .field("security", &self.security)
+            .field("framers", &self.framers.len())
+            .finish()
+    }
+}

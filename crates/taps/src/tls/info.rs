@@ -1,0 +1,83 @@
+//! What a handshake found out.
+
+use std::sync::Arc;
+
+use rustls::{CommonState, ProtocolVersion};
+
+use super::certificate;
+
+/// What a TLS handshake found out about the session and the peer. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct TlsInfo {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    version: TlsVersion,
+    alpn: Option<Vec<u8>>,
+    server_name: Option<String>,
+    peer_certificates: Vec<Vec<u8>>,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V1_2,
+    /// TLS 1.3 (RFC 8446).
+    V1_3,
+}
+
+impl TlsInfo {
+    /// Reads an established session. `server_name` is the name that the client asked for.
+    pub(crate) fn of(session: &CommonState, server_name: Option<&str>) -> Self {
+        let version = match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
+            // The only other version that is compiled in.
+            _ => TlsVersion::V1_2,
+        };
+        let peer_certificates =
+            session.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
+        Self {
+            inner: Arc::new(Inner {
+                version,
+                alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+                server_name: server_name.map(str::to_owned),
+                peer_certificates,
+            }),
+        }
+    }
+
+    /// The version of the session.
+    #[must_use]
+    pub fn version(&self) -> TlsVersion {
+        self.inner.version
+    }
+
+    /// The application protocol that both sides agreed on (RFC 7301).
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.inner.alpn.as_deref()
+    }
+
+    /// The host name that the client asked for (RFC 6066 3); `None` when it asked for an address or not at all.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        self.inner.server_name.as_deref()
+    }
+
+    /// The certificates that the peer showed, in DER, its own first; empty when it showed none.
+    ///
+    /// They have been verified, unless the configuration says to accept any.
+    pub fn peer_certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
+        self.inner.peer_certificates.iter().map(Vec::as_slice)
+    }
+
+    /// The common name in the subject of the peer's own certificate, read anew at each call.
+    #[must_use]
+    pub fn peer_common_name(&self) -> Option<String> {
+        certificate::subject_common_name(self.inner.peer_certificates.first()?)
+    }
+}

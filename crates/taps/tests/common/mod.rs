@@ -1,0 +1,112 @@
+//! Certificates made at test time, and pairs of connections on loopback.
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use postroad_taps::{
+    ClientCertificates, Connection, Listener, LocalEndpoint, Preconnection, RemoteEndpoint, Security, TlsConfig,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+};
+
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// An authority and what it signs.
+pub struct Authority {
+    pub pem: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate chain and its key, in PEM.
+pub struct Identity {
+    pub chain: String,
+    pub key: String,
+}
+
+impl Authority {
+    /// An authority with a name of its own.
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        Self::named(&format!("Authority {}", COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    pub fn named(name: &str) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { pem, issuer: Issuer::new(params, key) }
+    }
+
+    pub fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Identity {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let chain = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Identity { chain, key: key.serialize_pem() }
+    }
+
+    pub fn server(&self) -> Identity {
+        self.sign(&["localhost", "127.0.0.1"], |_| {})
+    }
+
+    pub fn expired(&self) -> Identity {
+        self.sign(&["localhost"], |params| {
+            params.not_before = date_time_ymd(2001, 1, 1);
+            params.not_after = date_time_ymd(2002, 1, 1);
+        })
+    }
+
+    pub fn client(&self, common_name: &str) -> Identity {
+        self.sign(&[], |params| {
+            params.distinguished_name.push(DnType::CommonName, common_name);
+            params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        })
+    }
+
+    pub fn trusted(&self) -> TlsConfig {
+        TlsConfig::builder().roots_pem(&self.pem).build().unwrap()
+    }
+}
+
+impl Identity {
+    pub fn serve(&self) -> TlsConfig {
+        TlsConfig::builder().server_certificate_pem(&self.chain, &self.key).build().unwrap()
+    }
+
+    pub fn serve_with_clients(&self, authority: &Authority, wanted: ClientCertificates) -> TlsConfig {
+        TlsConfig::builder()
+            .server_certificate_pem(&self.chain, &self.key)
+            .roots_pem(&authority.pem)
+            .client_certificates(wanted)
+            .build()
+            .unwrap()
+    }
+}
+
+/// A listener on a port of 127.0.0.1 that the system picks.
+pub async fn listen(security: impl Into<Security>) -> Listener {
+    listen_with(Preconnection::new().security(security)).await
+}
+
+pub async fn listen_with(preconnection: Preconnection) -> Listener {
+    preconnection.local(LocalEndpoint::host("127.0.0.1")).listen().await.unwrap()
+}
+
+/// A preconnection to a port of `localhost`.
+pub fn to(port: u16, security: impl Into<Security>) -> Preconnection {
+    Preconnection::new().remote(RemoteEndpoint::host("localhost").port(port)).security(security)
+}
+
+/// Both ends of one connection; panics where one of them fails.
+pub async fn pair(server: Preconnection, client: Preconnection) -> (Connection, Connection) {
+    let listener = listen_with(server).await;
+    let client = client.remote(listener.local_addr());
+    let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
+    (accepted.unwrap().unwrap(), initiated.unwrap())
+}
