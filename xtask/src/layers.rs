@@ -24,17 +24,9 @@ pub(crate) fn check(root: &Path) -> Verdict {
     let mut faults = graph.faults(TABLE);
     faults.extend(silence::faults(root, TABLE));
     if faults.is_empty() {
-        let (crates, edges) = (
-            graph.packages.len(),
-            graph
-                .packages
-                .values()
-                .map(|p| p.dependencies.len())
-                .sum::<usize>(),
-        );
-        Ok(format!(
-            "layers: {crates} crates and {edges} edges as the table has them"
-        ))
+        let (crates, edges) =
+            (graph.packages.len(), graph.packages.values().map(|p| p.dependencies.len()).sum::<usize>());
+        Ok(format!("layers: {crates} crates and {edges} edges as the table has them"))
     } else {
         Err(faults)
     }
@@ -66,18 +58,10 @@ struct Dependency {
 impl Graph {
     fn read(metadata: &Value) -> Result<Self, String> {
         let missing = |what: &str| format!("cargo metadata has no {what}");
-        let array =
-            |value: &Value, key: &str| value[key].as_array().cloned().ok_or_else(|| missing(key));
-        let text = |value: &Value| {
-            value
-                .as_str()
-                .map(str::to_owned)
-                .ok_or_else(|| missing("name or id"))
-        };
-        let members: BTreeSet<String> = array(metadata, "workspace_members")?
-            .iter()
-            .map(text)
-            .collect::<Result<_, _>>()?;
+        let array = |value: &Value, key: &str| value[key].as_array().cloned().ok_or_else(|| missing(key));
+        let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(|| missing("name or id"));
+        let members: BTreeSet<String> =
+            array(metadata, "workspace_members")?.iter().map(text).collect::<Result<_, _>>()?;
         let (mut packages, mut names) = (BTreeMap::new(), BTreeMap::new());
         for package in array(metadata, "packages")? {
             let (id, name) = (text(&package["id"])?, text(&package["name"])?);
@@ -86,19 +70,10 @@ impl Graph {
                 for dependency in array(&package, "dependencies")? {
                     if dependency["kind"] != "dev" {
                         let optional = dependency["optional"].as_bool().unwrap_or(false);
-                        dependencies.push(Dependency {
-                            name: text(&dependency["name"])?,
-                            optional,
-                        });
+                        dependencies.push(Dependency { name: text(&dependency["name"])?, optional });
                     }
                 }
-                packages.insert(
-                    name.clone(),
-                    Package {
-                        id: id.clone(),
-                        dependencies,
-                    },
-                );
+                packages.insert(name.clone(), Package { id: id.clone(), dependencies });
             }
             names.insert(id, name);
         }
@@ -106,20 +81,13 @@ impl Graph {
         for node in array(&metadata["resolve"], "nodes")? {
             let mut targets = Vec::new();
             for edge in array(&node, "deps")? {
-                if array(&edge, "dep_kinds")?
-                    .iter()
-                    .any(|kind| kind["kind"] != "dev")
-                {
+                if array(&edge, "dep_kinds")?.iter().any(|kind| kind["kind"] != "dev") {
                     targets.push(text(&edge["pkg"])?);
                 }
             }
             resolved.insert(text(&node["id"])?, targets);
         }
-        Ok(Self {
-            packages,
-            resolved,
-            names,
-        })
+        Ok(Self { packages, resolved, names })
     }
 
     fn faults(&self, table: &[Rule]) -> Vec<String> {
@@ -127,15 +95,12 @@ impl Graph {
         let mut faults = Vec::new();
         for (name, package) in &self.packages {
             let Some(rule) = table.iter().find(|rule| rule.name == name) else {
-                faults.push(format!(
-                    "{name}: unknown crate: give it a row in xtask/src/layers/table.rs"
-                ));
+                faults.push(format!("{name}: unknown crate: give it a row in xtask/src/layers/table.rs"));
                 continue;
             };
             for dependency in &package.dependencies {
                 faults.extend(
-                    edge_fault(rule, dependency, &ours)
-                        .map(|why| format!("{name} -> {}: {why}", dependency.name)),
+                    edge_fault(rule, dependency, &ours).map(|why| format!("{name} -> {}: {why}", dependency.name)),
                 );
             }
             if let Outside::WhollyWithout(absent) = rule.outside {
@@ -162,9 +127,7 @@ impl Graph {
                 if !absent.contains(&target_name.as_str()) {
                     open.push((target, path, depth + 1));
                 } else if depth > 0 {
-                    faults.push(format!(
-                        "{path}: {target_name} must be absent from {name} and from what it imports"
-                    ));
+                    faults.push(format!("{path}: {target_name} must be absent from {name} and from what it imports"));
                 }
             }
         }
@@ -187,15 +150,12 @@ fn edge_fault(rule: &Rule, dependency: &Dependency, ours: &BTreeSet<&str>) -> Op
         });
     }
     match rule.outside {
-        Outside::Only(allowed) => (!allowed.contains(&to)).then(|| {
-            format!(
-                "{name} may import only {} from outside",
-                allowed.join(" and ")
-            )
-        }),
-        Outside::DirectlyWithout(absent) | Outside::WhollyWithout(absent) => absent
-            .contains(&to)
-            .then(|| format!("{to} must be absent from {name}")),
+        Outside::Only(allowed) => {
+            (!allowed.contains(&to)).then(|| format!("{name} may import only {} from outside", allowed.join(" and ")))
+        }
+        Outside::DirectlyWithout(absent) | Outside::WhollyWithout(absent) => {
+            absent.contains(&to).then(|| format!("{to} must be absent from {name}"))
+        }
     }
 }
 
@@ -207,18 +167,9 @@ mod tests {
 
     /// Metadata of members with declared edges `(from, to, kind, optional)`; names not among members are outside.
     fn graph(members: &[&str], edges: &[(&str, &str, Option<&str>, bool)]) -> Graph {
-        let names: BTreeSet<&str> = members
-            .iter()
-            .copied()
-            .chain(edges.iter().flat_map(|edge| [edge.0, edge.1]))
-            .collect();
-        let of = |name: &str| {
-            edges
-                .iter()
-                .filter(move |edge| edge.0 == name)
-                .copied()
-                .collect::<Vec<_>>()
-        };
+        let names: BTreeSet<&str> =
+            members.iter().copied().chain(edges.iter().flat_map(|edge| [edge.0, edge.1])).collect();
+        let of = |name: &str| edges.iter().filter(move |edge| edge.0 == name).copied().collect::<Vec<_>>();
         let packages: Vec<Value> = names
             .iter()
             .map(|name| {
@@ -250,13 +201,7 @@ mod tests {
 
     #[test]
     fn edges_of_the_table_pass() {
-        let members = [
-            "postroad-codec",
-            "postroad-amqp",
-            "postroad-taps",
-            "postroad-client",
-            "postroad-messaging",
-        ];
+        let members = ["postroad-codec", "postroad-amqp", "postroad-taps", "postroad-client", "postroad-messaging"];
         let edges = [
             ("postroad-amqp", "postroad-codec", None, false),
             ("postroad-codec", "bytes", None, false),
@@ -273,10 +218,7 @@ mod tests {
     fn face_must_not_reach_the_engine() {
         let members = ["postroad-messaging", "postroad-amqp"];
         assert_eq!(
-            faults(
-                &members,
-                &[("postroad-messaging", "postroad-amqp", None, false)]
-            ),
+            faults(&members, &[("postroad-messaging", "postroad-amqp", None, false)]),
             ["postroad-messaging -> postroad-amqp: \
               postroad-messaging may import only postroad-client, postroad-address of our crates"]
         );
@@ -290,9 +232,7 @@ mod tests {
         for kind in [None, Some("build")] {
             assert_eq!(
                 faults(&members, &edge(kind)),
-                [
-                    "postroad-codec -> postroad-testkit: postroad-codec may import none of our crates"
-                ]
+                ["postroad-codec -> postroad-testkit: postroad-codec may import none of our crates"]
             );
         }
     }
@@ -300,30 +240,19 @@ mod tests {
     #[test]
     fn engine_must_not_name_a_runtime() {
         assert_eq!(
-            faults(
-                &["postroad-amqp"],
-                &[("postroad-amqp", "tokio", None, false)]
-            ),
+            faults(&["postroad-amqp"], &[("postroad-amqp", "tokio", None, false)]),
             ["postroad-amqp -> tokio: tokio must be absent from postroad-amqp"]
         );
     }
 
     #[test]
     fn engine_must_not_bring_a_runtime_along() {
-        let edges = [
-            ("postroad-codec", "helper", None, false),
-            ("helper", "mio", None, false),
-        ];
+        let edges = [("postroad-codec", "helper", None, false), ("helper", "mio", None, false)];
         assert_eq!(
             faults(&["postroad-codec"], &edges),
-            [
-                "postroad-codec -> helper -> mio: mio must be absent from postroad-codec and from what it imports"
-            ]
+            ["postroad-codec -> helper -> mio: mio must be absent from postroad-codec and from what it imports"]
         );
-        let edges = [
-            ("postroad-codec", "helper", None, false),
-            ("helper", "mio", Some("dev"), false),
-        ];
+        let edges = [("postroad-codec", "helper", None, false), ("helper", "mio", Some("dev"), false)];
         assert_eq!(faults(&["postroad-codec"], &edges), Vec::<String>::new());
     }
 
@@ -336,37 +265,24 @@ mod tests {
         ];
         assert_eq!(
             faults(&["postroad-address"], &edges),
-            [
-                "postroad-address -> regex: postroad-address may import only nom and thiserror from outside"
-            ]
+            ["postroad-address -> regex: postroad-address may import only nom and thiserror from outside"]
         );
     }
 
     #[test]
     fn transport_imports_only_sys() {
         let members = ["postroad-taps", "postroad-sys", "postroad-codec"];
+        assert_eq!(faults(&members, &[("postroad-taps", "postroad-sys", None, false)]), Vec::<String>::new());
         assert_eq!(
-            faults(&members, &[("postroad-taps", "postroad-sys", None, false)]),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            faults(
-                &members,
-                &[("postroad-taps", "postroad-codec", None, false)]
-            ),
-            [
-                "postroad-taps -> postroad-codec: postroad-taps may import only postroad-sys of our crates"
-            ]
+            faults(&members, &[("postroad-taps", "postroad-codec", None, false)]),
+            ["postroad-taps -> postroad-codec: postroad-taps may import only postroad-sys of our crates"]
         );
     }
 
     #[test]
     fn transport_of_msrp_sits_behind_a_feature() {
         let members = ["postroad-msrp", "postroad-taps"];
-        assert_eq!(
-            faults(&members, &[("postroad-msrp", "postroad-taps", None, true)]),
-            Vec::<String>::new()
-        );
+        assert_eq!(faults(&members, &[("postroad-msrp", "postroad-taps", None, true)]), Vec::<String>::new());
         assert_eq!(
             faults(&members, &[("postroad-msrp", "postroad-taps", None, false)]),
             ["postroad-msrp -> postroad-taps: \
@@ -384,19 +300,13 @@ mod tests {
 
     #[test]
     fn metadata_without_a_part_is_an_error_and_not_a_pass() {
-        assert_eq!(
-            Graph::read(&json!({"packages": []})).unwrap_err(),
-            "cargo metadata has no workspace_members"
-        );
+        assert_eq!(Graph::read(&json!({"packages": []})).unwrap_err(), "cargo metadata has no workspace_members");
     }
 
     #[test]
     fn testkit_is_named_by_no_library() {
-        let importers: Vec<&str> = TABLE
-            .iter()
-            .filter(|rule| rule.may_import.contains(&"postroad-testkit"))
-            .map(|rule| rule.name)
-            .collect();
+        let importers: Vec<&str> =
+            TABLE.iter().filter(|rule| rule.may_import.contains(&"postroad-testkit")).map(|rule| rule.name).collect();
         assert_eq!(importers, ["benches", "postroad-tests"]);
     }
 }

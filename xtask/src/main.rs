@@ -1,11 +1,17 @@
 //! Everything a person or CI runs more than once: `cargo xtask COMMAND`.
 //!
-//! Each check is a function from the checkout to a one-line summary or a list of faults.
+//! Each check is a function from the checkout to a one-line summary or a list of faults; `test` runs them all, and
+//! cargo's own commands, as named steps with a table at the end.
 
 mod layers;
+mod peers;
 mod seed_check;
+mod spec_check;
+mod steps;
+mod test;
 mod workspace;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +33,20 @@ enum Command {
     Layers,
     /// Check that every item and test named in docs/seeds exists
     SeedCheck,
+    /// Compare the codec's tables with the XML of the AMQP 1.0 standard
+    SpecCheck {
+        /// Folder with types, transport, messaging, security and transactions .bare.xml
+        #[arg(long, value_name = "DIR", env = "POSTROAD_SPEC_XML")]
+        xml: PathBuf,
+    },
+    /// Fetch the other people's clients and brokers that the interop suites talk to, into target/peers
+    Peers {
+        /// Also install system packages with apt (needs root)
+        #[arg(long)]
+        install: bool,
+    },
+    /// Run every check and every test, as named steps
+    Test(test::Options),
 }
 
 fn main() -> ExitCode {
@@ -34,6 +54,13 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Layers => report(layers::check(&root)),
         Command::SeedCheck => report(seed_check::check(&root)),
+        Command::SpecCheck { xml } => report(spec_check::check(&xml)),
+        Command::Peers { install } => {
+            // A signal ends the command that is running; we stay to put things back.
+            let _held = steps::Interrupt::watch();
+            report(peers::prepare(&root, install || peers::on_ci()))
+        }
+        Command::Test(options) => test::run(&root, &options),
     }
 }
 

@@ -37,18 +37,10 @@ pub(crate) fn check(root: &Path) -> Verdict {
     let mut index = Index::read(root)?;
     let (mut faults, mut rows, mut built) = (Vec::new(), 0, 0);
     for file in &files {
-        let shown = file
-            .strip_prefix(root)
-            .unwrap_or(file)
-            .display()
-            .to_string();
+        let shown = file.strip_prefix(root).unwrap_or(file).display().to_string();
         let text = fs::read_to_string(file).map_err(|error| vec![format!("{shown}: {error}")])?;
         let (table, broken) = read_table(&text);
-        faults.extend(
-            broken
-                .into_iter()
-                .map(|(line, fault)| format!("{shown}:{line}: {fault}")),
-        );
+        faults.extend(broken.into_iter().map(|(line, fault)| format!("{shown}:{line}: {fault}")));
         if table.is_empty() {
             faults.push(format!("{shown}: no rows"));
         }
@@ -60,19 +52,11 @@ pub(crate) fn check(root: &Path) -> Verdict {
                 found.push("an earlier row has this name".into());
             }
             built += usize::from(row.item != NOT_BUILT);
-            faults.extend(
-                found
-                    .into_iter()
-                    .map(|fault| format!("{shown}:{}: {}: {fault}", row.line, row.name)),
-            );
+            faults.extend(found.into_iter().map(|fault| format!("{shown}:{}: {}: {fault}", row.line, row.name)));
         }
     }
     if faults.is_empty() {
-        Ok(format!(
-            "seed-check: {rows} names in {} tables, {built} built, {} not built yet",
-            files.len(),
-            rows - built
-        ))
+        Ok(format!("seed-check: {rows} names in {} tables, {built} built, {} not built yet", files.len(), rows - built))
     } else {
         Err(faults)
     }
@@ -91,36 +75,19 @@ fn read_table(text: &str) -> (Vec<Row>, Vec<(usize, String)>) {
     let (mut rows, mut broken) = (Vec::new(), Vec::new());
     // Lines since a table began: header, rule, rows.
     let mut depth = 0;
-    for (line, text) in text
-        .lines()
-        .enumerate()
-        .map(|(index, text)| (index + 1, text.trim()))
-    {
+    for (line, text) in text.lines().enumerate().map(|(index, text)| (index + 1, text.trim())) {
         let Some(inner) = text.strip_prefix('|') else {
             depth = 0;
             continue;
         };
         depth += 1;
-        let cells: Vec<&str> = inner
-            .strip_suffix('|')
-            .unwrap_or(inner)
-            .split('|')
-            .map(str::trim)
-            .collect();
+        let cells: Vec<&str> = inner.strip_suffix('|').unwrap_or(inner).split('|').map(str::trim).collect();
         match (depth, cells.as_slice()) {
             (1, ["name", "item", "test"]) => {}
             (1, _) => broken.push((line, "a table begins with `| name | item | test |`".into())),
-            (2, cells)
-                if cells
-                    .iter()
-                    .all(|cell| cell.starts_with("--") || cell.starts_with(":-")) => {}
+            (2, cells) if cells.iter().all(|cell| cell.starts_with("--") || cell.starts_with(":-")) => {}
             (_, [name, item, test]) if !name.is_empty() && !item.is_empty() && !test.is_empty() => {
-                rows.push(Row {
-                    line,
-                    name: plain(name),
-                    item: plain(item),
-                    test: plain(test),
-                });
+                rows.push(Row { line, name: plain(name), item: plain(item), test: plain(test) });
             }
             _ => broken.push((line, "a row has three cells, none of them empty".into())),
         }
@@ -141,11 +108,7 @@ fn row_faults(root: &Path, row: &Row, index: &mut Index) -> Vec<String> {
     }
     let mut faults = Vec::new();
     for item in row.item.split(',').map(str::trim) {
-        faults.extend(
-            index
-                .missing(item)
-                .map(|why| format!("no item {item}: {why}")),
-        );
+        faults.extend(index.missing(item).map(|why| format!("no item {item}: {why}")));
     }
     for test in row.test.split(',').map(str::trim) {
         faults.extend(tests_in::missing(root, test).map(|why| format!("no test {test}: {why}")));
@@ -167,26 +130,17 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
             fs::write(path, text).expect("a file");
         };
-        write(
-            "crates/messaging/Cargo.toml",
-            "[package]\nname = \"postroad-messaging\"\n",
-        );
+        write("crates/messaging/Cargo.toml", "[package]\nname = \"postroad-messaging\"\n");
         write(
             "crates/messaging/src/lib.rs",
             "mod sender;\npub use crate::sender::Sender;\npub struct Receiver;\nimpl Receiver { pub fn fetch(&self) {} fn grant(&self) {} }\n",
         );
-        write(
-            "crates/messaging/src/sender.rs",
-            "pub struct Sender;\nimpl Sender { pub async fn send(&self) {} }\n",
-        );
+        write("crates/messaging/src/sender.rs", "pub struct Sender;\nimpl Sender { pub async fn send(&self) {} }\n");
         write(
             "crates/messaging/tests/queue.rs",
             "#[tokio::test]\nasync fn sends() {}\n#[test]\nfn fetches() {}\n#[test]\n#[ignore]\nfn sleeps() {}\nfn helper() {}\n",
         );
-        write(
-            "docs/seeds/one.md",
-            &format!("# One\n\n| name | item | test |\n|---|---|---|\n{rows}"),
-        );
+        write("docs/seeds/one.md", &format!("# One\n\n| name | item | test |\n|---|---|---|\n{rows}"));
         root
     }
 
@@ -270,17 +224,10 @@ mod tests {
     #[test]
     fn table_with_other_columns_fails() {
         let root = checkout("");
-        fs::write(
-            root.path().join("docs/seeds/one.md"),
-            "| name | test |\n|---|---|\n",
-        )
-        .expect("a file");
+        fs::write(root.path().join("docs/seeds/one.md"), "| name | test |\n|---|---|\n").expect("a file");
         assert_eq!(
             check(root.path()).expect_err("a bad header"),
-            [
-                "docs/seeds/one.md:1: a table begins with `| name | item | test |`",
-                "docs/seeds/one.md: no rows"
-            ]
+            ["docs/seeds/one.md:1: a table begins with `| name | item | test |`", "docs/seeds/one.md: no rows"]
         );
     }
 }

@@ -9,11 +9,9 @@ use serde_json::Value;
 /// The root of the checkout that this binary was built from.
 pub(crate) fn root() -> PathBuf {
     // Set by `cargo run`; the compiled-in value serves when the binary is started by hand.
-    let here = env::var_os("CARGO_MANIFEST_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
-    here.parent()
-        .expect("xtask is a folder of the checkout")
-        .to_path_buf()
+    let here =
+        env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+    here.parent().expect("xtask is a folder of the checkout").to_path_buf()
 }
 
 /// The cargo that runs us, to be started in `root`.
@@ -29,11 +27,7 @@ pub(crate) fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os() {
         let ours = name.to_str().is_some_and(|name| {
-            name.starts_with("CARGO_PKG_")
-                || matches!(
-                    name,
-                    "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH" | "OUT_DIR"
-                )
+            name.starts_with("CARGO_PKG_") || matches!(name, "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH" | "OUT_DIR")
         });
         if ours {
             command.env_remove(name);
@@ -49,10 +43,7 @@ pub(crate) fn metadata(root: &Path) -> Result<Value, String> {
         .output()
         .map_err(|error| format!("cargo metadata: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))
 }

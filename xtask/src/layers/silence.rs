@@ -15,11 +15,7 @@ pub(super) fn faults(root: &Path, table: &[Rule]) -> Vec<String> {
     for rule in table {
         let folder = root.join(rule.folder);
         for path in rust_files(&folder) {
-            let shown = path
-                .strip_prefix(root)
-                .unwrap_or(&path)
-                .display()
-                .to_string();
+            let shown = path.strip_prefix(root).unwrap_or(&path).display().to_string();
             let text = match fs::read_to_string(&path) {
                 Ok(text) => text,
                 Err(error) => {
@@ -47,9 +43,9 @@ pub(super) fn faults(root: &Path, table: &[Rule]) -> Vec<String> {
             }
             found.sort_unstable();
             found.dedup();
-            faults.extend(found.iter().map(|(line, what)| {
-                format!("{shown}:{line}: {} must not say `{what}`", rule.name)
-            }));
+            faults.extend(
+                found.iter().map(|(line, what)| format!("{shown}:{line}: {} must not say `{what}`", rule.name)),
+            );
         }
     }
     faults
@@ -58,21 +54,14 @@ pub(super) fn faults(root: &Path, table: &[Rule]) -> Vec<String> {
 /// A module that only `#[cfg(test)]` brings in, by the name it has everywhere here.
 fn is_test_file(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "tests.rs")
-        || path
-            .parent()
-            .is_some_and(|folder| folder.ends_with("tests"))
+        || path.parent().is_some_and(|folder| folder.ends_with("tests"))
 }
 
 fn words_in<'a>(text: &str, words: &[&'a str]) -> Vec<(usize, &'a str)> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let line = line.to_lowercase();
-        found.extend(
-            words
-                .iter()
-                .filter(|word| line.contains(*word))
-                .map(|word| (index + 1, *word)),
-        );
+        found.extend(words.iter().filter(|word| line.contains(*word)).map(|word| (index + 1, *word)));
     }
     found
 }
@@ -82,16 +71,8 @@ fn sequences_in<'a>(code: &[(usize, String)], sequences: &[&'a str]) -> Vec<(usi
     let mut found = Vec::new();
     for sequence in sequences {
         // `::` is two punctuation tokens.
-        let wanted: Vec<&str> = sequence
-            .split(' ')
-            .flat_map(|part| {
-                if part == "::" {
-                    vec![":", ":"]
-                } else {
-                    vec![part]
-                }
-            })
-            .collect();
+        let wanted: Vec<&str> =
+            sequence.split(' ').flat_map(|part| if part == "::" { vec![":", ":"] } else { vec![part] }).collect();
         for window in code.windows(wanted.len()) {
             if window.iter().map(|(_, token)| token).eq(wanted.iter()) {
                 found.push((window[0].0, *sequence));
@@ -103,8 +84,7 @@ fn sequences_in<'a>(code: &[(usize, String)], sequences: &[&'a str]) -> Vec<(usi
 
 /// The tokens of a source file with their lines, comments and strings left out.
 fn tokens(text: &str, with_tests: bool) -> Result<Vec<(usize, String)>, String> {
-    let stream = TokenStream::from_str(text)
-        .map_err(|error| format!("line {}: {error}", error.span().start().line))?;
+    let stream = TokenStream::from_str(text).map_err(|error| format!("line {}: {error}", error.span().start().line))?;
     let mut flat = Vec::new();
     flatten(stream, with_tests, &mut flat);
     Ok(flat)
@@ -115,11 +95,7 @@ fn flatten(stream: TokenStream, with_tests: bool, flat: &mut Vec<(usize, String)
     while let Some(tree) = trees.next() {
         let line = tree.span().start().line;
         match tree {
-            TokenTree::Punct(hash)
-                if hash.as_char() == '#'
-                    && !with_tests
-                    && trees.peek().is_some_and(is_cfg_test) =>
-            {
+            TokenTree::Punct(hash) if hash.as_char() == '#' && !with_tests && trees.peek().is_some_and(is_cfg_test) => {
                 // The item that follows: up to its braces or its semicolon.
                 for tree in trees.by_ref() {
                     match tree {
@@ -172,10 +148,7 @@ mod tests {
             faults_of("crates/taps/src/framer.rs", "// one frame\n// of AMQP\n"),
             ["crates/taps/src/framer.rs:2: postroad-taps must not say `amqp`"]
         );
-        assert_eq!(
-            faults_of("crates/client/src/lib.rs", "// of AMQP\n"),
-            Vec::<String>::new()
-        );
+        assert_eq!(faults_of("crates/client/src/lib.rs", "// of AMQP\n"), Vec::<String>::new());
     }
 
     #[test]
@@ -195,10 +168,7 @@ mod tests {
     #[test]
     fn clock_in_a_test_or_comment_is_no_fault() {
         let text = "// not Instant::now()\n#[cfg(test)]\nmod tests { fn f() { std::time::Instant::now(); } }\n";
-        assert_eq!(
-            faults_of("crates/amqp/src/lib.rs", text),
-            Vec::<String>::new()
-        );
+        assert_eq!(faults_of("crates/amqp/src/lib.rs", text), Vec::<String>::new());
     }
 
     #[test]
@@ -217,10 +187,7 @@ mod tests {
             faults_of("tests/tests/chaos.rs", text),
             ["tests/tests/chaos.rs:2: postroad-tests must not say `unsafe`"]
         );
-        assert_eq!(
-            faults_of("crates/sys/src/lib.rs", text),
-            Vec::<String>::new()
-        );
+        assert_eq!(faults_of("crates/sys/src/lib.rs", text), Vec::<String>::new());
     }
 
     #[test]

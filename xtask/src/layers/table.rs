@@ -53,34 +53,10 @@ const BROKER: &str = "postroad-broker";
 const TESTKIT: &str = "postroad-testkit";
 const FACADE: &str = "postroad";
 
-const LIBRARIES: &[&str] = &[
-    CODEC,
-    ADDRESS,
-    SYS,
-    TAPS,
-    AMQP,
-    CLIENT,
-    MESSAGING,
-    CONTAINER,
-    MSRP,
-    MULTIPROCESSING,
-    BROKER,
-];
-const EVERYTHING: &[&str] = &[
-    CODEC,
-    ADDRESS,
-    SYS,
-    TAPS,
-    AMQP,
-    CLIENT,
-    MESSAGING,
-    CONTAINER,
-    MSRP,
-    MULTIPROCESSING,
-    BROKER,
-    TESTKIT,
-    FACADE,
-];
+const LIBRARIES: &[&str] =
+    &[CODEC, ADDRESS, SYS, TAPS, AMQP, CLIENT, MESSAGING, CONTAINER, MSRP, MULTIPROCESSING, BROKER];
+const EVERYTHING: &[&str] =
+    &[CODEC, ADDRESS, SYS, TAPS, AMQP, CLIENT, MESSAGING, CONTAINER, MSRP, MULTIPROCESSING, BROKER, TESTKIT, FACADE];
 
 /// Runtimes, sockets, clocks and logging: what an engine has no use for.
 const IO: &[&str] = &[
@@ -101,15 +77,7 @@ const IO: &[&str] = &[
     "web-time",
     "tracing",
 ];
-const SOCKETS: &[&str] = &[
-    "mio",
-    "socket2",
-    "rustls",
-    "tokio-rustls",
-    "rustix",
-    "nix",
-    "quinn",
-];
+const SOCKETS: &[&str] = &["mio", "socket2", "rustls", "tokio-rustls", "rustix", "nix", "quinn"];
 
 /// `std`'s own sockets and clocks; an engine is told the time.
 const NO_IO: Silence = Silence::Tokens(&[
@@ -123,8 +91,7 @@ const NO_IO: Silence = Silence::Tokens(&[
     "TcpListener",
     "UdpSocket",
 ]);
-const NO_SOCKETS: Silence =
-    Silence::Tokens(&["std :: net", "TcpStream", "TcpListener", "UdpSocket"]);
+const NO_SOCKETS: Silence = Silence::Tokens(&["std :: net", "TcpStream", "TcpListener", "UdpSocket"]);
 const NO_PROTOCOL: Silence = Silence::Words(&["amqp", "msrp", "qpid", "pickle"]);
 
 /// Said of every folder but this one.

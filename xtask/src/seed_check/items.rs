@@ -43,15 +43,10 @@ impl Index {
     /// Reads the crates below `root`/crates.
     pub(super) fn read(root: &Path) -> Result<Self, Vec<String>> {
         let reader = Reader::read_crates(root)?;
-        let mut index = Self {
-            modules: reader.modules,
-            members: reader.members,
-        };
+        let mut index = Self { modules: reader.modules, members: reader.members };
         for (module, target, names) in reader.impls {
             // An impl of a type that is not ours adds nothing to look up.
-            if let Some(Found::Item(path)) =
-                index.resolve(&module, &target, false, &mut BTreeSet::new())
-            {
+            if let Some(Found::Item(path)) = index.resolve(&module, &target, false, &mut BTreeSet::new()) {
                 index.members.entry(path).or_default().extend(names);
             }
         }
@@ -68,8 +63,7 @@ impl Index {
         for (index, name) in path.iter().enumerate().skip(1) {
             let before = &path[index - 1];
             here = match here {
-                Found::Module(module) => match self.find(&module, name, true, &mut BTreeSet::new())
-                {
+                Found::Module(module) => match self.find(&module, name, true, &mut BTreeSet::new()) {
                     Some(found) => found,
                     None if self.modules[&module].items.get(name) == Some(&false) => {
                         return Some(format!("`{name}` is not public"));
@@ -91,51 +85,29 @@ impl Index {
     }
 
     /// `name` in `module`; `seen` breaks circles of globs.
-    fn find(
-        &self,
-        module: &Names,
-        name: &str,
-        public: bool,
-        seen: &mut BTreeSet<(Names, String)>,
-    ) -> Option<Found> {
+    fn find(&self, module: &Names, name: &str, public: bool, seen: &mut BTreeSet<(Names, String)>) -> Option<Found> {
         if !seen.insert((module.clone(), name.to_owned())) {
             return None;
         }
         let here = self.modules.get(module)?;
-        if here
-            .items
-            .get(name)
-            .is_some_and(|is_public| *is_public || !public)
-        {
+        if here.items.get(name).is_some_and(|is_public| *is_public || !public) {
             let mut path = module.clone();
             path.push(name.to_owned());
-            return Some(if self.modules.contains_key(&path) {
-                Found::Module(path)
-            } else {
-                Found::Item(path)
-            });
+            return Some(if self.modules.contains_key(&path) { Found::Module(path) } else { Found::Item(path) });
         }
-        let reachable = || {
-            here.uses
-                .iter()
-                .filter(|(_, _, is_public)| *is_public || !public)
-        };
-        if let Some((_, target, _)) =
-            reachable().find(|(alias, _, _)| alias.as_deref() == Some(name))
-        {
+        let reachable = || here.uses.iter().filter(|(_, _, is_public)| *is_public || !public);
+        if let Some((_, target, _)) = reachable().find(|(alias, _, _)| alias.as_deref() == Some(name)) {
             return self.resolve(module, target, false, seen);
         }
-        reachable()
-            .filter(|(alias, _, _)| alias.is_none())
-            .find_map(|(_, target, _)| {
-                match self.resolve(module, target, false, &mut seen.clone())? {
-                    Found::Module(target) => self.find(&target, name, true, seen),
-                    Found::Item(item) if self.members.get(&item)?.contains(name) => Some(
-                        Found::Item(item.into_iter().chain([name.to_owned()]).collect()),
-                    ),
-                    Found::Item(_) | Found::Outside => None,
+        reachable().filter(|(alias, _, _)| alias.is_none()).find_map(|(_, target, _)| {
+            match self.resolve(module, target, false, &mut seen.clone())? {
+                Found::Module(target) => self.find(&target, name, true, seen),
+                Found::Item(item) if self.members.get(&item)?.contains(name) => {
+                    Some(Found::Item(item.into_iter().chain([name.to_owned()]).collect()))
                 }
-            })
+                Found::Item(_) | Found::Outside => None,
+            }
+        })
     }
 
     /// A path as written in `module`.
@@ -189,17 +161,10 @@ mod tests {
         for (name, text) in [("low", low), ("high", high)] {
             let folder = root.path().join("crates").join(name);
             fs::create_dir_all(folder.join("src/deep")).expect("folders");
-            fs::write(
-                folder.join("Cargo.toml"),
-                format!("[package]\nname = \"postroad-{name}\"\n"),
-            )
-            .expect("a file");
+            fs::write(folder.join("Cargo.toml"), format!("[package]\nname = \"postroad-{name}\"\n")).expect("a file");
             fs::write(folder.join("src/lib.rs"), text).expect("a file");
-            fs::write(
-                folder.join("src/deep/mod.rs"),
-                "pub mod inner;\npub struct Deep { pub size: u8, weight: u8 }\n",
-            )
-            .expect("a file");
+            fs::write(folder.join("src/deep/mod.rs"), "pub mod inner;\npub struct Deep { pub size: u8, weight: u8 }\n")
+                .expect("a file");
             fs::write(
                 folder.join("src/deep/inner.rs"),
                 "impl super::Deep { pub fn dig(&self) {} }\npub const DEPTH: u8 = 1;\n",
@@ -305,10 +270,7 @@ mod tests {
              open_enum! { pub struct Role(bool) { Sender = false, Receiver = true } }",
             "",
             &["postroad_low::Plain::send", "postroad_low::Role::Sender"],
-            &[
-                "postroad_low::Role::Observer",
-                "postroad_low::Plain::receive",
-            ],
+            &["postroad_low::Role::Observer", "postroad_low::Plain::receive"],
         );
     }
 
@@ -317,15 +279,8 @@ mod tests {
         let root = tempfile::tempdir().expect("a temporary folder");
         let folder = root.path().join("crates/low/src");
         fs::create_dir_all(&folder).expect("folders");
-        fs::write(
-            root.path().join("crates/low/Cargo.toml"),
-            "name = \"low\"\n",
-        )
-        .expect("a file");
+        fs::write(root.path().join("crates/low/Cargo.toml"), "name = \"low\"\n").expect("a file");
         fs::write(folder.join("lib.rs"), "pub mod absent;").expect("a file");
-        assert_eq!(
-            Index::read(root.path()).expect_err("a missing file").len(),
-            1
-        );
+        assert_eq!(Index::read(root.path()).expect_err("a missing file").len(), 1);
     }
 }

@@ -8,10 +8,7 @@ use syn::{Attribute, Item};
 
 /// Why `FILE.rs::NAME` is not a test that runs, if it is not.
 pub(super) fn missing(root: &Path, test: &str) -> Option<String> {
-    let Some((file, name)) = test
-        .split_once("::")
-        .filter(|(file, _)| file.ends_with(".rs"))
-    else {
+    let Some((file, name)) = test.split_once("::").filter(|(file, _)| file.ends_with(".rs")) else {
         return Some("write it as FILE.rs::NAME".into());
     };
     let Ok(text) = fs::read_to_string(root.join(file)) else {
@@ -24,10 +21,7 @@ pub(super) fn missing(root: &Path, test: &str) -> Option<String> {
     let mut found = Vec::new();
     collect(&parsed.items, "", &mut found);
     // The modules around it may be left out.
-    match found
-        .iter()
-        .find(|(path, _)| path == name || path.ends_with(&format!("::{name}")))
-    {
+    match found.iter().find(|(path, _)| path == name || path.ends_with(&format!("::{name}"))) {
         None => Some("the file has no such test".into()),
         Some((_, true)) => Some("it is ignored".into()),
         Some((_, false)) => None,
@@ -39,10 +33,7 @@ fn collect(items: &[Item], prefix: &str, found: &mut Vec<(String, bool)>) {
     for item in items {
         match item {
             Item::Fn(function) if has(&function.attrs, "test") => {
-                found.push((
-                    format!("{prefix}{}", function.sig.ident),
-                    has(&function.attrs, "ignore"),
-                ));
+                found.push((format!("{prefix}{}", function.sig.ident), has(&function.attrs, "ignore")));
             }
             Item::Mod(module) => {
                 if let Some((_, items)) = &module.content {
@@ -57,13 +48,7 @@ fn collect(items: &[Item], prefix: &str, found: &mut Vec<(String, bool)>) {
 }
 
 fn has(attributes: &[Attribute], name: &str) -> bool {
-    attributes.iter().any(|attribute| {
-        attribute
-            .path()
-            .segments
-            .last()
-            .is_some_and(|last| last.ident == name)
-    })
+    attributes.iter().any(|attribute| attribute.path().segments.last().is_some_and(|last| last.ident == name))
 }
 
 fn in_tokens(tokens: TokenStream, prefix: &str, found: &mut Vec<(String, bool)>) {
@@ -100,11 +85,7 @@ mod tests {
             assert_eq!(missing(root.path(), present), None, "{present}");
         }
         for absent in ["a.rs::three", "a.rs::other::one", "a.rs::ne"] {
-            assert_eq!(
-                missing(root.path(), absent),
-                Some("the file has no such test".into()),
-                "{absent}"
-            );
+            assert_eq!(missing(root.path(), absent), Some("the file has no such test".into()), "{absent}");
         }
     }
 }

@@ -32,21 +32,14 @@ impl Reader {
                 reader.file(&vec![name.replace('-', "_")], &library, &folder.join("src"));
             }
         }
-        if reader.faults.is_empty() {
-            Ok(reader)
-        } else {
-            Err(reader.faults)
-        }
+        if reader.faults.is_empty() { Ok(reader) } else { Err(reader.faults) }
     }
 
     /// `folder` is where files of child modules are.
     fn file(&mut self, module: &Names, file: &Path, folder: &Path) {
-        let parsed = fs::read_to_string(file)
-            .map_err(|error| error.to_string())
-            .and_then(|text| {
-                syn::parse_file(&text)
-                    .map_err(|error| format!("line {}: {error}", error.span().start().line))
-            });
+        let parsed = fs::read_to_string(file).map_err(|error| error.to_string()).and_then(|text| {
+            syn::parse_file(&text).map_err(|error| format!("line {}: {error}", error.span().start().line))
+        });
         match parsed {
             Ok(parsed) => self.items(module, parsed.items, folder),
             Err(error) => self.faults.push(format!("{}: {error}", file.display())),
@@ -70,11 +63,7 @@ impl Reader {
                     self.items(&path, items, &inner);
                 } else {
                     let beside = folder.join(format!("{name}.rs"));
-                    let file = if beside.is_file() {
-                        beside
-                    } else {
-                        inner.join("mod.rs")
-                    };
+                    let file = if beside.is_file() { beside } else { inner.join("mod.rs") };
                     self.file(&path, &file, &inner);
                 }
             }
@@ -83,10 +72,7 @@ impl Reader {
                 flatten_use(&line.tree, &mut Vec::new(), &mut uses);
                 let public = is_public(&line.vis);
                 let here = self.modules.entry(module.clone()).or_default();
-                here.uses.extend(
-                    uses.into_iter()
-                        .map(|(alias, target)| (alias, target, public)),
-                );
+                here.uses.extend(uses.into_iter().map(|(alias, target)| (alias, target, public)));
             }
             Item::Struct(item) => {
                 let path = self.define(module, &item.ident.to_string(), is_public(&item.vis));
@@ -97,24 +83,17 @@ impl Reader {
                 let path = self.define(module, &item.ident.to_string(), is_public(&item.vis));
                 for variant in &item.variants {
                     let name = variant.ident.to_string();
-                    self.members
-                        .entry(below(&path, &name))
-                        .or_default()
-                        .extend(public_fields(&variant.fields, true));
+                    self.members.entry(below(&path, &name)).or_default().extend(public_fields(&variant.fields, true));
                     self.members.entry(path.clone()).or_default().insert(name);
                 }
             }
             Item::Trait(item) => {
                 let path = self.define(module, &item.ident.to_string(), is_public(&item.vis));
-                self.members
-                    .entry(path)
-                    .or_default()
-                    .extend(item.items.iter().filter_map(trait_member));
+                self.members.entry(path).or_default().extend(item.items.iter().filter_map(trait_member));
             }
             Item::Impl(item) => {
                 if let Some(target) = type_path(&item.self_ty) {
-                    self.impls
-                        .push((module.clone(), target, impl_members(&item)));
+                    self.impls.push((module.clone(), target, impl_members(&item)));
                 }
             }
             Item::Type(item) => {
@@ -123,8 +102,7 @@ impl Reader {
                     // Reaches the same names as the type it stands for.
                     Some(target) if !target.contains(&"Self".to_owned()) => {
                         let here = self.modules.entry(module.clone()).or_default();
-                        here.uses
-                            .push((Some(item.ident.to_string()), target, public));
+                        here.uses.push((Some(item.ident.to_string()), target, public));
                     }
                     _ => drop(self.define(module, &item.ident.to_string(), public)),
                 }
@@ -141,11 +119,7 @@ impl Reader {
             Item::Macro(call) => match call.ident {
                 // `macro_rules! name`, public only when exported, and then from the crate's root.
                 Some(name) => {
-                    if call
-                        .attrs
-                        .iter()
-                        .any(|attribute| attribute.path().is_ident("macro_export"))
-                    {
+                    if call.attrs.iter().any(|attribute| attribute.path().is_ident("macro_export")) {
                         self.define(&module[..1].to_vec(), &name.to_string(), true);
                     }
                 }
@@ -172,23 +146,12 @@ impl Reader {
                         }
                         "impl" => owner = Some(below(module, &name)),
                         "fn" | "const" => match &owner {
-                            Some(owner) => drop(
-                                self.members
-                                    .entry(owner.clone())
-                                    .or_default()
-                                    .insert(name.clone()),
-                            ),
+                            Some(owner) => drop(self.members.entry(owner.clone()).or_default().insert(name.clone())),
                             None => drop(self.define(module, &name, public)),
                         },
                         _ => {
-                            if let Some(owner) = owner
-                                .as_ref()
-                                .filter(|_| name.starts_with(char::is_uppercase))
-                            {
-                                self.members
-                                    .entry(owner.clone())
-                                    .or_default()
-                                    .insert(name.clone());
+                            if let Some(owner) = owner.as_ref().filter(|_| name.starts_with(char::is_uppercase)) {
+                                self.members.entry(owner.clone()).or_default().insert(name.clone());
                             }
                         }
                     }
@@ -210,13 +173,7 @@ impl Reader {
     }
 
     fn define(&mut self, module: &Names, name: &str, public: bool) -> Names {
-        let known = self
-            .modules
-            .entry(module.clone())
-            .or_default()
-            .items
-            .entry(name.to_owned())
-            .or_default();
+        let known = self.modules.entry(module.clone()).or_default().items.entry(name.to_owned()).or_default();
         *known |= public;
         below(module, name)
     }
@@ -231,13 +188,8 @@ fn is_public(visibility: &Visibility) -> bool {
 }
 
 fn public_fields(fields: &Fields, all: bool) -> Vec<String> {
-    let named = |field: &syn::Field| {
-        field
-            .ident
-            .as_ref()
-            .filter(|_| all || is_public(&field.vis))
-            .map(ToString::to_string)
-    };
+    let named =
+        |field: &syn::Field| field.ident.as_ref().filter(|_| all || is_public(&field.vis)).map(ToString::to_string);
     fields.iter().filter_map(named).collect()
 }
 
@@ -263,13 +215,7 @@ fn impl_members(item: &ItemImpl) -> Vec<String> {
 
 fn type_path(ty: &Type) -> Option<Names> {
     match ty {
-        Type::Path(path) => Some(
-            path.path
-                .segments
-                .iter()
-                .map(|segment| segment.ident.to_string())
-                .collect(),
-        ),
+        Type::Path(path) => Some(path.path.segments.iter().map(|segment| segment.ident.to_string()).collect()),
         Type::Reference(reference) => type_path(&reference.elem),
         _ => None,
     }
@@ -285,15 +231,9 @@ fn flatten_use(tree: &UseTree, prefix: &mut Names, uses: &mut Vec<(Option<String
         UseTree::Name(name) if name.ident == "self" => {
             uses.push((prefix.last().cloned(), prefix.clone()));
         }
-        UseTree::Name(name) => uses.push((
-            Some(name.ident.to_string()),
-            below(prefix, &name.ident.to_string()),
-        )),
+        UseTree::Name(name) => uses.push((Some(name.ident.to_string()), below(prefix, &name.ident.to_string()))),
         UseTree::Rename(rename) => {
-            uses.push((
-                Some(rename.rename.to_string()),
-                below(prefix, &rename.ident.to_string()),
-            ));
+            uses.push((Some(rename.rename.to_string()), below(prefix, &rename.ident.to_string())));
         }
         UseTree::Glob(_) => uses.push((None, prefix.clone())),
         UseTree::Group(group) => {

@@ -1,0 +1,143 @@
+//! Other people's clients and brokers, for the interop suites.
+//!
+//! What comes from PyPI goes to target/peers and needs no rights. System packages are installed with apt when asked for,
+//! and never start a service. What is absent is named with the reason, in lines `skipped: NAME: REASON` and in
+//! target/peers/missing.txt; the suites read that file to say why they skip.
+
+mod services;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use crate::{Verdict, workspace};
+
+use self::services::ServicesOff;
+
+/// Where peers are: `venv` is a Python environment with Proton, `missing.txt` has a line `NAME: REASON` for each absentee.
+pub(crate) fn folder(root: &Path) -> PathBuf {
+    root.join("target/peers")
+}
+
+/// Whether this is a machine of CI, where system packages may be installed.
+pub(crate) fn on_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true" || value == "1")
+}
+
+const PROTON_PYTHON: &str = "python-qpid-proton==0.40.*";
+
+/// A Debian package and a file that shows it is there.
+struct Package {
+    name: &'static str,
+    shows: &'static [&'static str],
+}
+
+const PACKAGES: &[Package] = &[
+    Package { name: "rabbitmq-server", shows: &["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server"] },
+    Package { name: "libqpid-proton11-dev", shows: &["/usr/include/proton/proactor.h"] },
+    Package { name: "libqpid-proton-cpp12-dev", shows: &["/usr/include/proton/container.hpp"] },
+    Package {
+        name: "libqpid-proton11-dev-examples",
+        shows: &["/usr/share/proton/examples", "/usr/share/proton-0.37.0/examples"],
+    },
+];
+
+impl Package {
+    fn is_present(&self) -> bool {
+        self.shows.iter().any(|path| Path::new(path).exists())
+    }
+}
+
+/// Makes target/peers; `install` allows system packages.
+///
+/// # Errors
+///
+/// When target/peers cannot be written. An absent peer is no error.
+pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
+    let folder = folder(root);
+    let mut missing = Vec::new();
+    fs::create_dir_all(&folder).map_err(|error| vec![format!("{}: {error}", folder.display())])?;
+    if let Err(why) = python(&folder.join("venv")) {
+        missing.push(format!("python-qpid-proton: {why}"));
+    }
+    let refused = if install { packages() } else { Err("not installed; --install-peers does it (apt, root)".into()) };
+    for package in PACKAGES.iter().filter(|package| !package.is_present()) {
+        let why = refused
+            .as_ref()
+            .err()
+            .map_or("apt installed it but its files are not where they should be", String::as_str);
+        missing.push(format!("{}: {why}", package.name));
+    }
+    let list = folder.join("missing.txt");
+    let text: String = missing.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&list, text).map_err(|error| vec![format!("{}: {error}", list.display())])?;
+    for line in &missing {
+        println!("skipped: {line}");
+    }
+    Ok(format!(
+        "peers: {} present, {} missing, in {}",
+        PACKAGES.len() + 1 - missing.len(),
+        missing.len(),
+        folder.display()
+    ))
+}
+
+/// A Python environment with Proton, left as it is when it works already.
+fn python(venv: &Path) -> Result<(), String> {
+    let python = venv.join("bin/python");
+    let works = || {
+        run(
+            &python.display().to_string(),
+            &["-c", "import proton; assert proton.VERSION[:2] == (0, 40), proton.VERSION"],
+        )
+    };
+    if python.exists() && works().is_ok() {
+        return Ok(());
+    }
+    let folder = venv.display().to_string();
+    // Clear: an environment that does not work may be half made.
+    run("python3", &["-m", "venv", "--clear", &folder])
+        .map_err(|why| format!("python3 makes no environment (Debian: apt install python3-venv): {why}"))?;
+    run(
+        &python.display().to_string(),
+        &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", PROTON_PYTHON],
+    )?;
+    works()
+}
+
+/// Installs what is absent of [`PACKAGES`], with services held off.
+fn packages() -> Result<(), String> {
+    let absent: Vec<&str> =
+        PACKAGES.iter().filter(|package| !package.is_present()).map(|package| package.name).collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    run("apt-get", &["--version"]).map_err(|_| "not installed, and there is no apt here to install it".to_owned())?;
+    let user = workspace::command("id").arg("-u").output().map_err(|error| format!("id: {error}"))?;
+    if user.stdout.trim_ascii() != b"0" {
+        return Err("not installed, and apt needs root".into());
+    }
+    let _off = ServicesOff::hold(Path::new("/usr/sbin/policy-rc.d"))?;
+    run("apt-get", &["-q", "update"])?;
+    let install = ["-q", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=120", "install"];
+    run("apt-get", &[&install[..], &absent].concat())
+}
+
+/// Runs a command to its end; its output is shown, and the last line of its errors is the reason when it fails.
+fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
+    println!("$ {program} {}", arguments.join(" "));
+    let output = workspace::command(program)
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    eprint!("{said}");
+    let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    Err(format!("{program}: {}: {}", output.status, last.trim()))
+}
