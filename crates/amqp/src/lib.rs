@@ -1,1 +1,6 @@
-//! AMQP peers without I/O: connection, session, link, delivery, SASL, both roles.
+//! AMQP peers without I/O: connections, sessions, links, deliveries and SASL, for both roles.
+//!
+//! This crate is deterministic. It opens no socket, reads no clock and draws no random number: bytes
+//! go in and bytes and events come out; time, ids and nonces are arguments.
+
+pub mod sasl;
