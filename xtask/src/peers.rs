@@ -123,7 +123,7 @@ fn packages() -> Result<(), String> {
     run("apt-get", &[&install[..], &absent].concat())
 }
 
-/// Runs a command to its end; its output is shown, and the last line of its errors is the reason when it fails.
+/// Runs a command to its end. When it fails, all it said is shown and the last line of it is the reason.
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     println!("$ {program} {}", arguments.join(" "));
     let output = workspace::command(program)
