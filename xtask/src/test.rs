@@ -34,7 +34,11 @@ struct Step {
     run: fn(&Context<'_>) -> Ran,
 }
 
+/// The time for all steps together, so that CI ends by itself and says what it did not reach.
+const TOTAL: Duration = Duration::from_secs(80 * 60);
+
 struct Context<'a> {
+    deadline: Instant,
     root: &'a Path,
     options: &'a Options,
     interrupt: &'a Interrupt,
@@ -127,7 +131,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
         return ExitCode::from(2);
     }
     let interrupt = Interrupt::watch();
-    let context = Context { root, options, interrupt: &interrupt };
+    let context = Context { deadline: Instant::now() + TOTAL, root, options, interrupt: &interrupt };
     let (mut lines, mut named_skips) = (Vec::new(), Vec::<String>::new());
     for step in STEPS.iter().filter(|step| options.only.is_empty() || options.only.iter().any(|only| only == step.name))
     {
@@ -227,7 +231,7 @@ fn run_examples(context: &Context<'_>) -> Ran {
             if !example.features.is_empty() {
                 command.args(["--features", &example.features.join(",")]);
             }
-            let ran = steps::run(command, limit, context.interrupt);
+            let ran = context.run_for(command, limit);
             skipped.extend(ran.skipped);
             if let Outcome::Failed(why) = ran.outcome {
                 failed.push(format!("{} ({verb}: {why})", example.name));
@@ -278,7 +282,16 @@ impl Context<'_> {
     }
 
     fn run(&self, command: Command, minutes: u64) -> Ran {
-        steps::run(command, Duration::from_secs(minutes * 60), self.interrupt)
+        self.run_for(command, Duration::from_secs(minutes * 60))
+    }
+
+    /// Runs a command for `limit`, or for what is left of the whole run's time if that is less.
+    fn run_for(&self, command: Command, limit: Duration) -> Ran {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return outcome(Outcome::Failed(format!("not reached within {} minutes", TOTAL.as_secs() / 60)));
+        }
+        steps::run(command, limit.min(left), self.interrupt)
     }
 }
 
@@ -316,6 +329,16 @@ mod tests {
                 "1 passed, 1 failed, 2 skipped",
             ]
         );
+    }
+
+    #[test]
+    fn out_of_time_is_a_failure_and_runs_nothing() {
+        let options = Options { install_peers: false, only: Vec::new(), list: false, xml: None };
+        let interrupt = Interrupt::default();
+        let context =
+            Context { deadline: Instant::now(), root: Path::new("."), options: &options, interrupt: &interrupt };
+        let ran = context.run(Command::new("no-such-program-here"), 1);
+        assert_eq!(ran.outcome, Outcome::Failed("not reached within 80 minutes".into()));
     }
 
     #[test]
