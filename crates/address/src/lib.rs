@@ -1,1 +1,73 @@
-//! Address strings and broker URLs: text to a typed address, and back.
+//! Reads address strings and broker URLs into types, and writes them back. This crate never opens a connection, looks
+//! up a name, asks a clock or a random generator, or knows a protocol: text in, values out, the same every time.
+//!
+//! An address string names a node, perhaps a subject on it, and what to do about it, in the notation that Qpid's
+//! messaging clients made known:
+//!
+//! ```
+//! use postroad_address::{Address, NodeType, Policy, Role};
+//!
+//! let address = Address::parse("prices/eu.#; {create: always, node: {type: topic}}")?;
+//! assert_eq!(address.name, "prices");
+//! assert_eq!(address.subject.as_deref(), Some("eu.#"));
+//!
+//! let options = address.validate_for(Role::Receiver)?;
+//! assert!(options.create.applies_to(Role::Receiver));
+//! assert_eq!(options.create, Policy::Always);
+//! assert_eq!(options.node.node_type, Some(NodeType::Topic));
+//!
+//! assert_eq!(address.to_string(), "prices/eu.#; {create: always, node: {type: topic}}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Address`] is read in the [`Dialect`] of the Python client (the default) or of the C++ client. Whatever either of
+//!   them reads is read the same way here; where they crash there is a [`ParseError`].
+//! - [`Options`] are the options that the schema knows, checked for one end of a link by [`Address::validate_for`]; an
+//!   [`OptionsError`] lists all that do not fit. The tree as written stays in [`Address::options`].
+//! - [`BrokerUrl`] says where a broker is; [`split_address`] takes an argument that may be an address or a full URL.
+//! - Every error prints what the original prints, and has a hint. `{:#}` of a [`ParseError`] shows the place:
+//!
+//! ```text
+//! expecting (COMMA, RBRACE), got SYM(.) line:1,16
+//!   foo; {exchange:amq.topic}
+//!                     ^
+//! hint: put a comma between values, and quote a value of more than one word, as in 'amq.topic'
+//! ```
+//!
+//! Texts may come from a peer: length ([`MAX_ADDRESS_LEN`], [`MAX_URL_LEN`]) and nesting ([`MAX_DEPTH`]) are limited
+//! before they cost memory or stack, and no text makes this crate panic.
+//!
+//! # Departures from the originals
+//! Columns of an error are right on every line; the Python client's are one too high past the first, and it shows no
+//! text there. Whole numbers have 64 bits and floating-point ones are finite; a surrogate (`\ud800`) and `\N{..}` are
+//! [`ParseErrorKind::BadEscape`]. In the C++ dialect an empty text is an error at once, and an empty subject behind the
+//! slash is none.
+//!
+//! # Features
+//! `fuzzing` shows the bodies of the fuzz targets, for `fuzz/` only.
+
+mod address;
+mod cpp;
+mod display;
+mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
+mod grammar;
+mod literal;
+mod options;
+mod percent;
+mod schema;
+mod token;
+mod url;
+mod url_error;
+mod value;
+
+pub use address::{Address, Dialect, MAX_ADDRESS_LEN, MAX_DEPTH};
+pub use error::{CppFault, FoundToken, ParseError, ParseErrorKind, Phase};
+pub use options::{Binding, LinkOptions, Mode, NodeOptions, NodeType, Options, Policy, Reliability, Role};
+pub use schema::{OptionFault, OptionProblem, OptionsError};
+pub use token::TokenKind;
+pub use url::{BrokerUrl, MAX_URL_LEN, Scheme, split_address};
+pub use url_error::{UrlError, UrlPart};
+pub use value::{Float, NotAKey, OptionKey, OptionMap, OptionValue};

@@ -1,0 +1,277 @@
+//! The C++ dialect: recursive descent over characters, with no escapes.
+//!
+//! ```text
+//! address = name [ "/" [ subject ] ] [ ";" [ map ] ]    name: quoted, or a run without blanks, / and ;
+//! map     = "{" { key ":" value [ "," ] } "}"           subject: quoted, or a run without blanks and ;
+//! list    = "[" { value [ "," ] } "]"                   word: a run without blanks and ' " { } [ ] , : /
+//! ```
+//! Blanks may stand before any of these.
+
+use nom::{Parser, bytes::complete::take_while1, character::complete::char, error::Error};
+
+use crate::{
+    address::{Address, MAX_DEPTH},
+    error::{CppFault, ParseError, ParseErrorKind},
+    value::{Float, OptionKey, OptionMap, OptionValue},
+};
+
+/// Reads an address in the C++ dialect; the caller has checked the length.
+pub(crate) fn parse(input: &str) -> Result<Address, ParseError> {
+    let mut reader = Reader { input, rest: input };
+    let Some(name) = reader.text("/;")? else {
+        return Err(reader.fault(CppFault::ExpectedName));
+    };
+    let mut address = Address::new(name);
+    if reader.eat('/') {
+        address.subject = reader.text(";")?;
+    }
+    if reader.eat(';') {
+        address.options = reader.map(0)?;
+    }
+    reader.rest = reader.rest.trim_start_matches(is_blank);
+    if reader.rest.is_empty() { Ok(address) } else { Err(reader.fault(CppFault::Trailing)) }
+}
+
+struct Reader<'a> {
+    input: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    /// A quoted text, or a run of characters up to a blank or one of `stops`.
+    fn text(&mut self, stops: &str) -> Result<Option<String>, ParseError> {
+        let quoted = self.quoted()?;
+        Ok(quoted.or_else(|| self.word(stops)).map(str::to_owned))
+    }
+
+    fn map(&mut self, depth: usize) -> Result<Option<OptionMap>, ParseError> {
+        if !self.open('{', depth)? {
+            return Ok(None);
+        }
+        let mut entries = Vec::new();
+        while let Some(key) = self.key()? {
+            if !self.eat(':') {
+                return Err(self.fault(CppFault::ExpectedColon));
+            }
+            let Some(value) = self.value(depth + 1)? else {
+                return Err(self.fault(CppFault::ExpectedValue));
+            };
+            entries.push((OptionKey::from(key), value));
+            if !self.eat(',') {
+                break;
+            }
+        }
+        if !self.eat('}') {
+            return Err(self.fault(CppFault::UnmatchedBrace));
+        }
+        Ok(Some(entries.into_iter().collect()))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Option<Vec<OptionValue>>, ParseError> {
+        if !self.open('[', depth)? {
+            return Ok(None);
+        }
+        let mut items = Vec::new();
+        while let Some(item) = self.value(depth + 1)? {
+            items.push(item);
+            if !self.eat(',') {
+                break;
+            }
+        }
+        if self.eat(']') { Ok(Some(items)) } else { Err(self.fault(CppFault::UnmatchedBracket)) }
+    }
+
+    fn key(&mut self) -> Result<Option<&'a str>, ParseError> {
+        match self.word(RESERVED) {
+            Some(word) => Ok(Some(word)),
+            None => self.quoted(),
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Option<OptionValue>, ParseError> {
+        if let Some(word) = self.word(RESERVED) {
+            return Ok(Some(variant(word)));
+        }
+        if let Some(text) = self.quoted()? {
+            return Ok(Some(OptionValue::from(text)));
+        }
+        if let Some(map) = self.map(depth)? {
+            return Ok(Some(OptionValue::Map(map)));
+        }
+        Ok(self.list(depth)?.map(OptionValue::List))
+    }
+
+    fn word(&mut self, stops: &str) -> Option<&'a str> {
+        self.step(take_while1(|c| !is_blank(c) && !stops.contains(c)))
+    }
+
+    fn quoted(&mut self) -> Result<Option<&'a str>, ParseError> {
+        for quote in ['"', '\''] {
+            if self.eat(quote) {
+                let Some(end) = self.rest.find(quote) else {
+                    self.rest = "";
+                    return Err(self.fault(CppFault::UnmatchedQuote));
+                };
+                let text = &self.rest[..end];
+                self.rest = &self.rest[end + 1..];
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Opens a list or map, unless it would be one too deep.
+    fn open(&mut self, delimiter: char, depth: usize) -> Result<bool, ParseError> {
+        if !self.eat(delimiter) {
+            return Ok(false);
+        }
+        if depth < MAX_DEPTH {
+            return Ok(true);
+        }
+        let place = self.input.len() - self.rest.len() - delimiter.len_utf8();
+        Err(ParseError::at(self.input, place, ParseErrorKind::TooDeep))
+    }
+
+    fn eat(&mut self, wanted: char) -> bool {
+        self.step(char(wanted)).is_some()
+    }
+
+    /// Moves on past blanks, and then past what `parser` reads, if it does.
+    fn step<T>(&mut self, mut parser: impl Parser<&'a str, Output = T, Error = Error<&'a str>>) -> Option<T> {
+        self.rest = self.rest.trim_start_matches(is_blank);
+        let (rest, value) = parser.parse(self.rest).ok()?;
+        self.rest = rest;
+        Some(value)
+    }
+
+    fn fault(&self, fault: CppFault) -> ParseError {
+        ParseError::at(self.input, self.input.len() - self.rest.len(), ParseErrorKind::Cpp(fault))
+    }
+}
+
+/// What ends a word inside the options.
+const RESERVED: &str = "'\"{}[],:/";
+
+/// C's `isspace`.
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t'..='\r')
+}
+
+/// An unquoted value: a whole number, a number, a boolean in any case, and otherwise text.
+///
+/// Past 63 bits the C++ client goes on to unsigned and floating-point numbers; such digits are text here, and nothing of
+/// them is lost.
+fn variant(word: &str) -> OptionValue {
+    if let Ok(int) = word.parse() {
+        return OptionValue::Int(int);
+    }
+    let integral = word.trim_start_matches(['+', '-']).bytes().all(|b| b.is_ascii_digit());
+    if let Some(float) = word.parse().ok().filter(|_| !integral).and_then(Float::new) {
+        return OptionValue::Float(float);
+    }
+    if word.eq_ignore_ascii_case("true") {
+        OptionValue::Bool(true)
+    } else if word.eq_ignore_ascii_case("false") {
+        OptionValue::Bool(false)
+    } else {
+        OptionValue::from(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(input: &str, name: &str, subject: Option<&str>, options: Option<&str>) {
+        let address = parse(input).unwrap();
+        assert_eq!((address.name.as_str(), address.subject.as_deref()), (name, subject), "{input}");
+        assert_eq!(address.options.map(|map| map.to_string()).as_deref(), options, "{input}");
+    }
+
+    fn refuse(input: &str, message: &str) {
+        assert_eq!(parse(input).unwrap_err().to_string(), message);
+    }
+
+    // The parser cases of the C++ suite (src/tests/Address.cpp), by their names.
+
+    #[test]
+    fn name_only() {
+        check("my-topic", "my-topic", None, None);
+    }
+
+    #[test]
+    fn subject() {
+        check("my-topic/my-subject", "my-topic", Some("my-subject"), None);
+    }
+
+    #[test]
+    fn options() {
+        let options = "{a: bc, x: 101, y: 'a string'}";
+        check("my-topic; {a:bc, x:101, y:'a string'}", "my-topic", None, Some(options));
+        check("my-topic/my-subject; {a:bc, x:101, y:'a string'}", "my-topic", Some("my-subject"), Some(options));
+    }
+
+    #[test]
+    fn nested_options() {
+        let text = "my-topic; {a:{p:202, q:'another string'}, x:101, y:'a string'}";
+        check(text, "my-topic", None, Some("{a: {p: 202, q: 'another string'}, x: 101, y: 'a string'}"));
+    }
+
+    #[test]
+    fn options_with_list() {
+        let options = "{a: [202, 'another string'], x: 101}";
+        check("my-topic; {a:[202, 'another string'], x:101}", "my-topic", None, Some(options));
+        check("my-topic; {a:[], x:101}", "my-topic", None, Some("{a: [], x: 101}"));
+        check("my-topic; {a:{}, x:101}", "my-topic", None, Some("{a: {}, x: 101}"));
+    }
+
+    #[test]
+    fn quoted_name_and_subject() {
+        let text = "'my topic with / in it'/'my subject with ; in it'";
+        check(text, "my topic with / in it", Some("my subject with ; in it"), None);
+    }
+
+    #[test]
+    fn empty_string_as_value() {
+        check("my-topic; {a:'', x:101}", "my-topic", None, Some("{a: '', x: 101}"));
+    }
+
+    #[test]
+    fn words_that_the_other_dialect_refuses() {
+        let text = r"a&b\/c/d; {e: amq.topic, f: 1.2.3, g: 1e5, h: @x, i: [j,], k: TRUE, l: -.5, m: 007, n: None,}";
+        let options = "{e: 'amq.topic', f: '1.2.3', g: 100000.0, h: '@x', i: [j], k: True, l: -0.5, m: 7, n: 'None'}";
+        check(text, "a&b\\", Some("c/d"), Some(options));
+        check(
+            "x; {a: 9223372036854775808, b: inf, c: -}",
+            "x",
+            None,
+            Some("{a: '9223372036854775808', b: inf, c: '-'}"),
+        );
+        check("foo/", "foo", None, None);
+        check(" foo ; ", "foo", None, None);
+        check("''", "", None, None);
+    }
+
+    #[test]
+    fn faults_are_the_originals() {
+        refuse("", "Expected name, character 0 of ");
+        refuse("  ;", "Expected name, character 2 of   ;");
+        refuse("foo bar", "Unexpected chars in address: bar, character 4 of foo bar");
+        refuse("foo; bar", "Unexpected chars in address: bar, character 5 of foo; bar");
+        refuse("foo; {a:b", "Unmatched '{'!, character 9 of foo; {a:b");
+        refuse("foo; {a:b c}", "Unmatched '{'!, character 10 of foo; {a:b c}");
+        refuse("foo; {a:[b}", "Unmatched '['!, character 10 of foo; {a:[b}");
+        refuse("foo; {a}", "Bad key-value pair, expected ':', character 7 of foo; {a}");
+        refuse("foo; {a:}", "Expected value, character 8 of foo; {a:}");
+        refuse("'foo", "Unmatched delimiter, character 4 of 'foo");
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |levels: usize| format!("x; {{a: {}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(parse(&nested(MAX_DEPTH - 1)).is_ok());
+        let error = parse(&nested(MAX_DEPTH)).unwrap_err();
+        assert_eq!((error.kind(), error.column()), (&ParseErrorKind::TooDeep, 7 + MAX_DEPTH - 1));
+        assert_eq!(parse(&format!("x;{{a:{}", "[".repeat(60_000))).unwrap_err().kind(), &ParseErrorKind::TooDeep);
+    }
+}

@@ -1,0 +1,436 @@
+//! Where a broker is and who asks: `amqps://user:password@host:port/address?key=value`.
+
+use std::{
+    fmt::{self, Write},
+    net::Ipv6Addr,
+    str::FromStr,
+};
+
+use crate::{
+    percent::{decode, encode},
+    url_error::{UrlError, UrlPart},
+};
+
+/// The longest text that is read as a broker URL, in bytes: a full address whose every character is percent-encoded.
+///
+/// URLs come from the command line and, in lists for failover, from peers; reading one copies its parts.
+pub const MAX_URL_LEN: usize = 3 * crate::MAX_ADDRESS_LEN + 4096;
+
+/// Says where a broker is: scheme, user, host, port, and perhaps the address of a node there.
+///
+/// Read forms, the first being the usual one:
+///
+/// | form | known from |
+/// |---|---|
+/// | `amqp://user:password@host:port/address?key=value` | RFC 3986; each part is percent-decoded |
+/// | `host`, `host:port`, `[::1]:5672` | everywhere; the scheme is `amqp` |
+/// | `amqps://user/password@host:port` | Qpid's Python client; nothing is decoded and nothing may follow the port |
+/// | `amqp:user/password@tcp:host:port`, `ssl:host` | Qpid's C++ client and `amq.failover`; `ssl:` means `amqps` |
+///
+/// Because of the third form, an `@` in an address has to be written `%40` (as `Display` does). A `#` begins no fragment
+/// but belongs to the part it stands in, so `amqp://host/prices/eu.#` does what it says.
+///
+/// `Display` writes the first form with the password, so that the text can be read back; [`redacted`](Self::redacted) and
+/// `Debug` hide it.
+///
+/// ```
+/// use postroad_address::BrokerUrl;
+///
+/// let url: BrokerUrl = "amqps://guest:secret@[::1]/orders".parse()?;
+/// assert_eq!((url.host(), url.port(), url.path()), ("::1", 5671, Some("orders")));
+/// assert_eq!(url.redacted().to_string(), "amqps://guest:***@[::1]/orders");
+/// # Ok::<(), postroad_address::UrlError>(())
+/// ```
+#[doc(alias = "URL")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    scheme: Scheme,
+    user: Option<String>,
+    password: Option<String>,
+    host: String,
+    port: Option<u16>,
+    path: Option<String>,
+    query: Vec<(String, String)>,
+}
+
+/// Says how the connection to a broker is secured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Scheme {
+    /// Plain TCP, port 5672.
+    #[default]
+    Amqp,
+    /// TLS from the first byte, port 5671.
+    Amqps,
+}
+
+impl Scheme {
+    /// Returns the spelling in a URL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Amqp => "amqp",
+            Self::Amqps => "amqps",
+        }
+    }
+
+    /// Returns the port that IANA has for the scheme.
+    pub const fn default_port(self) -> u16 {
+        match self {
+            Self::Amqp => 5672,
+            Self::Amqps => 5671,
+        }
+    }
+
+    /// Tells whether the connection uses TLS.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Amqps)
+    }
+
+    /// Schemes are the same in any case (RFC 3986 3.1).
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Amqp, Self::Amqps].into_iter().find(|scheme| name.eq_ignore_ascii_case(scheme.as_str()))
+    }
+}
+
+impl fmt::Display for Scheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl BrokerUrl {
+    /// Makes the URL of a host at the scheme's own port.
+    ///
+    /// # Errors
+    /// [`UrlError::BadHost`] when the text is no host name, IPv4 address or IPv6 address (with or without brackets).
+    pub fn new(scheme: Scheme, host: &str) -> Result<Self, UrlError> {
+        let host = match host.parse::<Ipv6Addr>() {
+            Ok(_) => host,
+            Err(_) => checked_host(host)?,
+        };
+        Ok(Self::at(scheme, host, None))
+    }
+
+    /// Reads a URL in any of the forms above.
+    ///
+    /// # Errors
+    /// Whatever makes the text no URL; an error never shows a password.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        if text.len() > MAX_URL_LEN {
+            return Err(UrlError::TooLong { len: text.len() });
+        }
+        let text = text.trim_matches(|c: char| c.is_ascii_whitespace());
+        if text.is_empty() {
+            return Err(UrlError::MissingHost);
+        }
+        let (scheme, rest) = match split_scheme(text) {
+            Some((name, rest)) => match Scheme::from_name(name) {
+                Some(scheme) => (Some(scheme), rest),
+                None => {
+                    return Err(UrlError::UnknownScheme { scheme: name.to_owned() });
+                }
+            },
+            None => (None, strip_cpp_scheme(text)),
+        };
+        if let Some(url) = qpid_form(scheme, rest)? {
+            return Ok(url);
+        }
+        let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        let (userinfo, location) = match authority.rsplit_once('@') {
+            Some((userinfo, location)) => (Some(userinfo), location),
+            None => (None, authority),
+        };
+        let mut url = match location_of(scheme, location) {
+            // A raw slash in the password ends the authority too early; say so without showing any of it.
+            Err(_) if userinfo.is_none() && rest.contains('@') => {
+                return Err(UrlError::RawCharacterInPassword);
+            }
+            other => other?,
+        };
+        if let Some(userinfo) = userinfo {
+            let (user, password) = match userinfo.split_once(':') {
+                Some((user, password)) => (user, Some(password)),
+                None => (userinfo, None),
+            };
+            url.user = Some(decode(user, UrlPart::User)?);
+            url.password = password.map(|password| decode(password, UrlPart::Password)).transpose()?;
+        }
+        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let path = path.strip_prefix('/').unwrap_or(path);
+        if !path.is_empty() {
+            url.path = Some(decode(path, UrlPart::Path)?);
+        }
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+            url.query.push((decode(key, UrlPart::Query)?, decode(value, UrlPart::Query)?));
+        }
+        Ok(url)
+    }
+
+    /// Reads URLs parted by commas, as in `amq.failover` and the C++ client: `amqp:tcp:one:5672,tcp:two:5672`.
+    ///
+    /// A user that only the first one names counts for all of them, as in the original. A comma inside one is `%2C`.
+    ///
+    /// # Errors
+    /// What is wrong with the first one that is no URL.
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, UrlError> {
+        if text.len() > MAX_URL_LEN {
+            return Err(UrlError::TooLong { len: text.len() });
+        }
+        let mut urls: Vec<Self> = Vec::new();
+        for part in text.split(',') {
+            let mut url = Self::parse(part)?;
+            if let Some(first) = urls.first().filter(|_| url.user.is_none()) {
+                url.user.clone_from(&first.user);
+                url.password.clone_from(&first.password);
+            }
+            urls.push(url);
+        }
+        Ok(urls)
+    }
+
+    /// Returns how the connection is secured.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Returns the name to log in with.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Returns the password to log in with.
+    pub fn password(&self) -> Option<&str> {
+        self.password.as_deref()
+    }
+
+    /// Returns the host name or address; an IPv6 address comes without brackets.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Returns the port, the scheme's own when the text has none. 0 is a port too: a listener may ask for a free one.
+    pub fn port(&self) -> u16 {
+        self.port.unwrap_or_else(|| self.scheme.default_port())
+    }
+
+    /// Returns the text behind the host, without its first slash: the address of a node.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Returns the pairs behind the question mark, in order; a key without `=` has an empty value.
+    pub fn query(&self) -> &[(String, String)] {
+        &self.query
+    }
+
+    /// Sets the port, for instance the one that a listener got.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Sets the path; an empty one is none.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<String>) -> Self {
+        self.path = Some(path.into()).filter(|path| !path.is_empty());
+        self
+    }
+
+    /// Returns a view that prints `***` for the password.
+    pub fn redacted(&self) -> impl fmt::Display + '_ {
+        Redacted(self)
+    }
+
+    fn at(scheme: Scheme, host: &str, port: Option<u16>) -> Self {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        // RFC 6874 writes the zone's percent sign as %25; the host itself has the plain one.
+        let host = match host.split_once("%25") {
+            Some((address, zone)) if !zone.is_empty() => format!("{address}%{zone}"),
+            _ => host.to_owned(),
+        };
+        Self { scheme, user: None, password: None, host, port, path: None, query: Vec::new() }
+    }
+
+    fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        password: impl Fn(&str, &mut fmt::Formatter<'_>) -> fmt::Result,
+    ) -> fmt::Result {
+        write!(f, "{}://", self.scheme)?;
+        if let Some(user) = &self.user {
+            encode(user, UrlPart::User, f)?;
+            if let Some(text) = &self.password {
+                f.write_char(':')?;
+                password(text, f)?;
+            }
+            f.write_char('@')?;
+        }
+        match self.host.contains(':') {
+            true => write!(f, "[{}]", self.host.replacen('%', "%25", 1))?,
+            false => f.write_str(&self.host)?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        if let Some(path) = &self.path {
+            f.write_char('/')?;
+            encode(path, UrlPart::Path, f)?;
+        }
+        for (at, (key, value)) in self.query.iter().enumerate() {
+            f.write_char(if at == 0 { '?' } else { '&' })?;
+            encode(key, UrlPart::Query, f)?;
+            f.write_char('=')?;
+            encode(value, UrlPart::Query, f)?;
+        }
+        Ok(())
+    }
+}
+
+/// Splits what a person gives as an address: a plain address string, or a URL whose path is the address.
+///
+/// Only a text that begins with a scheme and `://` is a URL, so a plain `host/queue` or `a:b` stays an address. An address
+/// that looks like a URL can be quoted: `'amqp://x'`.
+///
+/// ```
+/// use postroad_address::split_address;
+///
+/// let (url, address) = split_address("amqp://localhost/orders;%20%7Bcreate:%20always%7D")?;
+/// assert_eq!(url.unwrap().host(), "localhost");
+/// assert_eq!(address, "orders; {create: always}");
+/// assert_eq!(split_address("orders/eu")?, (None, "orders/eu".to_owned()));
+/// # Ok::<(), postroad_address::UrlError>(())
+/// ```
+///
+/// # Errors
+/// As [`BrokerUrl::parse`], and [`UrlError::MissingAddress`] for a URL without a path.
+pub fn split_address(text: &str) -> Result<(Option<BrokerUrl>, String), UrlError> {
+    if split_scheme(text.trim_start()).is_none() {
+        return Ok((None, text.to_owned()));
+    }
+    let url = BrokerUrl::parse(text)?;
+    match url.path().map(str::to_owned) {
+        Some(address) => Ok((Some(url), address)),
+        None => Err(UrlError::MissingAddress),
+    }
+}
+
+/// Splits off `scheme://` (RFC 3986 3.1).
+fn split_scheme(text: &str) -> Option<(&str, &str)> {
+    let (name, rest) = text.split_once("://")?;
+    let letters = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    (name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(letters)).then_some((name, rest))
+}
+
+/// The C++ client's `amqp:`, unless it is a host of that name with a port.
+fn strip_cpp_scheme(text: &str) -> &str {
+    strip_tag(text, "amqp:").unwrap_or(text)
+}
+
+fn strip_tag<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
+    let rest = text.strip_prefix(tag)?;
+    let mut host = rest.split(['/', '?']).next().unwrap_or_default().bytes();
+    (!host.all(|b| b.is_ascii_digit())).then_some(rest)
+}
+
+/// `user/password@host[:port]` with nothing behind it. A colon before the slash makes it another form.
+fn qpid_form(scheme: Option<Scheme>, text: &str) -> Result<Option<BrokerUrl>, UrlError> {
+    let Some((userinfo, location)) = text.split_once('@') else {
+        return Ok(None);
+    };
+    let Some((user, password)) = userinfo.split_once('/') else {
+        return Ok(None);
+    };
+    let plain = |part: &str| !part.is_empty() && !part.contains([':', '/', '?', '[']);
+    if !plain(user) || !plain(password) || location.contains(['/', '?', '@']) {
+        return Ok(None);
+    }
+    let mut url = location_of(scheme, location)?;
+    url.user = Some(user.to_owned());
+    url.password = Some(password.to_owned());
+    Ok(Some(url))
+}
+
+/// `host[:port]`, or without a scheme `[tcp:|ssl:]host[:port]`.
+fn location_of(scheme: Option<Scheme>, text: &str) -> Result<BrokerUrl, UrlError> {
+    let (scheme, text) = match scheme {
+        Some(scheme) => (scheme, text),
+        None => strip_transport(text)?,
+    };
+    let colons = text.matches(':').count();
+    let end = match text.strip_prefix('[') {
+        Some(inside) => inside.find(']').map_or(text.len(), |end| end + 2),
+        None if colons > 1 => text.len(), // an IPv6 address without brackets
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let (host, port) = text.split_at(end);
+    let host = checked_host(host)?;
+    if port.is_empty() {
+        return Ok(BrokerUrl::at(scheme, host, None));
+    }
+    let digits = port.strip_prefix(':').unwrap_or(port);
+    // `parse` alone would take a plus sign.
+    match digits.parse() {
+        Ok(number) if digits.bytes().all(|b| b.is_ascii_digit()) => Ok(BrokerUrl::at(scheme, host, Some(number))),
+        _ => Err(UrlError::BadPort { port: digits.to_owned() }),
+    }
+}
+
+/// The C++ client's transport in front of a host.
+fn strip_transport(text: &str) -> Result<(Scheme, &str), UrlError> {
+    if let Some(rest) = strip_tag(text, "tcp:") {
+        Ok((Scheme::Amqp, rest))
+    } else if let Some(rest) = strip_tag(text, "ssl:") {
+        Ok((Scheme::Amqps, rest))
+    } else if strip_tag(text, "rdma:").is_some() {
+        Err(UrlError::UnsupportedTransport { transport: "rdma" })
+    } else {
+        Ok((Scheme::Amqp, text))
+    }
+}
+
+/// A host name, an IPv4 address, or an IPv6 address in brackets, with a zone where it has one (RFC 6874).
+fn checked_host(host: &str) -> Result<&str, UrlError> {
+    let bad = || UrlError::BadHost { host: host.to_owned() };
+    if host.is_empty() {
+        return Err(UrlError::MissingHost);
+    }
+    let valid = if host.starts_with('[') {
+        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).ok_or_else(bad)?;
+        let (address, zone) = inside.split_once('%').unwrap_or((inside, "0"));
+        let zone_ok = !zone.is_empty() && zone.chars().all(|c| c.is_ascii_alphanumeric() || "._~-".contains(c));
+        zone_ok && address.parse::<Ipv6Addr>().is_ok()
+    } else {
+        host.chars().all(|c| c.is_alphanumeric() || "._~-".contains(c))
+    };
+    if valid { Ok(host) } else { Err(bad()) }
+}
+
+impl FromStr for BrokerUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, |password, f| encode(password, UrlPart::Password, f))
+    }
+}
+
+impl fmt::Debug for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "BrokerUrl({})", self.redacted())
+    }
+}
+
+struct Redacted<'a>(&'a BrokerUrl);
+
+impl fmt::Display for Redacted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(f, |_, f| f.write_str("***"))
+    }
+}

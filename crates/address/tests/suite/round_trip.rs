@@ -1,0 +1,160 @@
+//! What is written is read back, for any value.
+
+use postroad_address::{Address, BrokerUrl, Dialect, Float, OptionKey, OptionMap, OptionValue, Role, Scheme};
+use proptest::{collection::vec, option, prelude::*};
+
+/// Text of any kind, with more than its share of what the grammar means something by.
+fn text() -> impl Strategy<Value = String> {
+    let pieces = prop_oneof![
+        any::<char>().prop_map(String::from),
+        "[a-zA-Z0-9_.#*-]{1,6}",
+        "[ \\\\'\"/;:,{}\\[\\]\n\r\t\0&=@%+$^!-]",
+        Just("True".to_owned()),
+        Just("None".to_owned()),
+        Just("\\x41".to_owned()),
+        Just("007".to_owned()),
+    ];
+    vec(pieces, 0..5).prop_map(|pieces| pieces.concat())
+}
+
+fn float() -> impl Strategy<Value = Float> {
+    any::<f64>().prop_filter_map("finite", Float::new)
+}
+
+fn key() -> impl Strategy<Value = OptionKey> {
+    prop_oneof![
+        4 => text().prop_map(OptionKey::from),
+        1 => any::<i64>().prop_map(OptionKey::from),
+        1 => any::<bool>().prop_map(OptionKey::from),
+        1 => float().prop_map(OptionKey::from),
+        1 => Just(OptionKey::Null),
+    ]
+}
+
+fn value() -> impl Strategy<Value = OptionValue> {
+    let leaf = prop_oneof![
+        4 => text().prop_map(OptionValue::from),
+        1 => any::<i64>().prop_map(OptionValue::from),
+        1 => any::<bool>().prop_map(OptionValue::from),
+        1 => float().prop_map(OptionValue::from),
+        1 => Just(OptionValue::Null),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(OptionValue::from),
+            vec((key(), inner), 0..4).prop_map(|entries| entries.into_iter().collect::<OptionMap>().into()),
+        ]
+    })
+}
+
+fn options() -> impl Strategy<Value = OptionMap> {
+    vec((key(), value()), 0..4).prop_map(|entries| entries.into_iter().collect())
+}
+
+/// Options that often mean something, so that both halves of the schema are reached.
+fn likely_options() -> impl Strategy<Value = OptionMap> {
+    let value = prop_oneof![
+        Just("always"),
+        Just("sender"),
+        Just("browse"),
+        Just("{type: topic}"),
+        Just("{durable: True}"),
+        Just("{name: n, reliability: exactly-once}"),
+        Just("{timeout: 0.25, selector: 'a = 1'}"),
+        Just("{x-declare: {a: [1, None]}}"),
+        Just("{x-bindings: [{key: k}, {}]}"),
+        Just("None"),
+        Just("3"),
+    ];
+    let key = prop_oneof![
+        Just("create"),
+        Just("delete"),
+        Just("assert"),
+        Just("mode"),
+        Just("node"),
+        Just("link"),
+        Just("x"),
+    ];
+    vec((key, value), 0..4).prop_map(|entries| {
+        let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key}: {value}")).collect();
+        Address::parse(&format!("x; {{{}}}", entries.join(", "))).unwrap().options.unwrap()
+    })
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    (text(), option::of(text()), option::of(options())).prop_map(|(name, subject, options)| {
+        let mut address = Address::new(name);
+        address.subject = subject;
+        address.options = options;
+        address
+    })
+}
+
+fn url() -> impl Strategy<Value = BrokerUrl> {
+    let host = prop_oneof!["[a-z0-9._-]{1,9}", Just("[2001:db8::1]".to_owned()), Just("[fe80::1%25eth0]".to_owned())];
+    let encoded = || text().prop_map(|text| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>());
+    let user = option::of((encoded(), option::of(encoded())));
+    (any::<bool>(), user, host, option::of(any::<u16>()), encoded(), vec((encoded(), encoded()), 0..3)).prop_map(
+        |(secure, user, host, port, path, query)| {
+            let user = user
+                .map(|(user, password)| format!("{user}{}@", password.map(|p| format!(":{p}")).unwrap_or_default()));
+            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
+            let query: Vec<_> = query.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let scheme = if secure { "amqps" } else { "amqp" };
+            let text = format!("{scheme}://{}{host}{port}/{path}?{}", user.unwrap_or_default(), query.join("&"));
+            BrokerUrl::parse(&text).unwrap()
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn any_address_reads_back(address in address()) {
+        let written = address.to_string();
+        prop_assert_eq!(Address::parse(&written), Ok(address), "{}", written);
+    }
+
+    #[test]
+    fn any_text_is_read_or_refused(text in text(), rest in text()) {
+        for text in [text.clone(), format!("{text};{{{rest}}}"), format!("x;{{a:{text}}}")] {
+            for dialect in [Dialect::Python, Dialect::Cpp] {
+                match Address::parse_with(dialect, &text) {
+                    Ok(address) => prop_assert_eq!(Address::parse(&address.to_string()), Ok(address)),
+                    Err(error) => prop_assert!(error.report().contains("\nhint: ") && text.is_char_boundary(error.offset())),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn typed_options_read_back(map in likely_options()) {
+        let mut address = Address::new("x");
+        address.options = Some(map);
+        for role in [Role::Sender, Role::Receiver] {
+            if let Ok(options) = address.validate_for(role) {
+                prop_assert_eq!(Address::new("x").with_options(&options).validate_for(role), Ok(options));
+            }
+        }
+    }
+
+    #[test]
+    fn any_url_reads_back(url in url()) {
+        let written = url.to_string();
+        prop_assert!(written.is_ascii() && !written.contains([' ', '#', ',']));
+        prop_assert_eq!(BrokerUrl::parse(&written), Ok(url.clone()), "{}", written);
+        prop_assert_eq!(BrokerUrl::parse_list(&format!("{written},{written}")), Ok(vec![url.clone(), url.clone()]));
+        prop_assert_eq!(url.scheme() == Scheme::Amqps, written.starts_with("amqps:"));
+    }
+
+    #[test]
+    fn any_text_is_a_url_or_not(text in text()) {
+        for text in [format!("amqp://{text}"), text] {
+            match BrokerUrl::parse(&text) {
+                Ok(url) => prop_assert_eq!(BrokerUrl::parse(&url.to_string()), Ok(url)),
+                Err(error) => prop_assert!(error.hint().is_some()),
+            }
+        }
+    }
+}
