@@ -29,7 +29,7 @@ pub const MAX_DEPTH: usize = 32;
 /// The options are kept as written, known or not, because parsing and validation are two steps in the original too, with
 /// an error of its own each; [`validate_for`](Self::validate_for) reads them into [`Options`]. `Display` writes the
 /// [`Dialect::Python`] form, quoted where it must be, and that parses back to an equal address as long as it stays within
-/// [`MAX_ADDRESS_LEN`] and [`MAX_DEPTH`], as every address read from a text of half that length does.
+/// [`MAX_ADDRESS_LEN`] and [`MAX_DEPTH`]: escapes and long numbers can make it longer than the text it was read from.
 ///
 /// ```
 /// use postroad_address::Address;
