@@ -15,4 +15,7 @@
 //! # Ok::<(), postroad_codec::v1_0::DecodeError>(())
 //! ```
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod v1_0;

@@ -269,14 +269,23 @@ impl FieldMeter {
 
 /// A composite type as a table, one line a field:
 /// `rust_name: Type => "xml-name" mandatory | optional | multiple | default(VALUE, "as in the XML")`.
+///
+/// A `pub secret struct` writes its own `Debug`, which leaves secrets out.
 macro_rules! composite {
+    ($(#[$meta:meta])* pub struct $($table:tt)*) => {
+        composite! { @table $(#[$meta])* #[derive(Debug)] $($table)* }
+    };
+    ($(#[$meta:meta])* pub secret struct $($table:tt)*) => {
+        composite! { @table $(#[$meta])* $($table)* }
+    };
     (
+        @table
         $(#[$meta:meta])*
-        pub struct $name:ident = $xml:literal, $symbol:literal, $code:literal;
+        $name:ident = $xml:literal, $symbol:literal, $code:literal;
         $( $(#[$field_meta:meta])* $field:ident: $ty:ty => $field_xml:literal $kind:ident $(($default:expr, $text:literal))?; )*
     ) => {
         $(#[$meta])*
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Clone, PartialEq)]
         pub struct $name {
             $( $(#[$field_meta])* pub $field: $ty, )*
         }
@@ -357,7 +366,8 @@ macro_rules! composite {
     (@is_absent $value:expr, $kind:ident) => { $crate::v1_0::composite::FieldType::is_absent(&$value) };
     (@read $fields:ident, $name:literal, default $default:expr) => { $fields.next()?.unwrap_or($default) };
     (@read $fields:ident, $name:literal, mandatory_multiple) => {
-        $fields.next()?.ok_or_else(|| $fields.missing($name))?
+        // Null and an empty array mean the same.
+        $fields.next()?.filter(|values: &Multiple<_>| !values.is_empty()).ok_or_else(|| $fields.missing($name))?
     };
     (@read $fields:ident, $name:literal, $kind:ident) => { $fields.next_or($name)? };
 }

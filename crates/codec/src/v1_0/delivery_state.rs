@@ -223,10 +223,21 @@ impl Typed for DeliveryState {
 
 impl Encode for Outcome {
     fn encode(&self, out: &mut Vec<u8>) {
-        DeliveryState::from(self.clone()).encode(out);
+        match self {
+            Self::Accepted => DeliveryState::Accepted.encode(out),
+            Self::Released => DeliveryState::Released.encode(out),
+            Self::Rejected(rejected) => rejected.encode(out),
+            Self::Modified(modified) => modified.encode(out),
+            Self::Declared(declared) => declared.encode(out),
+        }
     }
     fn encoded_len(&self) -> usize {
-        DeliveryState::from(self.clone()).encoded_len()
+        match self {
+            Self::Accepted | Self::Released => 4,
+            Self::Rejected(rejected) => rejected.encoded_len(),
+            Self::Modified(modified) => modified.encoded_len(),
+            Self::Declared(declared) => declared.encoded_len(),
+        }
     }
 }
 

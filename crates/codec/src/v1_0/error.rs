@@ -11,7 +11,7 @@ use std::fmt;
 pub struct DecodeError {
     /// The standard's name of the type that was being read, such as `transfer` or `str8-utf8`.
     pub ty: &'static str,
-    /// Where reading stopped, in bytes from the start of the frame body or message.
+    /// Where reading stopped, in bytes from the start of the frame, message or value.
     pub offset: usize,
     /// Why it stopped.
     pub kind: DecodeErrorKind,

@@ -62,6 +62,13 @@ pub enum FrameError {
     },
     /// Smaller than a frame header.
     TooSmall(u32),
+    /// Not as long as it says.
+    Size {
+        /// The declared size, in bytes.
+        declared: u32,
+        /// The bytes that are there.
+        actual: usize,
+    },
     /// A data offset below 2 or past the end of the frame.
     DataOffset(u8),
     /// A frame type that does not exist.
@@ -99,7 +106,7 @@ impl FrameHeader {
     /// Reads the header of a frame that is there as a whole.
     ///
     /// # Errors
-    /// When data offset or type are impossible.
+    /// When size, data offset or type are impossible.
     #[inline]
     pub fn parse(frame: &[u8]) -> Result<Self, FrameError> {
         let Some(&[a, b, c, d, data_offset, frame_type, high, low]) = frame.first_chunk::<8>() else {
@@ -114,6 +121,9 @@ impl FrameHeader {
             other => return Err(FrameError::Type(other)),
         };
         let size = u32::from_be_bytes([a, b, c, d]);
+        if size as usize != frame.len() {
+            return Err(FrameError::Size { declared: size, actual: frame.len() });
+        }
         Ok(Self { size, data_offset, frame_type, channel: u16::from_be_bytes([high, low]) })
     }
 }
@@ -214,6 +224,7 @@ impl fmt::Display for FrameError {
             Self::TooSmall(size) => {
                 write!(f, "a frame of {size} bytes, which is less than its header")
             }
+            Self::Size { declared, actual } => write!(f, "a frame of {declared} bytes in {actual} bytes"),
             Self::DataOffset(words) => write!(f, "a data offset of {words} words"),
             Self::Type(octet) => write!(f, "unknown frame type 0x{octet:02x}"),
             Self::Unexpected(FrameType::Amqp) => f.write_str("an AMQP frame in a SASL exchange"),

@@ -16,7 +16,7 @@ composite! {
 }
 composite! {
     /// The mechanism that a client chose (5.3.3.2).
-    pub struct SaslInit = "sasl-init", "amqp:sasl-init:list", 0x41;
+    pub secret struct SaslInit = "sasl-init", "amqp:sasl-init:list", 0x41;
     /// Its name.
     mechanism: Symbol => "mechanism" mandatory;
     /// What the client says first.
@@ -32,7 +32,7 @@ composite! {
 }
 composite! {
     /// The client's response (5.3.3.4).
-    pub struct SaslResponse = "sasl-response", "amqp:sasl-response:list", 0x43;
+    pub secret struct SaslResponse = "sasl-response", "amqp:sasl-response:list", 0x43;
     /// Its content.
     response: Bytes => "response" mandatory;
 }
@@ -120,6 +120,31 @@ impl Decode for SaslFrame {
             0x44 => Self::Outcome(SaslOutcome::decode_fields(reader)?),
             _ => return Err(reader.error("sasl-frame", DecodeErrorKind::Descriptor)),
         })
+    }
+}
+
+/// Stands in a trace where a secret would.
+struct Redacted;
+
+impl fmt::Debug for Redacted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+impl fmt::Debug for SaslInit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslInit")
+            .field("mechanism", &self.mechanism)
+            .field("initial_response", &self.initial_response.as_ref().map(|_| Redacted))
+            .field("hostname", &self.hostname)
+            .finish()
+    }
+}
+
+impl fmt::Debug for SaslResponse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SaslResponse").field("response", &Redacted).finish()
     }
 }
 

@@ -178,7 +178,8 @@ fn kind(code: u64) -> usize {
 
 /// Passes over a value by its width or size (part 1, 1.2), without looking inside.
 fn skip(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
-    for _ in 0..super::MAX_DEPTH {
+    // A value may be described as often as values may nest.
+    for _ in 0..=super::MAX_DEPTH {
         let code = reader.u8("section")?;
         let width = match code >> 4 {
             0x0 if code == code::DESCRIBED => {
