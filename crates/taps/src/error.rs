@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::framer::FramerError;
 use crate::tls::{TlsConfigError, TlsError};
 
 /// A preconnection that contradicts itself or lacks something; nothing was opened.
@@ -107,6 +108,9 @@ pub enum AttemptError {
     /// The TLS handshake failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// A framer could not start.
+    #[error(transparent)]
+    Framer(#[from] FramerError),
     /// The transport failed otherwise.
     #[error("{0}")]
     Transport(io::ErrorKind),

@@ -93,27 +93,44 @@ async fn establish(preconnection: Preconnection, log: &Log) -> Result<Connection
         return Err(Kind::NoCandidates { host: remote.host_text() }.into());
     }
 
-    let (preconnection, sources, protection) = (&preconnection, &sources, protection.as_ref());
-    let attempt = |index: usize| {
-        let address = candidates[index];
-        log.started(index, address);
-        async move {
-            let tcp = connect(address, sources.toward(address)).await?;
-            preconnection.properties.apply(&tcp).map_err(|error| AttemptError::Property(error.kind()))?;
-            let stream = match protection {
-                None => ByteStream::tcp(tcp).map_err(|error| AttemptError::from_io(&error))?,
-                Some(protection) => protection.protect(tcp).await?,
-            };
-            Connection::open(stream, &preconnection.framers, &preconnection.properties).await
-        }
-    };
-    let winner =
-        race::run(candidates.len(), race::ATTEMPT_DELAY, attempt, |index, error| log.failed(index, error)).await;
-    winner.ok_or_else(|| {
-        let attempts = log.finished();
-        let prohibited = attempts.iter().all(|attempt| attempt.error == AttemptError::Prohibited);
-        EstablishmentError::new(if prohibited { Kind::PolicyProhibited } else { Kind::EstablishmentFailed }, attempts)
-    })
+    let attempts = Attempts { preconnection: &preconnection, sources: &sources, protection: protection.as_ref() };
+    attempts.race(&candidates, log).await
+}
+
+/// What all attempts of one race share.
+struct Attempts<'a> {
+    preconnection: &'a Preconnection,
+    sources: &'a Sources,
+    protection: Option<&'a Protection>,
+}
+
+impl Attempts<'_> {
+    async fn race(&self, candidates: &[SocketAddr], log: &Log) -> Result<Connection, EstablishmentError> {
+        let start = |index: usize| {
+            let address = candidates[index];
+            log.started(index, address);
+            self.run(address)
+        };
+        let failed = |index, error| log.failed(index, error);
+        let winner = race::run(candidates.len(), race::ATTEMPT_DELAY, start, failed).await;
+        winner.ok_or_else(|| {
+            let attempts = log.finished();
+            let prohibited = attempts.iter().all(|attempt| attempt.error == AttemptError::Prohibited);
+            let kind = if prohibited { Kind::PolicyProhibited } else { Kind::EstablishmentFailed };
+            EstablishmentError::new(kind, attempts)
+        })
+    }
+
+    async fn run(&self, address: SocketAddr) -> Result<Connection, AttemptError> {
+        let Preconnection { framers, properties, .. } = self.preconnection;
+        let tcp = connect(address, self.sources.toward(address)).await?;
+        properties.apply(&tcp).map_err(|error| AttemptError::Property(error.kind()))?;
+        let stream = match self.protection {
+            None => ByteStream::tcp(tcp).map_err(|error| AttemptError::from_io(&error))?,
+            Some(protection) => protection.protect(tcp).await?,
+        };
+        Connection::open(stream, framers, properties).await
+    }
 }
 
 async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, AttemptError> {
@@ -237,5 +254,94 @@ impl Entries {
     fn push(&mut self, address: SocketAddr, start: Instant, error: AttemptError) {
         let started_after = self.begin.map_or(Duration::ZERO, |begin| start - begin);
         self.failed.push(Attempt { address, started_after, elapsed: start.elapsed(), error });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn race(preconnection: Preconnection, candidates: &[SocketAddr]) -> (Connection, Duration, Vec<Attempt>) {
+        let config = match &preconnection.security {
+            Security::Disabled => None,
+            Security::Tls(config) => Some(Protection::prepare(config, "localhost").await.unwrap()),
+        };
+        let (log, sources) = (Log::default(), Sources::default());
+        let attempts = Attempts { preconnection: &preconnection, sources: &sources, protection: config.as_ref() };
+        let begin = Instant::now();
+        let race = attempts.race(candidates, &log);
+        let connection = tokio::time::timeout(Duration::from_secs(10), race).await.unwrap().unwrap();
+        (connection, begin.elapsed(), log.finished())
+    }
+
+    fn clear() -> Preconnection {
+        Preconnection::new().security(Security::Disabled)
+    }
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn behind_a_black_hole_the_next_address_wins_after_one_stagger() {
+        // A queue of one that is full: the system drops what else comes.
+        let hole = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        hole.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 9), 0)).into()).unwrap();
+        hole.listen(0).unwrap();
+        let address = hole.local_addr().unwrap();
+        let fill = || {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.connect(&address);
+            socket
+        };
+        let _queue = [fill(), fill(), fill(), fill()];
+        let (_listener, good) = listener().await;
+        let (winner, elapsed, failed) = race(clear(), &[address.as_socket().unwrap(), good]).await;
+        assert_eq!((winner.remote_endpoint(), failed), (good, Vec::new()));
+        assert!(elapsed >= Duration::from_millis(230) && elapsed < Duration::from_secs(5), "{elapsed:?}");
+    }
+
+    #[tokio::test]
+    async fn behind_a_refusal_the_next_address_starts_at_once() {
+        let (closed, refused) = listener().await;
+        drop(closed);
+        let (_listener, good) = listener().await;
+        let (winner, elapsed, failed) = race(clear(), &[refused, good]).await;
+        assert_eq!(winner.remote_endpoint(), good);
+        assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
+        assert_eq!((failed.len(), failed[0].address, &failed[0].error), (1, refused, &AttemptError::Refused));
+    }
+
+    #[tokio::test]
+    async fn a_silent_server_loses_and_is_closed() {
+        let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let server = TlsConfig::builder()
+            .server_certificate_pem(key.cert.pem(), key.signing_key.serialize_pem())
+            .build()
+            .unwrap();
+        let good = Preconnection::new().security(server).local(crate::LocalEndpoint::host("127.0.0.1"));
+        let good = good.listen().await.unwrap();
+        let (silent, silent_address) = listener().await;
+        let client = TlsConfig::builder().danger_accept_any_certificate().build().unwrap();
+        let candidates = [silent_address, good.local_addr()];
+        let (raced, accepted, hello) =
+            tokio::join!(race(Preconnection::new().security(client), &candidates), good.accept(), async {
+                let mut hello = Vec::new();
+                let _ = silent.accept().await.unwrap().0.read_to_end(&mut hello).await;
+                hello
+            });
+        accepted.unwrap().unwrap();
+        assert_eq!(raced.0.remote_endpoint(), good.local_addr());
+        assert_eq!(hello[0], 22, "the loser saw a handshake begin, and its end");
     }
 }

@@ -1,6 +1,53 @@
-//! Transport services (RFC 9621 to 9623): a connection described by what it is for. This crate never interprets
-//! what it carries, never spawns a task for a connection, and never sends a byte in clear text that was meant to
-//! be protected.
+//! Transport services (RFC 9621 to 9623): a connection described by what it is for, over TCP or over TLS.
+//!
+//! This crate never interprets what it carries, never spawns a task for a connection (the task that calls does the
+//! input and output), never sends a byte in clear text that was meant to be protected, and never takes memory
+//! because a peer has declared a length.
+//!
+//! A [`Preconnection`] says whom to reach, how, and what to run on top; it makes a [`Connection`] actively or a
+//! [`Listener`] passively. A [`Framer`] turns messages into bytes and back. Everything that can be wrong is found
+//! before a socket is opened where that is possible, and told with each attempt that was made where it is not.
+//!
+//! An echo, over the example framer:
+//!
+//! ```
+//! use std::time::Duration;
+//! use postroad_taps::{LocalEndpoint, Preconnection, Security, Tlv};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Security is on unless it is switched off.
+//! let framed = Preconnection::new().security(Security::Disabled).framer(Tlv::new);
+//!
+//! let listener = framed.clone().local(LocalEndpoint::host("127.0.0.1")).listen().await?;
+//! let address = listener.local_addr();
+//! let server = tokio::spawn(async move {
+//!     let connection = listener.accept().await?.expect("nobody stops the listener");
+//!     while let Ok(message) = connection.receive().await {
+//!         connection.send(message.data).await?;
+//!     }
+//!     Ok::<_, Box<dyn std::error::Error + Send + Sync>>(connection.close().await?)
+//! });
+//!
+//! let connection = framed.remote(address).initiate().timeout(Duration::from_secs(5)).await?;
+//! connection.send("hello").await?;
+//! assert_eq!(&connection.receive().await?.data[..], b"hello");
+//! connection.close().await?;
+//! # server.await?.map_err(|error| error.to_string())?;
+//! # Ok(()) }
+//! ```
+//!
+//! An engine that does its own framing and its own scheduling takes the bytes instead:
+//! [`Connection::into_byte_stream`] gives a [`ByteStream`], which reads and writes like any stream of tokio's, with
+//! vectored writes, and tells when there is something to read before a buffer is needed.
+//!
+//! # Departures
+//! Where the documentation of the original and RFC 9622 differ, or where this crate differs from both:
+//! - Security is on by default (the original's is off); there is no opportunistic mode.
+//! - A local endpoint that is a name stands for all its addresses when it listens.
+//! - The default capacity profile switches Nagle's algorithm off: a message leaves in one write.
+//! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
+//!   no maximum).
 
 mod connection;
 mod endpoint;
@@ -8,6 +55,7 @@ mod error;
 mod framer;
 mod initiate;
 mod listener;
+mod message;
 mod preconnection;
 mod properties;
 mod race;
@@ -15,12 +63,15 @@ mod resolve;
 mod stream;
 mod tls;
 
-pub use connection::{Connection, HasFramers};
+pub use connection::{
+    Batch, Connection, ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError,
+};
 pub use endpoint::{LocalEndpoint, RemoteEndpoint};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
-pub use framer::Framer;
+pub use framer::{Framer, FramerCx, FramerError, Parsed, Start, Tlv};
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
+pub use message::{IntoData, Message, MessageContext, Receive};
 pub use preconnection::Preconnection;
 pub use properties::{CapacityProfile, TransportProperties};
 pub use stream::ByteStream;

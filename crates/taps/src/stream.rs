@@ -88,6 +88,16 @@ impl ByteStream {
     pub fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
+
+    /// Makes the coming drop reset the connection instead of closing it in order.
+    pub(crate) fn reset_on_drop(&self) {
+        let socket = match &self.io {
+            Io::Tcp(stream) => stream,
+            Io::Tls(stream) => stream.get_ref().0,
+        };
+        // Fails only on a socket that is dead already.
+        let _ = socket.set_zero_linger();
+    }
 }
 
 impl AsyncRead for ByteStream {

@@ -1,0 +1,116 @@
+//! Why a connection could not send, receive, or go on.
+
+use std::io;
+
+use crate::framer::FramerError;
+use crate::tls::TlsError;
+
+/// What ended a connection out of order. The names in brackets are those of RFC 9623 appendix B.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// This end aborted it (`ConnectionAborted`).
+    #[error("aborted by this end")]
+    LocalAbort,
+    /// The peer aborted it (`ConnectionAborted`).
+    #[error("aborted by the peer")]
+    PeerAbort,
+    /// Data stayed unacknowledged for too long, or keep-alive probes unanswered (`Timeout`).
+    #[error("the peer does not answer any more")]
+    Timeout,
+    /// The peer closed the transport without closing the TLS session: what was received may be cut short.
+    #[error("closed by the peer without a closing alert: the data may be cut short")]
+    TlsTruncated,
+    /// The TLS session failed.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The transport failed otherwise (`ProtocolFailed`).
+    #[error("the transport failed: {0}")]
+    Transport(io::ErrorKind),
+}
+
+impl ConnectionError {
+    pub(crate) fn from_io(error: &io::Error) -> Self {
+        if let Some(tls) = TlsError::from_io(error) {
+            return Self::Tls(tls);
+        }
+        match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                Self::PeerAbort
+            }
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::UnexpectedEof => Self::TlsTruncated,
+            kind => Self::Transport(kind),
+        }
+    }
+}
+
+/// Why a message was not sent.
+#[doc(alias = "SendErrorReason")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The message is over a framer's limit; the connection lives on.
+    #[doc(alias = "MESSAGE_TOO_LARGE")]
+    #[error("a message of {size} bytes is over the limit of {limit}")]
+    MessageTooLarge {
+        /// The length of the message, in bytes.
+        size: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// A framer refused the message; the connection lives on.
+    #[error(transparent)]
+    Framer(FramerError),
+    /// A last message was sent before.
+    #[doc(alias = "FINAL_MESSAGE_PASSED")]
+    #[error("a last message was sent before")]
+    FinalAlreadySent,
+    /// This end has closed the connection.
+    #[doc(alias = "CONNECTION_CLOSING")]
+    #[error("the connection is closed")]
+    Closed,
+    /// The connection has failed; how much of the message the peer got is unknown.
+    #[doc(alias = "FAILURE_UNDERLYING_STACK")]
+    #[error(transparent)]
+    ProtocolFailed(#[from] ConnectionError),
+}
+
+impl From<FramerError> for SendError {
+    fn from(error: FramerError) -> Self {
+        match error {
+            FramerError::MessageTooLarge { size, limit } => Self::MessageTooLarge { size, limit },
+            other => Self::Framer(other),
+        }
+    }
+}
+
+/// Why no message was received.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// A framer cannot make sense of what arrived; nothing more can be received.
+    #[error("deframing failed: {0}")]
+    DeframingFailed(#[from] FramerError),
+    /// The peer has ended its stream in order, or this end has closed the connection: there are no more messages.
+    #[error("the connection is closed")]
+    Closed,
+    /// The connection has failed.
+    #[error(transparent)]
+    ProtocolFailed(#[from] ConnectionError),
+}
+
+/// Why a connection cannot be used as a stream of bytes; it is closed by the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IntoByteStreamError {
+    /// It carries messages, and its bytes are its framers'.
+    #[error("the connection has framers: only one without can be used as a stream of bytes")]
+    HasFramers,
+    /// Messages have been sent or received on it, and some bytes of them are still on their way.
+    #[error("the connection holds bytes of messages: hand it over before it is used for messages")]
+    HoldsData,
+    /// It is closed, half or in full.
+    #[error("the connection is closed")]
+    Closed,
+}
