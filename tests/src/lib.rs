@@ -1,1 +1,23 @@
-//! Cross-crate, interop, simulation and chaos suites.
+//! What the cross-crate, interop, simulation and chaos suites share: other people's peers as child
+//! processes, and AMQP values in a form that both sides can compare.
+//!
+//! A suite asks for a peer and skips by name what is not there:
+//!
+//! ```
+//! use postroad_tests::peers;
+//!
+//! let proton = match peers::proton_python() {
+//!     Ok(proton) => proton,
+//!     Err(skipped) => return skipped.report(),
+//! };
+//! let listener = proton.listen(&[]).unwrap();
+//! assert_ne!(listener.port(), 0);
+//! ```
+//!
+//! Everything a test starts is stopped by its id when its guard is dropped, and when the test process
+//! ends in any way. Nothing listens on anything but loopback.
+
+pub mod corpus;
+pub mod peers;
+pub mod process;
+pub mod typed;

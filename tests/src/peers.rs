@@ -1,0 +1,58 @@
+//! Other people's AMQP peers: where they are, how they start and stop.
+
+#[cfg(test)]
+mod guard_test;
+mod proton;
+mod rabbitmq;
+
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+pub use proton::{Listener, ProtonPython, proton_python};
+pub use rabbitmq::{RabbitMq, rabbitmq};
+
+/// A peer that is not on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// The peer's name.
+    pub name: &'static str,
+    /// Why it cannot run, with what to do about it.
+    pub reason: String,
+}
+
+impl Skipped {
+    /// Writes the line `skipped: NAME: REASON` to stderr, past the capture of the test harness, so that
+    /// a run shows what it did not test.
+    ///
+    /// # Panics
+    /// When `POSTROAD_REQUIRE_PEERS` is set (as in CI): there a missing peer is a failure.
+    pub fn report(&self) {
+        assert!(std::env::var_os("POSTROAD_REQUIRE_PEERS").is_none(), "{self}, but POSTROAD_REQUIRE_PEERS is set");
+        // A closed stderr loses the line and nothing else.
+        let _ = writeln!(std::io::stderr(), "{self}");
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "skipped: {}: {}", self.name, self.reason)
+    }
+}
+
+/// Where peers from package registries are installed: `$POSTROAD_PEERS`, else `target/peers`.
+#[must_use]
+pub fn peers_dir() -> PathBuf {
+    std::env::var_os("POSTROAD_PEERS").map_or_else(
+        || {
+            let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| package("../target"), PathBuf::from);
+            target.join("peers")
+        },
+        PathBuf::from,
+    )
+}
+
+/// A path in this package.
+fn package(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(relative)
+}

@@ -1,0 +1,154 @@
+//! RabbitMQ 3.10 with its AMQP 1.0 plugin, as a broker of one test process.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use std::{io, thread};
+
+use super::{Skipped, package};
+
+/// A RabbitMQ of our own: own node name, ports, data and epmd, on loopback alone.
+///
+/// It is stopped, by the id of its process group, when this is dropped or the process ends.
+#[derive(Debug)]
+pub struct RabbitMq {
+    port: u16,
+    dir: PathBuf,
+    guard: Child,
+}
+
+const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
+
+/// How long a cold start may take; 10 s is usual.
+const START_LIMIT: Duration = Duration::from_secs(90);
+
+/// The RabbitMQ that all tests of this process share, started by the first that asks.
+///
+/// # Errors
+/// When it is not installed, or does not start.
+pub fn rabbitmq() -> Result<&'static RabbitMq, Skipped> {
+    static SHARED: OnceLock<Result<RabbitMq, Skipped>> = OnceLock::new();
+    SHARED.get_or_init(RabbitMq::start).as_ref().map_err(Clone::clone)
+}
+
+impl RabbitMq {
+    /// Starts a RabbitMQ that nothing else uses.
+    ///
+    /// # Errors
+    /// When it is not installed, or does not start.
+    pub fn start() -> Result<Self, Skipped> {
+        let skipped = |reason: String| Skipped { name: "rabbitmq", reason };
+        if !Path::new(SERVER).exists() {
+            return Err(skipped(format!("no {SERVER}; install it with: apt-get install rabbitmq-server")));
+        }
+        let mut broker = Self::spawn().map_err(|error| skipped(format!("did not start: {error}")))?;
+        let started = Instant::now();
+        while !broker.answers() {
+            let gone = broker.guard.try_wait().is_ok_and(|status| status.is_some());
+            if gone || started.elapsed() > START_LIMIT {
+                let log = broker.log();
+                let tail = log.lines().rev().take(8).collect::<Vec<_>>().join(" | ");
+                return Err(skipped(format!(
+                    "port {} does not answer AMQP 1.0; its log, last first: {tail}",
+                    broker.port
+                )));
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+        Ok(broker)
+    }
+
+    /// The AMQP port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// `amqp://guest:guest@127.0.0.1:PORT`. Queues are at `/queue/NAME`, exchanges at `/exchange/NAME/KEY`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
+    }
+
+    /// What the server has written so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).unwrap_or_default()
+    }
+
+    fn spawn() -> io::Result<Self> {
+        let dir = tempfile::Builder::new().prefix("postroad-rabbitmq-").tempdir()?.keep();
+        let [port, dist, epmd] = free_ports()?;
+        fs::write(
+            dir.join("rabbitmq.conf"),
+            format!(
+                "listeners.tcp.1 = 127.0.0.1:{port}\n\
+                 amqp1_0.default_user = guest\n\
+                 log.console = true\nlog.console.level = warning\nlog.file = false\n"
+            ),
+        )?;
+        fs::write(dir.join("enabled_plugins"), "[rabbitmq_amqp1_0].\n")?;
+        let guard = Command::new(package("peers/guard.sh"))
+            .arg(&dir)
+            // An epmd that is there first: the one that RabbitMQ would start listens on all addresses and stays behind.
+            .args(["sh", "-c", r#"epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 & exec "$0""#, SERVER])
+            .current_dir(&dir)
+            .env("HOME", &dir)
+            .env("RABBITMQ_NODENAME", format!("postroad{port}@localhost"))
+            .env("RABBITMQ_MNESIA_BASE", dir.join("mnesia"))
+            .env("RABBITMQ_LOG_BASE", dir.join("logs"))
+            .env("RABBITMQ_CONFIG_FILE", dir.join("rabbitmq.conf"))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_ENABLED_PLUGINS_FILE", dir.join("enabled_plugins"))
+            .env("RABBITMQ_DIST_PORT", dist.to_string())
+            .env("RABBITMQ_ALLOW_INPUT", "true")
+            .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-noinput -kernel inet_dist_use_interface {127,0,0,1}")
+            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("ERL_EPMD_PORT", epmd.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            // Ctrl-C on the terminal must reach the tests and not the guard, which then cleans up.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { port, dir, guard })
+    }
+
+    /// Whether the port takes an AMQP 1.0 connection: it echoes the SASL header.
+    fn answers(&self) -> bool {
+        let header = b"AMQP\x03\x01\x00\x00";
+        let mut answer = [0; 8];
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        TcpStream::connect_timeout(&address, Duration::from_secs(1))
+            .and_then(|mut stream| {
+                stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+                stream.write_all(header)?;
+                stream.read_exact(&mut answer)
+            })
+            .is_ok_and(|()| &answer == header)
+    }
+}
+
+impl Drop for RabbitMq {
+    fn drop(&mut self) {
+        drop(self.guard.stdin.take());
+        // The guard ends by itself once it has killed and removed what it guards.
+        let _ = self.guard.wait();
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_ports() -> io::Result<[u16; 3]> {
+    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners = [bind()?, bind()?, bind()?];
+    let mut ports = [0; 3];
+    for (port, listener) in ports.iter_mut().zip(&listeners) {
+        *port = listener.local_addr()?.port();
+    }
+    Ok(ports)
+}
