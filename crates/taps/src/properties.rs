@@ -6,6 +6,8 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 
+use crate::endpoint::canonical;
+
 /// What the application asks of the transport. Each property is a field and a method that sets it.
 ///
 /// | field | RFC 9622 | default | what TCP and TLS do with it |
@@ -84,7 +86,8 @@ impl TransportProperties {
         if self.capacity_profile != CapacityProfile::Default {
             // The code point is the upper six bits of the octet (RFC 2474 3).
             let octet = u32::from(self.capacity_profile.dscp()) << 2;
-            match stream.local_addr()? {
+            // An IPv4 client of a socket for both families gets IPv4 packets.
+            match canonical(stream.local_addr()?) {
                 std::net::SocketAddr::V4(_) => socket.set_tos_v4(octet)?,
                 std::net::SocketAddr::V6(_) => socket.set_tclass_v6(octet)?,
             }
@@ -167,6 +170,18 @@ mod tests {
         assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
         assert_eq!(socket.tos_v4().unwrap(), 10 << 2);
         assert!(!stream.nodelay().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_code_point_follows_the_packets_and_not_the_socket() {
+        // A machine without IPv6 has no such socket.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::]:0").await else { return };
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let stream = listener.accept().await.unwrap().0;
+        TransportProperties::new().capacity_profile(CapacityProfile::Scavenger).apply(&stream).unwrap();
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 1 << 2);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use common::{Authority, PATIENCE, pair};
 use postroad_taps::{
     AttemptError, Connection, ConnectionError, ConnectionState, Framer, FramerCx, FramerError, IntoByteStreamError,
     LocalEndpoint, Message, MessageContext, Preconnection, Receive, ReceiveError, Security, SendError, Start, Tlv,
+    TransportProperties,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -557,4 +558,29 @@ async fn only_an_unused_connection_without_framers_becomes_a_stream() {
     let (connection, _raw) = bare(clear()).await;
     connection.close().await.unwrap();
     assert_eq!(connection.into_byte_stream().unwrap_err(), IntoByteStreamError::Closed);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_peer_that_stops_reading_fails_the_connection_in_time() {
+    // RFC 9622 8.1.3.
+    let properties = TransportProperties::new().conn_timeout(Duration::from_secs(1));
+    let (connection, raw) = bare(tlv().properties(properties.clone())).await;
+    assert_eq!(connection.properties(), &properties);
+    let begin = std::time::Instant::now();
+    let sent = timeout(PATIENCE, connection.send(vec![0; Tlv::DEFAULT_LIMIT as usize])).await.expect("no timeout");
+    assert_eq!(sent, Err(SendError::ProtocolFailed(ConnectionError::Timeout)));
+    assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
+    assert!(!connection.can_send());
+    drop(raw);
+}
+
+#[test]
+fn handles_may_be_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn moved<T: Send + Unpin>() {}
+    shared::<Connection>();
+    shared::<postroad_taps::Listener>();
+    shared::<Preconnection>();
+    moved::<postroad_taps::ByteStream>();
 }

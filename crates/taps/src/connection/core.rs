@@ -19,8 +19,11 @@ const READ: usize = 64 * 1024;
 /// not decide how much memory is taken.
 const READ_AHEAD: usize = 1024 * 1024;
 
-/// How many slices one write takes.
-const SLICES: usize = 64;
+/// How many slices one write takes: small messages share one, so this many are large.
+const SLICES: usize = 16;
+
+/// How many reads of unwanted bytes a close takes.
+const LAST_READS: usize = 64;
 
 /// A stage of the way out of a connection:
 ///
@@ -216,7 +219,7 @@ impl Core {
 
     fn discard_received(&mut self, cx: &mut Context<'_>) {
         // A peer that never stops sending is cut off after a while.
-        for _ in 0..SLICES {
+        for _ in 0..LAST_READS {
             self.stack.discard_received();
             if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
                 return;
