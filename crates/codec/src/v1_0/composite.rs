@@ -77,7 +77,7 @@ impl<T: Encode> Encode for Option<T> {
 }
 
 impl<T: Decode> Decode for Option<T> {
-    #[inline]
+    #[inline(always)]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         if code == code::NULL { Ok(None) } else { T::decode_as(code, reader).map(Some) }
     }
@@ -104,13 +104,25 @@ impl<T: Typed> Typed for Box<T> {
 }
 
 /// Reads a descriptor: the numeric one as it is, a symbolic one through `by_symbol`.
+#[inline(always)]
 pub(crate) fn descriptor(
     name: &'static str,
     by_symbol: impl FnOnce(&str) -> Option<u64>,
     reader: &mut Reader<'_>,
 ) -> Result<u64, DecodeError> {
+    match reader.u8_behind(code::SMALLULONG) {
+        Some(small) => Ok(small.into()),
+        None => long_descriptor(name, by_symbol, reader),
+    }
+}
+
+#[cold]
+fn long_descriptor(
+    name: &'static str,
+    by_symbol: impl FnOnce(&str) -> Option<u64>,
+    reader: &mut Reader<'_>,
+) -> Result<u64, DecodeError> {
     match reader.u8(name)? {
-        code::SMALLULONG => Ok(reader.u8(name)?.into()),
         code::ULONG => Ok(u64::from_be_bytes(reader.array(name)?)),
         symbolic @ (code::SYM8 | code::SYM32) => {
             let symbol = Symbol::decode_as(symbolic, reader)?;
@@ -152,7 +164,7 @@ pub(crate) struct FieldReader<'a> {
 
 impl<'a> FieldReader<'a> {
     /// Opens the list of a composite whose descriptor has been read.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(schema: &'static schema::Composite, reader: &mut Reader<'a>) -> Result<Self, DecodeError> {
         let code = reader.u8(schema.name)?;
         if code == code::LIST0 {
@@ -167,7 +179,7 @@ impl<'a> FieldReader<'a> {
     }
 
     /// The next field, or `None` where it is absent or null.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next<T: Decode>(&mut self) -> Result<Option<T>, DecodeError> {
         if self.left == 0 {
             return Ok(None);
@@ -179,7 +191,7 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next_or<T: Decode + FieldType>(&mut self, name: &'static str) -> Result<T, DecodeError> {
         match self.next()? {
             Some(value) => Ok(value),
@@ -187,12 +199,12 @@ impl<'a> FieldReader<'a> {
         }
     }
 
-    #[cold]
+    #[inline(always)]
     pub(crate) fn missing(&self, name: &'static str) -> DecodeError {
         self.scope.error("composite", DecodeErrorKind::MissingField(name))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn close(self, name: &'static str, reader: &mut Reader<'a>) -> Result<(), DecodeError> {
         self.scope.finish(name)?;
         reader.rejoin(&self.scope);
@@ -336,11 +348,21 @@ macro_rules! composite {
             pub(crate) fn decode_fields(
                 reader: &mut $crate::v1_0::Reader<'_>,
             ) -> Result<Self, $crate::v1_0::DecodeError> {
+                let mut value = Self::default();
+                value.read_fields(reader)?;
+                Ok(value)
+            }
+
+            /// Reads the list behind the descriptor into a value where every field is absent.
+            #[allow(unused_mut, reason = "a composite may have no fields")]
+            pub(crate) fn read_fields(
+                &mut self,
+                reader: &mut $crate::v1_0::Reader<'_>,
+            ) -> Result<(), $crate::v1_0::DecodeError> {
                 let schema = <Self as $crate::v1_0::Composite>::SCHEMA;
                 let mut fields = $crate::v1_0::composite::FieldReader::open(schema, reader)?;
-                let value = Self { $( $field: composite!(@read fields, $field_xml, $kind $($default)?), )* };
-                fields.close($xml, reader)?;
-                Ok(value)
+                $( self.$field = composite!(@read fields, $field_xml, $kind $($default)?); )*
+                fields.close($xml, reader)
             }
         }
 
@@ -446,7 +468,7 @@ macro_rules! restricted {
         }
 
         impl $crate::v1_0::Decode for $name {
-            #[inline]
+            #[inline(always)]
             fn decode_as(
                 code: u8,
                 reader: &mut $crate::v1_0::Reader<'_>,
@@ -549,7 +571,7 @@ macro_rules! open_enum {
         }
 
         impl $crate::v1_0::Decode for $name {
-            #[inline]
+            #[inline(always)]
             fn decode_as(
                 code: u8,
                 reader: &mut $crate::v1_0::Reader<'_>,

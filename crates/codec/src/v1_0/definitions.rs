@@ -53,7 +53,7 @@ impl Encode for Role {
 }
 
 impl Decode for Role {
-    #[inline]
+    #[inline(always)]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(if bool::decode_as(code, reader)? { Self::Receiver } else { Self::Sender })
     }

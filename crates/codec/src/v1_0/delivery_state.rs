@@ -177,7 +177,18 @@ fn state_code(symbol: &str) -> Option<u64> {
 }
 
 impl Decode for DeliveryState {
+    #[inline]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        // What nearly every disposition says, in the form that nearly every peer writes.
+        if code == code::DESCRIBED && reader.skip_if([code::SMALLULONG, 0x24, code::LIST0]) {
+            return Ok(Self::Accepted);
+        }
+        Self::decode_any(code, reader)
+    }
+}
+
+impl DeliveryState {
+    fn decode_any(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         if code != code::DESCRIBED {
             return Err(reader.error("delivery-state", DecodeErrorKind::Constructor(code)));
         }
@@ -204,9 +215,7 @@ impl Decode for DeliveryState {
         *reader = ahead;
         Ok(state)
     }
-}
 
-impl DeliveryState {
     #[cold]
     fn other(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match Value::decode_as(code::DESCRIBED, reader)? {

@@ -55,6 +55,14 @@ pub enum DecodeErrorKind {
     SectionOrder,
 }
 
+impl DecodeError {
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn at(offset: usize, ty: &'static str, kind: DecodeErrorKind) -> Self {
+        Self { ty, offset, kind }
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}: {}", self.ty, self.offset, self.kind)

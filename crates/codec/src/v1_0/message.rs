@@ -85,7 +85,7 @@ impl Message {
                 0x70 => message.header = Some(Header::decode_fields(reader)?),
                 0x71 => message.delivery_annotations = Some(DeliveryAnnotations(Annotations::decode(reader)?)),
                 0x72 => message.message_annotations = Some(MessageAnnotations(Annotations::decode(reader)?)),
-                0x73 => message.properties = Some(Box::new(Properties::decode_fields(reader)?)),
+                0x73 => message.properties.insert(Box::default()).read_fields(reader)?,
                 0x74 => message.application_properties = Some(ApplicationProperties(Map::decode(reader)?)),
                 0x75 => message.body.push_data(Bytes::decode(reader)?),
                 0x76 => {

@@ -56,7 +56,7 @@ macro_rules! fixed {
             }
         }
         impl Decode for $ty {
-            #[inline]
+            #[inline(always)]
             fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 match code {
                     $code => Ok(Self::from_be_bytes(reader.array($name)?)),
@@ -101,7 +101,7 @@ macro_rules! unsigned {
             }
         }
         impl Decode for $ty {
-            #[inline]
+            #[inline(always)]
             fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 match code {
                     $small => Ok(reader.u8($name)?.into()),
@@ -139,7 +139,7 @@ macro_rules! signed {
             }
         }
         impl Decode for $ty {
-            #[inline]
+            #[inline(always)]
             fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 match code {
                     $small => Ok(i8::from_be_bytes([reader.u8($name)?]).into()),
@@ -169,7 +169,7 @@ impl Encode for bool {
 }
 
 impl Decode for bool {
-    #[inline]
+    #[inline(always)]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match code {
             code::TRUE => Ok(true),
@@ -261,7 +261,7 @@ impl Typed for Uuid {
 }
 
 /// Reads the bytes of a variable-width value.
-#[inline]
+#[inline(always)]
 pub(crate) fn variable<'a>(
     code: u8,
     short: u8,
@@ -317,7 +317,7 @@ impl Encode for Bytes {
 }
 
 impl Decode for Bytes {
-    #[inline]
+    #[inline(always)]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let bytes = variable(code, code::VBIN8, code::VBIN32, "binary", reader)?;
         Ok(reader.share(bytes))
@@ -340,7 +340,7 @@ impl Encode for ByteString {
 }
 
 impl Decode for ByteString {
-    #[inline]
+    #[inline(always)]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let bytes = variable(code, code::STR8, code::STR32, "string", reader)?;
         Self::try_from(reader.share(bytes)).map_err(|_| reader.error("string", DecodeErrorKind::Utf8))

@@ -28,12 +28,14 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads from `source`; what is read shares its memory.
+    #[inline]
     #[must_use]
     pub fn new(source: &'a Bytes) -> Self {
         Self { rest: source, source: Some(source), end: source.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
     }
 
     /// Reads from a slice; binaries and strings are copied out of it.
+    #[inline]
     #[must_use]
     pub fn from_slice(source: &'a [u8]) -> Self {
         Self { rest: source, source: None, end: source.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
@@ -46,12 +48,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether everything has been read.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
 
     /// Position from the start of the source, in bytes.
+    #[inline]
     #[must_use]
     pub fn offset(&self) -> usize {
         self.end - self.rest.len()
@@ -70,21 +74,23 @@ impl<'a> Reader<'a> {
     }
 
     /// An error of this place.
-    #[cold]
+    // Inlined down to a call that takes the offset: a reader whose address goes nowhere stays in registers.
+    #[inline(always)]
     #[must_use]
     pub fn error(&self, ty: &'static str, kind: DecodeErrorKind) -> DecodeError {
-        DecodeError { ty, offset: self.offset(), kind }
+        DecodeError::at(self.offset(), ty, kind)
     }
 
     /// Fails unless everything has been read.
     ///
     /// # Errors
     /// [`DecodeErrorKind::TrailingBytes`] with the name `ty`.
+    #[inline]
     pub fn finish(&self, ty: &'static str) -> Result<(), DecodeError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error(ty, DecodeErrorKind::TrailingBytes(self.rest.len()))) }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, length: usize, ty: &'static str) -> Result<&'a [u8], DecodeError> {
         match self.rest.split_at_checked(length) {
             Some((head, rest)) => {
@@ -95,7 +101,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn array<const N: usize>(&mut self, ty: &'static str) -> Result<[u8; N], DecodeError> {
         match self.rest.split_first_chunk::<N>() {
             Some((head, rest)) => {
@@ -106,7 +112,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u8(&mut self, ty: &'static str) -> Result<u8, DecodeError> {
         match self.rest.split_first() {
             Some((&head, rest)) => {
@@ -117,13 +123,37 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn u32(&mut self, ty: &'static str) -> Result<u32, DecodeError> {
         Ok(u32::from_be_bytes(self.array(ty)?))
     }
 
+    /// Passes over the next two bytes when the first is `code`, and answers with the second.
+    #[inline(always)]
+    pub(crate) fn u8_behind(&mut self, code: u8) -> Option<u8> {
+        match *self.rest {
+            [first, second, ref rest @ ..] if first == code => {
+                self.rest = rest;
+                Some(second)
+            }
+            _ => None,
+        }
+    }
+
+    /// Passes over `bytes` where they come next.
+    #[inline(always)]
+    pub(crate) fn skip_if<const N: usize>(&mut self, bytes: [u8; N]) -> bool {
+        match self.rest.split_first_chunk::<N>() {
+            Some((head, rest)) if *head == bytes => {
+                self.rest = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// A sub-reader over the next `length` bytes, one level deeper.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn scope(&mut self, length: usize, ty: &'static str) -> Result<Self, DecodeError> {
         let Some((head, rest)) = self.rest.split_at_checked(length) else {
             return Err(self.error(ty, DecodeErrorKind::Truncated));
@@ -134,13 +164,13 @@ impl<'a> Reader<'a> {
     }
 
     /// Takes back what a sub-reader used of the allowance for elements without width.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn rejoin(&mut self, scoped: &Self) {
         self.zero_width = scoped.zero_width;
     }
 
     /// Counts one more level of nesting; [`Reader::leave`] ends it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(&mut self, ty: &'static str) -> Result<(), DecodeError> {
         if self.depth >= MAX_DEPTH {
             return Err(self.error(ty, DecodeErrorKind::TooDeep));
@@ -149,13 +179,13 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(&mut self) {
         self.depth -= 1;
     }
 
     /// Refuses a count of elements that the bytes of this reader cannot hold.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn check_count(&mut self, count: u32, zero_width: bool, ty: &'static str) -> Result<(), DecodeError> {
         let fits = if zero_width {
             let fits = count <= self.zero_width;
@@ -168,7 +198,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `part`, which must lie in this reader's source, as shared or copied bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn share(&self, part: &[u8]) -> Bytes {
         match self.source {
             Some(source) => source.slice_ref(part),

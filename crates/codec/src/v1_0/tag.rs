@@ -19,18 +19,34 @@ impl DeliveryTag {
     pub const MAX: usize = 32;
 
     /// A tag, or `None` for more than 32 bytes.
+    #[inline]
     #[must_use]
     pub fn new(tag: &[u8]) -> Option<Self> {
         let mut bytes = [0; Self::MAX];
-        bytes.get_mut(..tag.len())?.copy_from_slice(tag);
+        match tag.len() {
+            // Nearly every tag; in one word, since bytes that are stored one by one and read in words stall.
+            0..=8 => bytes[..8].copy_from_slice(&word(tag)),
+            _ => bytes.get_mut(..tag.len())?.copy_from_slice(tag),
+        }
         Some(Self { length: u8::try_from(tag.len()).ok()?, bytes })
     }
 
     /// The tag's bytes.
+    #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.length)]
     }
+}
+
+/// Up to eight bytes, with zeros behind them.
+#[inline]
+fn word(tag: &[u8]) -> [u8; 8] {
+    if let (Some(first), Some(last)) = (tag.first_chunk(), tag.last_chunk()) {
+        let (first, last) = (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
+        return (first | last << (8 * (tag.len() - 4))).to_le_bytes();
+    }
+    tag.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)).to_le_bytes()
 }
 
 impl From<u64> for DeliveryTag {
@@ -93,7 +109,7 @@ impl Encode for DeliveryTag {
 }
 
 impl Decode for DeliveryTag {
-    #[inline]
+    #[inline(always)]
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         let bytes = variable(code, code::VBIN8, code::VBIN32, "delivery-tag", reader)?;
         Self::new(bytes).ok_or_else(|| reader.error("delivery-tag", DecodeErrorKind::TagTooLong(bytes.len())))

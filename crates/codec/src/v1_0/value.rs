@@ -378,10 +378,18 @@ impl Encode for Value {
         match self {
             Self::Null => out.push(code::NULL),
             Self::Boolean(value) => value.encode(out),
+            Self::Ubyte(value) => value.encode(out),
+            Self::Ushort(value) => value.encode(out),
             Self::Uint(value) => value.encode(out),
             Self::Ulong(value) => value.encode(out),
+            Self::Byte(value) => value.encode(out),
+            Self::Short(value) => value.encode(out),
             Self::Int(value) => value.encode(out),
             Self::Long(value) => value.encode(out),
+            Self::Float(value) => value.encode(out),
+            Self::Double(value) => value.encode(out),
+            Self::Timestamp(value) => value.encode(out),
+            Self::Uuid(value) => value.encode(out),
             Self::String(value) => value.encode(out),
             Self::Symbol(value) => value.encode(out),
             Self::Binary(value) => value.encode(out),
@@ -685,6 +693,7 @@ pub(crate) fn array_head<'a>(code: u8, reader: &mut Reader<'a>) -> Result<(Reade
     sized(code, code::ARRAY8, code::ARRAY32, "array", reader)
 }
 
+#[inline(always)]
 fn sized<'a>(
     code: u8,
     short: u8,
@@ -708,7 +717,7 @@ fn sized<'a>(
 }
 
 /// The scope and count of a list or map; every entry takes at least a byte.
-#[inline]
+#[inline(always)]
 pub(crate) fn compound<'a>(
     code: u8,
     short: u8,
