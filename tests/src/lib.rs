@@ -18,6 +18,7 @@
 //! ends in any way. Nothing listens on anything but loopback.
 
 pub mod corpus;
+pub mod fuzz;
 pub mod peers;
 pub mod process;
 pub mod typed;

@@ -120,8 +120,7 @@ fn what_each_outcome_does_to_the_message() {
         let first = proton.receive(&rabbitmq.url(), &address, 1, &["--outcome", outcome]).unwrap();
         assert_eq!(first.code, Some(0), "{outcome}");
         let again = proton.receive(&rabbitmq.url(), &address, 1, &["--wait", "2", "--outcome", "accept"]).unwrap();
-        let header = again.named("message").next().map(|message| message["sections"][0]["v"].clone());
-        header
+        again.named("message").next().map(|message| message["sections"][0]["v"].clone())
     };
     // Gone: accepted, and rejected without a dead-letter exchange.
     assert_eq!(again("accept"), None);
