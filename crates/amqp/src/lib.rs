@@ -4,3 +4,4 @@
 //! go in and bytes and events come out; time, ids and nonces are arguments.
 
 pub mod sasl;
+pub mod v1_0;

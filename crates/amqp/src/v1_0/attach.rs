@@ -1,0 +1,379 @@
+//! Links come and go: attach, detach, and what is left of them (part 2, 2.6.3 to 2.6.6).
+
+use postroad_codec::v1_0::{Attach, ByteString, Detach, Error, ErrorCondition, Handle, Received, Role};
+
+use super::arena::Key;
+use super::input::SessionFault;
+use super::link::{Link, Phase};
+use super::link_state::Unsettled;
+use super::{Connection, ConnectionError, Event, LimitError, LinkId, LinkState, LinkTerms, SessionId};
+
+impl Connection {
+    /// Attaches a link. [`Event::LinkAttached`] or [`Event::LinkDetached`] follows.
+    ///
+    /// # Errors
+    /// When the session is over, every handle is in use, or the name is taken by a link of this role.
+    pub fn attach(
+        &mut self,
+        session: SessionId,
+        name: impl Into<ByteString>,
+        role: Role,
+        terms: LinkTerms,
+    ) -> Result<LinkId, LimitError> {
+        let name = name.into();
+        let ended = self.over.is_some() || self.close_sent;
+        let live = self.sessions.get_mut(session.0).filter(|session| !ended && session.is_live());
+        let live = live.ok_or(LimitError::Ended)?;
+        // A name is held by one link of each role (2.6.1); a sender and a receiver may share it.
+        if self.names[role as usize].contains_key(&name) {
+            return Err(LimitError::NameInUse);
+        }
+        let handle = live.free_handle().ok_or(LimitError::NoneFree)?;
+        let channel = live.channel;
+        let holder = name.clone();
+        let key = self.links.insert(|key| Link::new(LinkId(key), session.0, channel, name, role, Phase::AttachSent));
+        live.handles[handle as usize] = Some(key);
+        live.links += 1;
+        self.names[role as usize].insert(holder, key);
+        let link = self.links.get_mut(key).expect("just added");
+        link.handle = Handle(handle);
+        link.terms = terms;
+        link.blocked = true;
+        if role == Role::Sender {
+            link.delivery_count = link.terms.initial_delivery_count;
+        }
+        let attach = link.attach();
+        self.put(channel, &attach);
+        Ok(LinkId(key))
+    }
+
+    /// Answers a link that the peer attaches.
+    ///
+    /// # Errors
+    /// When the link or its session is over, or the peer's handles are all in use: then an attach cannot
+    /// be answered at all, and the session ends.
+    pub fn accept(&mut self, link: LinkId, terms: LinkTerms) -> Result<(), LimitError> {
+        self.answer_attach(link, terms)?;
+        let link = self.links.get_mut(link.0).expect("answer_attach had it");
+        link.blocked = true;
+        let (id, role, echo) = (link.id, link.role, link.echo);
+        let (drain, has_credit) = (link.drain, link.credit > 0);
+        if echo || (role == Role::Receiver && has_credit) {
+            self.mark_flow(id.0);
+        }
+        if role == Role::Sender {
+            if drain {
+                self.events.push_back(Event::Drain(id));
+            }
+            self.announce_credit(id.0);
+        }
+        Ok(())
+    }
+
+    /// Refuses a link that the peer attaches: an attach without terminus, then a detach that says why
+    /// (2.6.3). [`Event::LinkDetached`] follows when the peer has answered.
+    pub fn refuse(&mut self, link: LinkId, error: Error) {
+        if self.answer_attach(link, LinkTerms::default()).is_ok() {
+            self.detach(link, true, Some(error));
+        }
+    }
+
+    fn answer_attach(&mut self, link: LinkId, terms: LinkTerms) -> Result<(), LimitError> {
+        let ended = self.over.is_some() || self.close_sent;
+        let waiting = self.links.get_mut(link.0).filter(|link| !ended && link.phase == Phase::AttachReceived);
+        let waiting = waiting.ok_or(LimitError::Ended)?;
+        let key = waiting.session;
+        let session = self.sessions.get_mut(key).ok_or(LimitError::Ended)?;
+        let Some(handle) = session.free_handle() else {
+            let text = "no handle is free to answer an attach";
+            self.end_faulty(key, Box::new(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)));
+            return Err(LimitError::NoneFree);
+        };
+        session.handles[handle as usize] = Some(link.0);
+        waiting.handle = Handle(handle);
+        waiting.terms = terms;
+        waiting.phase = Phase::Attached;
+        if waiting.role == Role::Sender {
+            waiting.delivery_count = waiting.terms.initial_delivery_count;
+        }
+        let (channel, attach) = (waiting.channel, waiting.attach());
+        self.answer(channel, &attach);
+        Ok(())
+    }
+
+    /// Detaches a link, for good when `closed`; one that waits for [`accept`](Connection::accept) is
+    /// answered first. What was handed over goes out before, but for the rest of a message that waits for
+    /// the window. [`Event::LinkDetached`] follows when the peer has answered;
+    /// whoever does not want to wait for ever sets a timer and [`release`](Connection::release)s it.
+    pub fn detach(&mut self, link: LinkId, closed: bool, error: Option<Error>) {
+        // Attach and detach come in pairs.
+        let _ = self.answer_attach(link, LinkTerms::default());
+        let Some(detached) = self.links.get_mut(link.0) else { return };
+        if !matches!(detached.phase, Phase::AttachSent | Phase::Attached) {
+            return;
+        }
+        let (session, channel, handle) = (detached.session, detached.channel, detached.handle);
+        // Dispositions of its deliveries make no sense behind the detach.
+        self.put_session(session);
+        let detached = self.links.get_mut(link.0).expect("looked up above");
+        detached.phase = Phase::DetachSent;
+        detached.parked = None;
+        detached.drain_due = false;
+        self.answer(channel, &Detach { handle, closed, error: error.map(Box::new) });
+    }
+
+    /// Frees a link and gives back what outlives it: deliveries that are not settled at our end. A link
+    /// that is still attached is closed first. Deliveries that nobody has taken are gone: of the settled
+    /// ones nothing remains. No event of the link follows but an [`Event::Update`] that was waiting for
+    /// [`poll_event`](Connection::poll_event) already and tells of a settled delivery.
+    pub fn release(&mut self, link: LinkId) -> Option<LinkState> {
+        if self.link(link)?.released {
+            return None;
+        }
+        if self.over.is_none() {
+            self.detach(link, true, None);
+        }
+        self.events.retain(|event| match event {
+            Event::Update(update) => update.settled || update.link != link,
+            Event::LinkDetached { link: named, .. } | Event::SettledBySender { link: named, .. } => *named != link,
+            Event::LinkAttached(named)
+            | Event::LinkIncoming(named)
+            | Event::Credit(named)
+            | Event::Drain(named)
+            | Event::Readable(named)
+            | Event::Drained(named) => *named != link,
+            Event::Authenticated
+            | Event::Opened
+            | Event::Closed(_)
+            | Event::SessionBegun(_)
+            | Event::SessionIncoming(_)
+            | Event::SessionEnded { .. } => true,
+        });
+        let state = self.link_state(link.0);
+        let waits = self.over.is_none() && self.link(link).is_some_and(|link| link.phase == Phase::DetachSent);
+        if waits {
+            // The peer still uses its handle: the slot stays until its detach comes.
+            let link = self.links.get_mut(link.0).expect("looked up above");
+            link.released = true;
+            link.queue.clear();
+        } else {
+            self.forget_link(link.0);
+        }
+        state
+    }
+
+    /// The peer's attach of a link, once it has come.
+    #[must_use]
+    pub fn remote_attach(&self, link: LinkId) -> Option<&Attach> {
+        self.link(link)?.remote.as_deref()
+    }
+
+    /// The session of a link.
+    #[must_use]
+    pub fn session_of(&self, link: LinkId) -> Option<SessionId> {
+        Some(SessionId(self.link(link)?.session))
+    }
+
+    /// Our end of a link.
+    #[must_use]
+    pub fn role_of(&self, link: LinkId) -> Option<Role> {
+        Some(self.link(link)?.role)
+    }
+
+    pub(crate) fn handle_attach(&mut self, key: Key, attach: Attach) -> Result<(), SessionFault> {
+        let handle_max = self.config.handle_max;
+        if attach.handle.0 > handle_max {
+            // 2.7.2 makes this one fatal for the connection.
+            let text = format!("handle {} is above the limit of {handle_max}", attach.handle);
+            self.fail(ConnectionError::violation(ErrorCondition::FRAMING_ERROR, text));
+            return Ok(());
+        }
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        let index = attach.handle.0 as usize;
+        if session.remote_handles.len() <= index {
+            session.remote_handles.resize(index + 1, None);
+        }
+        if session.remote_handles[index].is_some() {
+            let text = format!("handle {} is in use", attach.handle);
+            return Err(SessionFault::new(ErrorCondition::HANDLE_IN_USE, text));
+        }
+        let channel = session.channel;
+        let role = attach.role.opposite();
+        let holder = self.names[role as usize].get(&attach.name).copied();
+        let known = holder.and_then(|holder| self.links.get_mut(holder));
+        if let Some(link) = known.filter(|link| link.session == key && link.remote_handle.is_none()) {
+            let id = link.id;
+            session.remote_handles[index] = Some(id.0);
+            link.attached(attach);
+            if link.phase == Phase::AttachSent {
+                link.phase = Phase::Attached;
+                self.events.push_back(Event::LinkAttached(id));
+                let has_credit = link.role == Role::Receiver && link.credit > 0;
+                if has_credit {
+                    self.mark_flow(id.0);
+                }
+            }
+            return Ok(());
+        }
+        // 2.6.1: whoever attaches a link that is attached takes it over. One that we have asked for and
+        // the peer has not answered stays: its answer will look for it by its name.
+        let older = holder.and_then(|holder| self.link(LinkId(holder)));
+        let older = older.filter(|link| matches!(link.phase, Phase::Attached | Phase::AttachReceived));
+        let older = older.map(|link| link.id);
+        let answered =
+            holder.and_then(|holder| self.link(LinkId(holder))).is_none_or(|link| link.remote_handle.is_some());
+        let name = attach.name.clone();
+        let link = self.links.insert(|link| {
+            let mut made = Link::new(LinkId(link), key, channel, name.clone(), role, Phase::AttachReceived);
+            made.attached(attach);
+            made
+        });
+        if answered {
+            self.names[role as usize].insert(name, link);
+        }
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        session.remote_handles[index] = Some(link);
+        session.links += 1;
+        self.events.push_back(Event::LinkIncoming(LinkId(link)));
+        if let Some(older) = older {
+            let error = Error { condition: ErrorCondition::STOLEN, ..Error::default() };
+            self.detach_faulty(older, false, error);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn handle_detach(&mut self, key: Key, detach: Detach) -> Result<(), SessionFault> {
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        let Some(link_key) = session.link_of(detach.handle) else {
+            let text = format!("a detach on handle {}, which is not attached", detach.handle);
+            return Err(SessionFault::new(ErrorCondition::UNATTACHED_HANDLE, text));
+        };
+        let id = LinkId(link_key);
+        self.detach(id, detach.closed, None);
+        if self.sessions.get(key).is_none_or(|session| !session.is_live()) {
+            // There was no handle to answer with.
+            return Ok(());
+        }
+        let link = self.links.get_mut(link_key).expect("handles name links");
+        link.phase = Phase::Detached;
+        let (released, told, own) = (link.released, link.told, link.handle);
+        self.drop_name(link_key);
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        session.remote_handles[detach.handle.0 as usize] = None;
+        if let Some(slot) = session.handles.get_mut(own.0 as usize).filter(|slot| **slot == Some(link_key)) {
+            *slot = None;
+        }
+        if released {
+            self.forget_link(link_key);
+        } else if !told {
+            self.events.push_back(Event::LinkDetached { link: id, closed: detach.closed, error: detach.error });
+        }
+        Ok(())
+    }
+
+    /// Takes what is not settled out of the session, as a value.
+    fn link_state(&mut self, key: Key) -> Option<LinkState> {
+        let link = self.links.get_mut(key)?;
+        let remote = link.remote.take();
+        let mut state = LinkState {
+            name: link.name.clone(),
+            role: link.role,
+            source: link.terms.source.take(),
+            target: link.terms.target.take(),
+            snd_settle_mode: link.terms.snd_settle_mode,
+            rcv_settle_mode: link.terms.rcv_settle_mode,
+            delivery_count: link.delivery_count,
+            unsettled: Vec::new(),
+            received: link
+                .partial
+                .take()
+                .map(|partial| Received { section_number: 0, section_offset: partial.bytes.len() as u64 }),
+        };
+        if let Some(remote) = remote {
+            state.source = remote.source.map(|source| *source).or(state.source);
+            state.target = remote.target.map(|target| *target).or(state.target);
+        }
+        link.parked = None;
+        let Some(session) = self.sessions.get_mut(link.session) else { return Some(state) };
+        session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(|d| d.payload.len()).sum());
+        session.partials -= u32::from(state.received.is_some());
+        session.parked.retain(|parked| *parked != key);
+        match link.role {
+            Role::Sender => {
+                let numbers: Vec<_> =
+                    session.outgoing.iter().filter(|(_, slot)| slot.link.0 == key).map(|(number, _)| number).collect();
+                for delivery in numbers {
+                    let slot = session.outgoing.remove(delivery).expect("just listed");
+                    let message = link.log.get(&slot.kept);
+                    link.log.forget(&slot.kept);
+                    let (tag, token) = (slot.tag, slot.token);
+                    let (local_state, remote_state) = (slot.local_state, slot.remote_state);
+                    state.unsettled.push(Unsettled { tag, delivery, token, local_state, remote_state, message });
+                }
+            }
+            Role::Receiver => {
+                let numbers: Vec<_> =
+                    session.incoming.iter().filter(|(_, slot)| slot.link.0 == key).map(|(number, _)| number).collect();
+                for delivery in numbers {
+                    let slot = session.incoming.remove(delivery).expect("just listed");
+                    let (tag, local_state, remote_state) = (slot.tag, slot.local_state, slot.remote_state);
+                    state.unsettled.push(Unsettled {
+                        tag,
+                        delivery,
+                        token: 0,
+                        local_state,
+                        remote_state,
+                        message: None,
+                    });
+                }
+            }
+        }
+        let origin = state.unsettled.first().map(|first| first.delivery).unwrap_or_default();
+        state.unsettled.sort_by_key(|unsettled| unsettled.delivery.since(origin) as i32);
+        Some(state)
+    }
+
+    /// Marks every link of a session that is over.
+    pub(crate) fn detach_all(&mut self, key: Key) {
+        let Some(session) = self.sessions.get_mut(key) else { return };
+        session.parked.clear();
+        let slots: Vec<Key> = session.handles.iter().chain(&session.remote_handles).copied().flatten().collect();
+        for link_key in slots {
+            let Some(link) = self.links.get_mut(link_key) else { continue };
+            link.phase = Phase::Detached;
+            link.parked = None;
+            let released = link.released;
+            self.drop_name(link_key);
+            if released {
+                self.forget_link(link_key);
+            }
+        }
+    }
+
+    /// A link that is over holds its name no longer.
+    fn drop_name(&mut self, key: Key) {
+        let Some(link) = self.links.get(key) else { return };
+        let names = &mut self.names[link.role as usize];
+        if names.get(&link.name) == Some(&key) {
+            names.remove(&link.name);
+        }
+    }
+
+    fn forget_link(&mut self, key: Key) {
+        self.drop_name(key);
+        let Some(link) = self.links.remove(key) else { return };
+        if let Some(session) = self.sessions.get_mut(link.session) {
+            session.links -= 1;
+        }
+        if let Some(session) = self.sessions.get_mut(link.session) {
+            let slots = [
+                session.handles.get_mut(link.handle.0 as usize),
+                link.remote_handle.and_then(|handle| session.remote_handles.get_mut(handle.0 as usize)),
+            ];
+            for slot in slots.into_iter().flatten().filter(|slot| **slot == Some(key)) {
+                *slot = None;
+            }
+        }
+        self.free_ended_session(link.session);
+    }
+}

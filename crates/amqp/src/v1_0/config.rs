@@ -1,0 +1,73 @@
+//! What a peer tells and allows.
+
+use std::time::Duration;
+
+use postroad_codec::v1_0::{ByteString, DeliveryNumber, Fields, Multiple, Symbol, TransferNumber};
+
+/// The parameters of a connection and of the sessions on it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// The id of our container.
+    pub container_id: ByteString,
+    /// The host that we mean to reach; it goes into `open` and `sasl-init`.
+    pub hostname: Option<ByteString>,
+    /// The largest frame that we take, in bytes; less than 512 counts as 512.
+    pub max_frame_size: u32,
+    /// The largest channel number that we take: sessions at once, less one.
+    pub channel_max: u16,
+    /// The largest handle that we take: links on a session, less one. A session holds a table as long as
+    /// the largest handle in use, so more than 65 535 counts as that.
+    pub handle_max: u32,
+    /// Silence after which the peer counts as dead. The peer is told half of it, so that a heartbeat
+    /// that is late still arrives in time (part 2, 2.4.5).
+    pub idle_timeout: Option<Duration>,
+    /// How long headers, SASL and `open` may take in all.
+    pub handshake_timeout: Option<Duration>,
+    /// Extensions that we support.
+    pub offered_capabilities: Multiple<Symbol>,
+    /// Extensions that we would use.
+    pub desired_capabilities: Multiple<Symbol>,
+    /// Properties of the connection, such as `product` and `version`.
+    pub properties: Option<Fields>,
+    /// Transfer frames that a session takes before the application has taken them; 1 at least.
+    pub incoming_window: u32,
+    /// Bytes of messages that a session takes before the application has taken them. The window is told
+    /// in frames, each of which may be full: so it is never above this divided by `max_frame_size`, but
+    /// 1 at least. A message that has begun to arrive is not counted before it is there as a whole: the
+    /// credit and the largest message size of its link bound it.
+    pub incoming_bytes: usize,
+    /// Bytes that wait for the socket before senders are held back.
+    pub outgoing_bytes: usize,
+    /// Where sessions start to count transfers; for tests of wrap-around.
+    #[doc(hidden)]
+    pub initial_outgoing_id: TransferNumber,
+    /// Where sessions start to number deliveries; for tests of wrap-around.
+    #[doc(hidden)]
+    pub initial_delivery_id: DeliveryNumber,
+}
+
+impl Config {
+    /// Parameters for the container `container_id`: frames of 64 KiB, 256 sessions of 4096 links, no
+    /// idle timeout, half a minute for the handshake.
+    #[must_use]
+    pub fn new(container_id: impl Into<ByteString>) -> Self {
+        Self {
+            container_id: container_id.into(),
+            hostname: None,
+            max_frame_size: 65_536,
+            channel_max: 255,
+            handle_max: 4095,
+            idle_timeout: None,
+            handshake_timeout: Some(Duration::from_secs(30)),
+            offered_capabilities: Multiple::default(),
+            desired_capabilities: Multiple::default(),
+            properties: None,
+            incoming_window: 8192,
+            incoming_bytes: 32 * 1024 * 1024,
+            outgoing_bytes: 256 * 1024,
+            initial_outgoing_id: TransferNumber(0),
+            initial_delivery_id: DeliveryNumber(0),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Dispositions that come: what became of deliveries (part 2, 2.7.6).
+
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Disposition, Role};
+
+use super::arena::Key;
+use super::{Connection, Event, Update};
+
+impl Connection {
+    pub(crate) fn handle_disposition(&mut self, key: Key, disposition: &Disposition) {
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        let (first, last) = (disposition.first, disposition.last.unwrap_or(disposition.first));
+        match disposition.role {
+            // An upper bound below the lower one is an empty range.
+            _ if last.precedes(first) => return,
+            Role::Receiver => match session.outgoing.window(first, last) {
+                Some((first, count)) => {
+                    for offset in 0..count {
+                        self.handle_outgoing(key, first.plus(offset), disposition);
+                    }
+                }
+                None => {
+                    for number in session.outgoing.numbers(first, last) {
+                        self.handle_outgoing(key, number, disposition);
+                    }
+                }
+            },
+            Role::Sender => {
+                for number in session.incoming.numbers(first, last) {
+                    self.handle_incoming(key, number, disposition);
+                }
+            }
+        }
+        self.mark(key);
+    }
+
+    /// The receiver tells of a delivery that we sent.
+    #[inline]
+    fn handle_outgoing(&mut self, key: Key, delivery: DeliveryNumber, disposition: &Disposition) {
+        let session = self.sessions.get_mut(key).expect("the caller has it");
+        let Some(outgoing) = session.outgoing.get_mut(delivery) else { return };
+        let link = self.links.get_mut(outgoing.link.0);
+        let auto_settle = link.as_ref().is_none_or(|link| link.terms.auto_settle);
+        let state = disposition.state.clone().or_else(|| outgoing.remote_state.take());
+        let done = state.as_ref().is_some_and(DeliveryState::is_terminal);
+        let settled = disposition.settled || (done && auto_settle);
+        if !settled {
+            outgoing.remote_state.clone_from(&state);
+        }
+        let (link_id, token) = (outgoing.link, outgoing.token);
+        if settled {
+            let outgoing = session.outgoing.remove(delivery).expect("just looked up");
+            if let Some(link) = link {
+                link.log.forget(&outgoing.kept);
+            }
+            if !disposition.settled {
+                session.dispose(Role::Sender, delivery, state.clone(), true);
+            }
+        }
+        self.events.push_back(Event::Update(Update { link: link_id, token, delivery, state, settled }));
+    }
+
+    /// The sender tells of a delivery that we received.
+    fn handle_incoming(&mut self, key: Key, delivery: DeliveryNumber, disposition: &Disposition) {
+        let session = self.sessions.get_mut(key).expect("the caller has it");
+        let Some(incoming) = session.incoming.get_mut(delivery) else { return };
+        let link = incoming.link;
+        let state = disposition.state.clone();
+        if disposition.settled {
+            session.incoming.remove(delivery);
+            self.events.push_back(Event::SettledBySender { link, delivery, state });
+        } else {
+            incoming.remote_state = state;
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What an engine tells its owner.
+
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Error};
+
+use super::ConnectionError;
+use super::arena::Key;
+
+/// A session of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub(crate) Key);
+
+/// A link of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkId(pub(crate) Key);
+
+impl LinkId {
+    /// A small number that no other link of the engine has now: an index for the owner's own table. It
+    /// is used again once the link is released.
+    #[inline]
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0.index as usize
+    }
+}
+
+/// Something that the owner of an engine should know.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The client has shown who it is (servers only).
+    Authenticated,
+    /// The peer's `open` has come: see [`remote_open`](super::Connection::remote_open).
+    Opened,
+    /// The connection is over; nothing follows.
+    Closed(ConnectionError),
+    /// The peer has answered our `begin`.
+    SessionBegun(SessionId),
+    /// The peer has begun a session, which has been answered.
+    SessionIncoming(SessionId),
+    /// A session is over, and every link on it with it: [`release`](super::Connection::release) them.
+    SessionEnded {
+        /// The session.
+        session: SessionId,
+        /// The reason, where there is one: the peer's, or ours for a rule that the peer broke.
+        error: Option<Box<Error>>,
+    },
+    /// The peer has answered our `attach`: see [`remote_attach`](super::Connection::remote_attach).
+    /// Where it refuses, a [`Event::LinkDetached`] follows.
+    LinkAttached(LinkId),
+    /// The peer attaches a link, which waits for [`accept`](super::Connection::accept) or
+    /// [`refuse`](super::Connection::refuse).
+    LinkIncoming(LinkId),
+    /// A link is detached: [`release`](super::Connection::release) it.
+    LinkDetached {
+        /// The link.
+        link: LinkId,
+        /// Whether it was closed for good.
+        closed: bool,
+        /// The reason, where there is one: the peer's, or ours for a rule that the peer broke.
+        error: Option<Box<Error>>,
+    },
+    /// A sending link can take messages again.
+    Credit(LinkId),
+    /// The peer wants a sending link's credit used or given up: see
+    /// [`SenderMut::drained`](super::SenderMut::drained).
+    Drain(LinkId),
+    /// The peer told of the state of a delivery that we sent.
+    Update(Update),
+    /// A receiving link has deliveries, where it had none.
+    Readable(LinkId),
+    /// A receiving link's credit has been used or given up after a drain.
+    Drained(LinkId),
+    /// The sender has settled a delivery that we had not settled.
+    SettledBySender {
+        /// The link.
+        link: LinkId,
+        /// The delivery.
+        delivery: DeliveryNumber,
+        /// Its state at the sender, where it told.
+        state: Option<DeliveryState>,
+    },
+}
+
+/// News of a delivery that we sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The link.
+    pub link: LinkId,
+    /// What the owner gave to [`SenderMut::send`](super::SenderMut::send).
+    pub token: u64,
+    /// The delivery.
+    pub delivery: DeliveryNumber,
+    /// Its state at the receiver.
+    pub state: Option<DeliveryState>,
+    /// Whether it is over: the receiver has settled it, or it had an outcome and we have.
+    pub settled: bool,
+}

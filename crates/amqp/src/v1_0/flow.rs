@@ -1,0 +1,119 @@
+//! Flows that come: windows and credit (part 2, 2.5.6 and 2.6.7).
+
+use postroad_codec::v1_0::{ErrorCondition, Flow, Role};
+
+use super::arena::Key;
+use super::input::SessionFault;
+use super::link::{Link, Phase};
+use super::{Connection, Event};
+
+impl Connection {
+    pub(crate) fn handle_flow(&mut self, key: Key, flow: &Flow) -> Result<(), SessionFault> {
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        let was_shut = session.remote_window == 0;
+        session.handle_flow(flow);
+        let opened = was_shut && session.remote_window > 0;
+        if flow.handle.is_none() && flow.echo {
+            session.flow_due = true;
+        }
+        let link_key = match flow.handle {
+            Some(handle) => Some(session.link_of(handle).ok_or_else(|| {
+                let text = format!("a flow on handle {handle}, which is not attached");
+                SessionFault::new(ErrorCondition::UNATTACHED_HANDLE, text)
+            })?),
+            None => None,
+        };
+        if opened {
+            let waiting: Vec<Key> = session.handles.iter().copied().flatten().collect();
+            for link in waiting {
+                self.announce_credit(link);
+            }
+        }
+        self.mark(key);
+        if let Some(link_key) = link_key {
+            self.handle_link_flow(link_key, flow);
+        }
+        Ok(())
+    }
+
+    fn handle_link_flow(&mut self, key: Key, flow: &Flow) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let (id, echo) = (link.id, flow.echo);
+        if link.phase == Phase::AttachReceived {
+            // A receiver may give credit behind its attach without waiting for ours: it holds from our
+            // initial delivery count on (2.6.7).
+            if link.role == Role::Sender {
+                link.credit = flow.link_credit.unwrap_or(link.credit);
+                link.drain = flow.drain;
+            }
+            link.echo |= echo;
+            return;
+        }
+        if link.phase != Phase::Attached {
+            return;
+        }
+        match link.role {
+            Role::Sender => {
+                link.credit = credit(link, flow);
+                link.drain = flow.drain;
+                link.drain_due &= flow.drain;
+                if flow.drain {
+                    self.events.push_back(Event::Drain(id));
+                }
+                self.announce_credit(key);
+            }
+            Role::Receiver => {
+                if let Some(count) = flow.delivery_count {
+                    // The sender has given credit up (2.6.7, drain); it cannot take any back.
+                    let given_up = count.since(link.delivery_count);
+                    if given_up <= link.credit.max(link.allowed) {
+                        link.credit = link.credit.saturating_sub(given_up);
+                        link.allowed = link.allowed.saturating_sub(given_up);
+                        link.delivery_count = count;
+                    }
+                }
+                link.available = flow.available.unwrap_or(0);
+                if link.drain && link.credit == 0 {
+                    link.drain = false;
+                    self.events.push_back(Event::Drained(id));
+                }
+            }
+        }
+        if echo {
+            self.mark_flow(key);
+        }
+    }
+
+    /// Tells the owner of a sending link that waits that it can send.
+    pub(crate) fn announce_credit(&mut self, key: Key) {
+        let Some(link) = self.links.get(key) else { return };
+        if link.role == Role::Sender && link.blocked && self.capacity(key) > 0 {
+            let link = self.links.get_mut(key).expect("just looked up");
+            link.blocked = false;
+            self.events.push_back(Event::Credit(link.id));
+        }
+    }
+
+    /// Messages that a sending link takes now.
+    #[inline]
+    pub(crate) fn capacity(&self, key: Key) -> u32 {
+        let Some(link) = self.links.get(key) else { return 0 };
+        let sendable = link.phase == Phase::Attached
+            && link.parked.is_none()
+            && !self.close_sent
+            && self.over.is_none()
+            && self.out.len() < self.config.outgoing_bytes;
+        match self.sessions.get(link.session) {
+            Some(session) if sendable => link.credit.min(session.remote_window),
+            _ => 0,
+        }
+    }
+}
+
+/// 2.6.7: the receiver's credit holds from its delivery count on; what we have sent since counts. A
+/// credit of 2^31 and more is beyond serial arithmetic, so nothing is compared.
+fn credit(link: &Link, flow: &Flow) -> u32 {
+    let Some(credit) = flow.link_credit else { return link.credit };
+    let seen = flow.delivery_count.unwrap_or(link.terms.initial_delivery_count);
+    credit.saturating_sub(link.delivery_count.since(seen))
+}

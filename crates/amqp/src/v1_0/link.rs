@@ -1,0 +1,232 @@
+//! A link at one of its ends (part 2, 2.6).
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{
+    Attach, AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Fields, Flow, Handle, MessageFormat,
+    Multiple, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source, Symbol,
+};
+
+use super::arena::Key;
+use super::event::LinkId;
+use super::send_log::SendLog;
+
+/// What one end of a link offers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkTerms {
+    /// Where messages come from.
+    pub source: Option<Source>,
+    /// Where messages go.
+    pub target: Option<AttachTarget>,
+    /// When the sender settles.
+    pub snd_settle_mode: SenderSettleMode,
+    /// When the receiver settles.
+    pub rcv_settle_mode: ReceiverSettleMode,
+    /// The first delivery count of a sender.
+    pub initial_delivery_count: SequenceNo,
+    /// The largest message that a receiver takes, in bytes. A receiver enforces it.
+    pub max_message_size: u64,
+    /// Extensions that we support.
+    pub offered_capabilities: Multiple<Symbol>,
+    /// Extensions that we would use.
+    pub desired_capabilities: Multiple<Symbol>,
+    /// Properties of the link.
+    pub properties: Option<Fields>,
+    /// Whether a sender keeps unsettled messages, so that they can be sent again.
+    pub keep: bool,
+    /// Whether a sender settles by itself what has got an outcome.
+    pub auto_settle: bool,
+}
+
+impl Default for LinkTerms {
+    fn default() -> Self {
+        Self {
+            source: None,
+            target: None,
+            snd_settle_mode: SenderSettleMode::MIXED,
+            rcv_settle_mode: ReceiverSettleMode::FIRST,
+            initial_delivery_count: SequenceNo(0),
+            max_message_size: 100 * 1024 * 1024,
+            offered_capabilities: Multiple::default(),
+            desired_capabilities: Multiple::default(),
+            properties: None,
+            keep: false,
+            auto_settle: true,
+        }
+    }
+}
+
+/// Where a link is in its life.
+///
+/// ```text
+///  attach sent ──attach received──▶ Attached ──detach sent──▶ DetachSent ──detach received──▶ Detached
+///  attach received ──attach sent──▶     └──────detach received (answered at once)───────────▶ Detached
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    AttachSent,
+    AttachReceived,
+    Attached,
+    DetachSent,
+    Detached,
+}
+
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) id: LinkId,
+    pub(crate) session: Key,
+    pub(crate) channel: u16,
+    pub(crate) name: ByteString,
+    pub(crate) role: Role,
+    pub(crate) phase: Phase,
+    pub(crate) handle: Handle,
+    pub(crate) remote_handle: Option<Handle>,
+    pub(crate) terms: LinkTerms,
+    pub(crate) remote: Option<Box<Attach>>,
+
+    pub(crate) delivery_count: SequenceNo,
+    pub(crate) credit: u32,
+    pub(crate) available: u32,
+    pub(crate) drain: bool,
+    pub(crate) echo: bool,
+    pub(crate) flow_due: bool,
+    /// Whether the owner has heard that it is detached, before the peer has answered.
+    pub(crate) told: bool,
+
+    // Sending end.
+    pub(crate) log: SendLog,
+    pub(crate) parked: Option<Parked>,
+    /// Whether the owner was told that it cannot send, and waits to hear that it can.
+    pub(crate) blocked: bool,
+    /// Whether it is listed among those that wait for the output to empty.
+    pub(crate) held_back: bool,
+    /// Whether a drain is to be answered once the message that waits for the window has left.
+    pub(crate) drain_due: bool,
+    /// Whether the owner has given it up while the peer's detach is on its way.
+    pub(crate) released: bool,
+
+    // Receiving end.
+    /// Messages that the peer may have been allowed to send: more than `credit` after it was lowered.
+    pub(crate) allowed: u32,
+    /// The delivery of which more transfers follow, even if it is being thrown away.
+    pub(crate) arriving: Option<DeliveryNumber>,
+    pub(crate) partial: Option<Partial>,
+    pub(crate) queue: VecDeque<Delivery>,
+}
+
+/// A message of which a part waits for the window.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    pub(crate) rest: Bytes,
+}
+
+/// A delivery of which a part has come.
+#[derive(Debug)]
+pub(crate) struct Partial {
+    pub(crate) delivery: Delivery,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// A message that has come as a whole.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// Its number on the session, by which it is settled.
+    pub number: DeliveryNumber,
+    /// Its tag.
+    pub tag: DeliveryTag,
+    /// The format of the message; 0 is that of the standard.
+    pub message_format: MessageFormat,
+    /// Whether the sender has settled it already.
+    pub settled: bool,
+    /// Its state at the sender, such as a transaction.
+    pub state: Option<DeliveryState>,
+    /// The message.
+    pub payload: Bytes,
+}
+
+impl Link {
+    pub(crate) fn new(id: LinkId, session: Key, channel: u16, name: ByteString, role: Role, phase: Phase) -> Self {
+        Self {
+            id,
+            session,
+            channel,
+            name,
+            role,
+            phase,
+            handle: Handle(0),
+            remote_handle: None,
+            terms: LinkTerms::default(),
+            remote: None,
+            delivery_count: SequenceNo(0),
+            credit: 0,
+            available: 0,
+            drain: false,
+            echo: false,
+            flow_due: false,
+            told: false,
+            log: SendLog::default(),
+            parked: None,
+            blocked: false,
+            held_back: false,
+            drain_due: false,
+            released: false,
+            allowed: 0,
+            arriving: None,
+            partial: None,
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// The attach that tells our terms.
+    pub(crate) fn attach(&self) -> Attach {
+        let terms = &self.terms;
+        Attach {
+            name: self.name.clone(),
+            handle: self.handle,
+            role: self.role,
+            snd_settle_mode: terms.snd_settle_mode,
+            rcv_settle_mode: terms.rcv_settle_mode,
+            source: terms.source.clone().map(Box::new),
+            target: terms.target.clone().map(Box::new),
+            // 2.7.3: the sender must tell it, the receiver must not.
+            initial_delivery_count: (self.role == Role::Sender).then_some(terms.initial_delivery_count),
+            max_message_size: (self.role == Role::Receiver).then_some(terms.max_message_size),
+            offered_capabilities: terms.offered_capabilities.clone(),
+            desired_capabilities: terms.desired_capabilities.clone(),
+            properties: terms.properties.clone(),
+            ..Attach::default()
+        }
+    }
+
+    /// Takes in the peer's attach.
+    pub(crate) fn attached(&mut self, attach: Attach) {
+        self.remote_handle = Some(attach.handle);
+        if self.role == Role::Receiver {
+            self.delivery_count = attach.initial_delivery_count.unwrap_or_default();
+        }
+        self.remote = Some(Box::new(attach));
+    }
+
+    /// The largest message that the peer takes; 0 and nothing mean that there is no limit.
+    pub(crate) fn peer_limit(&self) -> u64 {
+        match self.remote.as_ref().and_then(|attach| attach.max_message_size) {
+            None | Some(0) => u64::MAX,
+            Some(limit) => limit,
+        }
+    }
+
+    /// Adds the link's part to a flow.
+    pub(crate) fn complete(&self, flow: Flow) -> Flow {
+        Flow {
+            handle: Some(self.handle),
+            delivery_count: Some(self.delivery_count),
+            link_credit: Some(self.credit),
+            available: (self.role == Role::Sender).then_some(self.available),
+            drain: self.drain,
+            echo: self.echo,
+            ..flow
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What of a link outlives its connection.
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{
+    AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Received, ReceiverSettleMode, Role,
+    SenderSettleMode, SequenceNo, Source,
+};
+
+/// A link as a value (AMQP 1.0 part 2, 2.6.1): a dead engine gives it back, a new one takes it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct LinkState {
+    /// The link's name.
+    pub name: ByteString,
+    /// Our end of it.
+    pub role: Role,
+    /// Where messages come from, as the peer said last, or we did.
+    pub source: Option<Source>,
+    /// Where messages go, as the peer said last, or we did.
+    pub target: Option<AttachTarget>,
+    /// When the sender settles.
+    pub snd_settle_mode: SenderSettleMode,
+    /// When the receiver settles.
+    pub rcv_settle_mode: ReceiverSettleMode,
+    /// The number of deliveries so far.
+    pub delivery_count: SequenceNo,
+    /// Deliveries that are not settled at our end, oldest first.
+    pub unsettled: Vec<Unsettled>,
+    /// How much of the delivery that was arriving had arrived.
+    pub received: Option<Received>,
+}
+
+/// A delivery that is not settled at our end.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Unsettled {
+    /// Its tag.
+    pub tag: DeliveryTag,
+    /// Its number on the session that is gone.
+    pub delivery: DeliveryNumber,
+    /// What the owner gave when it was sent.
+    pub token: u64,
+    /// Its state at our end.
+    pub local_state: Option<DeliveryState>,
+    /// Its state at the peer, as far as we heard.
+    pub remote_state: Option<DeliveryState>,
+    /// The message, where our end sent it and kept it.
+    pub message: Option<Bytes>,
+}

@@ -1,0 +1,115 @@
+//! What a sender must keep until it is settled.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// Messages of a link that may have to be sent again. Small ones lie one behind another in segments,
+/// so that keeping one costs a copy and no allocation; a segment goes when its last message does.
+#[derive(Debug, Default)]
+pub(crate) struct SendLog {
+    segments: VecDeque<Segment>,
+    /// Number of the first segment.
+    first: u64,
+}
+
+#[derive(Debug)]
+struct Segment {
+    bytes: Vec<u8>,
+    live: u32,
+}
+
+/// Where a kept message is.
+#[derive(Debug, Clone)]
+pub(crate) enum Kept {
+    /// Nowhere: it was not to be kept.
+    Nothing,
+    /// In a segment.
+    Logged { segment: u64, start: u32, length: u32 },
+    /// By itself.
+    Shared(Bytes),
+}
+
+const SEGMENT: usize = 64 * 1024;
+const SMALL: usize = 4096;
+
+impl SendLog {
+    /// Keeps a copy of a message.
+    pub(crate) fn keep(&mut self, message: &[u8]) -> Kept {
+        if message.len() > SMALL {
+            return Kept::Shared(Bytes::copy_from_slice(message));
+        }
+        match self.segments.back() {
+            Some(last) if last.bytes.len() + message.len() <= SEGMENT => {}
+            _ => self.segments.push_back(Segment { bytes: Vec::with_capacity(SEGMENT), live: 0 }),
+        }
+        let segment = self.first + self.segments.len() as u64 - 1;
+        let last = self.segments.back_mut().expect("there is a segment now");
+        let start = last.bytes.len() as u32;
+        last.bytes.extend_from_slice(message);
+        last.live += 1;
+        Kept::Logged { segment, start, length: message.len() as u32 }
+    }
+
+    /// Forgets a message that is settled.
+    pub(crate) fn forget(&mut self, kept: &Kept) {
+        let Kept::Logged { segment, .. } = kept else { return };
+        let index = (segment - self.first) as usize;
+        let last = index + 1 == self.segments.len();
+        let segment = &mut self.segments[index];
+        segment.live -= 1;
+        if segment.live == 0 && last {
+            // The segment that is being filled starts over instead of being allocated anew.
+            segment.bytes.clear();
+        }
+        while self.segments.len() > 1 && self.segments[0].live == 0 {
+            self.segments.pop_front();
+            self.first += 1;
+        }
+    }
+
+    /// The message, where it was kept.
+    pub(crate) fn get(&self, kept: &Kept) -> Option<Bytes> {
+        match kept {
+            Kept::Nothing => None,
+            Kept::Shared(message) => Some(message.clone()),
+            Kept::Logged { segment, start, length } => {
+                let bytes = &self.segments.get((segment - self.first) as usize)?.bytes;
+                Some(Bytes::copy_from_slice(&bytes[*start as usize..(start + length) as usize]))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_go_with_their_last_message() {
+        let mut log = SendLog::default();
+        let kept: Vec<_> = (0..10_000u32).map(|number| log.keep(&number.to_be_bytes().repeat(25))).collect();
+        assert_eq!(log.segments.len(), 10_000 * 100 / SEGMENT + 1);
+        for (number, kept) in kept.iter().enumerate().skip(1) {
+            assert_eq!(log.get(kept).unwrap()[..4], (number as u32).to_be_bytes());
+            log.forget(kept);
+        }
+        assert!(log.segments.len() > 1, "the first message is still there");
+        assert_eq!(log.get(&kept[0]).unwrap()[..4], [0; 4]);
+        log.forget(&kept[0]);
+        assert_eq!(log.segments.len(), 1);
+        let again = log.keep(b"again");
+        assert_eq!(log.get(&again).unwrap(), "again");
+        assert_eq!(log.segments.len(), 1);
+    }
+
+    #[test]
+    fn large_messages_stand_alone() {
+        let mut log = SendLog::default();
+        let kept = log.keep(&[7; SMALL + 1]);
+        assert!(matches!(kept, Kept::Shared(_)));
+        assert_eq!(log.get(&kept).unwrap().len(), SMALL + 1);
+        log.forget(&kept);
+        assert!(log.segments.is_empty());
+    }
+}

@@ -1,0 +1,266 @@
+//! The sending end of a link.
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Encode as _, MessageFormat, Role, Transfer};
+
+use super::arena::Key;
+use super::link::{Parked, Phase};
+use super::send_log::Kept;
+use super::session::Outgoing;
+use super::transmit::SPLICE;
+use super::{Connection, SendError, Transmit};
+
+/// A message on its way into a link.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    /// The encoded message, and its bytes as a shared buffer where there is one: then a large message
+    /// is not copied.
+    pub payload: &'a [u8],
+    /// The same bytes, shared: `payload` is a part of this buffer, or sending panics.
+    pub shared: Option<&'a Bytes>,
+    /// Names the delivery among the unsettled ones of the link.
+    pub tag: DeliveryTag,
+    /// The format of the message; 0 is that of the standard.
+    pub message_format: MessageFormat,
+    /// Whether the delivery is settled at once, and its outcome never learned.
+    pub settled: bool,
+    /// Its state, such as a transaction.
+    pub state: Option<DeliveryState>,
+    /// Comes back in every [`Update`](super::Update).
+    pub token: u64,
+}
+
+impl<'a> Message<'a> {
+    /// A message that the receiver is to settle.
+    #[must_use]
+    pub fn new(payload: &'a [u8], tag: DeliveryTag, token: u64) -> Self {
+        let message_format = MessageFormat(0);
+        Self { payload, shared: None, tag, message_format, settled: false, state: None, token }
+    }
+
+    /// As [`Message::new`], from a shared buffer.
+    #[must_use]
+    pub fn shared(payload: &'a Bytes, tag: DeliveryTag, token: u64) -> Self {
+        Self { shared: Some(payload), ..Self::new(payload, tag, token) }
+    }
+}
+
+/// The sending end of a link, borrowed from its connection.
+#[derive(Debug)]
+pub struct SenderMut<'a> {
+    pub(crate) connection: &'a mut Connection,
+    pub(crate) key: Key,
+}
+
+impl SenderMut<'_> {
+    /// Messages that can be handed over now. Where it is 0, an [`Event::Credit`](super::Event::Credit)
+    /// follows when it no longer is.
+    #[inline]
+    pub fn capacity(&mut self) -> u32 {
+        let capacity = self.connection.capacity(self.key);
+        if capacity == 0 {
+            self.block();
+        }
+        capacity
+    }
+
+    /// The receiver's credit, whether it can be used now or not.
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.connection.links.get(self.key).map_or(0, |link| link.credit)
+    }
+
+    /// Hands a message over. From then on it is the engine's: it leaves as windows allow.
+    ///
+    /// # Errors
+    /// [`SendError::Blocked`] without capacity; the message stays the caller's.
+    #[inline]
+    pub fn send(&mut self, message: &Message<'_>) -> Result<DeliveryNumber, SendError> {
+        let connection = &mut *self.connection;
+        if connection.capacity(self.key) == 0 {
+            let attached = connection.links.get(self.key).is_some_and(|link| link.phase == Phase::Attached);
+            if !attached || connection.over.is_some() {
+                return Err(SendError::Detached);
+            }
+            self.block();
+            return Err(SendError::Blocked);
+        }
+        let link = connection.links.get_mut(self.key).expect("it has capacity");
+        if message.payload.len() as u64 > link.peer_limit() {
+            return Err(SendError::TooLarge(link.peer_limit()));
+        }
+        let session = connection.sessions.get_mut(link.session).expect("it has capacity");
+        let number = session.next_delivery;
+        session.next_delivery = number.next();
+        link.delivery_count = link.delivery_count.next();
+        link.credit -= 1;
+        link.available = link.available.saturating_sub(1);
+        if !message.settled {
+            let kept = match (link.terms.keep, message.shared) {
+                (false, _) => Kept::Nothing,
+                (true, Some(shared)) if shared.len() >= SPLICE => Kept::Shared(shared.clone()),
+                (true, _) => link.log.keep(message.payload),
+            };
+            let (tag, token, local_state) = (message.tag, message.token, message.state.clone());
+            let outgoing = Outgoing { link: link.id, token, tag, kept, local_state, remote_state: None };
+            session.outgoing.push(number, outgoing);
+        }
+        let transfer = Transfer {
+            handle: link.handle,
+            delivery_id: Some(number),
+            delivery_tag: Some(message.tag),
+            message_format: Some(message.message_format),
+            settled: Some(message.settled),
+            state: message.state.clone(),
+            ..Transfer::default()
+        };
+        let (limit, channel) = (connection.remote_max_frame as usize, session.channel);
+        session.remote_window -= 1;
+        session.next_outgoing_id = session.next_outgoing_id.next();
+        let sent = put_transfer(&mut connection.out, channel, transfer, message.payload, message.shared, limit);
+        if sent < message.payload.len() {
+            let rest = match message.shared {
+                Some(shared) => shared.slice(sent..),
+                None => Bytes::copy_from_slice(&message.payload[sent..]),
+            };
+            link.parked = Some(Parked { rest });
+            session.parked.push_back(self.key);
+            let session = link.session;
+            connection.put_parked(session);
+            connection.mark(session);
+        }
+        Ok(number)
+    }
+
+    /// Settles a delivery whose state is known: the last step of exactly-once (2.6.12).
+    pub fn settle(&mut self, delivery: DeliveryNumber) {
+        let Some(link) = self.connection.links.get_mut(self.key) else { return };
+        let key = link.session;
+        let Some(session) = self.connection.sessions.get_mut(key) else { return };
+        if session.outgoing.get_mut(delivery).is_none_or(|outgoing| outgoing.link.0 != self.key) {
+            return;
+        }
+        let outgoing = session.outgoing.remove(delivery).expect("just looked up");
+        link.log.forget(&outgoing.kept);
+        if link.phase == Phase::Attached {
+            session.dispose(Role::Sender, delivery, outgoing.remote_state, true);
+            self.connection.mark(key);
+        }
+    }
+
+    /// Tells how many messages wait at this end.
+    pub fn offered(&mut self, available: u32) {
+        if let Some(link) = self.connection.links.get_mut(self.key) {
+            link.available = available;
+        }
+    }
+
+    /// Answers a drain: there is nothing more to send, the credit that is left is given up (2.6.7).
+    pub fn drained(&mut self) {
+        let Some(link) = self.connection.links.get_mut(self.key) else { return };
+        if !link.drain {
+            return;
+        }
+        if link.parked.is_some() {
+            // The credit of that message is used already, but the answer must not overtake its rest.
+            link.drain_due = true;
+            return;
+        }
+        link.drain_due = false;
+        link.delivery_count = link.delivery_count.plus(link.credit);
+        link.credit = 0;
+        link.blocked = true;
+        self.connection.mark_flow(self.key);
+    }
+
+    /// Whether the receiver asks for a drain.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.connection.links.get(self.key).is_some_and(|link| link.drain)
+    }
+
+    /// Deliveries of this session that are not settled yet.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        let session = self.connection.links.get(self.key).map(|link| link.session);
+        session.and_then(|session| self.connection.sessions.get(session)).map_or(0, |session| session.outgoing.len())
+    }
+
+    fn block(&mut self) {
+        if let Some(link) = self.connection.links.get_mut(self.key) {
+            link.blocked = true;
+            // The output empties without news from the peer; poll_transmit announces that.
+            if self.connection.out.len() >= self.connection.config.outgoing_bytes && !link.held_back {
+                link.held_back = true;
+                self.connection.held_back.push(self.key);
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Sends what waits for the window, a frame of each link in turn.
+    pub(crate) fn put_parked(&mut self, key: Key) {
+        let limit = self.remote_max_frame as usize;
+        loop {
+            let Some(session) = self.sessions.get_mut(key) else { return };
+            if session.remote_window == 0 {
+                return;
+            }
+            let Some(link_key) = session.parked.pop_front() else { return };
+            let Some(link) = self.links.get_mut(link_key) else { continue };
+            let Some(mut parked) = link.parked.take() else { continue };
+            session.remote_window -= 1;
+            session.next_outgoing_id = session.next_outgoing_id.next();
+            let transfer = Transfer { handle: link.handle, ..Transfer::default() };
+            let rest = parked.rest.clone();
+            let sent = put_transfer(&mut self.out, session.channel, transfer, &rest, Some(&rest), limit);
+            if sent < rest.len() {
+                parked.rest = rest.slice(sent..);
+                link.parked = Some(parked);
+                session.parked.push_back(link_key);
+            } else if link.drain_due {
+                SenderMut { connection: self, key: link_key }.drained();
+            } else {
+                self.announce_credit(link_key);
+            }
+        }
+    }
+}
+
+/// Queues one transfer frame with as much of the payload as fits, and answers how much that was.
+#[inline]
+fn put_transfer(
+    out: &mut Transmit,
+    channel: u16,
+    mut transfer: Transfer,
+    payload: &[u8],
+    shared: Option<&Bytes>,
+    limit: usize,
+) -> usize {
+    let [high, low] = channel.to_be_bytes();
+    let head = |transfer: &Transfer, out: &mut Vec<u8>| {
+        out.extend_from_slice(&[0, 0, 0, 0, 2, 0, high, low]);
+        transfer.encode(out);
+    };
+    let (frame, sent) = out.write(|out| {
+        let start = out.len();
+        head(&transfer, out);
+        let mut room = limit.saturating_sub(out.len() - start);
+        if payload.len() > room {
+            transfer.more = true;
+            out.truncate(start);
+            head(&transfer, out);
+            room = limit.saturating_sub(out.len() - start);
+        }
+        let sent = room.min(payload.len());
+        let size = (out.len() - start + sent) as u32;
+        out[start..start + 4].copy_from_slice(&size.to_be_bytes());
+        (shared.filter(|_| sent >= SPLICE), sent)
+    });
+    match frame {
+        Some(shared) => out.splice(shared.slice_ref(&payload[..sent])),
+        None => out.write(|out| out.extend_from_slice(&payload[..sent])),
+    }
+    sent
+}

@@ -1,0 +1,183 @@
+//! Transfers that come: from frames to deliveries (part 2, 2.6.12 and 2.6.14).
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{Error, ErrorCondition, Role, Transfer};
+
+use super::arena::Key;
+use super::input::SessionFault;
+use super::link::{Delivery, Link, Partial, Phase};
+use super::session::Incoming;
+use super::{Connection, Event};
+
+/// Messages up to this size are copied out of the read buffer: whoever keeps one must not keep the
+/// whole buffer with it. Larger ones are slices.
+const SMALL: usize = 4096;
+
+impl Connection {
+    #[inline]
+    pub(crate) fn handle_transfer(
+        &mut self,
+        key: Key,
+        transfer: Transfer,
+        payload: &Bytes,
+    ) -> Result<(), SessionFault> {
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        if session.incoming_window == 0 {
+            return Err(SessionFault::new(ErrorCondition::WINDOW_VIOLATION, "a transfer beyond the incoming window"));
+        }
+        session.incoming_window -= 1;
+        session.next_incoming_id = session.next_incoming_id.next();
+        let Some(link_key) = session.link_of(transfer.handle) else {
+            let text = format!("a transfer on handle {}, which is not attached", transfer.handle);
+            return Err(SessionFault::new(ErrorCondition::UNATTACHED_HANDLE, text));
+        };
+        let link = self.links.get_mut(link_key).expect("handles name links");
+        let continues = link.arriving.is_some_and(|arriving| transfer.delivery_id.is_none_or(|id| id == arriving));
+        if !continues && let Some(number) = transfer.delivery_id {
+            // Deliveries are numbered one after another across the links of a session (2.8.8).
+            if session.next_incoming_delivery.is_some_and(|expected| expected != number) {
+                let text = format!("delivery {number} out of sequence");
+                return Err(SessionFault::new(ErrorCondition::INVALID_FIELD, text));
+            }
+            session.next_incoming_delivery = Some(number.next());
+        }
+        let had_partial = link.partial.is_some();
+        // Followed on a link that is being detached too: what crosses the detach comes in parts as well.
+        let arriving = if continues { link.arriving } else { transfer.delivery_id };
+        let aborted_other = link.arriving.is_some() && !continues;
+        link.arriving = arriving.filter(|_| transfer.more && !transfer.aborted);
+        let result = match link.phase {
+            Phase::Attached if aborted_other => {
+                let text = format!("a new delivery on link {} before the last one ended", link.name);
+                Err(Error::new(ErrorCondition::NOT_ALLOWED, text))
+            }
+            Phase::Attached => Self::receive(link, transfer, payload),
+            Phase::AttachReceived => {
+                Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message before the attach was answered"))
+            }
+            // Our detach is on its way; what crosses it is dropped (2.6.5).
+            Phase::AttachSent | Phase::DetachSent | Phase::Detached => Ok(Received::Nothing),
+        };
+        let fault = match result {
+            Ok(received) => {
+                if let Received::Whole(delivery) = received {
+                    if !delivery.settled {
+                        let incoming = Incoming {
+                            link: link.id,
+                            tag: delivery.tag,
+                            local_state: None,
+                            remote_state: delivery.state.clone(),
+                        };
+                        session.incoming.push(delivery.number, incoming);
+                    }
+                    session.queued_bytes += delivery.payload.len();
+                    if link.queue.is_empty() {
+                        self.events.push_back(Event::Readable(link.id));
+                    }
+                    link.queue.push_back(delivery);
+                }
+                if link.drain && link.credit == 0 && link.partial.is_none() {
+                    link.drain = false;
+                    self.events.push_back(Event::Drained(link.id));
+                }
+                None
+            }
+            Err(error) => {
+                link.partial = None;
+                Some((link.id, error))
+            }
+        };
+        match (had_partial, link.partial.is_some()) {
+            (false, true) => session.partials += 1,
+            (true, false) => session.partials -= 1,
+            _ => {}
+        }
+        session.reopen(&self.config);
+        self.mark_if_flow_due(key);
+        if let Some((link, error)) = fault {
+            self.detach_faulty(link, true, error);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn mark_if_flow_due(&mut self, key: Key) {
+        if self.sessions.get(key).is_some_and(|session| session.flow_due) {
+            self.mark(key);
+        }
+    }
+
+    #[inline]
+    fn receive(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
+        if link.role == Role::Sender {
+            return Err(Error::new(ErrorCondition::NOT_ALLOWED, "a transfer to the sending end of a link"));
+        }
+        let limit = link.terms.max_message_size;
+        let arrived = link.partial.as_ref().map_or(0, |partial| partial.bytes.len()) + payload.len();
+        // The payload of an aborted transfer is ignored (2.7.5).
+        if limit != 0 && arrived as u64 > limit && !transfer.aborted {
+            let text = format!("a message of more than {limit} bytes");
+            return Err(Error::new(ErrorCondition::MESSAGE_SIZE_EXCEEDED, text));
+        }
+        if link.partial.is_some() {
+            return Self::receive_more(link, transfer, payload);
+        }
+        let (Some(number), Some(tag)) = (transfer.delivery_id, transfer.delivery_tag) else {
+            let text = "the first transfer of a delivery without delivery-id or delivery-tag";
+            return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
+        };
+        // Credit counts messages, not frames (2.6.7).
+        if link.allowed == 0 {
+            return Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message beyond the credit"));
+        }
+        link.allowed -= 1;
+        link.credit = link.credit.saturating_sub(1);
+        link.delivery_count = link.delivery_count.next();
+        link.available = link.available.saturating_sub(1);
+        if transfer.aborted {
+            return Ok(Received::Nothing);
+        }
+        let mut delivery = Delivery {
+            number,
+            tag,
+            message_format: transfer.message_format.unwrap_or_default(),
+            settled: transfer.settled.unwrap_or(false),
+            state: transfer.state,
+            payload: Bytes::new(),
+        };
+        if transfer.more {
+            link.partial = Some(Partial { delivery, bytes: payload.to_vec() });
+            return Ok(Received::Nothing);
+        }
+        delivery.payload = if payload.len() <= SMALL { Bytes::copy_from_slice(payload) } else { payload.clone() };
+        Ok(Received::Whole(delivery))
+    }
+
+    fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
+        let Some(partial) = &mut link.partial else { return Ok(Received::Nothing) };
+        if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
+            let text = format!("another delivery-tag within a delivery on link {}", link.name);
+            return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
+        }
+        if transfer.aborted {
+            link.partial = None;
+            return Ok(Received::Nothing);
+        }
+        partial.bytes.extend_from_slice(payload);
+        partial.delivery.settled |= transfer.settled.unwrap_or(false);
+        if transfer.state.is_some() {
+            partial.delivery.state = transfer.state;
+        }
+        if transfer.more {
+            return Ok(Received::Nothing);
+        }
+        let Some(Partial { mut delivery, bytes }) = link.partial.take() else { return Ok(Received::Nothing) };
+        delivery.payload = bytes.into();
+        Ok(Received::Whole(delivery))
+    }
+}
+
+enum Received {
+    /// A part, or the end of a delivery that was given up.
+    Nothing,
+    Whole(Delivery),
+}
