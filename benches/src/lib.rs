@@ -5,4 +5,5 @@
 
 pub mod measure;
 pub mod peers;
+pub mod postroad;
 pub mod table;

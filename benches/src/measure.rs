@@ -32,10 +32,7 @@ impl Clocks {
     /// Starts the clocks.
     #[must_use]
     pub fn start() -> Self {
-        Self {
-            wall: Instant::now(),
-            cpu: cpu_time(),
-        }
+        Self { wall: Instant::now(), cpu: cpu_time() }
     }
 
     /// The report of now.
@@ -55,10 +52,7 @@ impl Clocks {
 #[must_use]
 pub fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(
-        time.tv_sec.try_into().unwrap_or(0),
-        time.tv_nsec.try_into().unwrap_or(0),
-    )
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 #[cfg(test)]

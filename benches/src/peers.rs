@@ -89,69 +89,45 @@ pub fn proton_c() -> Result<Peer, Skipped> {
         .arg(&program)
         .arg("-lqpid-proton")
         .output()
-        .map_err(|error| {
-            skipped(format!(
-                "no C compiler ({compiler}: {error}); set CC or install one"
-            ))
-        })?;
+        .map_err(|error| skipped(format!("no C compiler ({compiler}: {error}); set CC or install one")))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
-        let first = stderr
-            .lines()
-            .find(|line| line.contains("error"))
-            .unwrap_or("the compiler failed");
-        return Err(skipped(format!(
-            "{}; install it with: apt-get install libqpid-proton11-dev",
-            first.trim()
-        )));
+        let first = stderr.lines().find(|line| line.contains("error")).unwrap_or("the compiler failed");
+        return Err(skipped(format!("{}; install it with: apt-get install libqpid-proton11-dev", first.trim())));
     }
     Ok(Peer { name, program })
 }
 
-/// Our own peer, which is this program under another name of its first argument.
+/// Our own peer, which is this program with `recv` or `send` as its first argument.
 ///
 /// # Errors
-/// As long as there is no client to build it on.
+/// When the system cannot tell which program this is.
 pub fn postroad() -> Result<Peer, Skipped> {
-    Err(Skipped {
-        name: "postroad",
-        reason: "the client is not built yet".into(),
-    })
+    let name = "postroad";
+    let program = env::current_exe().map_err(|error| Skipped { name, reason: error.to_string() })?;
+    Ok(Peer { name, program })
 }
 
 /// Runs one load from `sender` to `receiver` and gives the report of each.
 ///
 /// # Errors
 /// When either fails or takes longer than `within`; both processes are killed then.
-pub fn run(
-    sender: &Peer,
-    receiver: &Peer,
-    load: Load,
-    within: Duration,
-) -> Result<(Report, Report), RunError> {
+pub fn run(sender: &Peer, receiver: &Peer, load: Load, within: Duration) -> Result<(Report, Report), RunError> {
     let deadline = Instant::now() + within;
-    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port()
-        .to_string();
+    let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port().to_string();
     let count = load.count.to_string();
     let mut recv = Running::start(receiver, &["recv", &port, &count, &load.credit.to_string()])?;
     recv.wait_ready(within)?;
     let send = Running::start(sender, &["send", &port, &count, &load.size.to_string()])?;
-    Ok((
-        send.finish(deadline, within)?,
-        recv.finish(deadline, within)?,
-    ))
+    Ok((send.finish(deadline, within)?, recv.finish(deadline, within)?))
 }
 
 /// Where built and downloaded peers live: `$POSTROAD_PEERS`, else `peers` in the target directory.
 fn peers_dir() -> PathBuf {
     env::var_os("POSTROAD_PEERS").map_or_else(
         || {
-            let target = env::var_os("CARGO_TARGET_DIR").map_or_else(
-                || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
-                PathBuf::from,
-            );
+            let target = env::var_os("CARGO_TARGET_DIR")
+                .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
             target.join("peers")
         },
         PathBuf::from,
@@ -182,11 +158,7 @@ impl Running {
                 }
             }
         });
-        Ok(Self {
-            name: format!("{} {}", peer.name, arguments[0]),
-            child,
-            stderr,
-        })
+        Ok(Self { name: format!("{} {}", peer.name, arguments[0]), child, stderr })
     }
 
     fn wait_ready(&mut self, within: Duration) -> Result<(), RunError> {
@@ -206,33 +178,17 @@ impl Running {
             thread::sleep(Duration::from_millis(2));
         }
         let mut stdout = String::new();
-        self.child
-            .stdout
-            .take()
-            .expect("stdout is piped")
-            .read_to_string(&mut stdout)?;
-        let report = stdout
-            .lines()
-            .last()
-            .and_then(|line| serde_json::from_str(line).ok());
+        self.child.stdout.take().expect("stdout is piped").read_to_string(&mut stdout)?;
+        let report = stdout.lines().last().and_then(|line| serde_json::from_str(line).ok());
         report.ok_or_else(|| self.no_report(&stdout))
     }
 
     fn timeout(&self, within: Duration, goal: &'static str) -> RunError {
-        RunError::Timeout {
-            peer: self.name.clone(),
-            within,
-            goal,
-            stderr: self.stderr(),
-        }
+        RunError::Timeout { peer: self.name.clone(), within, goal, stderr: self.stderr() }
     }
 
     fn no_report(&self, stdout: &str) -> RunError {
-        RunError::NoReport {
-            peer: self.name.clone(),
-            stdout: stdout.into(),
-            stderr: self.stderr(),
-        }
+        RunError::NoReport { peer: self.name.clone(), stdout: stdout.into(), stderr: self.stderr() }
     }
 
     fn stderr(&self) -> String {

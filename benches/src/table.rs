@@ -40,17 +40,10 @@ pub struct Row {
 impl Sample {
     /// The sample of a run, from the reports of its sender and its receiver.
     #[must_use]
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "message counts are far below 2^53"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "message counts are far below 2^53")]
     pub fn new(send: &Report, recv: &Report) -> Self {
         let micros = |report: &Report| report.cpu * 1e6 / report.n as f64;
-        Self {
-            rate: send.n as f64 / send.secs,
-            send_cpu: micros(send),
-            recv_cpu: micros(recv),
-        }
+        Self { rate: send.n as f64 / send.secs, send_cpu: micros(send), recv_cpu: micros(recv) }
     }
 
     /// Microseconds of CPU a message, sender and receiver together.
@@ -68,11 +61,8 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let (min, max) = (*sorted.first()?, *sorted.last()?);
         let middle = sorted.len() / 2;
-        let median = if sorted.len() % 2 == 1 {
-            sorted[middle]
-        } else {
-            f64::midpoint(sorted[middle - 1], sorted[middle])
-        };
+        let median =
+            if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
         Some(Self { median, min, max })
     }
 }
@@ -99,26 +89,14 @@ pub fn write(out: &mut impl fmt::Write, rows: &[Row], base: &str) -> fmt::Result
     writeln!(
         out,
         "{:<24} {:>6} {:>10} {:>9} {:>9} {:>9}   {:<22} {:<22}",
-        "pair",
-        "bytes",
-        "msgs/s",
-        "send us",
-        "recv us",
-        "sum us",
-        "rate / base (min..max)",
-        "CPU / base (min..max)"
+        "pair", "bytes", "msgs/s", "send us", "recv us", "sum us", "rate / base (min..max)", "CPU / base (min..max)"
     )?;
     for row in rows {
-        let median =
-            |of: fn(&Sample) -> f64| row.spread(of).map_or(f64::NAN, |spread| spread.median);
-        let base = rows
-            .iter()
-            .find(|other| other.pair == base && other.size == row.size);
+        let median = |of: fn(&Sample) -> f64| row.spread(of).map_or(f64::NAN, |spread| spread.median);
+        let base = rows.iter().find(|other| other.pair == base && other.size == row.size);
         let ratio = |of: fn(&Sample) -> f64| {
-            base.and_then(|base| row.ratio(base, of)).map_or_else(
-                || "-".into(),
-                |r| format!("{:.2} ({:.2}..{:.2})", r.median, r.min, r.max),
-            )
+            base.and_then(|base| row.ratio(base, of))
+                .map_or_else(|| "-".into(), |r| format!("{:.2} ({:.2}..{:.2})", r.median, r.min, r.max))
         };
         writeln!(
             out,
@@ -142,22 +120,8 @@ mod tests {
 
     #[test]
     fn medians_of_odd_and_even_counts() {
-        assert_eq!(
-            Spread::of([3.0, 1.0, 2.0]),
-            Some(Spread {
-                median: 2.0,
-                min: 1.0,
-                max: 3.0
-            })
-        );
-        assert_eq!(
-            Spread::of([4.0, 1.0, 2.0, 3.0]),
-            Some(Spread {
-                median: 2.5,
-                min: 1.0,
-                max: 4.0
-            })
-        );
+        assert_eq!(Spread::of([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, min: 1.0, max: 3.0 }));
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 3.0]), Some(Spread { median: 2.5, min: 1.0, max: 4.0 }));
         assert_eq!(Spread::of([]), None);
     }
 
@@ -166,44 +130,17 @@ mod tests {
         let row = |rates: [Option<f64>; 3]| Row {
             pair: "p".into(),
             size: 100,
-            samples: rates
-                .map(|rate| {
-                    rate.map(|rate| Sample {
-                        rate,
-                        send_cpu: 1.0,
-                        recv_cpu: 1.0,
-                    })
-                })
-                .to_vec(),
+            samples: rates.map(|rate| rate.map(|rate| Sample { rate, send_cpu: 1.0, recv_cpu: 1.0 })).to_vec(),
         };
         // The second repetition ran on a machine half as fast, the third failed on one side.
-        let (own, base) = (
-            row([Some(200.0), Some(100.0), Some(1.0)]),
-            row([Some(100.0), Some(50.0), None]),
-        );
-        assert_eq!(
-            own.ratio(&base, |sample| sample.rate),
-            Some(Spread {
-                median: 2.0,
-                min: 2.0,
-                max: 2.0
-            })
-        );
+        let (own, base) = (row([Some(200.0), Some(100.0), Some(1.0)]), row([Some(100.0), Some(50.0), None]));
+        assert_eq!(own.ratio(&base, |sample| sample.rate), Some(Spread { median: 2.0, min: 2.0, max: 2.0 }));
     }
 
     #[test]
     fn a_sample_divides_by_messages() {
-        let report = |cpu| Report {
-            implementation: "x".into(),
-            role: "send".into(),
-            n: 1000,
-            secs: 0.5,
-            cpu,
-        };
+        let report = |cpu| Report { implementation: "x".into(), role: "send".into(), n: 1000, secs: 0.5, cpu };
         let sample = Sample::new(&report(0.002), &report(0.003));
-        assert!(
-            (sample.rate - 2000.0).abs() < 1e-9 && (sample.cpu() - 5.0).abs() < 1e-9,
-            "{sample:?}"
-        );
+        assert!((sample.rate - 2000.0).abs() < 1e-9 && (sample.cpu() - 5.0).abs() < 1e-9, "{sample:?}");
     }
 }

@@ -1,1 +1,52 @@
-//! Typed links over AMQP: the driver, the message, one seam for every protocol.
+//! Typed links over AMQP: connections that drive themselves, and senders and receivers on them.
+//!
+//! This crate never parses an address string and has no name of a face: `postroad-messaging` and
+//! others put their names and defaults on top. Everything a peer can do to a waiting call ends in a
+//! typed error; nothing that was handed over is lost silently.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use postroad_client::{Connection, ConnectOptions, Message, Node};
+//!
+//! let connection = Connection::open(ConnectOptions::new("amqp://localhost".parse()?)).await?;
+//! let session = connection.session().await?;
+//! let sender = session.sender(Node::at("orders")).await?;
+//! sender.send(&Message::from("hello")).await?;
+//! connection.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod acceptor;
+mod connection;
+mod driver;
+mod error;
+mod link;
+mod message;
+mod node;
+mod options;
+mod outcome;
+mod receiver;
+mod sender;
+mod session;
+mod state;
+
+pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
+pub use connection::Connection;
+pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SyncError};
+pub use message::Message;
+pub use node::{Expiry, Guarantee, LinkOptions, Node};
+pub use options::ConnectOptions;
+pub use outcome::Outcome;
+pub use receiver::Receiver;
+pub use sender::{Sender, Settlement};
+pub use session::Session;
+
+/// The types that values, properties and errors are made of.
+pub mod types {
+    pub use bytes::Bytes;
+    pub use postroad_codec::v1_0::{
+        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, Described, Error as PeerError,
+        ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
+    };
+}

@@ -1,0 +1,267 @@
+//! The end that is connected to: peers that talk to each other without a broker.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use postroad_amqp::v1_0::{self as amqp, LinkId, LinkTerms};
+use postroad_codec::v1_0::{Attach, AttachTarget, Role, Source};
+use postroad_taps::{EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
+
+use crate::link::Link;
+use crate::options::random_uuid;
+use crate::types::PeerError;
+use crate::{AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session};
+
+/// How connections are accepted.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AcceptOptions {
+    /// The address to listen on.
+    pub local: LocalEndpoint,
+    /// Whether clients must use TLS, and the certificate that they see.
+    pub security: Security,
+    /// The id of our container; a random one by default.
+    pub container_id: String,
+    /// Silence after which a client counts as dead.
+    pub idle_timeout: Option<Duration>,
+    /// The largest frame that we take, in bytes; 512 at least.
+    pub max_frame_size: u32,
+    /// How long TLS and opening may take in all.
+    pub handshake_timeout: Duration,
+}
+
+impl AcceptOptions {
+    /// The defaults, for clients without TLS.
+    #[must_use]
+    pub fn new(local: LocalEndpoint) -> Self {
+        Self {
+            local,
+            security: Security::Disabled,
+            container_id: random_uuid().to_string(),
+            idle_timeout: None,
+            max_frame_size: 65_536,
+            handshake_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a connection was not accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The acceptor has failed: no further connection will come.
+    #[error("{0}")]
+    Listener(String),
+    /// The transport of one client was not established.
+    #[error(transparent)]
+    Transport(#[from] EstablishmentError),
+    /// One client did not open its connection.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+}
+
+/// Accepts connections. Clients are not authenticated: SASL ANONYMOUS is answered, and so is none.
+#[derive(Debug)]
+pub struct Acceptor {
+    listener: Listener,
+    options: AcceptOptions,
+}
+
+impl Acceptor {
+    /// Listens.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on, or the TLS configuration has no certificate.
+    pub async fn listen(options: AcceptOptions) -> Result<Self, ListenError> {
+        let preconnection = Preconnection::new().local(options.local.clone()).security(options.security.clone());
+        Ok(Self { listener: preconnection.listen().await?, options })
+    }
+
+    /// The address that is listened on.
+    #[must_use]
+    pub fn local_addr(&self) -> std::net::SocketAddr {
+        self.listener.local_addr()
+    }
+
+    /// Accepts the next connection and waits until its client has opened it.
+    ///
+    /// # Errors
+    /// When this one client fails; the next call goes on. [`AcceptError::Listener`] is final.
+    ///
+    /// # Cancel safety
+    /// A dropped future may have taken a connection, which is then closed.
+    pub async fn accept(&self) -> Result<Connection, AcceptError> {
+        let incoming = match self.listener.incoming().await {
+            Ok(Some(incoming)) => incoming,
+            Ok(None) => return Err(AcceptError::Listener("the listener was stopped".to_owned())),
+            Err(error) => return Err(AcceptError::Listener(error.to_string())),
+        };
+        let options = &self.options;
+        let transport = incoming.establish().timeout(options.handshake_timeout).await?;
+        let secure = transport.tls_info().is_some();
+        let stream =
+            transport.into_byte_stream().map_err(|_| ConnectionError::Transport(std::io::ErrorKind::NotConnected))?;
+        let mut config = amqp::Config::new(options.container_id.clone());
+        config.max_frame_size = options.max_frame_size;
+        config.idle_timeout = options.idle_timeout;
+        config.handshake_timeout = Some(options.handshake_timeout);
+        let sasl = anonymous(secure);
+        let engine = amqp::Connection::server(config, Some(sasl), Instant::now());
+        Ok(Connection::drive_server(engine, stream, Duration::from_secs(10)).await?)
+    }
+}
+
+fn anonymous(secure: bool) -> amqp::ServerSasl {
+    use postroad_amqp::sasl::{Server, ServerConfig};
+    let config = Arc::new(ServerConfig::new([0; 32]).anonymous(true));
+    let mechanisms = config.mechanisms(secure, None);
+    amqp::ServerSasl { mechanisms, server: Server::new(config, secure, None, [0; 24]), allow_bare: true }
+}
+
+/// A link that the peer attaches, and that waits for an answer. Dropped, it is refused.
+#[derive(Debug)]
+pub struct IncomingLink {
+    connection: Connection,
+    id: LinkId,
+    attach: Box<Attach>,
+    answered: bool,
+}
+
+impl Connection {
+    /// The next link that the peer attaches.
+    ///
+    /// # Errors
+    /// When the connection is over.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no link.
+    pub async fn next_link(&self) -> Result<IncomingLink, ConnectionError> {
+        let (id, attach) = poll_fn(|cx| {
+            self.inner.shared.with(|state| {
+                let next = state.incoming.as_mut().and_then(std::collections::VecDeque::pop_front);
+                if let Some((id, attach)) = next.and_then(|id| Some((id, state.engine.remote_attach(id)?))) {
+                    return Poll::Ready(Ok((id, Box::new(attach.clone()))));
+                }
+                if let Some(error) = &state.over {
+                    return Poll::Ready(Err(error.clone()));
+                }
+                state.waiters.register(cx);
+                Poll::Pending
+            })
+        })
+        .await?;
+        Ok(IncomingLink { connection: self.clone(), id, attach, answered: false })
+    }
+}
+
+impl IncomingLink {
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.attach.name
+    }
+
+    /// Whether the peer sends on it, so that our end receives.
+    #[must_use]
+    pub fn is_receiver(&self) -> bool {
+        self.attach.role == Role::Sender
+    }
+
+    /// The address that the peer receives from.
+    #[must_use]
+    pub fn source_address(&self) -> Option<&str> {
+        self.attach.source.as_ref()?.address.as_deref()
+    }
+
+    /// The address that the peer sends to.
+    #[must_use]
+    pub fn target_address(&self) -> Option<&str> {
+        self.attach.target.as_ref()?.as_target()?.address.as_deref()
+    }
+
+    /// Accepts a link that the peer sends on.
+    ///
+    /// # Errors
+    /// When the link is over already, or the peer receives on it.
+    pub fn into_receiver(mut self, options: &LinkOptions) -> Result<Receiver, AttachError> {
+        let terms = LinkTerms { max_message_size: options.max_message_size, ..self.terms() };
+        let link = self.accept(Role::Receiver, terms, options.timeout)?;
+        Ok(Receiver::new(link, options.prefetch))
+    }
+
+    /// Accepts a link that the peer receives on.
+    ///
+    /// # Errors
+    /// When the link is over already, or the peer sends on it.
+    pub fn into_sender(mut self, options: &LinkOptions) -> Result<Sender, AttachError> {
+        let link = self.accept(Role::Sender, self.terms(), options.timeout)?;
+        Ok(Sender::new(link, options.guarantee))
+    }
+
+    /// Refuses the link.
+    pub fn refuse(mut self, error: PeerError) {
+        self.answered = true;
+        self.refuse_with(error);
+    }
+
+    /// The peer's terms, which an answer repeats.
+    fn terms(&self) -> LinkTerms {
+        LinkTerms {
+            source: self.attach.source.as_ref().map(|source| Source::clone(source)),
+            target: self.attach.target.as_ref().map(|target| AttachTarget::clone(target)),
+            snd_settle_mode: self.attach.snd_settle_mode,
+            rcv_settle_mode: self.attach.rcv_settle_mode,
+            ..LinkTerms::default()
+        }
+    }
+
+    fn accept(&mut self, role: Role, terms: LinkTerms, timeout: Duration) -> Result<Link, AttachError> {
+        if self.attach.role == role {
+            return Err(AttachError::Guarantee { asked: "the other end of the link", offered: format!("{role:?}") });
+        }
+        let id = self.id;
+        let key = self.connection.inner.shared.with(|state| {
+            let session = state.engine.session_of(id).and_then(|session| state.share_session(session));
+            let session = session.ok_or(LinkError::Closed)?;
+            if let Err(error) = state.engine.accept(id, terms) {
+                state.drop_session(session);
+                return Err(AttachError::from(error));
+            }
+            let key = state.add_link(id, session);
+            state.links[key].attached = true;
+            Ok((session, key))
+        });
+        let (session, key) = key?;
+        self.answered = true;
+        let session = Session::new(self.connection.clone(), session);
+        Ok(Link { session, key, role, timeout })
+    }
+
+    fn refuse_with(&self, error: PeerError) {
+        self.connection.inner.shared.with(|state| {
+            state.engine.refuse(self.id, error);
+            state.engine.release(self.id);
+        });
+    }
+}
+
+impl Drop for IncomingLink {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.refuse_with(PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, "nobody took the link"));
+        }
+    }
+}
+
+/// What a link promises by the settle mode that the peer asks for.
+impl From<&IncomingLink> for Guarantee {
+    fn from(link: &IncomingLink) -> Self {
+        if link.attach.snd_settle_mode == postroad_codec::v1_0::SenderSettleMode::SETTLED {
+            Self::AtMostOnce
+        } else {
+            Self::AtLeastOnce
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A connection to a peer.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use postroad_amqp::v1_0 as amqp;
+use postroad_taps::{ByteStream, Preconnection};
+
+use crate::driver::Driver;
+use crate::state::Shared;
+use crate::types::PeerError;
+use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session};
+
+/// An open connection. Clones are handles of the same connection; when the last one is gone, and the
+/// last session and link on it, the connection is closed.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    close_timeout: Duration,
+}
+
+impl Connection {
+    /// Connects, authenticates and opens. A task on the current runtime drives the connection.
+    ///
+    /// # Errors
+    /// When the transport is not established, the peer does not open the connection, or the time is over.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves no connection behind.
+    pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
+        let timeout = options.connect_timeout;
+        let opening = Self::establish(&options);
+        match tokio::time::timeout(timeout, opening).await {
+            Ok(result) => result,
+            Err(_) => Err(ConnectError::Timeout(timeout)),
+        }
+    }
+
+    async fn establish(options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let sasl = options.sasl()?;
+        let preconnection = Preconnection::new().remote(options.remote()).security(options.security());
+        let transport = preconnection.initiate().timeout(options.connect_timeout).await?;
+        let stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
+        let engine = amqp::Connection::client(options.config(), sasl, Instant::now());
+        Ok(Self::drive(engine, stream, options.close_timeout).await?)
+    }
+
+    /// Starts the task that drives an engine over a stream, and waits until the peer has opened.
+    pub(crate) async fn drive(
+        engine: amqp::Connection,
+        stream: ByteStream,
+        close_timeout: Duration,
+    ) -> Result<Self, ConnectionError> {
+        Self::start(Shared::new(engine), stream, close_timeout).await
+    }
+
+    /// As [`Connection::drive`], for an end that takes links of the peer's.
+    pub(crate) async fn drive_server(
+        engine: amqp::Connection,
+        stream: ByteStream,
+        close_timeout: Duration,
+    ) -> Result<Self, ConnectionError> {
+        let shared = Shared::new(engine);
+        shared.with(|state| state.incoming = Some(VecDeque::new()));
+        Self::start(shared, stream, close_timeout).await
+    }
+
+    async fn start(shared: Arc<Shared>, stream: ByteStream, close_timeout: Duration) -> Result<Self, ConnectionError> {
+        tokio::spawn(Driver::new(shared.clone(), stream));
+        let connection = Self { inner: Arc::new(Inner { shared, close_timeout }) };
+        connection.opened().await?;
+        Ok(connection)
+    }
+
+    async fn opened(&self) -> Result<(), ConnectionError> {
+        poll_fn(|cx| {
+            self.inner.shared.with(|state| match &state.over {
+                Some(error) => Poll::Ready(Err(error.clone())),
+                None if state.opened => Poll::Ready(Ok(())),
+                None => {
+                    state.waiters.register(cx);
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    /// Begins a session.
+    ///
+    /// # Errors
+    /// When the connection is over or has no free channel.
+    ///
+    /// # Cancel safety
+    /// A dropped future ends the session again.
+    pub async fn session(&self) -> Result<Session, AttachError> {
+        let shared = &self.inner.shared;
+        let key = shared.with(|state| {
+            if let Some(error) = &state.over {
+                return Err(AttachError::Link(LinkError::Connection(error.clone())));
+            }
+            let id = state.engine.begin()?;
+            Ok(state.add_session(id, true))
+        })?;
+        let session = Session::new(self.clone(), key);
+        session.begun().await?;
+        Ok(session)
+    }
+
+    /// Closes the connection: what was handed over goes out first.
+    ///
+    /// # Errors
+    /// When the peer closed it with an error before, or does not answer in the close timeout.
+    ///
+    /// # Cancel safety
+    /// Once polled, the close goes its way whether the future lives or not.
+    pub async fn close(&self) -> Result<(), ConnectionError> {
+        let timeout = self.inner.close_timeout;
+        self.inner.shared.with(|state| {
+            state.engine.close(None);
+            state.close_by.get_or_insert_with(|| Instant::now() + timeout);
+            state.wake_driver();
+        });
+        let over = poll_fn(|cx| {
+            self.inner.shared.with(|state| match &state.over {
+                Some(error) => Poll::Ready(error.clone()),
+                None => {
+                    state.waiters.register(cx);
+                    Poll::Pending
+                }
+            })
+        });
+        match tokio::time::timeout(timeout, over).await {
+            Ok(ConnectionError::Closed | ConnectionError::Protocol(amqp::ConnectionError::RemoteClosed)) => Ok(()),
+            Ok(error) => Err(error),
+            Err(_) => Err(ConnectionError::CloseTimeout(timeout)),
+        }
+    }
+
+    /// Why the connection is over; `None` while it is not.
+    #[must_use]
+    pub fn error(&self) -> Option<ConnectionError> {
+        self.inner.shared.with(|state| state.over.clone())
+    }
+
+    /// The id of the peer's container.
+    #[must_use]
+    pub fn remote_container(&self) -> Option<String> {
+        self.inner.shared.with(|state| state.engine.remote_open().map(|open| open.container_id.to_string()))
+    }
+
+    /// A property that the peer told of itself, such as `product` or `version`.
+    #[must_use]
+    pub fn remote_property(&self, name: &str) -> Option<crate::types::Value> {
+        self.inner.shared.with(|state| state.engine.remote_open()?.properties.as_ref()?.get_str(name).cloned())
+    }
+
+    /// The extensions that the peer offers.
+    #[must_use]
+    pub fn remote_offered_capabilities(&self) -> Vec<String> {
+        self.inner.shared.with(|state| {
+            let open = state.engine.remote_open();
+            open.map(|open| open.offered_capabilities.iter().map(ToString::to_string).collect()).unwrap_or_default()
+        })
+    }
+
+    /// Closes the connection with an error, and does not wait for the answer.
+    pub fn abort(&self, error: PeerError) {
+        self.inner.shared.with(|state| state.engine.close(Some(error)));
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let timeout = self.close_timeout;
+        self.shared.with(|state| {
+            if state.over.is_none() {
+                state.engine.close(None);
+                state.close_by.get_or_insert_with(|| Instant::now() + timeout);
+                state.wake_driver();
+            }
+        });
+    }
+}

@@ -1,0 +1,201 @@
+//! The task of a connection: the only one that touches its socket.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use postroad_amqp::v1_0::Transmit;
+use postroad_taps::ByteStream;
+use tokio::io::AsyncWrite;
+use tokio::time::Sleep;
+use tokio_util::io::{poll_read_buf, poll_write_buf};
+
+use crate::ConnectionError;
+use crate::state::Shared;
+
+/// How much is read at once.
+const READ: usize = 64 * 1024;
+
+/// Rounds of reading and writing before other tasks get their turn.
+const ROUNDS: usize = 32;
+
+/// Reads, writes and keeps time for one connection until it is over.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    stream: ByteStream,
+    input: BytesMut,
+    output: Transmit,
+    unflushed: bool,
+    sleep: Pin<Box<Sleep>>,
+    /// Whether the connection is over, and only what is left of the output goes out.
+    ending: bool,
+}
+
+impl Driver {
+    pub(crate) fn new(shared: Arc<Shared>, stream: ByteStream) -> Self {
+        let sleep = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now()));
+        let (input, output) = (BytesMut::new(), Transmit::default());
+        Self { shared, stream, input, output, unflushed: false, sleep, ending: false }
+    }
+
+    /// Writes what there is; `true` when all of it is with the transport.
+    fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        while !self.output.is_empty() {
+            match poll_write_buf(Pin::new(&mut self.stream), cx, &mut self.output) {
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(_)) => self.unflushed = true,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => return Ok(false),
+            }
+        }
+        if self.unflushed {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return Ok(false),
+            }
+            self.unflushed = false;
+        }
+        Ok(true)
+    }
+
+    /// Reads once where something is there: `Some(0)` at the end of the stream.
+    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<Option<usize>> {
+        // A buffer is taken only once there is something to read: idle connections hold none.
+        if self.input.is_empty() && self.input.capacity() == 0 {
+            match self.stream.poll_read_ready(cx) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => return Ok(None),
+            }
+        }
+        self.input.reserve(READ);
+        match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
+            Poll::Ready(Ok(count)) => Ok(Some(count)),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn fail(&mut self, error: &io::Error) {
+        let mut state = self.shared.lock();
+        state.end_connection(ConnectionError::Transport(error.kind()));
+        state.engine.handle_eof();
+        let wakes = state.take_wakes();
+        drop(state);
+        wakes.into_iter().for_each(Waker::wake);
+    }
+
+    /// One round: writes, reads, lets the engine work. `Ready`: the connection is over.
+    fn round(&mut self, cx: &mut Context<'_>) -> Poll<Round> {
+        let written = match self.write(cx) {
+            Ok(written) => written,
+            Err(error) => {
+                self.fail(&error);
+                return Poll::Ready(Round::Over);
+            }
+        };
+        if self.ending {
+            return if written { Poll::Ready(Round::Over) } else { Poll::Pending };
+        }
+        let read = self.read(cx);
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        state.driver_runs();
+        match &read {
+            Ok(Some(0)) => state.engine.handle_eof(),
+            // The error is told by an event.
+            Ok(Some(_)) => drop(state.engine.handle_input(now, &mut self.input)),
+            Ok(None) => {}
+            Err(error) => {
+                state.end_connection(ConnectionError::Transport(error.kind()));
+                state.engine.handle_eof();
+            }
+        }
+        let gave_up = state.close_by.is_some_and(|deadline| deadline <= now);
+        if gave_up {
+            state.engine.handle_eof();
+        }
+        if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.engine.handle_timeout(now);
+        }
+        state.take_events();
+        if written {
+            state.engine.poll_transmit(now, &mut self.output);
+            state.take_events();
+        }
+        self.ending = state.engine.error().is_some();
+        if self.ending {
+            // What the engine still wants to say, such as a close, leaves behind what is under way.
+            state.engine.poll_transmit(now, &mut self.output);
+        }
+        let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
+        let deadline = [state.engine.poll_timeout(), state.close_by].into_iter().flatten().min();
+        if !progress {
+            state.driver_sleeps(cx);
+        }
+        let wakes = state.take_wakes();
+        drop(state);
+        wakes.into_iter().for_each(Waker::wake);
+        if gave_up || read.is_err() {
+            return Poll::Ready(Round::Over);
+        }
+        if progress {
+            return Poll::Ready(Round::Progress);
+        }
+        if let Some(deadline) = deadline {
+            let deadline = tokio::time::Instant::from_std(deadline);
+            if self.sleep.deadline() != deadline {
+                self.sleep.as_mut().reset(deadline);
+            }
+            if self.sleep.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Round::Progress);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+enum Round {
+    Progress,
+    Over,
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        for _ in 0..ROUNDS {
+            match self.round(cx) {
+                Poll::Ready(Round::Progress) => {}
+                Poll::Ready(Round::Over) => {
+                    // The peer may have reset the connection; there is nobody left to tell.
+                    let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    return Poll::Ready(());
+                }
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    /// A runtime that goes away takes its connections with it: whoever waits is told.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.end_connection(ConnectionError::Runtime);
+        let wakes = state.take_wakes();
+        drop(state);
+        wakes.into_iter().for_each(Waker::wake);
+    }
+}

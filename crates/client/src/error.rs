@@ -1,0 +1,225 @@
+//! What can go wrong, by level: the connection, a link, one message.
+
+use std::time::Duration;
+
+use postroad_amqp::v1_0 as amqp;
+use postroad_codec::v1_0::DecodeError;
+use postroad_taps::{EstablishmentError, TlsError};
+
+use crate::Outcome;
+use crate::types::PeerError;
+
+/// Why a connection could not be opened.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The transport was not established.
+    #[error(transparent)]
+    Transport(#[from] EstablishmentError),
+    /// The peer was reached, and the connection did not come about.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// The time was over.
+    #[error("the peer did not open the connection within {0:?}")]
+    Timeout(Duration),
+    /// Our own parameters cannot be used.
+    #[error("{0}")]
+    Options(String),
+}
+
+impl ConnectError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            // The transport's errors carry their hint in their text.
+            Self::Transport(_) => None,
+            Self::Connection(error) => error.hint().map(Into::into),
+            Self::Timeout(_) => Some("the peer accepts connections and says nothing: is this an AMQP port?".into()),
+            Self::Options(_) => None,
+        }
+    }
+
+    /// Whether the credentials were refused, or none of the mechanisms would do.
+    #[must_use]
+    pub fn is_authentication(&self) -> bool {
+        matches!(
+            self,
+            Self::Connection(ConnectionError::Protocol(
+                amqp::ConnectionError::Sasl(_) | amqp::ConnectionError::SaslOutcome(_)
+            ))
+        )
+    }
+
+    /// The TLS failure, where it was one.
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsError> {
+        match self {
+            Self::Transport(error) => error.tls(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a connection is over.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// The protocol ended it: the variants tell who did.
+    #[error(transparent)]
+    Protocol(#[from] amqp::ConnectionError),
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Transport(std::io::ErrorKind),
+    /// We closed it.
+    #[error("the connection is closed")]
+    Closed,
+    /// The peer did not answer our close in this time.
+    #[error("the peer did not answer the close within {0:?}")]
+    CloseTimeout(Duration),
+    /// The runtime that drove the connection is gone.
+    #[error("the runtime that drove the connection has ended")]
+    Runtime,
+}
+
+impl ConnectionError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Protocol(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// The error that the peer closed the connection with.
+    #[must_use]
+    pub fn peer_error(&self) -> Option<&PeerError> {
+        match self {
+            Self::Protocol(amqp::ConnectionError::Remote(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// Why a session or a link is over.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The peer detached the link with an error.
+    #[error("detached by the peer: {0}")]
+    Detached(PeerError),
+    /// The peer detached the link.
+    #[error("detached by the peer")]
+    DetachedByPeer,
+    /// The peer ended the session.
+    #[error("session ended by the peer{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    SessionEnded(Option<PeerError>),
+    /// The connection is over.
+    #[error(transparent)]
+    Connection(#[from] ConnectionError),
+    /// We closed the link or its session.
+    #[error("the link is closed")]
+    Closed,
+    /// The peer did not answer in this time.
+    #[error("the peer did not answer within {0:?}")]
+    Timeout(Duration),
+}
+
+impl LinkError {
+    /// The peer's own report, where it gave one.
+    #[must_use]
+    pub fn peer_error(&self) -> Option<&PeerError> {
+        match self {
+            Self::Detached(error) | Self::SessionEnded(Some(error)) => Some(error),
+            Self::Connection(error) => error.peer_error(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a link could not be attached.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AttachError {
+    /// The peer refused it, or the session or connection ended first.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// Every channel or handle is in use, or the name is.
+    #[error(transparent)]
+    Limit(#[from] amqp::LimitError),
+    /// The peer attached the link on terms that do not give what was asked for.
+    #[error("the peer does not grant {asked}: it offers {offered}")]
+    Guarantee {
+        /// What was asked for.
+        asked: &'static str,
+        /// What the peer offers.
+        offered: String,
+    },
+}
+
+impl AttachError {
+    /// The peer's own report, where it gave one.
+    #[must_use]
+    pub fn peer_error(&self) -> Option<&PeerError> {
+        match self {
+            Self::Link(error) => error.peer_error(),
+            _ => None,
+        }
+    }
+}
+
+/// Why a message was not sent, or what became of it is not known.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The link ended before the message was handed over: it was not sent.
+    #[error("not sent: {0}")]
+    NotSent(LinkError),
+    /// The link ended before the receiver told an outcome: the message may have arrived.
+    #[error("in doubt: {0}")]
+    InDoubt(LinkError),
+    /// The message is larger than the peer takes, in bytes: it was not sent.
+    #[error("the peer takes messages of {0} bytes at most")]
+    TooLarge(u64),
+    /// The receiver settled the message without an outcome.
+    #[error("settled by the receiver without an outcome")]
+    NoOutcome,
+    /// There is no credit now: the message was not sent (only without waiting).
+    #[error("no credit")]
+    NoCredit,
+}
+
+/// Messages sent without waiting that were not accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The link ended with messages in doubt.
+    #[error("{in_doubt} messages in doubt: {error}")]
+    Link {
+        /// Messages that were sent and have no outcome.
+        in_doubt: usize,
+        /// Why the link ended.
+        error: LinkError,
+    },
+    /// The receiver did not accept some of the messages.
+    #[error("{count} messages were not accepted, the first was {}", .first.as_ref().map_or("settled without outcome".to_owned(), ToString::to_string))]
+    NotAccepted {
+        /// How many since the last sync.
+        count: usize,
+        /// What became of the first.
+        first: Option<Outcome>,
+    },
+}
+
+/// Why nothing was received.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiveError {
+    /// The link is over.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A message came that is no AMQP message. It was rejected; the next call goes on behind it.
+    #[error("a message that cannot be read: {0}")]
+    Malformed(DecodeError),
+}

@@ -1,0 +1,119 @@
+//! What senders and receivers have in common.
+
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use postroad_amqp::v1_0::LinkId;
+use postroad_codec::v1_0::{Attach, AttachTarget, Role};
+
+use crate::state::{LinkEntry, State};
+use crate::{LinkError, Session};
+
+/// A peer that attaches a link without the terminus that was asked for mostly refuses it: the detach
+/// follows at once (2.6.3). Some never say where they attached, and mean it; they get this long.
+const REFUSAL: Duration = Duration::from_millis(250);
+
+/// The handle of a link: when it is gone, the link is closed.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) session: Session,
+    pub(crate) key: usize,
+    pub(crate) role: Role,
+    pub(crate) timeout: Duration,
+}
+
+impl Link {
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        self.session.shared().with(act)
+    }
+
+    #[inline]
+    pub(crate) fn id(&self) -> LinkId {
+        self.with(|state| state.links[self.key].id)
+    }
+
+    /// Waits until `ready` says something about the link, or the link is over.
+    pub(crate) async fn wait<R>(
+        &self,
+        mut ready: impl FnMut(&mut LinkEntry, &Attach) -> Option<R>,
+    ) -> Result<R, LinkError> {
+        poll_fn(|cx| {
+            self.with(|state| {
+                let entry = &mut state.links[self.key];
+                if let Some(error) = &entry.over {
+                    return Poll::Ready(Err(error.clone()));
+                }
+                if let Some(result) = state.engine.remote_attach(entry.id).and_then(|attach| ready(entry, attach)) {
+                    return Poll::Ready(Ok(result));
+                }
+                entry.waiters.register(cx);
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    pub(crate) async fn attached(&self) -> Result<(), LinkError> {
+        let role = self.role;
+        let complete = self
+            .wait(|entry, attach| {
+                let there = match role {
+                    Role::Sender => attach.target.is_some(),
+                    Role::Receiver => attach.source.is_some(),
+                };
+                entry.attached.then_some(there)
+            })
+            .await?;
+        if !complete {
+            // No news within the time means that it is no refusal.
+            let confirmed = self.wait(|entry, _| entry.confirmed.then_some(()));
+            if let Ok(result) = tokio::time::timeout(REFUSAL, confirmed).await {
+                result?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The address of the far end as the peer tells it: that of a node that it made.
+    pub(crate) fn remote_address(&self) -> Option<String> {
+        let role = self.role;
+        self.with(|state| {
+            let attach = state.engine.remote_attach(state.links[self.key].id)?;
+            let address = match role {
+                Role::Receiver => attach.source.as_ref()?.address.as_ref(),
+                Role::Sender => match attach.target.as_deref()? {
+                    AttachTarget::Target(target) => target.address.as_ref(),
+                    _ => None,
+                },
+            };
+            address.map(|address| address.0.to_string())
+        })
+    }
+
+    pub(crate) fn error(&self) -> Option<LinkError> {
+        self.with(|state| state.links[self.key].over.clone())
+    }
+
+    /// Detaches, and waits for the peer to do the same.
+    pub(crate) async fn detach(&self, closed: bool) -> Result<(), LinkError> {
+        if let Some(error) = self.error() {
+            return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
+        }
+        let id = self.id();
+        self.with(|state| state.engine.detach(id, closed, None));
+        let ended = self.wait(|_, _| None::<()>);
+        match tokio::time::timeout(self.timeout, ended).await {
+            Ok(Err(LinkError::DetachedByPeer) | Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(LinkError::Timeout(self.timeout)),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        let key = self.key;
+        self.with(|state| state.abandon_link(key));
+    }
+}

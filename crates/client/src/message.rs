@@ -1,0 +1,381 @@
+//! A message, as both faces know it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{
+    self as codec, Address, Annotations, ApplicationProperties, ByteString, DecodeError, DeliveryAnnotations,
+    DeliveryTag, Encode as _, Header, Map, MessageAnnotations, MessageFormat, MessageId, Milliseconds, Properties,
+    SequenceNo, Symbol, Timestamp, Value,
+};
+
+use crate::receiver::Origin;
+use crate::types::Body;
+
+/// A message (AMQP 1.0 part 3, 3.2): what the sender wrote, and what is known of its way.
+///
+/// ```
+/// use std::time::Duration;
+/// use postroad_client::Message;
+///
+/// let message = Message::from("hello").with_subject("greeting").with_ttl(Duration::from_secs(60));
+/// assert_eq!(message.text(), Some("hello"));
+/// assert_eq!(message.subject(), Some("greeting"));
+/// assert_eq!(message.priority(), 4);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Message {
+    inner: codec::Message,
+    format: MessageFormat,
+    origin: Option<Origin>,
+}
+
+impl Message {
+    /// A message without content.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub fn encode(&self) -> Bytes {
+        self.inner.to_bytes()
+    }
+
+    /// Reads an encoded message.
+    ///
+    /// # Errors
+    /// When the bytes are no message.
+    pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
+        Ok(Self { inner: codec::Message::from_bytes(bytes)?, ..Self::default() })
+    }
+
+    #[inline]
+    pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
+        self.inner.encode(out);
+    }
+
+    #[inline]
+    pub(crate) fn decode_received(payload: Bytes, format: MessageFormat, origin: Origin) -> Result<Self, DecodeError> {
+        let inner = if format == MessageFormat(0) {
+            codec::Message::from_bytes(&payload)?
+        } else {
+            // Another format than the standard's: its bytes are the content.
+            codec::Message::new(Body::Data(payload))
+        };
+        Ok(Self { inner, format, origin: Some(origin) })
+    }
+
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    pub(crate) fn message_format(&self) -> MessageFormat {
+        self.format
+    }
+
+    /// The tag of the delivery that brought the message; none for a message that was made here.
+    #[must_use]
+    pub fn delivery_tag(&self) -> Option<DeliveryTag> {
+        self.origin.map(|origin| origin.tag)
+    }
+
+    /// Whether the sender had settled the message as it sent it, so that it needs no answer.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.origin.is_some_and(|origin| origin.settled)
+    }
+
+    /// The content.
+    #[must_use]
+    #[doc(alias = "content")]
+    pub fn body(&self) -> &Body {
+        &self.inner.body
+    }
+
+    /// Sets the content.
+    pub fn set_body(&mut self, body: impl Into<Body>) {
+        self.inner.body = body.into();
+    }
+
+    /// The content, where it is one text.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match &self.inner.body {
+            Body::Value(Value::String(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The content, where it is octets: one data section, or a binary value.
+    #[must_use]
+    pub fn bytes(&self) -> Option<&Bytes> {
+        match &self.inner.body {
+            Body::Data(bytes) | Body::Value(Value::Binary(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// The content, where it is one value.
+    #[must_use]
+    pub fn value(&self) -> Option<&Value> {
+        match &self.inner.body {
+            Body::Value(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    fn props(&self) -> Option<&Properties> {
+        self.inner.properties.as_deref()
+    }
+
+    fn props_mut(&mut self) -> &mut Properties {
+        self.inner.properties.get_or_insert_default()
+    }
+
+    fn header_mut(&mut self) -> &mut Header {
+        self.inner.header.get_or_insert_default()
+    }
+
+    /// Whether losing the message must be unlikely.
+    #[must_use]
+    pub fn durable(&self) -> bool {
+        self.inner.header.as_ref().and_then(|header| header.durable).unwrap_or(false)
+    }
+
+    /// Sets whether losing the message must be unlikely.
+    pub fn set_durable(&mut self, durable: bool) {
+        self.header_mut().durable = Some(durable);
+    }
+
+    /// 0 to 255, higher is sooner; 4 unless it was set.
+    #[must_use]
+    pub fn priority(&self) -> u8 {
+        self.inner.header.as_ref().and_then(|header| header.priority).unwrap_or(4)
+    }
+
+    /// Sets the priority.
+    pub fn set_priority(&mut self, priority: u8) {
+        self.header_mut().priority = Some(priority);
+    }
+
+    /// How long the message is of use.
+    #[must_use]
+    pub fn ttl(&self) -> Option<Duration> {
+        let ttl = self.inner.header.as_ref()?.ttl?;
+        Some(Duration::from_millis(ttl.0.into()))
+    }
+
+    /// Sets how long the message is of use, in whole milliseconds up to 49 days.
+    pub fn set_ttl(&mut self, ttl: Duration) {
+        self.header_mut().ttl = Some(Milliseconds(u32::try_from(ttl.as_millis()).unwrap_or(u32::MAX)));
+    }
+
+    /// Whether no other link has acquired the message before.
+    #[must_use]
+    pub fn first_acquirer(&self) -> bool {
+        self.inner.header.as_ref().and_then(|header| header.first_acquirer).unwrap_or(false)
+    }
+
+    /// Earlier attempts to deliver the message that failed.
+    #[must_use]
+    pub fn delivery_count(&self) -> u32 {
+        self.inner.header.as_ref().and_then(|header| header.delivery_count).unwrap_or(0)
+    }
+
+    /// Whether an earlier attempt to deliver the message failed.
+    #[must_use]
+    pub fn redelivered(&self) -> bool {
+        self.delivery_count() > 0
+    }
+
+    /// The application's properties.
+    #[must_use]
+    #[doc(alias = "application_properties")]
+    pub fn properties(&self) -> Option<&Map> {
+        self.inner.application_properties.as_deref()
+    }
+
+    /// A property of the application.
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<&Value> {
+        self.properties()?.get_str(name)
+    }
+
+    /// Sets a property of the application.
+    pub fn set_property(&mut self, name: impl Into<ByteString>, value: impl Into<Value>) {
+        let properties = self.inner.application_properties.get_or_insert_with(ApplicationProperties::default);
+        properties.insert(name.into(), value);
+    }
+
+    /// As [`Message::set_property`], in a chain.
+    #[must_use]
+    pub fn with_property(mut self, name: impl Into<ByteString>, value: impl Into<Value>) -> Self {
+        self.set_property(name, value);
+        self
+    }
+
+    /// Annotations for the next hop.
+    #[must_use]
+    pub fn instructions(&self) -> Option<&Annotations> {
+        self.inner.delivery_annotations.as_deref()
+    }
+
+    /// Sets the annotations for the next hop.
+    pub fn set_instructions(&mut self, annotations: Annotations) {
+        self.inner.delivery_annotations = Some(DeliveryAnnotations(annotations));
+    }
+
+    /// Annotations for every hop.
+    #[must_use]
+    pub fn annotations(&self) -> Option<&Annotations> {
+        self.inner.message_annotations.as_deref()
+    }
+
+    /// Sets the annotations for every hop.
+    pub fn set_annotations(&mut self, annotations: Annotations) {
+        self.inner.message_annotations = Some(MessageAnnotations(annotations));
+    }
+
+    /// Annotations behind the body.
+    #[must_use]
+    pub fn footer(&self) -> Option<&Annotations> {
+        self.inner.footer.as_deref()
+    }
+
+    /// Sets the annotations behind the body.
+    pub fn set_footer(&mut self, annotations: Annotations) {
+        self.inner.footer = Some(codec::Footer(annotations));
+    }
+}
+
+/// Getter, setter and builder of a field of the properties section.
+macro_rules! properties {
+    ($(
+        $(#[$meta:meta])*
+        $name:ident, $set:ident, $with:ident: $field:ident as $ty:ty => $get_ty:ty, $get:expr;
+    )*) => {
+        impl Message {
+            $(
+                $(#[$meta])*
+                #[must_use]
+                pub fn $name(&self) -> Option<$get_ty> {
+                    self.props()?.$field.as_ref().map($get)
+                }
+
+                #[doc = concat!("Sets [`Message::", stringify!($name), "`].")]
+                pub fn $set(&mut self, value: impl Into<$ty>) {
+                    self.props_mut().$field = Some(value.into());
+                }
+
+                #[doc = concat!("As [`Message::", stringify!($set), "`], in a chain.")]
+                #[must_use]
+                pub fn $with(mut self, value: impl Into<$ty>) -> Self {
+                    self.$set(value);
+                    self
+                }
+            )*
+        }
+    };
+}
+
+properties! {
+    /// What names the message.
+    id, set_id, with_id: message_id as MessageId => &MessageId, |id| id;
+    /// The user who made it.
+    user_id, set_user_id, with_user_id: user_id as Bytes => &[u8], |id| id.as_ref();
+    /// The node that it is meant for.
+    #[doc(alias = "to")]
+    address, set_address, with_address: to as Address => &str, |address| &**address;
+    /// What it is about.
+    subject, set_subject, with_subject: subject as ByteString => &str, |subject| &**subject;
+    /// The node to which replies go.
+    reply_to, set_reply_to, with_reply_to: reply_to as Address => &str, |address| &**address;
+    /// The message that it belongs to.
+    correlation_id, set_correlation_id, with_correlation_id: correlation_id as MessageId => &MessageId, |id| id;
+    /// When it expires.
+    expiry_time, set_expiry_time, with_expiry_time: absolute_expiry_time as Timestamp => Timestamp, |time| *time;
+    /// When it was made.
+    creation_time, set_creation_time, with_creation_time: creation_time as Timestamp => Timestamp, |time| *time;
+    /// The group that it is part of.
+    group_id, set_group_id, with_group_id: group_id as ByteString => &str, |id| &**id;
+    /// The group for replies.
+    reply_to_group_id, set_reply_to_group_id, with_reply_to_group_id: reply_to_group_id as ByteString => &str, |id| &**id;
+}
+
+impl Message {
+    /// The media type of its data.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&str> {
+        self.props()?.content_type.as_deref()
+    }
+
+    /// Sets the media type of its data. A text that is not ASCII is no media type and is left out.
+    pub fn set_content_type(&mut self, content_type: impl Into<ByteString>) {
+        self.props_mut().content_type = Symbol::new(content_type);
+    }
+
+    /// As [`Message::set_content_type`], in a chain.
+    #[must_use]
+    pub fn with_content_type(mut self, content_type: impl Into<ByteString>) -> Self {
+        self.set_content_type(content_type);
+        self
+    }
+
+    /// The coding of its data.
+    #[must_use]
+    pub fn content_encoding(&self) -> Option<&str> {
+        self.props()?.content_encoding.as_deref()
+    }
+
+    /// Sets the coding of its data. A text that is not ASCII is no coding and is left out.
+    pub fn set_content_encoding(&mut self, content_encoding: impl Into<ByteString>) {
+        self.props_mut().content_encoding = Symbol::new(content_encoding);
+    }
+
+    /// Its place in its group.
+    #[must_use]
+    pub fn group_sequence(&self) -> Option<u32> {
+        Some(self.props()?.group_sequence?.0)
+    }
+
+    /// Sets its place in its group.
+    pub fn set_group_sequence(&mut self, sequence: u32) {
+        self.props_mut().group_sequence = Some(SequenceNo(sequence));
+    }
+
+    /// As [`Message::set_durable`], in a chain.
+    #[must_use]
+    pub fn with_durable(mut self, durable: bool) -> Self {
+        self.set_durable(durable);
+        self
+    }
+
+    /// As [`Message::set_priority`], in a chain.
+    #[must_use]
+    pub fn with_priority(mut self, priority: u8) -> Self {
+        self.set_priority(priority);
+        self
+    }
+
+    /// As [`Message::set_ttl`], in a chain.
+    #[must_use]
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.set_ttl(ttl);
+        self
+    }
+}
+
+/// Two messages are equal when their sections are; how they came does not count.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner && self.format == other.format
+    }
+}
+
+impl<T: Into<Body>> From<T> for Message {
+    fn from(body: T) -> Self {
+        Self { inner: codec::Message::new(body.into()), ..Self::default() }
+    }
+}

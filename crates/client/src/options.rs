@@ -1,0 +1,149 @@
+//! How a connection is opened.
+
+use std::fmt;
+use std::time::Duration;
+
+use postroad_address::BrokerUrl;
+use postroad_amqp::sasl::{Client, Credentials, Secret};
+use postroad_amqp::v1_0::{ClientSasl, Config};
+use postroad_codec::v1_0::{Fields, Map, Symbol, Value};
+use postroad_taps::{RemoteEndpoint, Security, TlsConfig};
+use uuid::Uuid;
+
+use crate::ConnectError;
+
+/// The parameters of a connection. Debug shows no secret.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct ConnectOptions {
+    /// Where the peer is; `amqps` means TLS. User and password in it count unless they are set here.
+    pub url: BrokerUrl,
+    /// The user to authenticate.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// Whether a SASL exchange comes first.
+    pub sasl_enabled: bool,
+    /// The mechanisms that may be used; all that fit when empty.
+    pub sasl_mechanisms: Vec<String>,
+    /// Whether a password may be shown to a peer without TLS.
+    pub allow_insecure_mechs: bool,
+    /// How TLS verifies the peer, for an `amqps` URL; the system's roots by default.
+    pub tls: TlsConfig,
+    /// The id of our container; a random one by default.
+    pub container_id: String,
+    /// The host that the peer is asked for; the URL's by default.
+    pub virtual_host: Option<String>,
+    /// Silence after which the peer counts as dead.
+    pub idle_timeout: Option<Duration>,
+    /// The largest frame that we take, in bytes; 512 at least.
+    pub max_frame_size: u32,
+    /// How long connecting, TLS, SASL and opening may take in all.
+    pub connect_timeout: Duration,
+    /// How long closing waits for the peer.
+    pub close_timeout: Duration,
+    /// Properties of the connection, beside `product` and `version`.
+    pub properties: Vec<(String, Value)>,
+}
+
+impl ConnectOptions {
+    /// The defaults for a peer.
+    #[must_use]
+    pub fn new(url: BrokerUrl) -> Self {
+        Self {
+            url,
+            user: None,
+            password: None,
+            sasl_enabled: true,
+            sasl_mechanisms: Vec::new(),
+            allow_insecure_mechs: false,
+            tls: TlsConfig::default(),
+            container_id: random_uuid().to_string(),
+            virtual_host: None,
+            idle_timeout: None,
+            max_frame_size: 65_536,
+            connect_timeout: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(10),
+            properties: Vec::new(),
+        }
+    }
+
+    pub(crate) fn remote(&self) -> RemoteEndpoint {
+        RemoteEndpoint::host(self.url.host()).port(self.url.port())
+    }
+
+    pub(crate) fn security(&self) -> Security {
+        if self.url.scheme().is_secure() { Security::Tls(self.tls.clone()) } else { Security::Disabled }
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::new(self.container_id.clone());
+        config.hostname = Some(self.virtual_host.clone().unwrap_or_else(|| self.url.host().to_owned()).into());
+        config.max_frame_size = self.max_frame_size;
+        config.idle_timeout = self.idle_timeout;
+        config.handshake_timeout = Some(self.connect_timeout);
+        let mut properties = Map::default();
+        properties.insert(Symbol::from_static("product"), "postroad");
+        properties.insert(Symbol::from_static("version"), env!("CARGO_PKG_VERSION"));
+        for (name, value) in &self.properties {
+            if let Some(name) = Symbol::new(name.clone()) {
+                properties.insert(name, value.clone());
+            }
+        }
+        config.properties = Some(Fields(properties));
+        config
+    }
+
+    /// The exchange that shows who we are: a password where there is a user, else the identity of the TLS
+    /// certificate where EXTERNAL is the mechanism, else nobody.
+    pub(crate) fn sasl(&self) -> Result<Option<ClientSasl>, ConnectError> {
+        if !self.sasl_enabled {
+            return Ok(None);
+        }
+        let user = self.user.clone().or_else(|| self.url.user().map(Into::into)).filter(|user| !user.is_empty());
+        let password = self.password.clone().or_else(|| self.url.password().map(Into::into));
+        let external = self.sasl_mechanisms.iter().any(|name| name == "EXTERNAL");
+        let credentials = match (user, external) {
+            (Some(user), false) => {
+                let password = password.unwrap_or_default();
+                Credentials::Password { user, password: Secret::from(password), authorization: None }
+            }
+            (user, true) => Credentials::External { authorization: user },
+            (None, false) => Credentials::Anonymous { trace: None },
+        };
+        let mut nonce = [0; 24];
+        getrandom::fill(&mut nonce).map_err(|error| ConnectError::Options(format!("no random numbers: {error}")))?;
+        let mut client = Client::new(credentials, nonce).allow_insecure(self.allow_insecure_mechs);
+        if !self.sasl_mechanisms.is_empty() {
+            client = client.allowed(self.sasl_mechanisms.iter().cloned());
+        }
+        Ok(Some(ClientSasl { client, secure: self.url.scheme().is_secure() }))
+    }
+}
+
+/// A random UUID (RFC 9562, version 4).
+pub(crate) fn random_uuid() -> Uuid {
+    let mut bytes = [0; 16];
+    // Without random numbers the system cannot do anything safely; an id is not a secret.
+    let _ = getrandom::fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
+}
+
+impl fmt::Debug for ConnectOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectOptions")
+            .field("url", &self.url)
+            .field("user", &self.user)
+            .field("password", &self.password.as_ref().map(|_| "<redacted>"))
+            .field("sasl_enabled", &self.sasl_enabled)
+            .field("sasl_mechanisms", &self.sasl_mechanisms)
+            .field("allow_insecure_mechs", &self.allow_insecure_mechs)
+            .field("container_id", &self.container_id)
+            .field("virtual_host", &self.virtual_host)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("max_frame_size", &self.max_frame_size)
+            .field("connect_timeout", &self.connect_timeout)
+            .field("close_timeout", &self.close_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! What became of a message.
+
+use std::fmt;
+
+use postroad_codec::v1_0::{self as codec, DeliveryState};
+
+use crate::types::{Fields, PeerError};
+
+/// What the receiver did with a message.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// Processed it.
+    Accepted,
+    /// Found it invalid, for this reason.
+    Rejected(Option<PeerError>),
+    /// Did not process it; it may be offered again.
+    Released,
+    /// Did not process it, and wants it changed before it is offered again.
+    Modified {
+        /// Counts as a failed delivery.
+        delivery_failed: bool,
+        /// Not to be offered to this receiver again.
+        undeliverable_here: bool,
+        /// Annotations to merge into those of the message.
+        annotations: Option<Fields>,
+    },
+}
+
+impl Outcome {
+    /// Whether the message was processed.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        *self == Self::Accepted
+    }
+
+    pub(crate) fn from_state(state: &DeliveryState) -> Option<Self> {
+        Some(match state.outcome()? {
+            codec::Outcome::Accepted => Self::Accepted,
+            codec::Outcome::Rejected(rejected) => Self::Rejected(rejected.error),
+            codec::Outcome::Released => Self::Released,
+            codec::Outcome::Modified(modified) => Self::Modified {
+                delivery_failed: modified.delivery_failed.unwrap_or(false),
+                undeliverable_here: modified.undeliverable_here.unwrap_or(false),
+                annotations: modified.message_annotations,
+            },
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn into_state(self) -> DeliveryState {
+        match self {
+            Self::Accepted => DeliveryState::Accepted,
+            Self::Rejected(error) => codec::Outcome::rejected(error).into(),
+            Self::Released => DeliveryState::Released,
+            Self::Modified { delivery_failed, undeliverable_here, annotations } => {
+                codec::Outcome::modified(delivery_failed, undeliverable_here, annotations).into()
+            }
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Accepted => f.write_str("accepted"),
+            Self::Rejected(Some(error)) => write!(f, "rejected: {error}"),
+            Self::Rejected(None) => f.write_str("rejected"),
+            Self::Released => f.write_str("released"),
+            Self::Modified { delivery_failed, undeliverable_here, .. } => {
+                f.write_str("modified")?;
+                if *delivery_failed {
+                    f.write_str(", delivery failed")?;
+                }
+                if *undeliverable_here {
+                    f.write_str(", undeliverable here")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! A link that receives.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use postroad_amqp::v1_0::{Delivery, LinkId};
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag};
+
+use crate::link::Link;
+use crate::types::{Fields, PeerError};
+use crate::{LinkError, Message, Outcome, ReceiveError, Session};
+
+/// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or through
+/// [`Session::settle`] from anywhere.
+///
+/// Dropping it closes the link; what it has not settled goes back to the node.
+#[derive(Debug)]
+pub struct Receiver {
+    link: Link,
+    id: LinkId,
+    /// Messages taken from the connection in one go.
+    batch: VecDeque<Delivery>,
+    prefetch: u32,
+    /// Credit that was granted and has not come back as a message that was handed out.
+    outstanding: u32,
+}
+
+/// Where a message came from: what settling it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Origin {
+    pub(crate) link: LinkId,
+    pub(crate) number: DeliveryNumber,
+    pub(crate) tag: DeliveryTag,
+    pub(crate) settled: bool,
+}
+
+/// How long a peer may take to answer a drain. Some never do.
+const DRAIN: Duration = Duration::from_secs(2);
+
+impl Receiver {
+    pub(crate) fn new(link: Link, prefetch: u32) -> Self {
+        let id = link.id();
+        let mut receiver = Self { link, id, batch: VecDeque::new(), prefetch: 0, outstanding: 0 };
+        receiver.set_prefetch(prefetch);
+        receiver
+    }
+
+    /// Receives the next message, when there is one.
+    ///
+    /// # Errors
+    /// When the link is over, or the message cannot be read: it is rejected then, and the next call goes
+    /// on behind it.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no message.
+    pub async fn receive(&mut self) -> Result<Message, ReceiveError> {
+        loop {
+            if let Some(delivery) = self.next() {
+                return self.open(delivery);
+            }
+            self.arrival().await?;
+        }
+    }
+
+    /// Receives the next message, or `None` when none came within `timeout`: then the peer has been asked
+    /// whether there is one, so zero means "if there is one".
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no message.
+    pub async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
+        if let Some(delivery) = self.next() {
+            return self.open(delivery).map(Some);
+        }
+        if !timeout.is_zero()
+            && let Ok(result) = tokio::time::timeout(timeout, self.arrival()).await
+        {
+            result?;
+            let delivery = self.next();
+            return delivery.map(|delivery| self.open(delivery)).transpose();
+        }
+        self.drain().await?;
+        let delivery = self.next();
+        delivery.map(|delivery| self.open(delivery)).transpose()
+    }
+
+    /// A message that is here already.
+    ///
+    /// # Errors
+    /// As [`Receiver::receive`].
+    pub fn try_receive(&mut self) -> Result<Option<Message>, ReceiveError> {
+        let delivery = self.next();
+        delivery.map(|delivery| self.open(delivery)).transpose()
+    }
+
+    /// Tells the sender that a message was processed.
+    ///
+    /// # Errors
+    /// When the link is over: the message will be delivered again.
+    pub fn accept(&self, message: &Message) -> Result<(), LinkError> {
+        self.settle(message, Outcome::Accepted)
+    }
+
+    /// Tells the sender that a message is invalid, and why.
+    ///
+    /// # Errors
+    /// When the link is over: the message will be delivered again.
+    pub fn reject(&self, message: &Message, error: Option<PeerError>) -> Result<(), LinkError> {
+        self.settle(message, Outcome::Rejected(error))
+    }
+
+    /// Gives a message back as if it had not been delivered.
+    ///
+    /// # Errors
+    /// When the link is over: the message will be delivered again.
+    pub fn release(&self, message: &Message) -> Result<(), LinkError> {
+        self.settle(message, Outcome::Released)
+    }
+
+    /// Gives a message back changed.
+    ///
+    /// # Errors
+    /// When the link is over: the message will be delivered again.
+    pub fn modify(
+        &self,
+        message: &Message,
+        delivery_failed: bool,
+        undeliverable_here: bool,
+        annotations: Option<Fields>,
+    ) -> Result<(), LinkError> {
+        self.settle(message, Outcome::Modified { delivery_failed, undeliverable_here, annotations })
+    }
+
+    fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
+        self.link.session.settle(message, outcome)
+    }
+
+    /// Messages that are taken ahead of being asked for.
+    #[must_use]
+    pub fn prefetch(&self) -> u32 {
+        self.prefetch
+    }
+
+    /// Changes how many messages are taken ahead.
+    pub fn set_prefetch(&mut self, prefetch: u32) {
+        self.prefetch = prefetch;
+        self.top_up(prefetch);
+    }
+
+    /// Messages that are here and have not been handed out.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        let queued = self.link.with(|state| {
+            let over = state.links[self.link.key].over.is_some();
+            if over { 0 } else { state.engine.receiver(self.id).queued() }
+        });
+        self.batch.len() + queued
+    }
+
+    /// The address that the peer attached the link to: for a dynamic node, the one it made.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        self.link.remote_address()
+    }
+
+    /// Why the link is over; `None` while it is not.
+    #[must_use]
+    pub fn error(&self) -> Option<LinkError> {
+        self.link.error()
+    }
+
+    /// The session of the link.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.link.session
+    }
+
+    /// Closes the link and waits for the peer to do the same.
+    ///
+    /// # Errors
+    /// When the peer detached it with an error before, or does not answer in the link's timeout.
+    ///
+    /// # Cancel safety
+    /// Once polled, the close goes its way whether the future lives or not.
+    pub async fn close(self) -> Result<(), LinkError> {
+        self.link.detach(true).await
+    }
+
+    /// The next message that is here; takes a whole batch from the connection when its own is used up.
+    #[inline]
+    fn next(&mut self) -> Option<Delivery> {
+        if self.batch.is_empty() {
+            let Self { link, id, batch, .. } = self;
+            link.with(|state| {
+                if state.links[link.key].over.is_none() {
+                    state.engine.receiver(*id).take_all(batch);
+                }
+            });
+        }
+        let delivery = self.batch.pop_front()?;
+        self.outstanding = self.outstanding.saturating_sub(1);
+        if self.outstanding <= self.prefetch / 2 {
+            self.top_up(self.prefetch);
+        }
+        Some(delivery)
+    }
+
+    /// Grants credit so that `target` messages are here or on their way.
+    fn top_up(&mut self, target: u32) {
+        if target <= self.outstanding {
+            return;
+        }
+        let Self { link, id, batch, outstanding, .. } = self;
+        link.with(|state| {
+            if state.links[link.key].over.is_some() {
+                return;
+            }
+            let mut receiver = state.engine.receiver(*id);
+            let here = batch.len() + receiver.queued();
+            receiver.set_credit(target.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX)));
+            *outstanding = target;
+        });
+    }
+
+    /// Waits until a message is here.
+    async fn arrival(&mut self) -> Result<(), LinkError> {
+        if self.prefetch == 0 {
+            self.top_up(1);
+        }
+        let (link, id) = (&self.link, self.id);
+        poll_fn(|cx| {
+            link.with(|state| {
+                let entry = &mut state.links[link.key];
+                if let Some(error) = &entry.over {
+                    return Poll::Ready(Err(error.clone()));
+                }
+                if state.engine.receiver(id).queued() > 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                entry.waiters.register(cx);
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    /// Asks the peer for what it has: afterwards every message that it could send is here.
+    async fn drain(&mut self) -> Result<(), LinkError> {
+        self.top_up(self.prefetch.max(1));
+        let (link, id) = (&self.link, self.id);
+        link.with(|state| {
+            let entry = &mut state.links[link.key];
+            if entry.over.is_none() {
+                entry.drained = false;
+                state.engine.receiver(id).drain();
+                state.take_events();
+            }
+        });
+        let drained = poll_fn(|cx| {
+            link.with(|state| {
+                let entry = &mut state.links[link.key];
+                if let Some(error) = &entry.over {
+                    return Poll::Ready(Err(error.clone()));
+                }
+                if entry.drained || state.engine.receiver(id).queued() > 0 {
+                    return Poll::Ready(Ok(()));
+                }
+                entry.waiters.register(cx);
+                Poll::Pending
+            })
+        });
+        if let Ok(result) = tokio::time::timeout(DRAIN, drained).await {
+            result?;
+        }
+        // The credit that was given up is granted again, but for a receiver that takes nothing ahead.
+        self.outstanding = link.with(|state| {
+            if state.links[link.key].over.is_some() {
+                return 0;
+            }
+            let receiver = state.engine.receiver(id);
+            u32::try_from(receiver.queued()).unwrap_or(u32::MAX) + receiver.credit()
+        });
+        self.top_up(self.prefetch);
+        Ok(())
+    }
+
+    fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
+        let origin = Origin { link: self.id, number: delivery.number, tag: delivery.tag, settled: delivery.settled };
+        Message::decode_received(delivery.payload, delivery.message_format, origin).map_err(|error| {
+            if !delivery.settled {
+                let condition = crate::types::ErrorCondition::DECODE_ERROR;
+                let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
+                // The link may be over; then the message goes back by itself.
+                let _ = self.link.session.dispose(origin, told.into_state());
+            }
+            ReceiveError::Malformed(error)
+        })
+    }
+}
+
+impl Session {
+    /// Settles a message that was received on this session's connection.
+    ///
+    /// # Errors
+    /// When its link is over: the message will be delivered again.
+    pub fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
+        match message.origin() {
+            Some(origin) if !origin.settled => self.dispose(origin, outcome.into_state()),
+            _ => Ok(()),
+        }
+    }
+
+    fn dispose(&self, origin: Origin, state: DeliveryState) -> Result<(), LinkError> {
+        self.shared().with(|shared| {
+            if let Some(error) = &shared.over {
+                return Err(LinkError::Connection(error.clone()));
+            }
+            if !shared.engine.has_link(origin.link) {
+                return Err(LinkError::Closed);
+            }
+            shared.engine.receiver(origin.link).dispose(origin.number, Some(state), true);
+            Ok(())
+        })
+    }
+}

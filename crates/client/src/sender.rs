@@ -1,0 +1,302 @@
+//! A link that sends.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use postroad_amqp::v1_0 as amqp;
+use postroad_codec::v1_0::DeliveryTag;
+
+use crate::link::Link;
+use crate::state::{Shared, Slot, State, UNTRACKED};
+use crate::{Guarantee, LinkError, Message, Outcome, SendError, Session, SyncError};
+
+/// A sender. Every method takes `&self`: tasks can share one.
+///
+/// Dropping it closes the link; what was handed over is on its way before the close.
+#[derive(Debug)]
+pub struct Sender {
+    link: Link,
+    settled: bool,
+}
+
+thread_local! {
+    /// Messages are encoded here, outside the connection's lock.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A scratch buffer that has grown past this is given back.
+const KEEP: usize = 1024 * 1024;
+
+impl Sender {
+    pub(crate) fn new(link: Link, guarantee: Guarantee) -> Self {
+        Self { link, settled: guarantee == Guarantee::AtMostOnce }
+    }
+
+    /// Sends a message and waits for its outcome. At most once, the outcome is
+    /// [`Outcome::Accepted`] as soon as the message is handed over.
+    ///
+    /// # Errors
+    /// [`SendError::NotSent`] when it was not handed over, [`SendError::InDoubt`] when it was and the link
+    /// ended before the receiver told its outcome.
+    ///
+    /// # Cancel safety
+    /// Dropped before the message is handed over, it is not sent; afterwards it is on its way, and its
+    /// outcome is not learned.
+    pub async fn send(&self, message: &Message) -> Result<Outcome, SendError> {
+        self.submit_tracked(message).await?.await
+    }
+
+    /// Hands a message over as soon as there is credit, and gives a future of its outcome.
+    ///
+    /// # Errors
+    /// [`SendError::NotSent`] when the link ends first.
+    ///
+    /// # Cancel safety
+    /// A dropped future has handed over nothing.
+    pub async fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError> {
+        let token = self.hand_over(message, true).await?;
+        if self.settled {
+            return Ok(Settlement { at: None });
+        }
+        Ok(Settlement { at: Some((self.link.session.shared().clone(), self.link.key, token)) })
+    }
+
+    /// Hands a message over as soon as there is credit. [`Sender::sync`] tells what became of all such
+    /// messages.
+    ///
+    /// # Errors
+    /// [`SendError::NotSent`] when the link ends first.
+    ///
+    /// # Cancel safety
+    /// A dropped future has handed over nothing.
+    pub async fn submit(&self, message: &Message) -> Result<(), SendError> {
+        self.hand_over(message, false).await.map(drop)
+    }
+
+    /// As [`Sender::submit`], at once or not at all.
+    ///
+    /// # Errors
+    /// [`SendError::NoCredit`] when it cannot be handed over now.
+    pub fn try_submit(&self, message: &Message) -> Result<(), SendError> {
+        self.try_hand_over(message, false).map(drop).map_err(|unsent| unsent.error)
+    }
+
+    /// Waits until every message that was handed over by [`Sender::submit`] has an outcome.
+    ///
+    /// # Errors
+    /// When a message was not accepted since the last call, or the link ended with messages in doubt.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn sync(&self) -> Result<(), SyncError> {
+        poll_fn(|cx| {
+            self.link.with(|state| {
+                let entry = &mut state.links[self.link.key];
+                let sends = &mut entry.sends;
+                if sends.untracked > 0 {
+                    let Some(error) = &entry.over else {
+                        sends.sync_waiters.register(cx);
+                        return Poll::Pending;
+                    };
+                    let in_doubt = std::mem::take(&mut sends.untracked);
+                    return Poll::Ready(Err(SyncError::Link { in_doubt, error: error.clone() }));
+                }
+                let count = std::mem::take(&mut sends.not_accepted);
+                match sends.first_not_accepted.take() {
+                    Some(first) => Poll::Ready(Err(SyncError::NotAccepted { count, first })),
+                    None => Poll::Ready(Ok(())),
+                }
+            })
+        })
+        .await
+    }
+
+    /// Messages that were handed over and have no outcome yet.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.link.with(|state| {
+            let sends = &state.links[self.link.key].sends;
+            sends.untracked + sends.slots.iter().filter(|(_, slot)| !matches!(slot, Slot::Done(_))).count()
+        })
+    }
+
+    /// The receiver's credit: messages that can be handed over now.
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_some() { 0 } else { state.engine.sender(entry.id).credit() }
+        })
+    }
+
+    /// The address that the peer attached the link to: for a dynamic node, the one it made.
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        self.link.remote_address()
+    }
+
+    /// Why the link is over; `None` while it is not.
+    #[must_use]
+    pub fn error(&self) -> Option<LinkError> {
+        self.link.error()
+    }
+
+    /// The session of the link.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.link.session
+    }
+
+    /// Closes the link and waits for the peer to do the same.
+    ///
+    /// # Errors
+    /// When the peer detached it with an error before, or does not answer in the link's timeout.
+    ///
+    /// # Cancel safety
+    /// Once polled, the close goes its way whether the future lives or not.
+    pub async fn close(self) -> Result<(), LinkError> {
+        self.link.detach(true).await
+    }
+
+    async fn hand_over(&self, message: &Message, tracked: bool) -> Result<u64, SendError> {
+        // The common case has credit and takes no buffer of its own.
+        let encoded = match self.try_hand_over(message, tracked) {
+            Ok(token) => return Ok(token),
+            Err(Unsent { error: SendError::NoCredit, encoded }) => encoded,
+            Err(Unsent { error, .. }) => return Err(error),
+        };
+        poll_fn(|cx| {
+            self.link.with(|state| match self.put(state, &encoded, Some(&encoded), message, tracked) {
+                Err(SendError::NoCredit) => {
+                    state.links[self.link.key].waiters.register(cx);
+                    Poll::Pending
+                }
+                result => Poll::Ready(result),
+            })
+        })
+        .await
+    }
+
+    fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<u64, Unsent> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            message.encode_to(scratch);
+            let result = self.link.with(|state| self.put(state, scratch, None, message, tracked));
+            let result = result.map_err(|error| Unsent {
+                encoded: if error == SendError::NoCredit { Bytes::copy_from_slice(scratch) } else { Bytes::new() },
+                error,
+            });
+            if scratch.capacity() > KEEP {
+                *scratch = Vec::new();
+            }
+            result
+        })
+    }
+
+    /// Under the lock: frame header, delivery and append, nothing else.
+    #[inline]
+    fn put(
+        &self,
+        state: &mut State,
+        encoded: &[u8],
+        shared: Option<&Bytes>,
+        message: &Message,
+        tracked: bool,
+    ) -> Result<u64, SendError> {
+        let State { engine, links, .. } = state;
+        let entry = &mut links[self.link.key];
+        if let Some(error) = &entry.over {
+            return Err(SendError::NotSent(error.clone()));
+        }
+        let sends = &mut entry.sends;
+        let tracked = tracked && !self.settled;
+        let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
+        let message = amqp::Message {
+            shared,
+            settled: self.settled,
+            message_format: message.message_format(),
+            ..amqp::Message::new(encoded, DeliveryTag::from(sends.next_tag), token)
+        };
+        match engine.sender(entry.id).send(&message) {
+            Ok(_) => {}
+            Err(amqp::SendError::Blocked) => return Err(SendError::NoCredit),
+            Err(amqp::SendError::TooLarge(limit)) => return Err(SendError::TooLarge(limit)),
+            // The detach is on its way to the events.
+            Err(_) => return Err(SendError::NotSent(LinkError::Closed)),
+        }
+        sends.next_tag += 1;
+        if tracked {
+            sends.slots.insert(Slot::Waiting(None));
+        } else if !self.settled {
+            sends.untracked += 1;
+        }
+        Ok(token)
+    }
+}
+
+struct Unsent {
+    error: SendError,
+    encoded: Bytes,
+}
+
+/// The outcome of one message, to come.
+///
+/// # Cancel safety
+/// Dropping it loses the outcome and nothing else.
+#[derive(Debug)]
+#[must_use = "a settlement that is not awaited tells nothing"]
+pub struct Settlement {
+    /// Where the outcome will be; nowhere for a message that was settled as it was sent.
+    at: Option<(Arc<Shared>, usize, u64)>,
+}
+
+impl Future for Settlement {
+    type Output = Result<Outcome, SendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((shared, link, token)) = &self.at else { return Poll::Ready(Ok(Outcome::Accepted)) };
+        let (link, key) = (*link, *token as usize);
+        let result = shared.with(|state| {
+            // The link's handle may be gone; its entry then goes with the last news of it.
+            let Some(sends) = state.links.get_mut(link).map(|entry| &mut entry.sends) else {
+                return Some(Err(SendError::InDoubt(LinkError::Closed)));
+            };
+            match sends.slots.get_mut(key) {
+                Some(Slot::Waiting(waker)) => {
+                    *waker = Some(cx.waker().clone());
+                    None
+                }
+                Some(Slot::Done(_)) => match sends.slots.remove(key) {
+                    Slot::Done(result) => Some(result),
+                    _ => unreachable!("just matched"),
+                },
+                Some(Slot::Abandoned) | None => Some(Err(SendError::InDoubt(LinkError::Closed))),
+            }
+        });
+        match result {
+            Some(result) => {
+                self.at = None;
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Settlement {
+    fn drop(&mut self) {
+        let Some((shared, link, token)) = self.at.take() else { return };
+        shared.with(|state| {
+            let Some(sends) = state.links.get_mut(link).map(|entry| &mut entry.sends) else { return };
+            match sends.slots.get_mut(token as usize) {
+                Some(slot @ Slot::Waiting(_)) => *slot = Slot::Abandoned,
+                Some(Slot::Done(_)) => drop(sends.slots.remove(token as usize)),
+                Some(Slot::Abandoned) | None => {}
+            }
+        });
+    }
+}

@@ -1,0 +1,197 @@
+//! A session: links share its windows and its order.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use postroad_amqp::v1_0::{LinkTerms, SessionId};
+use postroad_codec::v1_0::{ReceiverSettleMode, Role, SenderSettleMode, Source, Symbol, Target};
+
+use crate::link::Link;
+use crate::node::OUTCOMES;
+use crate::options::random_uuid;
+use crate::state::Shared;
+use crate::{AttachError, Connection, Guarantee, LinkError, LinkOptions, Node, Receiver, Sender};
+
+/// A session. Clones are handles of the same session; when the last one is gone, and the last link on
+/// it, the session ends.
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) connection: Connection,
+    pub(crate) key: usize,
+}
+
+impl Session {
+    pub(crate) fn new(connection: Connection, key: usize) -> Self {
+        Self { inner: Arc::new(Inner { connection, key }) }
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.connection.inner.shared
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        self.shared().with(|state| state.sessions[self.inner.key].id)
+    }
+
+    /// The connection of the session.
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.inner.connection
+    }
+
+    pub(crate) async fn begun(&self) -> Result<(), LinkError> {
+        poll_fn(|cx| {
+            self.shared().with(|state| {
+                let entry = &mut state.sessions[self.inner.key];
+                match &entry.over {
+                    Some(error) => Poll::Ready(Err(error.clone())),
+                    None if entry.begun => Poll::Ready(Ok(())),
+                    None => {
+                        entry.waiters.register(cx);
+                        Poll::Pending
+                    }
+                }
+            })
+        })
+        .await
+    }
+
+    /// Attaches a sender to a node.
+    ///
+    /// # Errors
+    /// When the peer refuses it, does not answer in the options' time, or the connection ends.
+    ///
+    /// # Cancel safety
+    /// A dropped future detaches the link again.
+    pub async fn sender(&self, node: impl Into<Node>) -> Result<Sender, AttachError> {
+        self.sender_with(node, LinkOptions::default()).await
+    }
+
+    /// As [`Session::sender`], on the given terms.
+    ///
+    /// # Errors
+    /// As [`Session::sender`].
+    pub async fn sender_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Sender, AttachError> {
+        let node = node.into();
+        let source = Source {
+            address: options.own_address.clone().map(Into::into),
+            outcomes: OUTCOMES.iter().map(|name| Symbol::from_static(name)).collect(),
+            ..Source::default()
+        };
+        let terms = LinkTerms {
+            source: Some(source),
+            target: Some(node.target()),
+            snd_settle_mode: match options.guarantee {
+                Guarantee::AtMostOnce => SenderSettleMode::SETTLED,
+                Guarantee::AtLeastOnce => SenderSettleMode::UNSETTLED,
+            },
+            properties: options.properties.clone(),
+            ..LinkTerms::default()
+        };
+        let link = self.attach(Role::Sender, terms, &options).await?;
+        Ok(Sender::new(link, options.guarantee))
+    }
+
+    /// Attaches a receiver to a node.
+    ///
+    /// # Errors
+    /// When the peer refuses it, does not answer in the options' time, or the connection ends.
+    ///
+    /// # Cancel safety
+    /// A dropped future detaches the link again.
+    pub async fn receiver(&self, node: impl Into<Node>) -> Result<Receiver, AttachError> {
+        self.receiver_with(node, LinkOptions::default()).await
+    }
+
+    /// As [`Session::receiver`], on the given terms.
+    ///
+    /// # Errors
+    /// As [`Session::receiver`].
+    pub async fn receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Receiver, AttachError> {
+        let node = node.into();
+        let target = Target { address: options.own_address.clone().map(Into::into), ..Target::default() };
+        let terms = LinkTerms {
+            source: Some(node.source()),
+            target: Some(target.into()),
+            snd_settle_mode: match options.guarantee {
+                Guarantee::AtMostOnce => SenderSettleMode::SETTLED,
+                Guarantee::AtLeastOnce => SenderSettleMode::UNSETTLED,
+            },
+            rcv_settle_mode: ReceiverSettleMode::FIRST,
+            max_message_size: options.max_message_size,
+            properties: options.properties.clone(),
+            ..LinkTerms::default()
+        };
+        let link = self.attach(Role::Receiver, terms, &options).await?;
+        Ok(Receiver::new(link, options.prefetch))
+    }
+
+    async fn attach(&self, role: Role, terms: LinkTerms, options: &LinkOptions) -> Result<Link, AttachError> {
+        // Some peers key links by name alone: ours are distinct unless the user names them.
+        let name = options.name.clone().unwrap_or_else(|| random_uuid().to_string());
+        let id = self.id();
+        let key = self.shared().with(|state| {
+            if let Some(error) = &state.sessions[self.inner.key].over {
+                return Err(AttachError::Link(error.clone()));
+            }
+            let link = state.engine.attach(id, name, role, terms)?;
+            Ok(state.add_link(link, self.inner.key))
+        })?;
+        let link = Link { session: self.clone(), key, role, timeout: options.timeout };
+        match tokio::time::timeout(options.timeout, link.attached()).await {
+            Ok(result) => result?,
+            Err(_) => return Err(LinkError::Timeout(options.timeout).into()),
+        }
+        Ok(link)
+    }
+
+    /// Ends the session and every link on it.
+    ///
+    /// # Errors
+    /// When the peer ended it with an error before, or does not answer in ten seconds.
+    ///
+    /// # Cancel safety
+    /// Once polled, the end goes its way whether the future lives or not.
+    pub async fn close(&self) -> Result<(), LinkError> {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        let id = self.id();
+        let over = self.shared().with(|state| {
+            let over = state.sessions[self.inner.key].over.clone();
+            state.engine.end(id, None);
+            over
+        });
+        if let Some(error) = over {
+            return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
+        }
+        let ended = poll_fn(|cx| {
+            self.shared().with(|state| {
+                let entry = &mut state.sessions[self.inner.key];
+                match &entry.over {
+                    Some(error) => Poll::Ready(error.clone()),
+                    None => {
+                        entry.waiters.register(cx);
+                        Poll::Pending
+                    }
+                }
+            })
+        });
+        match tokio::time::timeout(TIMEOUT, ended).await {
+            Ok(LinkError::SessionEnded(None)) => Ok(()),
+            Ok(error) => Err(error),
+            Err(_) => Err(LinkError::Timeout(TIMEOUT)),
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.connection.inner.shared.with(|state| state.drop_session(self.key));
+    }
+}

@@ -1,0 +1,418 @@
+//! What the driver and the handles of a connection share.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Instant;
+
+use postroad_amqp::v1_0::{self as amqp, Event, LinkId, SessionId, Update};
+use slab::Slab;
+
+use crate::{ConnectionError, LinkError, Outcome, SendError};
+
+/// The state of a connection, behind one lock that is never held across an await or a syscall.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) engine: amqp::Connection,
+    pub(crate) links: Slab<LinkEntry>,
+    /// Our links by the index of the engine's.
+    by_engine: Vec<Option<usize>>,
+    pub(crate) sessions: Slab<SessionEntry>,
+    pub(crate) opened: bool,
+    pub(crate) over: Option<ConnectionError>,
+    /// When the driver stops waiting for the peer's close.
+    pub(crate) close_by: Option<Instant>,
+    /// Calls that wait for the connection to open or to end, or for a link of the peer's.
+    pub(crate) waiters: Waiters,
+    /// Links that the peer attaches, where somebody takes them.
+    pub(crate) incoming: Option<VecDeque<LinkId>>,
+    driver: Option<Waker>,
+    /// Whether the driver has been woken and has not run since.
+    woken: bool,
+    wakes: Vec<Waker>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SessionEntry {
+    pub(crate) id: SessionId,
+    pub(crate) begun: bool,
+    /// Handles of the session; with the last one it ends, if it is ours.
+    pub(crate) handles: usize,
+    pub(crate) ours: bool,
+    pub(crate) over: Option<LinkError>,
+    pub(crate) waiters: Waiters,
+}
+
+#[derive(Debug)]
+pub(crate) struct LinkEntry {
+    pub(crate) id: LinkId,
+    pub(crate) session: usize,
+    pub(crate) attached: bool,
+    /// Whether the peer has shown by credit or a message that it means the link.
+    pub(crate) confirmed: bool,
+    pub(crate) over: Option<LinkError>,
+    /// Whether the handle is gone.
+    pub(crate) abandoned: bool,
+    /// Calls that wait for the link to attach, detach, have credit or messages.
+    pub(crate) waiters: Waiters,
+    pub(crate) drained: bool,
+    pub(crate) sends: Sends,
+}
+
+/// Messages of a sender that have no outcome yet.
+#[derive(Debug, Default)]
+pub(crate) struct Sends {
+    pub(crate) slots: Slab<Slot>,
+    /// Messages whose outcome nobody waits for by name.
+    pub(crate) untracked: usize,
+    pub(crate) not_accepted: usize,
+    pub(crate) first_not_accepted: Option<Option<Outcome>>,
+    pub(crate) next_tag: u64,
+    pub(crate) sync_waiters: Waiters,
+}
+
+/// The outcome of one message, on its way to whoever waits for it.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    Waiting(Option<Waker>),
+    Done(Result<Outcome, SendError>),
+    /// Nobody waits any more.
+    Abandoned,
+}
+
+/// Links that a peer may attach before somebody takes them.
+const MAX_INCOMING: usize = 4096;
+
+/// The token of a message without a slot.
+pub(crate) const UNTRACKED: u64 = u64::MAX;
+
+/// Tasks that wait for the same thing.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters(Vec<Waker>);
+
+impl Waiters {
+    pub(crate) fn register(&mut self, cx: &Context<'_>) {
+        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
+            self.0.push(cx.waker().clone());
+        }
+    }
+
+    fn wake(&mut self, wakes: &mut Vec<Waker>) {
+        wakes.append(&mut self.0);
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(engine: amqp::Connection) -> Arc<Self> {
+        let state = State {
+            engine,
+            links: Slab::new(),
+            by_engine: Vec::new(),
+            sessions: Slab::new(),
+            opened: false,
+            over: None,
+            close_by: None,
+            waiters: Waiters::default(),
+            incoming: None,
+            driver: None,
+            woken: false,
+            wakes: Vec::new(),
+        };
+        Arc::new(Self { state: Mutex::new(state) })
+    }
+
+    /// Locks for the driver, which polls the output itself.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs `act`; afterwards wakes the driver where there is output that it does not know of, and
+    /// whoever `act` wants woken. Wakers run outside the lock.
+    #[inline]
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = act(&mut state);
+        let driver = if !state.woken && state.engine.has_output() {
+            state.woken = true;
+            state.driver.take()
+        } else {
+            None
+        };
+        let wakes = std::mem::take(&mut state.wakes);
+        drop(state);
+        wakes.into_iter().for_each(Waker::wake);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        result
+    }
+}
+
+impl State {
+    /// Notes that the driver runs: it sees everything that is there now.
+    pub(crate) fn driver_runs(&mut self) {
+        self.woken = false;
+    }
+
+    /// Notes that the driver is about to sleep.
+    pub(crate) fn driver_sleeps(&mut self, cx: &Context<'_>) {
+        match &mut self.driver {
+            Some(waker) => waker.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+    }
+
+    /// Wakes the driver although there is no output: a deadline has changed.
+    pub(crate) fn wake_driver(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            self.wakes.push(driver);
+        }
+    }
+
+    pub(crate) fn take_wakes(&mut self) -> Vec<Waker> {
+        std::mem::take(&mut self.wakes)
+    }
+
+    /// Adds a session that the engine has begun, or the peer.
+    pub(crate) fn add_session(&mut self, id: SessionId, ours: bool) -> usize {
+        let handles = usize::from(ours);
+        self.sessions.insert(SessionEntry { id, begun: !ours, handles, ours, over: None, waiters: Waiters::default() })
+    }
+
+    /// Adds a handle to a session of the peer's.
+    pub(crate) fn share_session(&mut self, id: SessionId) -> Option<usize> {
+        let (key, entry) = self.sessions.iter_mut().find(|(_, entry)| entry.id == id)?;
+        entry.handles += 1;
+        Some(key)
+    }
+
+    /// Takes a handle away from a session.
+    pub(crate) fn drop_session(&mut self, key: usize) {
+        let entry = &mut self.sessions[key];
+        entry.handles -= 1;
+        if entry.handles == 0 && (entry.ours || entry.over.is_some()) {
+            let entry = self.sessions.remove(key);
+            if entry.over.is_none() {
+                self.engine.end(entry.id, None);
+            }
+        }
+    }
+
+    /// Adds a link that the engine has begun to attach.
+    pub(crate) fn add_link(&mut self, id: LinkId, session: usize) -> usize {
+        let key = self.links.insert(LinkEntry {
+            id,
+            session,
+            attached: false,
+            confirmed: false,
+            over: None,
+            abandoned: false,
+            waiters: Waiters::default(),
+            drained: false,
+            sends: Sends::default(),
+        });
+        if self.by_engine.len() <= id.index() {
+            self.by_engine.resize(id.index() + 1, None);
+        }
+        self.by_engine[id.index()] = Some(key);
+        key
+    }
+
+    #[inline]
+    fn entry(&mut self, id: LinkId) -> Option<&mut LinkEntry> {
+        let key = (*self.by_engine.get(id.index())?)?;
+        self.links.get_mut(key).filter(|entry| entry.id == id)
+    }
+
+    /// Takes in everything that the engine has to tell.
+    pub(crate) fn take_events(&mut self) {
+        while let Some(event) = self.engine.poll_event() {
+            match event {
+                Event::Update(update) => self.update(update),
+                Event::Readable(link) | Event::Credit(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.confirmed = true;
+                    }
+                    self.wake_link(link);
+                }
+                Event::Opened => {
+                    self.opened = true;
+                    self.waiters.wake(&mut self.wakes);
+                }
+                Event::SessionBegun(session) => {
+                    for (_, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.id == session) {
+                        entry.begun = true;
+                        entry.waiters.wake(&mut self.wakes);
+                    }
+                }
+                Event::LinkAttached(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.attached = true;
+                    }
+                    self.wake_link(link);
+                }
+                Event::LinkDetached { link, error, .. } => {
+                    self.end_link(link, error.map_or(LinkError::DetachedByPeer, |error| LinkError::Detached(*error)));
+                }
+                Event::SessionEnded { session, error } => {
+                    self.end_session(session, &LinkError::SessionEnded(error.map(|error| *error)));
+                }
+                Event::Closed(error) => self.end_connection(match error {
+                    amqp::ConnectionError::Closed => ConnectionError::Closed,
+                    error => ConnectionError::Protocol(error),
+                }),
+                // Nothing waits here, and whoever drains asks what is left.
+                Event::Drain(link) => {
+                    if self.entry(link).is_some() {
+                        self.engine.sender(link).drained();
+                    }
+                }
+                Event::Drained(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.drained = true;
+                    }
+                    self.wake_link(link);
+                }
+                Event::LinkIncoming(link) if self.incoming.as_ref().is_some_and(|queue| queue.len() < MAX_INCOMING) => {
+                    self.incoming.as_mut().expect("just asked").push_back(link);
+                    self.waiters.wake(&mut self.wakes);
+                }
+                Event::LinkIncoming(link) => {
+                    let text = "this container accepts no links";
+                    let error = crate::types::PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, text);
+                    self.engine.refuse(link, error);
+                    self.engine.release(link);
+                }
+                Event::SessionIncoming(id) => {
+                    self.add_session(id, false);
+                }
+                // Authenticated, SettledBySender: `Opened` and the outcome tell what matters here.
+                _ => {}
+            }
+        }
+    }
+
+    #[inline]
+    fn update(&mut self, update: Update) {
+        let Self { links, by_engine, wakes, .. } = self;
+        let key = by_engine.get(update.link.index()).copied().flatten();
+        let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == update.link) else {
+            return;
+        };
+        if !update.settled {
+            return;
+        }
+        let outcome = update.state.as_ref().and_then(Outcome::from_state);
+        let sends = &mut entry.sends;
+        if update.token == UNTRACKED {
+            sends.untracked -= 1;
+            if !outcome.as_ref().is_some_and(Outcome::is_accepted) {
+                sends.not_accepted += 1;
+                sends.first_not_accepted.get_or_insert(outcome);
+            }
+            if sends.untracked == 0 {
+                sends.sync_waiters.wake(wakes);
+            }
+            return;
+        }
+        sends.finish(update.token as usize, outcome.ok_or(SendError::NoOutcome), wakes);
+    }
+
+    fn wake_link(&mut self, id: LinkId) {
+        let Self { links, by_engine, wakes, .. } = self;
+        let key = by_engine.get(id.index()).copied().flatten();
+        if let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == id) {
+            entry.waiters.wake(wakes);
+        }
+    }
+
+    /// Ends a link: whoever waits for anything on it is told why.
+    fn end_link(&mut self, id: LinkId, error: LinkError) {
+        self.engine.release(id);
+        let Self { links, by_engine, wakes, .. } = self;
+        let Some(slot) = by_engine.get_mut(id.index()) else { return };
+        let Some(key) = slot.filter(|key| links.get(*key).is_some_and(|entry| entry.id == id)) else { return };
+        *slot = None;
+        let entry = &mut links[key];
+        entry.waiters.wake(wakes);
+        entry.sends.fail(&error, wakes);
+        let abandoned = entry.abandoned;
+        entry.over.get_or_insert(error);
+        if abandoned {
+            links.remove(key);
+        }
+    }
+
+    fn end_session(&mut self, id: SessionId, error: &LinkError) {
+        let ended = self.sessions.iter_mut().find(|(_, entry)| entry.id == id);
+        let Some((key, entry)) = ended else { return };
+        entry.over.get_or_insert_with(|| error.clone());
+        entry.waiters.wake(&mut self.wakes);
+        let links: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| link.session == key).map(|(_, link)| link.id).collect();
+        for link in links {
+            self.end_link(link, error.clone());
+        }
+        if self.sessions[key].handles == 0 {
+            self.sessions.remove(key);
+        }
+    }
+
+    /// Ends everything.
+    pub(crate) fn end_connection(&mut self, error: ConnectionError) {
+        if self.over.is_some() {
+            return;
+        }
+        let link_error = LinkError::Connection(error.clone());
+        self.over = Some(error);
+        self.waiters.wake(&mut self.wakes);
+        let sessions: Vec<SessionId> = self.sessions.iter().map(|(_, entry)| entry.id).collect();
+        for session in sessions {
+            self.end_session(session, &link_error);
+        }
+    }
+
+    /// Notes that the handle of a link is gone, and closes the link.
+    pub(crate) fn abandon_link(&mut self, key: usize) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        entry.abandoned = true;
+        let (id, over) = (entry.id, entry.over.is_some());
+        if over {
+            self.links.remove(key);
+        } else {
+            self.engine.detach(id, true, None);
+        }
+    }
+}
+
+impl Sends {
+    #[inline]
+    fn finish(&mut self, key: usize, result: Result<Outcome, SendError>, wakes: &mut Vec<Waker>) {
+        match self.slots.get_mut(key) {
+            Some(slot @ Slot::Waiting(_)) => {
+                if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(result))
+                    && !wakes.last().is_some_and(|last| last.will_wake(&waker))
+                {
+                    wakes.push(waker);
+                }
+            }
+            Some(Slot::Abandoned) => {
+                self.slots.remove(key);
+            }
+            Some(Slot::Done(_)) | None => {}
+        }
+    }
+
+    fn fail(&mut self, error: &LinkError, wakes: &mut Vec<Waker>) {
+        let waiting: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
+        for key in waiting {
+            self.finish(key, Err(SendError::InDoubt(error.clone())), wakes);
+        }
+        self.sync_waiters.wake(wakes);
+    }
+}
