@@ -1,7 +1,7 @@
 //! Composite types: one line a field makes the struct, its reader, its writer and its schema row.
 
 use super::primitive::Typed;
-use super::value::{compound, compound_head, finish_list};
+use super::value::{compound, compound_head, finish_compound};
 use super::{Decode, DecodeError, DecodeErrorKind, Encode, Multiple, Reader, Symbol, code, schema};
 
 /// A described list with named fields (AMQP 1.0 part 1, 1.4).
@@ -213,36 +213,54 @@ impl<'a> FieldReader<'a> {
 }
 
 /// Writes a composite list whose trailing absent fields are left out.
+///
+/// An absent field is written once a later one is there, so that the bytes never outgrow what
+/// [`Encode::encoded_len`] says.
 pub(crate) struct FieldWriter {
     head: usize,
-    count: usize,
-    /// Fields and length up to the last one that is there.
-    kept: (usize, usize),
+    written: usize,
+    /// Absent fields since the last one that was written.
+    absent: usize,
 }
 
 impl FieldWriter {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(code: u64, out: &mut Vec<u8>) -> Self {
         put_descriptor(code, out);
-        let head = compound_head(code::LIST8, out);
-        Self { head, count: 0, kept: (0, out.len()) }
+        Self { head: out.len(), written: 0, absent: 0 }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn field<T: Encode>(&mut self, value: &T, absent: bool, out: &mut Vec<u8>) {
-        self.count += 1;
         if absent {
-            out.push(code::NULL);
+            self.absent += 1;
+            return;
+        }
+        if self.written == 0 {
+            compound_head(code::LIST8, out);
+        }
+        if self.absent > 0 {
+            put_nulls(self.absent, out);
+        }
+        value.encode(out);
+        self.written += self.absent + 1;
+        self.absent = 0;
+    }
+
+    #[inline(always)]
+    pub(crate) fn close(self, out: &mut Vec<u8>) {
+        if self.written == 0 {
+            out.push(code::LIST0);
         } else {
-            value.encode(out);
-            self.kept = (self.count, out.len());
+            finish_compound(self.head, self.written, code::LIST32, out);
         }
     }
+}
 
-    #[inline]
-    pub(crate) fn close(self, out: &mut Vec<u8>) {
-        out.truncate(self.kept.1);
-        finish_list(self.head, self.kept.0, out);
+#[inline(never)]
+fn put_nulls(count: usize, out: &mut Vec<u8>) {
+    for _ in 0..count {
+        out.push(code::NULL);
     }
 }
 
@@ -280,7 +298,8 @@ impl FieldMeter {
 }
 
 /// A composite type as a table, one line a field:
-/// `rust_name: Type => "xml-name" mandatory | optional | multiple | default(VALUE, "as in the XML")`.
+/// `rust_name: Type => "xml-name" mandatory | optional | multiple | default(VALUE, "as in the XML")`;
+/// `lossy` is an optional text for people, which is read even where it is not UTF-8.
 ///
 /// A `pub secret struct` writes its own `Debug`, which leaves secrets out.
 macro_rules! composite {
@@ -390,6 +409,9 @@ macro_rules! composite {
     (@read $fields:ident, $name:literal, mandatory_multiple) => {
         // Null and an empty array mean the same.
         $fields.next()?.filter(|values: &Multiple<_>| !values.is_empty()).ok_or_else(|| $fields.missing($name))?
+    };
+    (@read $fields:ident, $name:literal, lossy) => {
+        $fields.next::<$crate::v1_0::primitive::Lossy>()?.map(|text| text.0)
     };
     (@read $fields:ident, $name:literal, $kind:ident) => { $fields.next_or($name)? };
 }

@@ -185,7 +185,7 @@ composite! {
     /// The symbol of the error.
     condition: ErrorCondition => "condition" mandatory;
     /// More about it, for people.
-    description: Option<ByteString> => "description" optional;
+    description: Option<ByteString> => "description" lossy;
     /// More about it, for programs.
     info: Option<Fields> => "info" optional;
 }

@@ -350,3 +350,28 @@ impl Decode for ByteString {
 impl Typed for ByteString {
     const TYPE: &'static str = "string";
 }
+
+/// A text for people that some peers write in another encoding than UTF-8. To refuse it would hide what
+/// it says about the error that it comes with.
+pub(crate) struct Lossy(pub(crate) ByteString);
+
+impl Decode for Lossy {
+    fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let bytes = variable(code, code::STR8, code::STR32, "string", reader)?;
+        let text = ByteString::try_from(reader.share(bytes));
+        Ok(Self(text.unwrap_or_else(|_| String::from_utf8_lossy(bytes).into_owned().into())))
+    }
+}
+
+#[cfg(test)]
+mod lossy_tests {
+    use super::super::{Error, Reader};
+    use super::Decode as _;
+
+    #[test]
+    fn a_description_in_latin_1_is_read() {
+        let bytes = b"\x00\x53\x1d\xc0\x0a\x02\xa3\x01x\xa1\x04caf\xe9";
+        let error = Error::decode(&mut Reader::from_slice(bytes)).unwrap();
+        assert_eq!(error.description.as_deref(), Some("caf\u{fffd}"));
+    }
+}
