@@ -175,9 +175,7 @@ impl Encode for Body {
         };
         let sequence = |values: &[Value], out: &mut Vec<u8>| {
             put_descriptor(0x76, out);
-            let head = super::value::compound_head(super::code::LIST8, out);
-            values.iter().for_each(|value| value.encode(out));
-            super::value::finish_list(head, values.len(), out);
+            super::value::put_list(values, out);
         };
         match self {
             Self::Empty => {}

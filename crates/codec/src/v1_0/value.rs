@@ -393,11 +393,7 @@ impl Encode for Value {
             Self::String(value) => value.encode(out),
             Self::Symbol(value) => value.encode(out),
             Self::Binary(value) => value.encode(out),
-            Self::List(values) => {
-                let head = compound_head(code::LIST8, out);
-                values.iter().for_each(|value| value.encode(out));
-                finish_list(head, values.len(), out);
-            }
+            Self::List(values) => put_list(values, out),
             Self::Map(map) => map.encode(out),
             Self::Described(described) => {
                 out.push(code::DESCRIBED);
@@ -545,7 +541,7 @@ impl Decode for Map {
             return Err(scope.error("map", DecodeErrorKind::OddMap(count)));
         }
         scope.enter("map")?;
-        let mut entries = Vec::with_capacity((count as usize / 2).min(256));
+        let mut entries = Vec::with_capacity((count as usize / 2).min(PROMISED / 2));
         for _ in 0..count / 2 {
             entries.push((Value::decode(&mut scope)?, Value::decode(&mut scope)?));
         }
@@ -673,7 +669,7 @@ impl Decode for Array {
         let element_type =
             ValueType::of_code(element).ok_or_else(|| scope.error("array", DecodeErrorKind::Constructor(element)))?;
         scope.check_count(count, is_zero_width(element), "array")?;
-        let mut elements = Vec::with_capacity((count as usize).min(256));
+        let mut elements = Vec::with_capacity((count as usize).min(PROMISED));
         for _ in 0..count {
             elements.push(Value::decode_as(element, &mut scope)?);
         }
@@ -682,6 +678,10 @@ impl Decode for Array {
         Ok(Self { descriptors, element_type, elements })
     }
 }
+
+/// Elements for which room is made on the word of the peer: each level of nesting can promise as many as
+/// there are bytes, and have none of them.
+const PROMISED: usize = 64;
 
 /// Whether elements with this constructor take no bytes of their own.
 pub(crate) fn is_zero_width(element: u8) -> bool {
@@ -737,7 +737,7 @@ pub(crate) fn decode_list(code: u8, reader: &mut Reader<'_>) -> Result<Vec<Value
     }
     let (mut scope, count) = compound(code, code::LIST8, code::LIST32, "list", reader)?;
     scope.enter("list")?;
-    let mut values = Vec::with_capacity((count as usize).min(256));
+    let mut values = Vec::with_capacity((count as usize).min(PROMISED));
     for _ in 0..count {
         values.push(Value::decode(&mut scope)?);
     }
@@ -781,15 +781,14 @@ fn widen(head: usize, content: usize, count: usize, long: u8, out: &mut Vec<u8>)
     out[head + 5..head + 9].copy_from_slice(&length32(count));
 }
 
-/// As [`finish_compound`] for a list, which has a form of one byte when it is empty.
-#[inline]
-pub(crate) fn finish_list(head: usize, count: usize, out: &mut Vec<u8>) {
-    if count == 0 {
-        out.truncate(head);
-        out.push(code::LIST0);
-    } else {
-        finish_compound(head, count, code::LIST32, out);
+/// Writes a list, which has a form of one byte when it is empty.
+pub(crate) fn put_list(values: &[Value], out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return out.push(code::LIST0);
     }
+    let head = compound_head(code::LIST8, out);
+    values.iter().for_each(|value| value.encode(out));
+    finish_compound(head, values.len(), code::LIST32, out);
 }
 
 macro_rules! from {
