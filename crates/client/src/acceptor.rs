@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{self as amqp, LinkId, LinkTerms};
-use postroad_codec::v1_0::{Attach, AttachTarget, Role, Source};
+use postroad_codec::v1_0::{Attach, Role};
 use postroad_taps::{EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
 
 use crate::link::Link;
@@ -209,8 +209,8 @@ impl IncomingLink {
     /// The peer's terms, which an answer repeats.
     fn terms(&self) -> LinkTerms {
         LinkTerms {
-            source: self.attach.source.as_ref().map(|source| Source::clone(source)),
-            target: self.attach.target.as_ref().map(|target| AttachTarget::clone(target)),
+            source: self.attach.source.as_deref().cloned(),
+            target: self.attach.target.as_deref().cloned(),
             snd_settle_mode: self.attach.snd_settle_mode,
             rcv_settle_mode: self.attach.rcv_settle_mode,
             ..LinkTerms::default()

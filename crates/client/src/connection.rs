@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use postroad_amqp::v1_0 as amqp;
+use postroad_amqp::v1_0::{self as amqp, LimitError};
 use postroad_taps::{ByteStream, Preconnection};
 
 use crate::driver::Driver;
@@ -110,7 +110,10 @@ impl Connection {
             if let Some(error) = &state.over {
                 return Err(AttachError::Link(LinkError::Connection(error.clone())));
             }
-            let id = state.engine.begin()?;
+            let id = state.engine.begin().map_err(|error| match error {
+                LimitError::Ended => AttachError::Link(LinkError::Connection(ConnectionError::Closed)),
+                error => AttachError::Limit(error),
+            })?;
             Ok(state.add_session(id, true))
         })?;
         let session = Session::new(self.clone(), key);
@@ -126,12 +129,7 @@ impl Connection {
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), ConnectionError> {
-        let timeout = self.inner.close_timeout;
-        self.inner.shared.with(|state| {
-            state.engine.close(None);
-            state.close_by.get_or_insert_with(|| Instant::now() + timeout);
-            state.wake_driver();
-        });
+        self.inner.shared.with(|state| state.close(None, self.inner.close_timeout));
         let over = poll_fn(|cx| {
             self.inner.shared.with(|state| match &state.over {
                 Some(error) => Poll::Ready(error.clone()),
@@ -141,10 +139,9 @@ impl Connection {
                 }
             })
         });
-        match tokio::time::timeout(timeout, over).await {
-            Ok(ConnectionError::Closed | ConnectionError::Protocol(amqp::ConnectionError::RemoteClosed)) => Ok(()),
-            Ok(error) => Err(error),
-            Err(_) => Err(ConnectionError::CloseTimeout(timeout)),
+        match over.await {
+            ConnectionError::Closed | ConnectionError::Protocol(amqp::ConnectionError::RemoteClosed) => Ok(()),
+            error => Err(error),
         }
     }
 
@@ -177,19 +174,12 @@ impl Connection {
 
     /// Closes the connection with an error, and does not wait for the answer.
     pub fn abort(&self, error: PeerError) {
-        self.inner.shared.with(|state| state.engine.close(Some(error)));
+        self.inner.shared.with(|state| state.close(Some(error), self.inner.close_timeout));
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let timeout = self.close_timeout;
-        self.shared.with(|state| {
-            if state.over.is_none() {
-                state.engine.close(None);
-                state.close_by.get_or_insert_with(|| Instant::now() + timeout);
-                state.wake_driver();
-            }
-        });
+        self.shared.with(|state| state.close(None, self.close_timeout));
     }
 }

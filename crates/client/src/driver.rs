@@ -120,8 +120,9 @@ impl Driver {
                 state.engine.handle_eof();
             }
         }
-        let gave_up = state.close_by.is_some_and(|deadline| deadline <= now);
-        if gave_up {
+        let gave_up = state.close_by.filter(|(deadline, _)| *deadline <= now);
+        if let Some((_, waited)) = gave_up {
+            state.end_connection(ConnectionError::CloseTimeout(waited));
             state.engine.handle_eof();
         }
         if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
@@ -138,14 +139,15 @@ impl Driver {
             state.engine.poll_transmit(now, &mut self.output);
         }
         let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
-        let deadline = [state.engine.poll_timeout(), state.close_by].into_iter().flatten().min();
+        let deadline =
+            [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline)].into_iter().flatten().min();
         if !progress {
             state.driver_sleeps(cx);
         }
         let wakes = state.take_wakes();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);
-        if gave_up || read.is_err() {
+        if gave_up.is_some() || read.is_err() {
             return Poll::Ready(Round::Over);
         }
         if progress {

@@ -203,7 +203,7 @@ pub enum SyncError {
         error: LinkError,
     },
     /// The receiver did not accept some of the messages.
-    #[error("{count} messages were not accepted, the first was {}", .first.as_ref().map_or("settled without outcome".to_owned(), ToString::to_string))]
+    #[error("{count} messages were not accepted, the first was {}", .first.as_ref().map_or_else(|| "settled without outcome".to_owned(), ToString::to_string))]
     NotAccepted {
         /// How many since the last sync.
         count: usize,

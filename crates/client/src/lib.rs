@@ -38,7 +38,8 @@ pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::ConnectOptions;
 pub use outcome::Outcome;
-pub use receiver::Receiver;
+pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use receiver::{Origin, Receiver};
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 
@@ -46,7 +47,7 @@ pub use session::Session;
 pub mod types {
     pub use bytes::Bytes;
     pub use postroad_codec::v1_0::{
-        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, Described, Error as PeerError,
+        Annotations, Array, Body, ByteString, Decimal32, Decimal64, DecodeError, Decimal128, Described, Error as PeerError,
         ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
     };
 }

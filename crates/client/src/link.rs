@@ -8,7 +8,7 @@ use postroad_amqp::v1_0::LinkId;
 use postroad_codec::v1_0::{Attach, AttachTarget, Role};
 
 use crate::state::{LinkEntry, State};
-use crate::{LinkError, Session};
+use crate::{LinkError, Node, Session};
 
 /// A peer that attaches a link without the terminus that was asked for mostly refuses it: the detach
 /// follows at once (2.6.3). Some never say where they attached, and mean it; they get this long.
@@ -88,6 +88,21 @@ impl Link {
                 },
             };
             address.map(|address| address.0.to_string())
+        })
+    }
+
+    /// The node at the far end as the peer's attach tells it.
+    pub(crate) fn remote(&self) -> Option<Node> {
+        let role = self.role;
+        self.with(|state| {
+            let attach = state.engine.remote_attach(state.links[self.key].id)?;
+            match role {
+                Role::Receiver => attach.source.as_ref().map(|source| Node::from_source(source)),
+                Role::Sender => match attach.target.as_deref()? {
+                    AttachTarget::Target(target) => Some(Node::from_target(target)),
+                    _ => None,
+                },
+            }
         })
     }
 

@@ -67,7 +67,9 @@ impl Message {
         Ok(Self { inner, format, origin: Some(origin) })
     }
 
-    pub(crate) fn origin(&self) -> Option<Origin> {
+    /// Where the message came from; none for a message that was made here.
+    #[must_use]
+    pub fn origin(&self) -> Option<Origin> {
         self.origin
     }
 

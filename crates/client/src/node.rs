@@ -87,6 +87,19 @@ impl Default for LinkOptions {
     }
 }
 
+impl Expiry {
+    fn from_terminus(policy: &TerminusExpiryPolicy, timeout: Seconds) -> Option<Self> {
+        let timeout = Duration::from_secs(timeout.0.into());
+        match policy {
+            policy if *policy == TerminusExpiryPolicy::LINK_DETACH => Some(Self::LinkDetach(timeout)),
+            policy if *policy == TerminusExpiryPolicy::SESSION_END => Some(Self::SessionEnd(timeout)),
+            policy if *policy == TerminusExpiryPolicy::CONNECTION_CLOSE => Some(Self::ConnectionClose(timeout)),
+            policy if *policy == TerminusExpiryPolicy::NEVER => Some(Self::Never),
+            _ => None,
+        }
+    }
+}
+
 impl Node {
     /// The node at an address.
     #[must_use]
@@ -135,6 +148,34 @@ impl Node {
             dynamic_node_properties: self.properties.clone().map(NodeProperties),
             capabilities: self.capability_symbols(),
         })
+    }
+
+    pub(crate) fn from_source(source: &Source) -> Self {
+        let filters = source.filter.iter().flat_map(|FilterSet(filters)| filters.0.iter());
+        Self {
+            address: source.address.as_ref().map(|address| address.to_string()),
+            dynamic: source.dynamic,
+            properties: source.dynamic_node_properties.as_ref().map(|properties| properties.0.clone()),
+            capabilities: source.capabilities.iter().map(ToString::to_string).collect(),
+            filters: filters
+                .filter_map(|(name, filter)| Some((Symbol::new(name.as_str()?.to_owned())?, filter.clone())))
+                .collect(),
+            browse: source.distribution_mode == Some(DistributionMode::COPY),
+            durable: source.durable != TerminusDurability::NONE,
+            expiry: Expiry::from_terminus(&source.expiry_policy, source.timeout),
+        }
+    }
+
+    pub(crate) fn from_target(target: &Target) -> Self {
+        Self {
+            address: target.address.as_ref().map(|address| address.to_string()),
+            dynamic: target.dynamic,
+            properties: target.dynamic_node_properties.as_ref().map(|properties| properties.0.clone()),
+            capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
+            durable: target.durable != TerminusDurability::NONE,
+            expiry: Expiry::from_terminus(&target.expiry_policy, target.timeout),
+            ..Self::default()
+        }
     }
 
     fn durability(&self) -> TerminusDurability {

@@ -10,12 +10,13 @@ use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag};
 
 use crate::link::Link;
 use crate::types::{Fields, PeerError};
-use crate::{LinkError, Message, Outcome, ReceiveError, Session};
+use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
 /// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or through
 /// [`Session::settle`] from anywhere.
 ///
-/// Dropping it closes the link; what it has not settled goes back to the node.
+/// What has come when the link ends is still handed out; settling it then fails, and the peer may
+/// deliver it again. Dropping the receiver closes the link; what it has not settled goes back to the node.
 #[derive(Debug)]
 pub struct Receiver {
     link: Link,
@@ -27,9 +28,9 @@ pub struct Receiver {
     outstanding: u32,
 }
 
-/// Where a message came from: what settling it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Origin {
+/// Where a message came from: what settling it needs, without the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin {
     pub(crate) link: LinkId,
     pub(crate) number: DeliveryNumber,
     pub(crate) tag: DeliveryTag,
@@ -155,10 +156,16 @@ impl Receiver {
     #[must_use]
     pub fn available(&self) -> usize {
         let queued = self.link.with(|state| {
-            let over = state.links[self.link.key].over.is_some();
-            if over { 0 } else { state.engine.receiver(self.id).queued() }
+            let entry = &state.links[self.link.key];
+            if entry.over.is_some() { entry.left.len() } else { state.engine.receiver(self.id).queued() }
         });
         self.batch.len() + queued
+    }
+
+    /// The node as the peer attached the link to it: its filters are those that the peer applies.
+    #[must_use]
+    pub fn remote(&self) -> Option<Node> {
+        self.link.remote()
     }
 
     /// The address that the peer attached the link to: for a dynamic node, the one it made.
@@ -196,8 +203,10 @@ impl Receiver {
         if self.batch.is_empty() {
             let Self { link, id, batch, .. } = self;
             link.with(|state| {
-                if state.links[link.key].over.is_none() {
-                    state.engine.receiver(*id).take_all(batch);
+                let entry = &mut state.links[link.key];
+                match entry.over {
+                    None => state.engine.receiver(*id).take_all(batch),
+                    Some(_) => batch.append(&mut entry.left),
                 }
             });
         }
@@ -235,6 +244,9 @@ impl Receiver {
         poll_fn(|cx| {
             link.with(|state| {
                 let entry = &mut state.links[link.key];
+                if !entry.left.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
                 if let Some(error) = &entry.over {
                     return Poll::Ready(Err(error.clone()));
                 }
@@ -263,6 +275,9 @@ impl Receiver {
         let drained = poll_fn(|cx| {
             link.with(|state| {
                 let entry = &mut state.links[link.key];
+                if !entry.left.is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
                 if let Some(error) = &entry.over {
                     return Poll::Ready(Err(error.clone()));
                 }
@@ -308,10 +323,15 @@ impl Session {
     /// # Errors
     /// When its link is over: the message will be delivered again.
     pub fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        match message.origin() {
-            Some(origin) if !origin.settled => self.dispose(origin, outcome.into_state()),
-            _ => Ok(()),
-        }
+        message.origin().map_or(Ok(()), |origin| self.settle_origin(origin, outcome))
+    }
+
+    /// As [`Session::settle`], for a message that is known by its origin alone.
+    ///
+    /// # Errors
+    /// When its link is over: the message will be delivered again.
+    pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
+        if origin.settled { Ok(()) } else { self.dispose(origin, outcome.into_state()) }
     }
 
     fn dispose(&self, origin: Origin, state: DeliveryState) -> Result<(), LinkError> {

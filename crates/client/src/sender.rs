@@ -12,7 +12,7 @@ use postroad_codec::v1_0::DeliveryTag;
 
 use crate::link::Link;
 use crate::state::{Shared, Slot, State, UNTRACKED};
-use crate::{Guarantee, LinkError, Message, Outcome, SendError, Session, SyncError};
+use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
 /// A sender. Every method takes `&self`: tasks can share one.
 ///
@@ -82,7 +82,7 @@ impl Sender {
     /// # Errors
     /// [`SendError::NoCredit`] when it cannot be handed over now.
     pub fn try_submit(&self, message: &Message) -> Result<(), SendError> {
-        self.try_hand_over(message, false).map(drop).map_err(|unsent| unsent.error)
+        self.try_hand_over(message, false)?.map(drop).map_err(|_| SendError::NoCredit)
     }
 
     /// Waits until every message that was handed over by [`Sender::submit`] has an outcome.
@@ -133,6 +133,12 @@ impl Sender {
         })
     }
 
+    /// The node as the peer attached the link to it.
+    #[must_use]
+    pub fn remote(&self) -> Option<Node> {
+        self.link.remote()
+    }
+
     /// The address that the peer attached the link to: for a dynamic node, the one it made.
     #[must_use]
     pub fn address(&self) -> Option<String> {
@@ -164,10 +170,9 @@ impl Sender {
 
     async fn hand_over(&self, message: &Message, tracked: bool) -> Result<u64, SendError> {
         // The common case has credit and takes no buffer of its own.
-        let encoded = match self.try_hand_over(message, tracked) {
+        let encoded = match self.try_hand_over(message, tracked)? {
             Ok(token) => return Ok(token),
-            Err(Unsent { error: SendError::NoCredit, encoded }) => encoded,
-            Err(Unsent { error, .. }) => return Err(error),
+            Err(encoded) => encoded,
         };
         poll_fn(|cx| {
             self.link.with(|state| match self.put(state, &encoded, Some(&encoded), message, tracked) {
@@ -181,15 +186,17 @@ impl Sender {
         .await
     }
 
-    fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<u64, Unsent> {
+    /// Without credit, gives the encoded message back.
+    fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             message.encode_to(scratch);
             let result = self.link.with(|state| self.put(state, scratch, None, message, tracked));
-            let result = result.map_err(|error| Unsent {
-                encoded: if error == SendError::NoCredit { Bytes::copy_from_slice(scratch) } else { Bytes::new() },
-                error,
-            });
+            let result = match result {
+                Ok(token) => Ok(Ok(token)),
+                Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
+                Err(error) => Err(error),
+            };
             if scratch.capacity() > KEEP {
                 *scratch = Vec::new();
             }
@@ -236,11 +243,6 @@ impl Sender {
         }
         Ok(token)
     }
-}
-
-struct Unsent {
-    error: SendError,
-    encoded: Bytes,
 }
 
 /// The outcome of one message, to come.

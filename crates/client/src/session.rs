@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use postroad_amqp::v1_0::{LinkTerms, SessionId};
+use postroad_amqp::v1_0::{LimitError, LinkTerms, SessionId};
 use postroad_codec::v1_0::{ReceiverSettleMode, Role, SenderSettleMode, Source, Symbol, Target};
 
 use crate::link::Link;
@@ -141,7 +141,10 @@ impl Session {
             if let Some(error) = &state.sessions[self.inner.key].over {
                 return Err(AttachError::Link(error.clone()));
             }
-            let link = state.engine.attach(id, name, role, terms)?;
+            let link = state.engine.attach(id, name, role, terms).map_err(|error| match error {
+                LimitError::Ended => AttachError::Link(LinkError::Closed),
+                error => AttachError::Limit(error),
+            })?;
             Ok(state.add_link(link, self.inner.key))
         })?;
         let link = Link { session: self.clone(), key, role, timeout: options.timeout };

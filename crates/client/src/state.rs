@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use postroad_amqp::v1_0::{self as amqp, Event, LinkId, SessionId, Update};
+use postroad_amqp::v1_0::{self as amqp, Delivery, Event, LinkId, SessionId, Update};
+use postroad_codec::v1_0::Role;
 use slab::Slab;
 
+use crate::types::PeerError;
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
@@ -25,8 +27,8 @@ pub(crate) struct State {
     pub(crate) sessions: Slab<SessionEntry>,
     pub(crate) opened: bool,
     pub(crate) over: Option<ConnectionError>,
-    /// When the driver stops waiting for the peer's close.
-    pub(crate) close_by: Option<Instant>,
+    /// When the driver stops waiting for the peer's close, and how long that is since we closed.
+    pub(crate) close_by: Option<(Instant, Duration)>,
     /// Calls that wait for the connection to open or to end, or for a link of the peer's.
     pub(crate) waiters: Waiters,
     /// Links that the peer attaches, where somebody takes them.
@@ -62,6 +64,8 @@ pub(crate) struct LinkEntry {
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
     pub(crate) sends: Sends,
+    /// Messages that had come when the link ended.
+    pub(crate) left: VecDeque<Delivery>,
 }
 
 /// Messages of a sender that have no outcome yet.
@@ -168,7 +172,7 @@ impl State {
     }
 
     /// Wakes the driver although there is no output: a deadline has changed.
-    pub(crate) fn wake_driver(&mut self) {
+    fn wake_driver(&mut self) {
         if let Some(driver) = self.driver.take() {
             self.wakes.push(driver);
         }
@@ -176,6 +180,15 @@ impl State {
 
     pub(crate) fn take_wakes(&mut self) -> Vec<Waker> {
         std::mem::take(&mut self.wakes)
+    }
+
+    /// Closes the connection. The peer has this long to answer.
+    pub(crate) fn close(&mut self, error: Option<PeerError>, timeout: Duration) {
+        if self.over.is_none() {
+            self.engine.close(error);
+            self.close_by.get_or_insert_with(|| (Instant::now() + timeout, timeout));
+            self.wake_driver();
+        }
     }
 
     /// Adds a session that the engine has begun, or the peer.
@@ -215,6 +228,7 @@ impl State {
             waiters: Waiters::default(),
             drained: false,
             sends: Sends::default(),
+            left: VecDeque::new(),
         });
         if self.by_engine.len() <= id.index() {
             self.by_engine.resize(id.index() + 1, None);
@@ -233,7 +247,7 @@ impl State {
     pub(crate) fn take_events(&mut self) {
         while let Some(event) = self.engine.poll_event() {
             match event {
-                Event::Update(update) => self.update(update),
+                Event::Update(update) => self.update(&update),
                 Event::Readable(link) | Event::Credit(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.confirmed = true;
@@ -267,11 +281,7 @@ impl State {
                     error => ConnectionError::Protocol(error),
                 }),
                 // Nothing waits here, and whoever drains asks what is left.
-                Event::Drain(link) => {
-                    if self.entry(link).is_some() {
-                        self.engine.sender(link).drained();
-                    }
-                }
+                Event::Drain(link) if self.engine.has_link(link) => self.engine.sender(link).drained(),
                 Event::Drained(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.drained = true;
@@ -284,7 +294,7 @@ impl State {
                 }
                 Event::LinkIncoming(link) => {
                     let text = "this container accepts no links";
-                    let error = crate::types::PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, text);
+                    let error = PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, text);
                     self.engine.refuse(link, error);
                     self.engine.release(link);
                 }
@@ -298,7 +308,7 @@ impl State {
     }
 
     #[inline]
-    fn update(&mut self, update: Update) {
+    fn update(&mut self, update: &Update) {
         let Self { links, by_engine, wakes, .. } = self;
         let key = by_engine.get(update.link.index()).copied().flatten();
         let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == update.link) else {
@@ -333,6 +343,10 @@ impl State {
 
     /// Ends a link: whoever waits for anything on it is told why.
     fn end_link(&mut self, id: LinkId, error: LinkError) {
+        let mut left = VecDeque::new();
+        if self.engine.role_of(id) == Some(Role::Receiver) {
+            self.engine.receiver(id).take_all(&mut left);
+        }
         self.engine.release(id);
         let Self { links, by_engine, wakes, .. } = self;
         let Some(slot) = by_engine.get_mut(id.index()) else { return };
@@ -341,6 +355,7 @@ impl State {
         let entry = &mut links[key];
         entry.waiters.wake(wakes);
         entry.sends.fail(&error, wakes);
+        entry.left = left;
         let abandoned = entry.abandoned;
         entry.over.get_or_insert(error);
         if abandoned {
