@@ -423,7 +423,16 @@ impl Encode for Value {
 
 impl Decode for Value {
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(match code {
+        let mut value = Self::Null;
+        value.read(code, reader)?;
+        Ok(value)
+    }
+}
+
+impl Value {
+    /// Reads a value to where it will stay: moving what has just been written is dear.
+    fn read(&mut self, code: u8, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        *self = match code {
             code::DESCRIBED => {
                 reader.enter("described type")?;
                 let descriptor = Self::decode(reader)?;
@@ -456,7 +465,15 @@ impl Decode for Value {
             code::MAP8 | code::MAP32 => Self::Map(Map::decode_as(code, reader)?),
             code::ARRAY8 | code::ARRAY32 => Self::Array(Box::new(Array::decode_as(code, reader)?)),
             other => return Err(reader.error("value", DecodeErrorKind::Constructor(other))),
-        })
+        };
+        Ok(())
+    }
+
+    /// Reads a value, constructor and all, to where it will stay.
+    #[inline]
+    fn read_next(&mut self, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+        let code = reader.u8("constructor")?;
+        self.read(code, reader)
     }
 }
 
@@ -543,7 +560,11 @@ impl Decode for Map {
         scope.enter("map")?;
         let mut entries = Vec::with_capacity((count as usize / 2).min(PROMISED / 2));
         for _ in 0..count / 2 {
-            entries.push((Value::decode(&mut scope)?, Value::decode(&mut scope)?));
+            entries.push((Value::Null, Value::Null));
+            if let Some((key, value)) = entries.last_mut() {
+                key.read_next(&mut scope)?;
+                value.read_next(&mut scope)?;
+            }
         }
         scope.finish("map")?;
         reader.rejoin(&scope);
@@ -739,7 +760,10 @@ pub(crate) fn decode_list(code: u8, reader: &mut Reader<'_>) -> Result<Vec<Value
     scope.enter("list")?;
     let mut values = Vec::with_capacity((count as usize).min(PROMISED));
     for _ in 0..count {
-        values.push(Value::decode(&mut scope)?);
+        values.push(Value::Null);
+        if let Some(value) = values.last_mut() {
+            value.read_next(&mut scope)?;
+        }
     }
     scope.finish("list")?;
     reader.rejoin(&scope);
