@@ -1,1 +1,54 @@
-//! The embedded broker: nodes, links, in-memory queues and a server for AMQP.
+//! The embedded broker: queues in memory behind AMQP 1.0, for tests, tools, the edge and small services.
+//!
+//! ```
+//! use std::time::Duration;
+//! use postroad_broker::Broker;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), postroad_broker::StartError> {
+//! let broker = Broker::builder().queue("orders").listen("amqp://127.0.0.1:0").start().await?;
+//! println!("listening on {}", broker.urls()[0]);
+//! assert_eq!(broker.queue_stats("orders").map(|stats| stats.ready), Some(0));
+//!
+//! let cut_off = broker.shutdown(Duration::from_secs(5)).await;
+//! assert_eq!(cut_off, 0);
+//! # Ok(()) }
+//! ```
+//!
+//! # What it does
+//! - Queues: made by the builder, by [`Broker::declare_queue`], on demand (capability `create-on-demand`), for any
+//!   name with [`Builder::auto_create`], and dynamic ones with the four lifetime policies of the standard.
+//! - Competing consumers take turns; a source with the distribution mode `copy` browses.
+//! - What is not settled when a link or connection ends is delivered again, in its old place, with its
+//!   delivery-count raised. The bare message leaves as it came, byte for byte.
+//! - The anonymous terminus routes each message by its `to`.
+//! - SASL: ANONYMOUS, SCRAM, and PLAIN over TLS.
+//!
+//! # What it never does
+//! It keeps nothing on disk: a terminus or node that is to be durable is refused with `amqp:not-implemented`. It
+//! never blocks a connection on another: a client that stops reading costs what its credit allows, and a queue
+//! that is full withholds credit from its senders. Transactions, topics and filters are refused or, for filters,
+//! not told back: none is applied.
+//!
+//! # Cost
+//! One task per connection owns socket and engine; there is no task or channel per link or message. Connections
+//! meet at a queue's lock, once for a batch, and wake each other once for a batch.
+
+mod broker;
+mod builder;
+mod driver;
+mod error;
+mod incoming;
+mod mailbox;
+mod message;
+mod node;
+mod outgoing;
+mod peer;
+mod queue;
+mod shared;
+mod terminus;
+
+pub use broker::Broker;
+pub use builder::{Builder, Limits};
+pub use error::{QueueError, StartError};
+pub use queue::QueueStats;

@@ -1,0 +1,182 @@
+//! The broker as its owner holds it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postroad_taps::{Incoming, Listener};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+use tracing::{debug, warn};
+
+use crate::builder::{Builder, declare};
+use crate::driver::{Blind, Driver, Transport};
+use crate::error::QueueError;
+use crate::mailbox::Order;
+use crate::peer::Peer;
+use crate::queue::QueueStats;
+use crate::shared::{Registered, Shared};
+
+/// A broker that runs. Dropping it stops everything at once; [`shutdown`](Self::shutdown) lets clients finish.
+#[derive(Debug)]
+pub struct Broker {
+    shared: Arc<Shared>,
+    listeners: Vec<(Arc<Listener>, JoinHandle<()>)>,
+    urls: Vec<String>,
+}
+
+/// A socket that listens, and the URL by which it is reached.
+pub(crate) struct Listening {
+    pub(crate) url: String,
+    pub(crate) listener: Arc<Listener>,
+}
+
+impl Broker {
+    /// Starts to describe a broker.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn new(shared: Arc<Shared>, listening: Vec<Listening>, handshake: Duration) -> Self {
+        let mut broker = Self { shared, listeners: Vec::new(), urls: Vec::new() };
+        for Listening { url, listener } in listening {
+            let task = tokio::spawn(accept(Arc::clone(&listener), Arc::clone(&broker.shared), handshake));
+            broker.listeners.push((listener, task));
+            broker.urls.push(url);
+        }
+        broker
+    }
+
+    /// The URLs where it listens, in the order in which they were asked for, with the ports that the system
+    /// picked.
+    #[must_use]
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The address of the first socket that listens.
+    #[must_use]
+    pub fn addr(&self) -> Option<SocketAddr> {
+        self.listeners.first().map(|(listener, _)| listener.local_addr())
+    }
+
+    /// How many connections there are, those that are not authenticated yet included.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections_len()
+    }
+
+    /// Makes a queue, and says whether it is new.
+    ///
+    /// # Errors
+    /// When the name is empty or longer than 1024 bytes, or there are too many nodes.
+    pub fn declare_queue(&self, name: &str) -> Result<bool, QueueError> {
+        declare(&self.shared.nodes, name)
+    }
+
+    /// Deletes a queue with its messages, and says whether there was one. Links to and from it are detached
+    /// with `amqp:resource-deleted`.
+    pub fn delete_queue(&self, name: &str) -> bool {
+        self.shared.nodes.delete(name)
+    }
+
+    /// The names of all queues, in no order.
+    #[must_use]
+    pub fn queues(&self) -> Vec<String> {
+        self.shared.nodes.names().into_iter().map(|name| name.to_string()).collect()
+    }
+
+    /// What a queue holds now; `None` where there is no such queue.
+    #[must_use]
+    pub fn queue_stats(&self, name: &str) -> Option<QueueStats> {
+        Some(self.shared.nodes.find(name)?.lock().queue.stats())
+    }
+
+    /// Serves one client on a stream that somebody else has opened, such as one end of
+    /// [`tokio::io::duplex`]. It counts as not encrypted. The future ends with the connection, and needs no
+    /// task of its own.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts the client off.
+    pub fn serve<S>(&self, stream: S) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let registered = self.shared.register();
+        async move {
+            if let Some(registered) = registered {
+                serve(Blind(stream), false, registered).await;
+            }
+        }
+    }
+
+    /// Stops in order: takes no client and no message any more, gives clients half of the time to settle what
+    /// they have, closes each connection with `amqp:connection:forced`, and cuts off those that are left when
+    /// the time is over. Answers how many that were.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cuts everybody off.
+    pub async fn shutdown(self, timeout: Duration) -> usize {
+        for (listener, _) in &self.listeners {
+            listener.stop();
+        }
+        let order = Order::Close { settle_by: Instant::now() + timeout / 2 };
+        self.shared.close_all(order);
+        if tokio::time::timeout(timeout, self.shared.idle()).await.is_ok() {
+            return 0;
+        }
+        self.shared.abort_all(order)
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        for (listener, task) in &self.listeners {
+            listener.stop();
+            task.abort();
+        }
+        let order = Order::Close { settle_by: Instant::now() };
+        self.shared.close_all(order);
+        self.shared.abort_all(order);
+    }
+}
+
+async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duration) {
+    loop {
+        match listener.incoming().await {
+            Ok(Some(incoming)) => {
+                let Some(registered) = shared.register() else {
+                    warn!(peer = %incoming.peer_addr(), "too many connections: one was closed");
+                    continue;
+                };
+                let (key, mailbox) = (registered.key(), Arc::clone(&registered.mailbox));
+                let task = tokio::spawn(establish(incoming, handshake, registered));
+                shared.set_abort(key, &mailbox, task.abort_handle());
+            }
+            Ok(None) => return,
+            Err(error) => warn!(%error, "cannot accept"),
+        }
+    }
+}
+
+async fn establish(incoming: Incoming, handshake: Duration, registered: Registered) {
+    let peer = incoming.peer_addr();
+    let established = incoming.establish().timeout(handshake).await;
+    let stream = match established.map(|connection| connection.into_byte_stream()) {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
+        Err(error) => return debug!(%peer, %error, "connection not established"),
+    };
+    let secure = stream.tls_info().is_some();
+    serve(stream, secure, registered).await;
+}
+
+async fn serve<T: Transport>(transport: T, secure: bool, registered: Registered) {
+    match registered.shared.engine(secure) {
+        Ok(engine) => {
+            let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
+            Driver::new(transport, peer, registered).await;
+        }
+        Err(error) => warn!(%error, "no random numbers: a connection was closed"),
+    }
+}

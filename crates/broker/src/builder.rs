@@ -1,0 +1,288 @@
+//! What a broker is to be.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use postroad_address::BrokerUrl;
+use postroad_amqp::sasl::{ServerConfig, UserFile};
+use postroad_amqp::v1_0::Config;
+use postroad_codec::v1_0::{Fields, Symbol, Value};
+use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
+
+use crate::broker::{Broker, Listening};
+use crate::error::{QueueError, StartError};
+use crate::node::Nodes;
+use crate::queue::QueueLimits;
+use crate::shared::{Settings, Shared};
+
+/// Builds a [`Broker`].
+#[must_use]
+pub struct Builder {
+    queues: Vec<String>,
+    auto_create: bool,
+    anonymous: Option<bool>,
+    users: Option<UserFile>,
+    insecure_plain: bool,
+    listen: Vec<String>,
+    tls: Option<TlsConfig>,
+    tls_files: Option<(PathBuf, PathBuf)>,
+    container_id: Option<String>,
+    limits: Limits,
+    idle_timeout: Option<Duration>,
+    handshake_timeout: Duration,
+}
+
+/// What a broker takes before it says no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Connections at once, those that are not authenticated yet included; the next ones are closed.
+    pub connections: usize,
+    /// Links on a connection; the next ones are refused.
+    pub links_per_connection: usize,
+    /// Queues and other nodes; the next ones are not made.
+    pub nodes: usize,
+    /// Messages in a queue, unsettled ones included. Near it senders get less credit, and what comes all the
+    /// same is rejected.
+    pub queue_messages: usize,
+    /// Bytes of messages in a queue, as for `queue_messages`.
+    pub queue_bytes: usize,
+    /// The size of a message, in bytes. A link that brings a larger one is detached.
+    pub message_size: u64,
+    /// The size of a frame, in bytes; 512 at least.
+    pub frame_size: u32,
+}
+
+impl Default for Limits {
+    /// 10 000 connections of 1024 links, 10 000 nodes, a million messages or 256 MiB in a queue, messages of
+    /// 16 MiB, frames of 64 KiB.
+    fn default() -> Self {
+        Self {
+            connections: 10_000,
+            links_per_connection: 1024,
+            nodes: 10_000,
+            queue_messages: 1_000_000,
+            queue_bytes: 256 * 1024 * 1024,
+            message_size: 16 * 1024 * 1024,
+            frame_size: 64 * 1024,
+        }
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            queues: Vec::new(),
+            auto_create: false,
+            anonymous: None,
+            users: None,
+            insecure_plain: false,
+            listen: Vec::new(),
+            tls: None,
+            tls_files: None,
+            container_id: None,
+            limits: Limits::default(),
+            idle_timeout: Some(Duration::from_secs(120)),
+            handshake_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl Builder {
+    /// Makes a queue at the start.
+    pub fn queue(mut self, name: impl Into<String>) -> Self {
+        self.queues.push(name.into());
+        self
+    }
+
+    /// Makes a queue of every plain name that a link asks for and nobody has declared. Off by default: a name
+    /// that is misspelt is then refused.
+    pub fn auto_create(mut self, yes: bool) -> Self {
+        self.auto_create = yes;
+        self
+    }
+
+    /// Lets clients in that do not say who they are: by SASL ANONYMOUS or without SASL. By default they are let
+    /// in as long as there are no [`users`](Self::users).
+    pub fn anonymous(mut self, yes: bool) -> Self {
+        self.anonymous = Some(yes);
+        self
+    }
+
+    /// Lets these users in, by SCRAM, and by PLAIN over TLS.
+    pub fn users(mut self, users: UserFile) -> Self {
+        self.users = Some(users);
+        self
+    }
+
+    /// Offers PLAIN without TLS too, where anyone on the way can read the passwords.
+    pub fn allow_insecure_plain(mut self, yes: bool) -> Self {
+        self.insecure_plain = yes;
+        self
+    }
+
+    /// Listens on a URL, such as `amqp://127.0.0.1:5672`; port 0 lets the system pick one. Call it again for
+    /// more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
+    pub fn listen(mut self, url: impl Into<String>) -> Self {
+        self.listen.push(url.into());
+        self
+    }
+
+    /// What `amqps` URLs use; it needs a server certificate.
+    pub fn tls(mut self, config: TlsConfig) -> Self {
+        self.tls = Some(config);
+        self
+    }
+
+    /// Shows the certificate chain of a PEM file on `amqps` URLs, with the key of another. The files are read
+    /// at the start.
+    pub fn tls_files(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        self.tls_files = Some((certificate.as_ref().to_owned(), key.as_ref().to_owned()));
+        self
+    }
+
+    /// The id that the broker tells its clients; by default one that is made up.
+    pub fn container_id(mut self, id: impl Into<String>) -> Self {
+        self.container_id = Some(id.into());
+        self
+    }
+
+    /// Sets the limits.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Changes the limits in place:
+    ///
+    /// ```
+    /// let builder = postroad_broker::Broker::builder().with_limits(|limits| limits.queue_messages = 1000);
+    /// # drop(builder);
+    /// ```
+    pub fn with_limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    /// Silence after which a client counts as dead, two minutes by default; `None` waits for ever.
+    pub fn idle_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take to authenticate and open, ten seconds by default. A TLS handshake has the
+    /// same time before that.
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Makes the queues, opens the sockets, and serves clients on the runtime that this is called in.
+    ///
+    /// # Errors
+    /// Everything that can be wrong with the configuration, and sockets that cannot be opened.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with time and I/O.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes what it had opened.
+    pub async fn start(self) -> Result<Broker, StartError> {
+        let limits = self.limits;
+        let queue_limits = QueueLimits { messages: limits.queue_messages, bytes: limits.queue_bytes };
+        let nodes = Arc::new(Nodes::new(limits.nodes, queue_limits));
+        for name in &self.queues {
+            declare(&nodes, name)?;
+        }
+        let tls = match (self.tls, self.tls_files) {
+            (Some(config), _) => Some(config),
+            (None, Some((chain, key))) => Some(TlsConfig::builder().server_certificate_files(chain, key).build()?),
+            (None, None) => None,
+        };
+        let mut sasl = ServerConfig::new(random()?);
+        let anonymous = self.anonymous.unwrap_or_else(|| self.users.is_none());
+        if let Some(users) = self.users {
+            sasl = sasl.users(Arc::new(users));
+        }
+        let sasl = sasl.anonymous(anonymous).plain_without_tls(self.insecure_plain);
+        let container_id = match self.container_id {
+            Some(id) => id,
+            None => format!("postroad-{:016x}", u64::from_be_bytes(random()?)),
+        };
+        let mut engine = Config::new(container_id);
+        engine.max_frame_size = limits.frame_size;
+        engine.handle_max = u32::try_from(limits.links_per_connection).unwrap_or(u32::MAX);
+        engine.idle_timeout = self.idle_timeout;
+        engine.handshake_timeout = Some(self.handshake_timeout);
+        engine.offered_capabilities = vec![Symbol::from_static("ANONYMOUS-RELAY")].into();
+        engine.properties = Some(properties());
+        // Messages are taken out as they come: what bounds a sender is the credit of its link.
+        engine.incoming_bytes = (engine.max_frame_size as usize).saturating_mul(engine.incoming_window as usize);
+        let settings = Settings {
+            engine,
+            auto_create: self.auto_create,
+            max_message_size: limits.message_size,
+            max_connections: limits.connections,
+            max_links: limits.links_per_connection,
+        };
+        let mut listening = Vec::new();
+        for url in self.listen {
+            listening.push(open(url, tls.as_ref()).await?);
+        }
+        let shared = Arc::new(Shared::new(nodes, settings, sasl, anonymous));
+        Ok(Broker::new(shared, listening, self.handshake_timeout))
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.listen)
+            .field("queues", &self.queues)
+            .field("auto_create", &self.auto_create)
+            .field("users", &self.users)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn declare(nodes: &Nodes, name: &str) -> Result<bool, QueueError> {
+    let declared = nodes.declare(name, None);
+    declared.map(|(_, created)| created).map_err(|error| QueueError {
+        name: name.to_owned(),
+        reason: error.description.map_or_else(|| error.condition.to_string(), |text| text.to_string()),
+    })
+}
+
+async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartError> {
+    let parsed = BrokerUrl::parse(&url).map_err(|error| StartError::Url { url: url.clone(), error })?;
+    if parsed.user().is_some() || parsed.path().is_some() || !parsed.query().is_empty() {
+        return Err(StartError::UrlParts { url: parsed.redacted().to_string() });
+    }
+    let security = match (parsed.scheme().is_secure(), tls) {
+        (false, _) => Security::Disabled,
+        (true, Some(config)) => Security::Tls(config.clone()),
+        (true, None) => return Err(StartError::NoCertificate { url }),
+    };
+    let local = LocalEndpoint::host(parsed.host()).port(parsed.port());
+    let listener = Preconnection::new().local(local).security(security).listen().await;
+    let listener = listener.map_err(|error| StartError::Listen { url, error })?;
+    let url = parsed.with_port(listener.local_addr().port()).to_string();
+    Ok(Listening { url, listener: Arc::new(listener) })
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| StartError::Random(error.to_string()))?;
+    Ok(bytes)
+}
+
+fn properties() -> Fields {
+    let mut fields = Fields::default();
+    for (key, value) in [("product", "postroad"), ("version", env!("CARGO_PKG_VERSION")), ("platform", "Rust")] {
+        fields.0.insert(Value::Symbol(Symbol::from_static(key)), Value::String(value.into()));
+    }
+    fields
+}

@@ -1,0 +1,73 @@
+//! Why a broker did not start, or did not do what it was asked.
+
+use postroad_address::UrlError;
+use postroad_taps::{ListenError, TlsConfigError};
+
+/// Why a broker did not start. Nothing of it is left running.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A URL to listen on is no URL.
+    #[error("cannot listen on {url:?}: {error}")]
+    Url {
+        /// The URL as it was given.
+        url: String,
+        /// What is wrong with it.
+        error: UrlError,
+    },
+    /// A URL to listen on says more than scheme, host and port.
+    #[error("cannot listen on {url:?}: only scheme, host and port have a meaning here")]
+    UrlParts {
+        /// The URL as it was given.
+        url: String,
+    },
+    /// `amqps` needs a certificate.
+    #[error("cannot listen on {url}: amqps needs a certificate and its key")]
+    NoCertificate {
+        /// The URL.
+        url: String,
+    },
+    /// The certificate or its key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsConfigError),
+    /// The socket cannot be opened.
+    #[error("cannot listen on {url}: {error}")]
+    Listen {
+        /// The URL.
+        url: String,
+        /// What stands in the way.
+        error: ListenError,
+    },
+    /// A queue cannot be made.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// The system gives no random numbers.
+    #[error("no random numbers: {0}")]
+    Random(String),
+}
+
+impl StartError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Url { error, .. } => error.hint(),
+            Self::UrlParts { .. } => Some("write amqp://127.0.0.1:5672"),
+            Self::NoCertificate { .. } => Some("give the broker a certificate and key, or use amqp://"),
+            Self::Listen { error: ListenError::AddressInUse { .. }, .. } => {
+                Some("choose another port; 0 picks a free one")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Why a queue cannot be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("queue {name:?}: {reason}")]
+pub struct QueueError {
+    /// The name that was asked for.
+    pub name: String,
+    /// What is wrong with it.
+    pub reason: String,
+}

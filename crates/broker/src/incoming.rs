@@ -1,0 +1,242 @@
+//! The receiving end of a link: a producer for a queue, or for any by the address in each message.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use postroad_amqp::v1_0::{Connection, Delivery, LinkId, SessionId};
+use postroad_codec::v1_0::{
+    DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
+};
+
+use crate::mailbox::{Wake, wake_all};
+use crate::message::Held;
+use crate::node::{Hold, Node, Nodes};
+use crate::outgoing::{Look, Scratch, deleted};
+
+/// A link that brings messages.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    pub(crate) id: LinkId,
+    pub(crate) session: SessionId,
+    to: To,
+    /// Whether deliveries are settled with their outcome, or only once the sender has settled them.
+    settles_first: bool,
+    /// Messages that the sender may have under way; it grows from little.
+    window: u32,
+    /// What a message weighs, in bytes, by those that came lately.
+    weight: usize,
+    deliveries: VecDeque<Delivery>,
+}
+
+#[derive(Debug)]
+enum To {
+    Queue {
+        hold: Hold,
+        producer: usize,
+    },
+    /// The anonymous terminus: each message says where it goes. The last node is remembered.
+    Relay {
+        nodes: Arc<Nodes>,
+        auto_create: bool,
+        last: Option<Arc<Node>>,
+    },
+}
+
+/// A sender's first window, in messages, and its largest.
+const FIRST_WINDOW: u32 = 64;
+const LARGEST_WINDOW: u32 = 1024;
+
+/// A window holds about this many bytes at most, once the size of messages is known.
+const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+
+impl Incoming {
+    pub(crate) fn to_queue(id: LinkId, session: SessionId, wake: Wake, hold: Hold, mode: ReceiverSettleMode) -> Self {
+        let producer = hold.node.lock().queue.add_producer(wake);
+        Self::new(id, session, To::Queue { hold, producer }, mode)
+    }
+
+    pub(crate) fn relay(
+        id: LinkId,
+        session: SessionId,
+        nodes: Arc<Nodes>,
+        auto_create: bool,
+        mode: ReceiverSettleMode,
+    ) -> Self {
+        Self::new(id, session, To::Relay { nodes, auto_create, last: None }, mode)
+    }
+
+    fn new(id: LinkId, session: SessionId, to: To, mode: ReceiverSettleMode) -> Self {
+        let settles_first = mode != ReceiverSettleMode::SECOND;
+        Self { id, session, to, settles_first, window: FIRST_WINDOW, weight: 1, deliveries: VecDeque::new() }
+    }
+
+    /// Takes what has come into the queue, and settles it. An error is for the link: it lost a message
+    /// that cannot be refused by itself.
+    pub(crate) fn receive(&mut self, engine: &mut Connection, scratch: &mut Scratch) -> Result<(), Error> {
+        let mut deliveries = std::mem::take(&mut self.deliveries);
+        engine.receiver(self.id).take_all(&mut deliveries);
+        let heaviest = deliveries.iter().map(|delivery| delivery.payload.len()).max().unwrap_or(0);
+        self.weight = heaviest.max(self.weight - self.weight / 8).max(1);
+        let mut lost = None;
+        match &mut self.to {
+            To::Queue { hold, .. } => {
+                let node = Arc::clone(&hold.node);
+                put(engine, self.id, self.settles_first, &node, deliveries.drain(..), &mut lost, scratch);
+            }
+            To::Relay { nodes, auto_create, last } => {
+                last.take_if(|last| last.lock().deleted);
+                // Neighbours with one address go in together.
+                let mut batch: Vec<Delivery> = Vec::new();
+                for delivery in deliveries.drain(..) {
+                    match route(nodes, *auto_create, last.as_ref(), &delivery) {
+                        Ok(node) => {
+                            if let Some(other) = last.as_ref().filter(|last| !Arc::ptr_eq(last, &node)) {
+                                let batch = batch.drain(..);
+                                put(engine, self.id, self.settles_first, other, batch, &mut lost, scratch);
+                            }
+                            *last = Some(node);
+                            batch.push(delivery);
+                        }
+                        Err(error) => refuse(engine, self.id, self.settles_first, &delivery, error, &mut lost),
+                    }
+                }
+                if let Some(node) = last {
+                    put(engine, self.id, self.settles_first, node, batch, &mut lost, scratch);
+                }
+            }
+        }
+        self.deliveries = deliveries;
+        lost.map_or(Ok(()), Err)
+    }
+
+    /// Gives the sender credit when it has used half of it, as far as the queue has room.
+    pub(crate) fn look(&mut self, engine: &mut Connection, closing: bool) -> Look {
+        let wish = self.window.min(u32::try_from(WINDOW_BYTES / self.weight).unwrap_or(u32::MAX).max(1));
+        let mut receiver = engine.receiver(self.id);
+        let credit = receiver.credit();
+        let granted = match &self.to {
+            To::Relay { .. } => wish,
+            To::Queue { hold, producer } => {
+                let mut state = hold.node.lock();
+                if state.deleted {
+                    return Look::Deleted;
+                }
+                if credit > wish / 2 {
+                    return Look::Waits;
+                }
+                state.queue.grant(*producer, wish as usize) as u32
+            }
+        };
+        if !closing && credit <= wish / 2 && granted > credit {
+            receiver.set_credit(granted);
+            self.window = (self.window * 2).min(LARGEST_WINDOW);
+        }
+        Look::Waits
+    }
+
+    /// The error that tells a producer that its node is gone.
+    pub(crate) fn deleted(&self) -> Error {
+        match &self.to {
+            To::Queue { hold, .. } => deleted(hold),
+            To::Relay { .. } => Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted"),
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let To::Queue { hold, producer } = &self.to {
+            hold.node.lock().queue.remove_producer(*producer);
+        }
+    }
+}
+
+/// Puts a batch into a queue under one lock, and settles it.
+fn put(
+    engine: &mut Connection,
+    link: LinkId,
+    settles_first: bool,
+    node: &Node,
+    batch: impl IntoIterator<Item = Delivery>,
+    lost: &mut Option<Error>,
+    scratch: &mut Scratch,
+) {
+    let mut receiver = engine.receiver(link);
+    let mut refused = Vec::new();
+    {
+        let mut state = node.lock();
+        for mut delivery in batch {
+            let payload = std::mem::take(&mut delivery.payload);
+            if state.deleted || is_transactional(&delivery) {
+                refused.push(delivery);
+                continue;
+            }
+            let (number, settled) = (delivery.number, delivery.settled);
+            match state.queue.push(Held::new(payload, delivery.message_format)) {
+                Ok(()) if settled => {}
+                Ok(()) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
+                Err(_) => refused.push(delivery),
+            }
+        }
+        state.queue.dispatch(&mut scratch.woken);
+    }
+    wake_all(&mut scratch.woken);
+    if refused.is_empty() {
+        return;
+    }
+    let gone = node.lock().deleted;
+    for delivery in refused {
+        let name = &*node.name;
+        let error = if is_transactional(&delivery) {
+            Error::new(ErrorCondition::NOT_IMPLEMENTED, "transactions are not implemented")
+        } else if gone {
+            Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {name:?} was deleted"))
+        } else {
+            Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, format!("queue {name:?} is full"))
+        };
+        refuse(engine, link, settles_first, &delivery, error, lost);
+    }
+}
+
+fn is_transactional(delivery: &Delivery) -> bool {
+    matches!(delivery.state, Some(DeliveryState::Transactional(_)))
+}
+
+/// Rejects a delivery. One that came settled cannot be rejected, so its link has to hear of it.
+fn refuse(
+    engine: &mut Connection,
+    link: LinkId,
+    settles_first: bool,
+    delivery: &Delivery,
+    error: Error,
+    lost: &mut Option<Error>,
+) {
+    if delivery.settled {
+        lost.get_or_insert(error);
+    } else {
+        let state = Outcome::rejected(Some(error)).into();
+        engine.receiver(link).dispose(delivery.number, Some(state), settles_first);
+    }
+}
+
+/// Finds the node that a message on the anonymous terminus is for.
+fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &Delivery) -> Result<Arc<Node>, Error> {
+    if delivery.message_format != MessageFormat(0) {
+        let text = "the anonymous terminus routes messages of format 0 only";
+        return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
+    }
+    let properties = Sections::find(delivery.payload.clone()).and_then(|sections| sections.properties());
+    let properties = properties.map_err(|error| Error::new(ErrorCondition::DECODE_ERROR, error.to_string()))?;
+    let Some(to) = properties.and_then(|properties| properties.to) else {
+        let text = "a message for the anonymous terminus needs `to` among its properties";
+        return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
+    };
+    if let Some(last) = last.filter(|last| *last.name == *to) {
+        return Ok(Arc::clone(last));
+    }
+    match nodes.find(&to) {
+        Some(node) => Ok(node),
+        None if auto_create => nodes.declare(&to, None).map(|(node, _)| node),
+        None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {:?}", &*to))),
+    }
+}

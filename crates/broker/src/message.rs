@@ -1,0 +1,208 @@
+//! A message as a queue keeps it, and what changes of it on the way out.
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{
+    DeliveryAnnotations, Encode as _, Fields, Header, MessageAnnotations, MessageFormat, Sections,
+};
+
+/// A message in a queue: the bytes that came, and what has happened to them since.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Held {
+    /// Its place among the messages of the queue, which it keeps when it is given back.
+    pub(crate) seq: u64,
+    pub(crate) payload: Bytes,
+    pub(crate) format: MessageFormat,
+    /// Deliveries that failed here.
+    failures: u32,
+    /// Whether some link has had it before.
+    acquired: bool,
+    changes: Option<Box<Changes>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Changes {
+    /// Consumers that must not get it again.
+    not_for: Vec<u64>,
+    /// Merged into the message annotations.
+    annotations: Fields,
+}
+
+/// How a consumer gives a message back.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Return {
+    /// It never left.
+    Unsent,
+    /// Not processed (AMQP 1.0 part 3, 3.4.4).
+    Released,
+    /// Nobody knows what became of it: a failed delivery.
+    Failed,
+    /// Not processed, and changed (3.4.5).
+    Modified { failed: bool, undeliverable_here: bool, annotations: Option<Fields> },
+    /// It cannot be sent to this consumer.
+    Unfit,
+}
+
+/// Annotations that consumers add to one message may take this much, encoded; the rest is left out.
+const MAX_ANNOTATIONS: usize = 65_536;
+
+impl Held {
+    pub(crate) fn new(payload: Bytes, format: MessageFormat) -> Self {
+        Self { seq: 0, payload, format, failures: 0, acquired: false, changes: None }
+    }
+
+    /// Notes how it comes back from the consumer `uid`. `exists` tells which consumers are left: only
+    /// those are remembered.
+    pub(crate) fn mark(&mut self, how: Return, uid: u64, exists: impl Fn(u64) -> bool) {
+        let (failed, not_here, annotations) = match how {
+            Return::Unsent => return,
+            Return::Unfit => (false, true, None),
+            Return::Released => (false, false, None),
+            Return::Failed => (true, false, None),
+            Return::Modified { failed, undeliverable_here, annotations } => (failed, undeliverable_here, annotations),
+        };
+        self.acquired = true;
+        self.failures = self.failures.saturating_add(failed.into());
+        if not_here {
+            let not_for = &mut self.changes.get_or_insert_default().not_for;
+            not_for.retain(|known| exists(*known));
+            not_for.push(uid);
+        }
+        let Some(annotations) = annotations.filter(|annotations| !annotations.0.is_empty()) else { return };
+        let merged = &mut self.changes.get_or_insert_default().annotations;
+        let before = merged.clone();
+        for (key, value) in annotations.0.0 {
+            merged.0.insert(key, value);
+        }
+        if merged.encoded_len() > MAX_ANNOTATIONS {
+            *merged = before;
+        }
+    }
+
+    /// Whether a consumer may have it.
+    pub(crate) fn is_for(&self, uid: u64) -> bool {
+        self.changes.as_ref().is_none_or(|changes| !changes.not_for.contains(&uid))
+    }
+
+    /// The message with its header and annotations brought up to date; `None` where they are as they
+    /// came. The bare message is never touched (3.2).
+    pub(crate) fn rewritten(&self) -> Option<Bytes> {
+        if !self.acquired || self.format != MessageFormat(0) {
+            return None;
+        }
+        // What is no message is passed on as it is: its receiver finds out.
+        let sections = Sections::find(self.payload.clone()).ok()?;
+        let came = sections.header().ok()?;
+        let annotations = self.changes.as_ref().map(|changes| &changes.annotations).filter(|a| !a.0.is_empty());
+        let first = came.as_ref().is_some_and(|header| header.first_acquirer == Some(true));
+        if self.failures == 0 && !first && annotations.is_none() {
+            return None;
+        }
+        let mut header = came.unwrap_or_default();
+        let count = header.delivery_count.unwrap_or(0).saturating_add(self.failures);
+        header.delivery_count = (count > 0).then_some(count);
+        header.first_acquirer = None;
+        let delivery_annotations = sections.delivery_annotations().ok()?;
+        let mut out = Vec::with_capacity(self.payload.len() + 64);
+        if header != Header::default() {
+            header.encode(&mut out);
+        }
+        if let Some(DeliveryAnnotations(kept)) = delivery_annotations {
+            DeliveryAnnotations(kept).encode(&mut out);
+        }
+        match annotations {
+            None => out.extend_from_slice(&sections.behind_delivery_annotations()),
+            Some(added) => {
+                let mut merged = sections.message_annotations().ok()?.unwrap_or_default();
+                for (key, value) in added.0.iter() {
+                    merged.0.0.insert(key.clone(), value.clone());
+                }
+                MessageAnnotations(merged.0).encode(&mut out);
+                out.extend_from_slice(&sections.bare());
+                if let Some(footer) = sections.footer().ok()? {
+                    footer.encode(&mut out);
+                }
+            }
+        }
+        Some(out.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use postroad_codec::v1_0::{Message, Value};
+
+    use super::*;
+
+    fn held(message: &Message) -> Held {
+        Held::new(message.to_bytes(), MessageFormat(0))
+    }
+
+    fn durable(text: &str) -> Message {
+        let header = Header { durable: Some(true), first_acquirer: Some(true), ..Header::default() };
+        Message { header: Some(header), ..Message::from(text) }
+    }
+
+    #[test]
+    fn a_fresh_message_goes_out_as_it_came() {
+        assert_eq!(held(&durable("a")).rewritten(), None);
+    }
+
+    #[test]
+    fn a_released_message_loses_only_its_first_acquirer() {
+        let mut message = held(&durable("a"));
+        message.mark(Return::Released, 1, |_| true);
+        let out = Message::from_bytes(&message.rewritten().unwrap()).unwrap();
+        assert_eq!(out.header, Some(Header { durable: Some(true), ..Header::default() }));
+
+        let mut plain = held(&Message::from("a"));
+        plain.mark(Return::Released, 1, |_| true);
+        assert_eq!(plain.rewritten(), None);
+    }
+
+    #[test]
+    fn failures_add_to_those_of_other_nodes() {
+        let header = Header { delivery_count: Some(2), ..Header::default() };
+        let mut message = held(&Message { header: Some(header), ..Message::from("a") });
+        message.mark(Return::Failed, 1, |_| true);
+        message.mark(Return::Modified { failed: true, undeliverable_here: false, annotations: None }, 1, |_| true);
+        let sections = Sections::find(message.rewritten().unwrap()).unwrap();
+        assert_eq!(sections.header().unwrap().unwrap().delivery_count, Some(4));
+        assert_eq!(sections.bare(), Sections::find(message.payload.clone()).unwrap().bare());
+    }
+
+    #[test]
+    fn annotations_are_merged_and_bounded() {
+        let mut message = held(&durable("a"));
+        let add = |key: &'static str, value: Value| {
+            let mut fields = Fields::default();
+            fields.0.insert(Value::Symbol(key.into()), value);
+            Return::Modified { failed: false, undeliverable_here: false, annotations: Some(fields) }
+        };
+        message.mark(add("x-a", Value::Int(1)), 1, |_| true);
+        message.mark(add("x-b", Value::Int(2)), 1, |_| true);
+        message.mark(add("x-a", Value::Int(3)), 1, |_| true);
+        message.mark(add("x-huge", Value::Binary(vec![0; MAX_ANNOTATIONS].into())), 1, |_| true);
+        let out = Message::from_bytes(&message.rewritten().unwrap()).unwrap();
+        let annotations = out.message_annotations.unwrap();
+        assert_eq!(annotations.0.0.len(), 2);
+        assert_eq!(annotations.0.0.get_str("x-a"), Some(&Value::Int(3)));
+        assert_eq!(out.body, Message::from("a").body);
+    }
+
+    #[test]
+    fn only_consumers_that_exist_are_remembered() {
+        let mut message = held(&Message::from("a"));
+        for uid in 0..10 {
+            message.mark(Return::Unfit, uid, |known| known >= 5);
+        }
+        assert!(message.is_for(2) && !message.is_for(7) && !message.is_for(9));
+        assert_eq!(message.changes.unwrap().not_for.len(), 5);
+    }
+
+    #[test]
+    fn what_is_no_message_passes() {
+        let mut garbage = Held::new(Bytes::from_static(b"garbage"), MessageFormat(0));
+        garbage.mark(Return::Failed, 1, |_| true);
+        assert_eq!(garbage.rewritten(), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! The sending end of a link: a consumer of a queue.
+
+use std::collections::VecDeque;
+
+use postroad_amqp::v1_0::{Connection, LinkId, Message, SendError, SessionId, Update};
+use postroad_codec::v1_0::{DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
+use slab::Slab;
+
+use crate::mailbox::{Wake, wake_all};
+use crate::message::{Held, Return};
+use crate::node::Hold;
+use crate::queue::Demand;
+
+/// A link through which a queue sends.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) id: LinkId,
+    pub(crate) session: SessionId,
+    slot: u32,
+    hold: Hold,
+    consumer: usize,
+    browse: bool,
+    presettled: bool,
+    /// What the consumer has and has not settled. The key is half of the delivery's token.
+    unsettled: Slab<Held>,
+    /// What it has settled and the queue has not heard of.
+    settled: Demand,
+    returned: Vec<(Held, Return)>,
+    next_tag: u64,
+}
+
+/// Buffers that all links of a connection share.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    held: VecDeque<Held>,
+    pub(crate) woken: Vec<Wake>,
+}
+
+/// How a look at a link ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// It waits for messages, credit or the socket.
+    Waits,
+    /// It has had its share and wants another look.
+    More,
+    /// Its node is gone.
+    Deleted,
+}
+
+/// Messages that one look takes from the queue at once.
+const BATCH: usize = 256;
+
+/// Batches that one look takes before other links have their turn.
+const BATCHES: usize = 8;
+
+/// The slot of a link is the upper part of its tokens.
+const SLOT_SHIFT: u32 = 32;
+
+/// The token of deliveries that nobody waits for.
+const NO_KEY: u64 = u32::MAX as u64;
+
+impl Outgoing {
+    pub(crate) fn new(id: LinkId, session: SessionId, wake: Wake, hold: Hold, browse: bool, presettled: bool) -> Self {
+        let slot = wake.slot;
+        let consumer = hold.node.lock().queue.add_consumer(browse, wake);
+        Self {
+            id,
+            session,
+            slot,
+            hold,
+            consumer,
+            browse,
+            presettled,
+            unsettled: Slab::new(),
+            settled: Demand::default(),
+            returned: Vec::new(),
+            next_tag: 0,
+        }
+    }
+
+    /// The slot of the link that a token belongs to.
+    pub(crate) fn slot_of(token: u64) -> usize {
+        (token >> SLOT_SHIFT) as usize
+    }
+
+    /// Takes note of what became of a delivery. The queue hears of it at the next look.
+    pub(crate) fn update(&mut self, update: Update) {
+        if !update.settled || update.link != self.id {
+            return;
+        }
+        let Some(held) = self.unsettled.try_remove((update.token & NO_KEY) as usize) else { return };
+        match update.state {
+            Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => self.settle(held.payload.len()),
+            Some(DeliveryState::Released) => self.returned.push((held, Return::Released)),
+            Some(DeliveryState::Modified(modified)) => {
+                let Modified { delivery_failed, undeliverable_here, message_annotations: annotations } = *modified;
+                let failed = delivery_failed.unwrap_or(false);
+                let undeliverable_here = undeliverable_here.unwrap_or(false);
+                self.returned.push((held, Return::Modified { failed, undeliverable_here, annotations }));
+            }
+            // Settled without an outcome: the default outcome that the source has told (3.5.3).
+            _ => self.returned.push((held, Return::Failed)),
+        }
+    }
+
+    /// Tells the queue what was settled, and sends what there is as far as the link takes it.
+    pub(crate) fn look(&mut self, engine: &mut Connection, scratch: &mut Scratch, closing: bool) -> Look {
+        for _ in 0..BATCHES {
+            let room = engine.config().outgoing_bytes.saturating_sub(engine.output_len());
+            let mut sender = engine.sender(self.id);
+            let capacity = if closing { 0 } else { sender.capacity() as usize };
+            let draining = sender.is_draining();
+            let want = Demand { messages: capacity.min(BATCH), bytes: room };
+            let Some(available) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
+            sender.offered(u32::try_from(available).unwrap_or(u32::MAX));
+            let taken = scratch.held.len();
+            self.send(engine, scratch, closing);
+            let mut sender = engine.sender(self.id);
+            let open = !closing && sender.capacity() > 0;
+            if open && taken >= want.messages {
+                continue;
+            }
+            if open && draining {
+                // Everything that the queue had for it is on its way: what credit is left is given up.
+                sender.drained();
+            }
+            // A link that waits for credit or the socket must not be assigned what others could have.
+            self.flush(!open && taken < want.messages, scratch);
+            return Look::Waits;
+        }
+        self.flush(false, scratch);
+        Look::More
+    }
+
+    /// One visit to the queue, under one lock: what was settled goes in, messages come out. `None`: the
+    /// node is gone.
+    fn exchange(&mut self, want: Demand, standing: bool, scratch: &mut Scratch) -> Option<usize> {
+        let mut emptied = false;
+        let available = {
+            let mut state = self.hold.node.lock();
+            if state.deleted {
+                return None;
+            }
+            let queue = &mut state.queue;
+            if self.settled.messages > 0 {
+                let settled = std::mem::take(&mut self.settled);
+                queue.settle(settled.messages, settled.bytes, &mut scratch.woken);
+                emptied = queue.is_empty();
+            }
+            let gave_back = !self.returned.is_empty();
+            if gave_back {
+                queue.give_back(self.consumer, self.returned.drain(..));
+            }
+            if self.browse {
+                queue.browse(self.consumer, want, &mut scratch.held);
+            } else {
+                queue.take(self.consumer, want, standing, &mut scratch.held, &mut scratch.woken);
+            }
+            if gave_back {
+                queue.dispatch(&mut scratch.woken);
+            }
+            queue.available()
+        };
+        wake_all(&mut scratch.woken);
+        if emptied {
+            self.hold.reap();
+        }
+        Some(available)
+    }
+
+    /// Tells the queue what was settled since the last exchange, and what the link no longer wants.
+    fn flush(&mut self, withdraw: bool, scratch: &mut Scratch) {
+        if self.settled.messages == 0 && self.returned.is_empty() && !withdraw {
+            return;
+        }
+        let mut state = self.hold.node.lock();
+        if withdraw {
+            state.queue.withdraw(self.consumer);
+        }
+        let settled = std::mem::take(&mut self.settled);
+        state.queue.settle(settled.messages, settled.bytes, &mut scratch.woken);
+        state.queue.give_back(self.consumer, self.returned.drain(..));
+        state.queue.dispatch(&mut scratch.woken);
+        let emptied = state.queue.is_empty();
+        drop(state);
+        wake_all(&mut scratch.woken);
+        if emptied {
+            self.hold.reap();
+        }
+    }
+
+    fn send(&mut self, engine: &mut Connection, scratch: &mut Scratch, closing: bool) {
+        let mut sender = engine.sender(self.id);
+        while let Some(held) = scratch.held.pop_front() {
+            if closing && !self.browse {
+                self.returned.push((held, Return::Unsent));
+                continue;
+            }
+            let rewritten = held.rewritten();
+            let payload = rewritten.as_ref().unwrap_or(&held.payload);
+            let keep = !self.browse && !self.presettled;
+            let key = if keep { self.unsettled.vacant_key() as u64 } else { NO_KEY };
+            let token = u64::from(self.slot) << SLOT_SHIFT | key;
+            let message = Message {
+                message_format: held.format,
+                settled: self.presettled,
+                ..Message::shared(payload, DeliveryTag::from(self.next_tag), token)
+            };
+            match sender.send(&message) {
+                Ok(_) => {
+                    self.next_tag += 1;
+                    if keep {
+                        self.unsettled.insert(held);
+                    } else if !self.browse {
+                        self.settle(held.payload.len());
+                    }
+                }
+                // A browser has passed over it; it cannot take it anyway.
+                Err(_) if self.browse => {}
+                Err(SendError::TooLarge(_)) => self.returned.push((held, Return::Unfit)),
+                Err(_) => self.returned.push((held, Return::Unsent)),
+            }
+        }
+    }
+
+    fn settle(&mut self, bytes: usize) {
+        self.settled.messages += 1;
+        self.settled.bytes += bytes;
+    }
+
+    /// Deliveries that the consumer has not settled.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.unsettled.len()
+    }
+
+    /// The error that tells a consumer that its node is gone.
+    pub(crate) fn deleted(&self) -> Error {
+        deleted(&self.hold)
+    }
+}
+
+pub(crate) fn deleted(hold: &Hold) -> Error {
+    let text = format!("node {:?} was deleted", &*hold.node.name);
+    Error::new(ErrorCondition::RESOURCE_DELETED, text)
+}
+
+/// However a link ends, what it has not settled goes back to the queue as deliveries that failed: whether
+/// they were processed is not known (part 3, 3.4.5; 3.5.3 for the default outcome).
+impl Drop for Outgoing {
+    fn drop(&mut self) {
+        let mut woken = Vec::new();
+        let mut state = self.hold.node.lock();
+        let queue = &mut state.queue;
+        let settled = std::mem::take(&mut self.settled);
+        queue.settle(settled.messages, settled.bytes, &mut woken);
+        let failed = self.unsettled.drain().map(|held| (held, Return::Failed));
+        queue.give_back(self.consumer, self.returned.drain(..).chain(failed));
+        queue.remove_consumer(self.consumer);
+        queue.dispatch(&mut woken);
+        drop(state);
+        wake_all(&mut woken);
+    }
+}

@@ -1,0 +1,311 @@
+//! One client of the broker, without I/O: its engine, and what its links do.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LinkId, LinkTerms, SessionId};
+use postroad_codec::v1_0::{Error, ErrorCondition, Role, SenderSettleMode};
+use slab::Slab;
+use tracing::debug;
+
+use crate::incoming::Incoming;
+use crate::mailbox::{Mailbox, Order, Wake};
+use crate::outgoing::{Look, Outgoing, Scratch};
+use crate::shared::Shared;
+use crate::terminus::{grant_source, grant_target};
+
+/// A client's connection and links.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    pub(crate) engine: Connection,
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+    links: Slab<Link>,
+    by_id: HashMap<LinkId, usize>,
+    /// Slots of links that something happened to.
+    dirty: Vec<u32>,
+    scratch: Scratch,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+struct Link {
+    kind: Kind,
+    dirty: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Outgoing(Box<Outgoing>),
+    Incoming(Box<Incoming>),
+}
+
+/// Where a connection is on its way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Serving,
+    /// Nothing new is taken; what is unsettled may still be settled until then.
+    Settling {
+        until: Instant,
+    },
+    /// Our close has been sent.
+    Closing,
+}
+
+impl Peer {
+    pub(crate) fn new(engine: Connection, shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
+        Self {
+            engine,
+            shared,
+            mailbox,
+            links: Slab::new(),
+            by_id: HashMap::new(),
+            dirty: Vec::new(),
+            scratch: Scratch::default(),
+            stage: Stage::Serving,
+        }
+    }
+
+    /// Does as the broker says.
+    pub(crate) fn obey(&mut self, order: Order) {
+        let Order::Close { settle_by } = order;
+        if self.stage == Stage::Serving {
+            self.stage = Stage::Settling { until: settle_by };
+            // The standing demand of consumers is withdrawn at the next look.
+            for slot in 0..self.links.capacity() {
+                self.touch(slot);
+            }
+        }
+    }
+
+    /// Has others' signals looked at.
+    pub(crate) fn touch_all(&mut self, slots: &mut Vec<u32>) {
+        for slot in slots.drain(..) {
+            self.touch(slot as usize);
+        }
+    }
+
+    /// Works through everything that has happened. `true`: there is more to do at once.
+    pub(crate) fn work(&mut self, now: Instant) -> bool {
+        while let Some(event) = self.engine.poll_event() {
+            self.handle(event);
+        }
+        let mut again = Vec::new();
+        for slot in std::mem::take(&mut self.dirty) {
+            if let Some(link) = self.links.get_mut(slot as usize) {
+                link.dirty = false;
+            }
+            if self.look(slot as usize) == Look::More {
+                again.push(slot);
+            }
+        }
+        for slot in &again {
+            self.touch(*slot as usize);
+        }
+        self.advance(now);
+        !again.is_empty()
+    }
+
+    /// When [`Peer::work`] has something to do though nothing has happened.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Settling { until } => Some(until),
+            Stage::Serving | Stage::Closing => None,
+        }
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let Stage::Settling { until } = self.stage else { return };
+        let unsettled = self.links.iter().any(|(_, link)| match &link.kind {
+            Kind::Outgoing(outgoing) => outgoing.unsettled() > 0,
+            Kind::Incoming(_) => false,
+        });
+        if self.engine.remote_open().is_none() {
+            // There is nothing to close yet.
+            self.stage = Stage::Closing;
+            self.engine.handle_eof();
+        } else if !unsettled || now >= until {
+            self.stage = Stage::Closing;
+            let error = Error::new(ErrorCondition::CONNECTION_FORCED, "the broker is shutting down");
+            self.engine.close(Some(error));
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Update(update) => {
+                let slot = Outgoing::slot_of(update.token);
+                if let Some(Link { kind: Kind::Outgoing(outgoing), .. }) = self.links.get_mut(slot) {
+                    outgoing.update(update);
+                    self.touch(slot);
+                }
+            }
+            Event::Readable(id) => {
+                let Some(&slot) = self.by_id.get(&id) else { return };
+                let Some(Link { kind: Kind::Incoming(incoming), .. }) = self.links.get_mut(slot) else { return };
+                match incoming.receive(&mut self.engine, &mut self.scratch) {
+                    Ok(()) => self.touch(slot),
+                    Err(error) => self.detach(slot, error),
+                }
+            }
+            Event::Credit(id) | Event::Drain(id) => {
+                if let Some(&slot) = self.by_id.get(&id) {
+                    self.touch(slot);
+                }
+            }
+            Event::LinkIncoming(id) => self.attach(id),
+            Event::LinkDetached { link, error, .. } => {
+                if let Some(error) = error {
+                    debug!(%error, "link detached by the peer");
+                }
+                self.remove(link);
+                let _ = self.engine.release(link);
+            }
+            Event::SessionEnded { session, .. } => self.end(session),
+            Event::Closed(error) => {
+                match &error {
+                    ConnectionError::Closed | ConnectionError::RemoteClosed | ConnectionError::Lost => {
+                        debug!(%error, "connection over");
+                    }
+                    error => tracing::info!(%error, "connection over"),
+                }
+                self.by_id.clear();
+                self.links.clear();
+            }
+            Event::Opened => {
+                let container = self.engine.remote_open().map(|open| open.container_id.to_string());
+                debug!(container, user = self.engine.user().map(|(user, _)| user), "connection open");
+            }
+            // The engine has done what there is to do: a delivery that its sender settles is in its queue.
+            _ => {}
+        }
+    }
+
+    fn attach(&mut self, id: LinkId) {
+        let granted = self.grant(id);
+        let Some((kind, terms)) = granted.unwrap_or_else(|error| {
+            debug!(%error, "attach refused");
+            self.engine.refuse(id, error);
+            None
+        }) else {
+            return;
+        };
+        if self.engine.accept(id, terms).is_err() {
+            return;
+        }
+        let slot = self.links.insert(Link { kind, dirty: false });
+        self.by_id.insert(id, slot);
+        self.touch(slot);
+    }
+
+    fn grant(&mut self, id: LinkId) -> Result<Option<(Kind, LinkTerms)>, Error> {
+        let (Some(attach), Some(session)) = (self.engine.remote_attach(id), self.engine.session_of(id)) else {
+            return Ok(None);
+        };
+        if self.stage != Stage::Serving {
+            return Err(Error::new(ErrorCondition::ILLEGAL_STATE, "the broker is shutting down"));
+        }
+        let settings = &self.shared.settings;
+        if self.links.len() >= settings.max_links {
+            let text = format!("more than {} links on one connection", settings.max_links);
+            return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
+        }
+        let wake = Wake { mailbox: Arc::clone(&self.mailbox), slot: self.links.vacant_key() as u32 };
+        let (nodes, auto_create) = (&self.shared.nodes, settings.auto_create);
+        let mut terms = LinkTerms {
+            snd_settle_mode: attach.snd_settle_mode,
+            rcv_settle_mode: attach.rcv_settle_mode,
+            max_message_size: settings.max_message_size,
+            ..LinkTerms::default()
+        };
+        // An attach of the peer's as a receiver makes us the sender.
+        let kind = match attach.role {
+            Role::Receiver => {
+                let granted = grant_source(nodes, auto_create, attach)?;
+                terms.source = Some(granted.source);
+                terms.target = attach.target.as_deref().cloned();
+                let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
+                let outgoing = Outgoing::new(id, session, wake, granted.hold, granted.browse, presettled);
+                Kind::Outgoing(Box::new(outgoing))
+            }
+            Role::Sender => {
+                let granted = grant_target(nodes, auto_create, attach)?;
+                terms.source = attach.source.as_deref().cloned();
+                terms.target = Some(granted.target.into());
+                let mode = attach.rcv_settle_mode;
+                Kind::Incoming(Box::new(match granted.hold {
+                    Some(hold) => Incoming::to_queue(id, session, wake, hold, mode),
+                    None => Incoming::relay(id, session, Arc::clone(nodes), auto_create, mode),
+                }))
+            }
+        };
+        Ok(Some((kind, terms)))
+    }
+
+    fn look(&mut self, slot: usize) -> Look {
+        let Some(link) = self.links.get_mut(slot) else { return Look::Waits };
+        let closing = self.stage != Stage::Serving;
+        let look = match &mut link.kind {
+            Kind::Outgoing(outgoing) => outgoing.look(&mut self.engine, &mut self.scratch, closing),
+            Kind::Incoming(incoming) => incoming.look(&mut self.engine, closing),
+        };
+        if look == Look::Deleted {
+            let error = match &link.kind {
+                Kind::Outgoing(outgoing) => outgoing.deleted(),
+                Kind::Incoming(incoming) => incoming.deleted(),
+            };
+            self.detach(slot, error);
+        }
+        look
+    }
+
+    /// Closes a link from our end. It is gone from here at once, the engine waits for the peer.
+    fn detach(&mut self, slot: usize, error: Error) {
+        let Some(id) = self.links.get(slot).map(Link::id) else { return };
+        debug!(%error, "link detached");
+        self.engine.detach(id, true, Some(error));
+        let _ = self.engine.release(id);
+        self.remove(id);
+    }
+
+    fn end(&mut self, session: SessionId) {
+        let ended: Vec<LinkId> =
+            self.links.iter().filter(|(_, link)| link.session() == session).map(|(_, link)| link.id()).collect();
+        for id in ended {
+            self.remove(id);
+            let _ = self.engine.release(id);
+        }
+    }
+
+    fn remove(&mut self, id: LinkId) {
+        if let Some(slot) = self.by_id.remove(&id) {
+            self.links.remove(slot);
+        }
+    }
+
+    fn touch(&mut self, slot: usize) {
+        if let Some(link) = self.links.get_mut(slot)
+            && !link.dirty
+        {
+            link.dirty = true;
+            self.dirty.push(slot as u32);
+        }
+    }
+}
+
+impl Link {
+    fn id(&self) -> LinkId {
+        match &self.kind {
+            Kind::Outgoing(outgoing) => outgoing.id,
+            Kind::Incoming(incoming) => incoming.id,
+        }
+    }
+
+    fn session(&self) -> SessionId {
+        match &self.kind {
+            Kind::Outgoing(outgoing) => outgoing.session,
+            Kind::Incoming(incoming) => incoming.session,
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! A queue: messages in order, and consumers that take turns.
+//!
+//! This is the model alone: it knows no lock, no connection and no clock. Whoever calls it holds the
+//! lock, hands whole batches over, and afterwards wakes whom it was told to wake.
+//!
+//! ```text
+//!  push ─▶ ready ─────┐                  ┌─ settle ─▶ gone
+//!                     ├─ turns ▶ inbox ▶ consumer
+//!  returned (by seq) ─┘                  └─ give back ─▶ returned
+//! ```
+
+use std::collections::{BTreeMap, VecDeque};
+
+use slab::Slab;
+
+use crate::message::{Held, Return};
+
+#[cfg(test)]
+mod tests;
+
+/// A queue whose consumers and producers are woken through `W`.
+#[derive(Debug)]
+pub(crate) struct Queue<W> {
+    limits: QueueLimits,
+    next_seq: u64,
+    /// Messages that nobody has had yet, by rising seq.
+    ready: VecDeque<Held>,
+    /// Messages that were given back.
+    returned: BTreeMap<u64, Held>,
+    consumers: Slab<Consumer<W>>,
+    next_uid: u64,
+    browsers: usize,
+    /// Consumers that want messages, in the order of their turns.
+    rotation: VecDeque<usize>,
+    producers: Slab<Producer<W>>,
+    starving: usize,
+    /// Messages and bytes that the queue answers for: everything that is not settled.
+    messages: usize,
+    bytes: usize,
+    /// Messages in inboxes.
+    assigned: usize,
+    /// Whether messages came since browsers were told.
+    fresh: bool,
+    enqueued: u64,
+    settled: u64,
+}
+
+/// How much a queue takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueLimits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// How much a consumer wants. Of the bytes, the last message may take more than is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Demand {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// What a queue holds, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct QueueStats {
+    /// Messages that wait for a consumer.
+    pub ready: usize,
+    /// Messages that were sent to consumers and are not settled.
+    pub unsettled: usize,
+    /// Bytes of all these messages.
+    pub bytes: usize,
+    /// Links that receive from the queue, those that browse included.
+    pub consumers: usize,
+    /// Links that send to the queue.
+    pub producers: usize,
+    /// Messages that have ever come.
+    pub enqueued: u64,
+    /// Messages that have been settled for good.
+    pub settled: u64,
+}
+
+/// A message would exceed a limit of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+#[derive(Debug)]
+struct Consumer<W> {
+    uid: u64,
+    wake: W,
+    /// Whether it was woken and has not come yet.
+    told: bool,
+    mode: Mode,
+}
+
+#[derive(Debug)]
+enum Mode {
+    Take(Taker),
+    /// Reads on from this seq; the flag tells that it has read everything.
+    Browse {
+        next: u64,
+        hungry: bool,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Taker {
+    inbox: VecDeque<Held>,
+    demand: Demand,
+    rotating: bool,
+    /// No message below this seq was given back that this consumer may have.
+    cursor: u64,
+}
+
+#[derive(Debug)]
+struct Producer<W> {
+    wake: W,
+    /// Whether it got less credit than it could use.
+    starving: bool,
+}
+
+/// A consumer gets at most this many messages in its turn.
+const QUANTUM: usize = 64;
+
+impl<W: Clone> Queue<W> {
+    pub(crate) fn new(limits: QueueLimits) -> Self {
+        Self {
+            limits,
+            next_seq: 0,
+            ready: VecDeque::new(),
+            returned: BTreeMap::new(),
+            consumers: Slab::new(),
+            next_uid: 0,
+            browsers: 0,
+            rotation: VecDeque::new(),
+            producers: Slab::new(),
+            starving: 0,
+            messages: 0,
+            bytes: 0,
+            assigned: 0,
+            fresh: false,
+            enqueued: 0,
+            settled: 0,
+        }
+    }
+
+    /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
+    pub(crate) fn push(&mut self, mut message: Held) -> Result<(), Full> {
+        let size = message.payload.len();
+        if self.messages >= self.limits.messages || self.bytes.saturating_add(size) > self.limits.bytes {
+            return Err(Full);
+        }
+        message.seq = self.next_seq;
+        self.next_seq += 1;
+        self.messages += 1;
+        self.bytes += size;
+        self.enqueued += 1;
+        self.fresh = true;
+        self.ready.push_back(message);
+        Ok(())
+    }
+
+    /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
+    pub(crate) fn dispatch(&mut self, woken: &mut Vec<W>) {
+        self.assign(None, woken);
+        if std::mem::take(&mut self.fresh) && self.browsers > 0 {
+            for (_, consumer) in &mut self.consumers {
+                if matches!(consumer.mode, Mode::Browse { hungry: true, .. }) && !consumer.told {
+                    consumer.told = true;
+                    woken.push(consumer.wake.clone());
+                }
+            }
+        }
+    }
+
+    /// Gives a consumer what was assigned to it and what it can have beyond that, `want` in all. What it
+    /// wants and does not get is assigned to it later when it is `standing`.
+    pub(crate) fn take(
+        &mut self,
+        id: usize,
+        want: Demand,
+        standing: bool,
+        out: &mut VecDeque<Held>,
+        woken: &mut Vec<W>,
+    ) {
+        let before = out.len();
+        let missing = self.empty_inbox(id, want, out);
+        if missing.messages > 0 && missing.bytes > 0 {
+            let Some((taker, _)) = self.taker(id) else { return };
+            taker.demand = missing;
+            if !std::mem::replace(&mut taker.rotating, true) {
+                self.rotation.push_back(id);
+            }
+            if self.available() > 0 {
+                self.assign(Some(id), woken);
+                let left = self.taker(id).map(|(taker, _)| taker.demand).unwrap_or_default();
+                self.empty_inbox(id, want, out);
+                if let Some((taker, _)) = self.taker(id) {
+                    taker.demand = left;
+                }
+            }
+        }
+        if let Some((taker, told)) = self.taker(id) {
+            *told = false;
+            if !standing {
+                taker.demand = Demand::default();
+            }
+        }
+        debug_assert!(out.len() >= before);
+    }
+
+    /// Takes back what was assigned to a consumer that cannot have it now, and assigns it nothing more.
+    /// [`Queue::dispatch`] afterwards.
+    pub(crate) fn withdraw(&mut self, id: usize) {
+        match self.consumers.get_mut(id).map(|consumer| &mut consumer.mode) {
+            Some(Mode::Take(taker)) => {
+                taker.demand = Demand::default();
+                let inbox = std::mem::take(&mut taker.inbox);
+                self.assigned -= inbox.len();
+                self.give_back(id, inbox.into_iter().map(|held| (held, Return::Unsent)));
+            }
+            Some(Mode::Browse { hungry, .. }) => *hungry = false,
+            None => {}
+        }
+    }
+
+    /// Copies what a browsing consumer has not seen, `want` at most. It is woken when more comes.
+    pub(crate) fn browse(&mut self, id: usize, want: Demand, out: &mut VecDeque<Held>) {
+        let Some(consumer) = self.consumers.get_mut(id) else { return };
+        consumer.told = false;
+        let Mode::Browse { next, hungry } = &mut consumer.mode else { return };
+        let mut left = want;
+        let start = self.ready.partition_point(|held| held.seq < *next);
+        let mut ready = self.ready.range(start..).peekable();
+        let mut returned = self.returned.range(*next..).map(|(_, held)| held).peekable();
+        *hungry = false;
+        while left.messages > 0 && left.bytes > 0 {
+            let from_returned = match (ready.peek(), returned.peek()) {
+                (Some(ready), Some(returned)) => returned.seq < ready.seq,
+                (None, Some(_)) => true,
+                (Some(_), None) => false,
+                (None, None) => {
+                    *hungry = true;
+                    return;
+                }
+            };
+            let held = if from_returned { returned.next() } else { ready.next() };
+            let held = held.expect("peeked at it");
+            *next = held.seq + 1;
+            left = left.less(held.payload.len());
+            out.push_back(held.clone());
+        }
+    }
+
+    /// Takes back messages that a consumer had. [`Queue::dispatch`] afterwards.
+    pub(crate) fn give_back(&mut self, id: usize, messages: impl IntoIterator<Item = (Held, Return)>) {
+        let uid = self.consumers.get(id).map_or(u64::MAX, |consumer| consumer.uid);
+        let mut lowest = u64::MAX;
+        for (mut held, how) in messages {
+            let consumers = &self.consumers;
+            held.mark(how, uid, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
+            lowest = lowest.min(held.seq);
+            self.returned.insert(held.seq, held);
+        }
+        if lowest == u64::MAX {
+            return;
+        }
+        self.fresh = true;
+        for (_, consumer) in &mut self.consumers {
+            if let Mode::Take(taker) = &mut consumer.mode {
+                taker.cursor = taker.cursor.min(lowest);
+            }
+        }
+    }
+
+    /// Forgets messages that are settled for good, and lists the producers that can go on.
+    pub(crate) fn settle(&mut self, messages: usize, bytes: usize, woken: &mut Vec<W>) {
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.settled += messages as u64;
+        if self.starving > 0 && self.has_room() {
+            self.starving = 0;
+            for (_, producer) in &mut self.producers {
+                if std::mem::take(&mut producer.starving) {
+                    woken.push(producer.wake.clone());
+                }
+            }
+        }
+    }
+
+    pub(crate) fn add_consumer(&mut self, browse: bool, wake: W) -> usize {
+        let uid = self.next_uid;
+        self.next_uid += 1;
+        self.browsers += usize::from(browse);
+        let mode = if browse { Mode::Browse { next: 0, hungry: false } } else { Mode::Take(Taker::default()) };
+        self.consumers.insert(Consumer { uid, wake, told: false, mode })
+    }
+
+    /// Removes a consumer; what was assigned to it is free again. [`Queue::dispatch`] afterwards.
+    pub(crate) fn remove_consumer(&mut self, id: usize) {
+        self.withdraw(id);
+        match self.consumers.try_remove(id).map(|consumer| consumer.mode) {
+            Some(Mode::Browse { .. }) => self.browsers -= 1,
+            Some(Mode::Take(taker)) if taker.rotating => self.rotation.retain(|rotating| *rotating != id),
+            Some(Mode::Take(_)) | None => {}
+        }
+    }
+
+    pub(crate) fn add_producer(&mut self, wake: W) -> usize {
+        self.producers.insert(Producer { wake, starving: false })
+    }
+
+    pub(crate) fn remove_producer(&mut self, id: usize) {
+        if let Some(producer) = self.producers.try_remove(id) {
+            self.starving -= usize::from(producer.starving);
+        }
+    }
+
+    /// How many messages a producer may send from now on, `wish` at most: its share of the room. One
+    /// that gets less is woken when there is room again.
+    pub(crate) fn grant(&mut self, id: usize, wish: usize) -> usize {
+        let producers = self.producers.len().max(1);
+        let Some(producer) = self.producers.get_mut(id) else { return 0 };
+        let room = self.limits.messages.saturating_sub(self.messages);
+        let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
+        let bytes = self.limits.bytes.saturating_sub(self.bytes) / size;
+        let room = room.min(bytes);
+        let share = if room == 0 { 0 } else { (room / producers).max(1) };
+        let starving = share < wish;
+        self.starving = self.starving + usize::from(starving) - usize::from(producer.starving);
+        producer.starving = starving;
+        share.min(wish)
+    }
+
+    /// Everyone who uses the queue, when it is deleted.
+    pub(crate) fn users(&self) -> Vec<W> {
+        let consumers = self.consumers.iter().map(|(_, consumer)| consumer.wake.clone());
+        consumers.chain(self.producers.iter().map(|(_, producer)| producer.wake.clone())).collect()
+    }
+
+    /// Messages that wait for any consumer.
+    pub(crate) fn available(&self) -> usize {
+        self.ready.len() + self.returned.len()
+    }
+
+    /// Whether no message is left, settled ones aside.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.messages == 0
+    }
+
+    pub(crate) fn stats(&self) -> QueueStats {
+        let ready = self.available() + self.assigned;
+        QueueStats {
+            ready,
+            unsettled: self.messages.saturating_sub(ready),
+            bytes: self.bytes,
+            consumers: self.consumers.len(),
+            producers: self.producers.len(),
+            enqueued: self.enqueued,
+            settled: self.settled,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.messages < self.limits.messages && self.bytes < self.limits.bytes
+    }
+
+    /// Gives turns until nothing waits or nobody wants more. A turn is worth a fair share of what waits,
+    /// so that ten messages for ten consumers go to all ten, and a thousand go in few turns.
+    fn assign(&mut self, caller: Option<usize>, woken: &mut Vec<W>) {
+        let mut passed = Vec::new();
+        while self.available() > 0 {
+            let Some(id) = self.rotation.pop_front() else { break };
+            let share = (self.available() / (self.rotation.len() + 1)).clamp(1, QUANTUM);
+            let consumer = &mut self.consumers[id];
+            let Mode::Take(taker) = &mut consumer.mode else { continue };
+            let mut got = 0;
+            while got < share && taker.demand.messages > 0 && taker.demand.bytes > 0 {
+                let next = next_for(&mut self.ready, &mut self.returned, consumer.uid, &mut taker.cursor);
+                let Some(held) = next else { break };
+                taker.demand = taker.demand.less(held.payload.len());
+                taker.inbox.push_back(held);
+                got += 1;
+            }
+            self.assigned += got;
+            let wants = taker.demand.messages > 0 && taker.demand.bytes > 0;
+            taker.rotating = wants;
+            match (wants, got) {
+                (true, 0) => passed.push(id),
+                (true, _) => self.rotation.push_back(id),
+                (false, _) => {}
+            }
+            if got > 0 && !consumer.told && caller != Some(id) {
+                consumer.told = true;
+                woken.push(consumer.wake.clone());
+            }
+        }
+        // What waits is not for these; their turn stays.
+        for id in passed.into_iter().rev() {
+            self.rotation.push_front(id);
+        }
+    }
+
+    fn empty_inbox(&mut self, id: usize, want: Demand, out: &mut VecDeque<Held>) -> Demand {
+        let Some((taker, _)) = self.taker(id) else { return Demand::default() };
+        let missing = taker.inbox.iter().fold(want, |left, held| left.less(held.payload.len()));
+        let taken = taker.inbox.len();
+        if out.is_empty() {
+            std::mem::swap(out, &mut taker.inbox);
+        } else {
+            out.append(&mut taker.inbox);
+        }
+        taker.demand = Demand::default();
+        self.assigned -= taken;
+        missing
+    }
+
+    fn taker(&mut self, id: usize) -> Option<(&mut Taker, &mut bool)> {
+        match self.consumers.get_mut(id) {
+            Some(Consumer { mode: Mode::Take(taker), told, .. }) => Some((taker, told)),
+            _ => None,
+        }
+    }
+}
+
+impl Demand {
+    fn less(self, bytes: usize) -> Self {
+        Self { messages: self.messages.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
+    }
+}
+
+/// The first message in order that a consumer may have. Only one that was given back can be one that it
+/// may not.
+fn next_for(
+    ready: &mut VecDeque<Held>,
+    returned: &mut BTreeMap<u64, Held>,
+    uid: u64,
+    cursor: &mut u64,
+) -> Option<Held> {
+    if !returned.is_empty() {
+        let found = returned.range(*cursor..).find(|(_, held)| held.is_for(uid)).map(|(seq, _)| *seq);
+        *cursor = found.unwrap_or(u64::MAX);
+        if let Some(seq) = found
+            && ready.front().is_none_or(|front| seq < front.seq)
+        {
+            *cursor = seq + 1;
+            return returned.remove(&seq);
+        }
+    }
+    ready.pop_front()
+}

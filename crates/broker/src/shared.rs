@@ -1,0 +1,179 @@
+//! What the connections of a broker share.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::BytesMut;
+use postroad_amqp::sasl;
+use postroad_amqp::v1_0::{Config, Connection, ServerSasl};
+use slab::Slab;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::mailbox::{Mailbox, Order};
+use crate::node::Nodes;
+
+/// A broker, as its connections see it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) settings: Settings,
+    pub(crate) buffers: Buffers,
+    sasl: Arc<sasl::ServerConfig>,
+    anonymous: bool,
+    connections: Mutex<Connections>,
+    /// How many connections there are.
+    count: watch::Sender<usize>,
+}
+
+/// What does not change while the broker runs.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) engine: Config,
+    pub(crate) auto_create: bool,
+    pub(crate) max_message_size: u64,
+    pub(crate) max_connections: usize,
+    pub(crate) max_links: usize,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    live: Slab<(Arc<Mailbox>, Option<AbortHandle>)>,
+    /// No more are taken.
+    shut: Option<Order>,
+}
+
+impl Shared {
+    pub(crate) fn new(nodes: Arc<Nodes>, settings: Settings, sasl: sasl::ServerConfig, anonymous: bool) -> Self {
+        Self {
+            nodes,
+            settings,
+            buffers: Buffers::default(),
+            sasl: Arc::new(sasl),
+            anonymous,
+            connections: Mutex::default(),
+            count: watch::Sender::new(0),
+        }
+    }
+
+    /// The engine for a client that has connected. `secure` tells whether the transport is encrypted.
+    pub(crate) fn engine(&self, secure: bool) -> Result<Connection, getrandom::Error> {
+        let mut nonce = [0; 24];
+        getrandom::fill(&mut nonce)?;
+        let mechanisms = self.sasl.mechanisms(secure, None);
+        let server = sasl::Server::new(Arc::clone(&self.sasl), secure, None, nonce);
+        let sasl = ServerSasl { mechanisms, server, allow_bare: self.anonymous };
+        Ok(Connection::server(self.settings.engine.clone(), Some(sasl), std::time::Instant::now()))
+    }
+
+    /// Takes a connection in, unless there are too many.
+    pub(crate) fn register(self: &Arc<Self>) -> Option<Registered> {
+        let mut connections = self.connections();
+        if connections.live.len() >= self.settings.max_connections || connections.shut.is_some() {
+            return None;
+        }
+        let mailbox = Arc::new(Mailbox::default());
+        let key = connections.live.insert((Arc::clone(&mailbox), None));
+        self.count.send_replace(connections.live.len());
+        Some(Registered { shared: Arc::clone(self), mailbox, key })
+    }
+
+    pub(crate) fn connections_len(&self) -> usize {
+        self.connections().live.len()
+    }
+
+    /// Tells every connection to end, and takes no more.
+    pub(crate) fn close_all(&self, order: Order) {
+        let mut connections = self.connections();
+        connections.shut = Some(order);
+        let mailboxes: Vec<_> = connections.live.iter().map(|(_, (mailbox, _))| Arc::clone(mailbox)).collect();
+        drop(connections);
+        for mailbox in mailboxes {
+            mailbox.order(order);
+        }
+    }
+
+    /// Cuts every connection off, and says how many there were.
+    pub(crate) fn abort_all(&self, order: Order) -> usize {
+        let mut connections = self.connections();
+        connections.shut = Some(order);
+        for (_, (_, abort)) in &connections.live {
+            if let Some(abort) = abort {
+                abort.abort();
+            }
+        }
+        connections.live.len()
+    }
+
+    /// Waits until no connection is left.
+    pub(crate) async fn idle(&self) {
+        let mut count = self.count.subscribe();
+        let _ = count.wait_for(|count| *count == 0).await;
+    }
+
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's place among those of the broker; dropping it frees the place.
+#[derive(Debug)]
+pub(crate) struct Registered {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    key: usize,
+}
+
+impl Registered {
+    /// The key by which [`Shared::set_abort`] knows the connection.
+    pub(crate) fn key(&self) -> usize {
+        self.key
+    }
+}
+
+impl Shared {
+    /// Lets the broker cut off the task of a connection.
+    pub(crate) fn set_abort(&self, key: usize, mailbox: &Arc<Mailbox>, abort: AbortHandle) {
+        let mut connections = self.connections();
+        // The task may be over already, and its place another's.
+        if let Some((found, slot)) = connections.live.get_mut(key)
+            && Arc::ptr_eq(found, mailbox)
+        {
+            *slot = Some(abort);
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut connections = self.shared.connections();
+        connections.live.remove(self.key);
+        let left = connections.live.len();
+        self.shared.count.send_replace(left);
+    }
+}
+
+/// Read buffers that nobody uses. A connection has one only while it holds a part of a frame.
+#[derive(Debug, Default)]
+pub(crate) struct Buffers {
+    free: Mutex<Vec<BytesMut>>,
+}
+
+/// A read takes at most this many bytes.
+pub(crate) const READ: usize = 64 * 1024;
+
+/// So many unused buffers are kept.
+const KEEP: usize = 16;
+
+impl Buffers {
+    pub(crate) fn lease(&self) -> BytesMut {
+        let found = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        found.unwrap_or_else(|| BytesMut::with_capacity(READ))
+    }
+
+    pub(crate) fn give_back(&self, buffer: BytesMut) {
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        if free.len() < KEEP {
+            free.push(buffer);
+        }
+    }
+}

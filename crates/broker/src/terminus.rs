@@ -1,0 +1,212 @@
+//! What a client asks of a terminus, and what it gets (AMQP 1.0 part 3, 3.5).
+
+use std::sync::Arc;
+
+use postroad_codec::v1_0::{
+    Address, Attach, AttachTarget, DistributionMode, Error, ErrorCondition, Fields, Multiple, NodeProperties, Outcome,
+    Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
+};
+
+use crate::node::{Hold, Lifetime, Nodes};
+
+/// A source that was asked for and can be had.
+#[derive(Debug)]
+pub(crate) struct GrantedSource {
+    pub(crate) hold: Hold,
+    /// What is really there, for the answer.
+    pub(crate) source: Source,
+    pub(crate) browse: bool,
+}
+
+/// A target that was asked for and can be had.
+#[derive(Debug)]
+pub(crate) struct GrantedTarget {
+    /// The node; `None` is the anonymous terminus.
+    pub(crate) hold: Option<Hold>,
+    pub(crate) target: Target,
+}
+
+/// The capability by which a terminus asks for its node to be made.
+pub(crate) const CREATE_ON_DEMAND: &str = "create-on-demand";
+
+/// The lifetime policies with their descriptors (part 3, 3.5.10 to 3.5.13).
+const LIFETIMES: [(u64, &str, Lifetime); 4] = [
+    (0x2b, "amqp:delete-on-close:list", Lifetime::Close),
+    (0x2c, "amqp:delete-on-no-links:list", Lifetime::NoLinks),
+    (0x2d, "amqp:delete-on-no-messages:list", Lifetime::NoMessages),
+    (0x2e, "amqp:delete-on-no-links-or-messages:list", Lifetime::NoLinksOrMessages),
+];
+
+/// Finds or makes the source of a link.
+pub(crate) fn grant_source(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attach) -> Result<GrantedSource, Error> {
+    let Some(asked) = attach.source.as_deref() else {
+        return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that receives needs a source"));
+    };
+    let browse = match &asked.distribution_mode {
+        None => false,
+        Some(mode) if *mode == DistributionMode::MOVE => false,
+        Some(mode) if *mode == DistributionMode::COPY => true,
+        Some(mode) => {
+            let text = format!("distribution mode {:?} is neither move nor copy", &*mode.0);
+            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
+        }
+    };
+    let wanted = Wanted {
+        address: asked.address.as_ref(),
+        durable: asked.durable,
+        dynamic: asked.dynamic,
+        properties: asked.dynamic_node_properties.as_ref(),
+        capabilities: &asked.capabilities,
+    };
+    if wanted.address.is_none() && !wanted.dynamic {
+        return Err(Error::new(ErrorCondition::INVALID_FIELD, "the source has no address"));
+    }
+    let hold = wanted.find(nodes, auto_create)?;
+    let source = Source {
+        address: Some(Address(hold.node.name.clone())),
+        durable: TerminusDurability::NONE,
+        // Nothing of a link outlives its detach yet.
+        expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
+        dynamic: asked.dynamic,
+        dynamic_node_properties: wanted.answered_properties(&hold),
+        distribution_mode: Some(if browse { DistributionMode::COPY } else { DistributionMode::MOVE }),
+        // Filters are told back as far as they are applied, and none is.
+        filter: None,
+        // A delivery that is settled without an outcome counts as a failed one.
+        default_outcome: Some(Outcome::modified(true, false, None)),
+        outcomes: ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"]
+            .into_iter()
+            .map(Symbol::from_static)
+            .collect(),
+        capabilities: wanted.answered_capabilities(),
+        ..Source::default()
+    };
+    Ok(GrantedSource { hold, source, browse })
+}
+
+/// Finds or makes the target of a link.
+pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attach) -> Result<GrantedTarget, Error> {
+    let asked = match attach.target.as_deref() {
+        Some(AttachTarget::Target(target)) => target,
+        Some(AttachTarget::Coordinator(_)) => {
+            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "transactions are not implemented"));
+        }
+        None => return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that sends needs a target")),
+        Some(_) => return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "this kind of target is not implemented")),
+    };
+    let wanted = Wanted {
+        address: asked.address.as_ref(),
+        durable: asked.durable,
+        dynamic: asked.dynamic,
+        properties: asked.dynamic_node_properties.as_ref(),
+        capabilities: &asked.capabilities,
+    };
+    wanted.refuse_what_is_missing()?;
+    let anonymous = !asked.dynamic && asked.address.as_ref().is_none_or(|address| address.is_empty());
+    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create)?) };
+    let target = Target {
+        address: hold.as_ref().map(|hold| Address(hold.node.name.clone())),
+        durable: TerminusDurability::NONE,
+        expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
+        dynamic: asked.dynamic,
+        dynamic_node_properties: hold.as_ref().and_then(|hold| wanted.answered_properties(hold)),
+        capabilities: wanted.answered_capabilities(),
+        ..Target::default()
+    };
+    Ok(GrantedTarget { hold, target })
+}
+
+/// What sources and targets have in common.
+struct Wanted<'a> {
+    address: Option<&'a Address>,
+    durable: TerminusDurability,
+    dynamic: bool,
+    properties: Option<&'a NodeProperties>,
+    capabilities: &'a Multiple<Symbol>,
+}
+
+impl Wanted<'_> {
+    /// Refuses what would need something that is not there.
+    fn refuse_what_is_missing(&self) -> Result<(), Error> {
+        let durable_node = self.properties.and_then(|properties| properties.0.0.get_str("durable"));
+        if self.durable != TerminusDurability::NONE || durable_node == Some(&Value::Boolean(true)) {
+            let text = "nothing durable: the broker has no store configured";
+            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
+        }
+        if self.has("topic") && !self.has("queue") {
+            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "topics are not implemented"));
+        }
+        Ok(())
+    }
+
+    fn find(&self, nodes: &Arc<Nodes>, auto_create: bool) -> Result<Hold, Error> {
+        self.refuse_what_is_missing()?;
+        let lifetime = self.lifetime()?;
+        let address = self.address.map_or("", |address| &**address);
+        // The node may be deleted between finding and holding it.
+        for _ in 0..8 {
+            let (node, created) = if self.dynamic {
+                // A dynamic node without a policy goes with its link (3.5.3).
+                nodes.declare(&unique_name()?, Some(lifetime.unwrap_or(Lifetime::Close)))?
+            } else if let Some(node) = nodes.find(address) {
+                (node, false)
+            } else if auto_create || self.has(CREATE_ON_DEMAND) {
+                nodes.declare(address, lifetime)?
+            } else {
+                return Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {address:?}")));
+            };
+            if let Some(hold) = Hold::new(node, nodes, created) {
+                return Ok(hold);
+            }
+        }
+        Err(Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {address:?} was deleted")))
+    }
+
+    fn has(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|symbol| symbol.as_str() == capability)
+    }
+
+    /// The lifetime policy that the node properties ask for.
+    fn lifetime(&self) -> Result<Option<Lifetime>, Error> {
+        let asked = self.properties.and_then(|properties| properties.0.0.get_str("lifetime-policy"));
+        let descriptor = match asked {
+            None | Some(Value::Null) => return Ok(None),
+            Some(Value::Described(described)) => &described.descriptor,
+            Some(other) => other,
+        };
+        let found = LIFETIMES.iter().find(|(code, symbol, _)| match descriptor {
+            Value::Ulong(asked) => asked == code,
+            other => other.as_str() == Some(symbol),
+        });
+        let found = found.ok_or_else(|| Error::new(ErrorCondition::INVALID_FIELD, "unknown lifetime policy"))?;
+        Ok(Some(found.2))
+    }
+
+    /// The node properties that are in force, where the client asked for some or for a dynamic node.
+    fn answered_properties(&self, hold: &Hold) -> Option<NodeProperties> {
+        if !self.dynamic && self.properties.is_none() {
+            return None;
+        }
+        let mut fields = Fields::default();
+        if let Some(lifetime) = hold.node.lifetime {
+            let (code, _, _) = LIFETIMES.iter().find(|(_, _, known)| *known == lifetime)?;
+            let policy = Value::described(Value::Ulong(*code), Value::List(Vec::new()));
+            fields.0.insert(Value::Symbol("lifetime-policy".into()), policy);
+        }
+        let modes = ["move", "copy"].map(Symbol::from_static);
+        fields.0.insert(Value::Symbol("supported-dist-modes".into()), Value::List(modes.map(Value::Symbol).to_vec()));
+        Some(NodeProperties(fields))
+    }
+
+    fn answered_capabilities(&self) -> Multiple<Symbol> {
+        let known = [CREATE_ON_DEMAND, "queue"];
+        self.capabilities.iter().filter(|symbol| known.contains(&symbol.as_str())).cloned().collect()
+    }
+}
+
+/// A name for a dynamic node that nobody can guess.
+fn unique_name() -> Result<String, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(|error| Error::new(ErrorCondition::INTERNAL_ERROR, error.to_string()))?;
+    Ok(format!("dynamic-{:032x}", u128::from_be_bytes(random)))
+}
