@@ -1,17 +1,19 @@
 //! The end that is connected to: peers that talk to each other without a broker.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use postroad_amqp::v1_0::{self as amqp, LinkId, LinkTerms};
-use postroad_codec::v1_0::{Attach, Role};
+use postroad_amqp::v1_0 as amqp;
+use postroad_codec::v1_0::Role;
 use postroad_taps::{EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
 
 use crate::link::Link;
 use crate::options::random_uuid;
 use crate::types::PeerError;
+use crate::v1_0::{LinkId, Remote};
 use crate::{AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session};
 
 /// How connections are accepted.
@@ -125,7 +127,11 @@ fn anonymous(secure: bool) -> amqp::ServerSasl {
 pub struct IncomingLink {
     connection: Connection,
     id: LinkId,
-    attach: Box<Attach>,
+    name: String,
+    role: Role,
+    settled: bool,
+    source: Option<String>,
+    target: Option<String>,
     answered: bool,
 }
 
@@ -138,11 +144,11 @@ impl Connection {
     /// # Cancel safety
     /// A dropped future has taken no link.
     pub async fn next_link(&self) -> Result<IncomingLink, ConnectionError> {
-        let (id, attach) = poll_fn(|cx| {
+        poll_fn(|cx| {
             self.inner.shared.with(|state| {
-                let next = state.incoming.as_mut().and_then(std::collections::VecDeque::pop_front);
-                if let Some((id, attach)) = next.and_then(|id| Some((id, state.engine.remote_attach(id)?))) {
-                    return Poll::Ready(Ok((id, Box::new(attach.clone()))));
+                let next = state.incoming.as_mut().and_then(VecDeque::pop_front);
+                if let Some((id, remote)) = next.and_then(|id| Some((id, state.engine.remote(id)?))) {
+                    return Poll::Ready(Ok(IncomingLink::new(self.clone(), id, remote)));
                 }
                 if let Some(error) = &state.over {
                     return Poll::Ready(Err(error.clone()));
@@ -151,34 +157,52 @@ impl Connection {
                 Poll::Pending
             })
         })
-        .await?;
-        Ok(IncomingLink { connection: self.clone(), id, attach, answered: false })
+        .await
     }
 }
 
 impl IncomingLink {
+    fn new(connection: Connection, id: LinkId, remote: Remote<'_>) -> Self {
+        Self {
+            connection,
+            id,
+            name: remote.name().to_owned(),
+            role: remote.role(),
+            settled: remote.is_settled(),
+            source: remote.source_address().map(ToOwned::to_owned),
+            target: remote.target_address().map(ToOwned::to_owned),
+            answered: false,
+        }
+    }
+
     /// The link's name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.attach.name
+        &self.name
     }
 
     /// Whether the peer sends on it, so that our end receives.
     #[must_use]
     pub fn is_receiver(&self) -> bool {
-        self.attach.role == Role::Sender
+        self.role == Role::Receiver
     }
 
     /// The address that the peer receives from.
     #[must_use]
     pub fn source_address(&self) -> Option<&str> {
-        self.attach.source.as_ref()?.address.as_deref()
+        self.source.as_deref()
     }
 
     /// The address that the peer sends to.
     #[must_use]
     pub fn target_address(&self) -> Option<&str> {
-        self.attach.target.as_ref()?.as_target()?.address.as_deref()
+        self.target.as_deref()
+    }
+
+    /// What the peer asks of the link.
+    #[must_use]
+    pub fn guarantee(&self) -> Guarantee {
+        if self.settled { Guarantee::AtMostOnce } else { Guarantee::AtLeastOnce }
     }
 
     /// Accepts a link that the peer sends on.
@@ -186,18 +210,18 @@ impl IncomingLink {
     /// # Errors
     /// When the link is over already, or the peer receives on it.
     pub fn into_receiver(mut self, options: &LinkOptions) -> Result<Receiver, AttachError> {
-        let terms = LinkTerms { max_message_size: options.max_message_size, ..self.terms() };
-        let link = self.accept(Role::Receiver, terms, options.timeout)?;
+        let link = self.accept(Role::Receiver, options)?;
         Ok(Receiver::new(link, options.prefetch))
     }
 
-    /// Accepts a link that the peer receives on.
+    /// Accepts a link that the peer receives on. Messages are settled as they are sent where the peer asks
+    /// for that.
     ///
     /// # Errors
     /// When the link is over already, or the peer sends on it.
     pub fn into_sender(mut self, options: &LinkOptions) -> Result<Sender, AttachError> {
-        let link = self.accept(Role::Sender, self.terms(), options.timeout)?;
-        Ok(Sender::new(link, options.guarantee))
+        let link = self.accept(Role::Sender, options)?;
+        Ok(Sender::new(link, self.guarantee()))
     }
 
     /// Refuses the link.
@@ -206,26 +230,16 @@ impl IncomingLink {
         self.refuse_with(error);
     }
 
-    /// The peer's terms, which an answer repeats.
-    fn terms(&self) -> LinkTerms {
-        LinkTerms {
-            source: self.attach.source.as_deref().cloned(),
-            target: self.attach.target.as_deref().cloned(),
-            snd_settle_mode: self.attach.snd_settle_mode,
-            rcv_settle_mode: self.attach.rcv_settle_mode,
-            ..LinkTerms::default()
-        }
-    }
-
-    fn accept(&mut self, role: Role, terms: LinkTerms, timeout: Duration) -> Result<Link, AttachError> {
-        if self.attach.role == role {
-            return Err(AttachError::Guarantee { asked: "the other end of the link", offered: format!("{role:?}") });
+    fn accept(&mut self, role: Role, options: &LinkOptions) -> Result<Link, AttachError> {
+        if self.role != role {
+            let offered = format!("the {:?} end", self.role);
+            return Err(AttachError::Guarantee { asked: "the other end of the link", offered });
         }
         let id = self.id;
         let key = self.connection.inner.shared.with(|state| {
             let session = state.engine.session_of(id).and_then(|session| state.share_session(session));
             let session = session.ok_or(LinkError::Closed)?;
-            if let Err(error) = state.engine.accept(id, terms) {
+            if let Err(error) = state.engine.accept(id, options) {
                 state.drop_session(session);
                 return Err(AttachError::from(error));
             }
@@ -236,13 +250,12 @@ impl IncomingLink {
         let (session, key) = key?;
         self.answered = true;
         let session = Session::new(self.connection.clone(), session);
-        Ok(Link { session, key, role, timeout })
+        Ok(Link { session, key, timeout: options.timeout })
     }
 
     fn refuse_with(&self, error: PeerError) {
         self.connection.inner.shared.with(|state| {
             state.engine.refuse(self.id, error);
-            state.engine.release(self.id);
         });
     }
 }
@@ -251,17 +264,6 @@ impl Drop for IncomingLink {
     fn drop(&mut self) {
         if !self.answered {
             self.refuse_with(PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, "nobody took the link"));
-        }
-    }
-}
-
-/// What a link promises by the settle mode that the peer asks for.
-impl From<&IncomingLink> for Guarantee {
-    fn from(link: &IncomingLink) -> Self {
-        if link.attach.snd_settle_mode == postroad_codec::v1_0::SenderSettleMode::SETTLED {
-            Self::AtMostOnce
-        } else {
-            Self::AtLeastOnce
         }
     }
 }

@@ -12,6 +12,7 @@ use postroad_taps::{ByteStream, Preconnection};
 use crate::driver::Driver;
 use crate::state::Shared;
 use crate::types::PeerError;
+use crate::v1_0::Engine;
 use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session};
 
 /// An open connection. Clones are handles of the same connection; when the last one is gone, and the
@@ -62,7 +63,7 @@ impl Connection {
         stream: ByteStream,
         close_timeout: Duration,
     ) -> Result<Self, ConnectionError> {
-        Self::start(Shared::new(engine), stream, close_timeout).await
+        Self::start(Shared::new(Engine(engine)), stream, close_timeout).await
     }
 
     /// As [`Connection::drive`], for an end that takes links of the peer's.
@@ -71,7 +72,7 @@ impl Connection {
         stream: ByteStream,
         close_timeout: Duration,
     ) -> Result<Self, ConnectionError> {
-        let shared = Shared::new(engine);
+        let shared = Shared::new(Engine(engine));
         shared.with(|state| state.incoming = Some(VecDeque::new()));
         Self::start(shared, stream, close_timeout).await
     }
@@ -154,20 +155,20 @@ impl Connection {
     /// The id of the peer's container.
     #[must_use]
     pub fn remote_container(&self) -> Option<String> {
-        self.inner.shared.with(|state| state.engine.remote_open().map(|open| open.container_id.to_string()))
+        self.inner.shared.with(|state| state.engine.open().map(|open| open.container_id.to_string()))
     }
 
     /// A property that the peer told of itself, such as `product` or `version`.
     #[must_use]
     pub fn remote_property(&self, name: &str) -> Option<crate::types::Value> {
-        self.inner.shared.with(|state| state.engine.remote_open()?.properties.as_ref()?.get_str(name).cloned())
+        self.inner.shared.with(|state| state.engine.open()?.properties.as_ref()?.get_str(name).cloned())
     }
 
     /// The extensions that the peer offers.
     #[must_use]
     pub fn remote_offered_capabilities(&self) -> Vec<String> {
         self.inner.shared.with(|state| {
-            let open = state.engine.remote_open();
+            let open = state.engine.open();
             open.map(|open| open.offered_capabilities.iter().map(ToString::to_string).collect()).unwrap_or_default()
         })
     }

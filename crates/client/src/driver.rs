@@ -112,8 +112,7 @@ impl Driver {
         state.driver_runs();
         match &read {
             Ok(Some(0)) => state.engine.handle_eof(),
-            // The error is told by an event.
-            Ok(Some(_)) => drop(state.engine.handle_input(now, &mut self.input)),
+            Ok(Some(_)) => state.engine.handle_input(now, &mut self.input),
             Ok(None) => {}
             Err(error) => {
                 state.end_connection(ConnectionError::Transport(error.kind()));
@@ -128,12 +127,12 @@ impl Driver {
         if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
             state.engine.handle_timeout(now);
         }
-        state.take_events();
+        state.take_news();
         if written {
             state.engine.poll_transmit(now, &mut self.output);
-            state.take_events();
+            state.take_news();
         }
-        self.ending = state.engine.error().is_some();
+        self.ending = state.engine.is_over();
         if self.ending {
             // What the engine still wants to say, such as a close, leaves behind what is under way.
             state.engine.poll_transmit(now, &mut self.output);

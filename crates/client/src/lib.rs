@@ -30,6 +30,7 @@ mod receiver;
 mod sender;
 mod session;
 mod state;
+mod v1_0;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
@@ -47,7 +48,7 @@ pub use session::Session;
 pub mod types {
     pub use bytes::Bytes;
     pub use postroad_codec::v1_0::{
-        Annotations, Array, Body, ByteString, Decimal32, Decimal64, DecodeError, Decimal128, Described, Error as PeerError,
-        ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
+        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, DecodeError, Described,
+        Error as PeerError, ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
     };
 }

@@ -4,10 +4,8 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use postroad_amqp::v1_0::LinkId;
-use postroad_codec::v1_0::{Attach, AttachTarget, Role};
-
 use crate::state::{LinkEntry, State};
+use crate::v1_0::{LinkId, Remote};
 use crate::{LinkError, Node, Session};
 
 /// A peer that attaches a link without the terminus that was asked for mostly refuses it: the detach
@@ -19,7 +17,6 @@ const REFUSAL: Duration = Duration::from_millis(250);
 pub(crate) struct Link {
     pub(crate) session: Session,
     pub(crate) key: usize,
-    pub(crate) role: Role,
     pub(crate) timeout: Duration,
 }
 
@@ -36,7 +33,7 @@ impl Link {
     /// Waits until `ready` says something about the link, or the link is over.
     pub(crate) async fn wait<R>(
         &self,
-        mut ready: impl FnMut(&mut LinkEntry, &Attach) -> Option<R>,
+        mut ready: impl FnMut(&mut LinkEntry, Remote<'_>) -> Option<R>,
     ) -> Result<R, LinkError> {
         poll_fn(|cx| {
             self.with(|state| {
@@ -44,7 +41,7 @@ impl Link {
                 if let Some(error) = &entry.over {
                     return Poll::Ready(Err(error.clone()));
                 }
-                if let Some(result) = state.engine.remote_attach(entry.id).and_then(|attach| ready(entry, attach)) {
+                if let Some(result) = state.engine.remote(entry.id).and_then(|remote| ready(entry, remote)) {
                     return Poll::Ready(Ok(result));
                 }
                 entry.waiters.register(cx);
@@ -55,16 +52,7 @@ impl Link {
     }
 
     pub(crate) async fn attached(&self) -> Result<(), LinkError> {
-        let role = self.role;
-        let complete = self
-            .wait(|entry, attach| {
-                let there = match role {
-                    Role::Sender => attach.target.is_some(),
-                    Role::Receiver => attach.source.is_some(),
-                };
-                entry.attached.then_some(there)
-            })
-            .await?;
+        let complete = self.wait(|entry, remote| entry.attached.then(|| remote.has_terminus())).await?;
         if !complete {
             // No news within the time means that it is no refusal.
             let confirmed = self.wait(|entry, _| entry.confirmed.then_some(()));
@@ -77,46 +65,28 @@ impl Link {
 
     /// The address of the far end as the peer tells it: that of a node that it made.
     pub(crate) fn remote_address(&self) -> Option<String> {
-        let role = self.role;
         self.with(|state| {
-            let attach = state.engine.remote_attach(state.links[self.key].id)?;
-            let address = match role {
-                Role::Receiver => attach.source.as_ref()?.address.as_ref(),
-                Role::Sender => match attach.target.as_deref()? {
-                    AttachTarget::Target(target) => target.address.as_ref(),
-                    _ => None,
-                },
-            };
-            address.map(|address| address.0.to_string())
+            let remote = state.engine.remote(state.links[self.key].id)?;
+            remote.address().map(ToOwned::to_owned)
         })
     }
 
     /// The node at the far end as the peer's attach tells it.
     pub(crate) fn remote(&self) -> Option<Node> {
-        let role = self.role;
-        self.with(|state| {
-            let attach = state.engine.remote_attach(state.links[self.key].id)?;
-            match role {
-                Role::Receiver => attach.source.as_ref().map(|source| Node::from_source(source)),
-                Role::Sender => match attach.target.as_deref()? {
-                    AttachTarget::Target(target) => Some(Node::from_target(target)),
-                    _ => None,
-                },
-            }
-        })
+        self.with(|state| state.engine.remote(state.links[self.key].id)?.node())
     }
 
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.with(|state| state.links[self.key].over.clone())
     }
 
-    /// Detaches, and waits for the peer to do the same.
-    pub(crate) async fn detach(&self, closed: bool) -> Result<(), LinkError> {
+    /// Closes the link, and waits for the peer to do the same.
+    pub(crate) async fn close(&self) -> Result<(), LinkError> {
         if let Some(error) = self.error() {
             return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
         }
         let id = self.id();
-        self.with(|state| state.engine.detach(id, closed, None));
+        self.with(|state| state.engine.detach(id));
         let ended = self.wait(|_, _| None::<()>);
         match tokio::time::timeout(self.timeout, ended).await {
             Ok(Err(LinkError::DetachedByPeer) | Ok(())) => Ok(()),

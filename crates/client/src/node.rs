@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use postroad_codec::v1_0::{
-    AttachTarget, DistributionMode, Fields, FilterSet, Map, Multiple, NodeProperties, Outcome, Seconds, Source, Symbol,
-    Target, TerminusDurability, TerminusExpiryPolicy, Value,
-};
+use postroad_codec::v1_0::{Fields, Symbol, Value};
 
 /// A node that messages come from or go to.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,19 +84,6 @@ impl Default for LinkOptions {
     }
 }
 
-impl Expiry {
-    fn from_terminus(policy: &TerminusExpiryPolicy, timeout: Seconds) -> Option<Self> {
-        let timeout = Duration::from_secs(timeout.0.into());
-        match policy {
-            policy if *policy == TerminusExpiryPolicy::LINK_DETACH => Some(Self::LinkDetach(timeout)),
-            policy if *policy == TerminusExpiryPolicy::SESSION_END => Some(Self::SessionEnd(timeout)),
-            policy if *policy == TerminusExpiryPolicy::CONNECTION_CLOSE => Some(Self::ConnectionClose(timeout)),
-            policy if *policy == TerminusExpiryPolicy::NEVER => Some(Self::Never),
-            _ => None,
-        }
-    }
-}
-
 impl Node {
     /// The node at an address.
     #[must_use]
@@ -118,89 +102,7 @@ impl Node {
     pub fn anonymous() -> Self {
         Self::default()
     }
-
-    pub(crate) fn source(&self) -> Source {
-        let (expiry_policy, timeout) = self.expiry();
-        let filters: Map = self.filters.iter().cloned().collect();
-        Source {
-            address: self.address.clone().map(Into::into),
-            durable: self.durability(),
-            expiry_policy,
-            timeout,
-            dynamic: self.dynamic,
-            dynamic_node_properties: self.properties.clone().map(NodeProperties),
-            distribution_mode: self.browse.then_some(DistributionMode::COPY),
-            filter: (!filters.is_empty()).then_some(FilterSet(filters)),
-            default_outcome: Some(Outcome::modified(true, false, None)),
-            outcomes: OUTCOMES.iter().map(|name| Symbol::from_static(name)).collect(),
-            capabilities: self.capability_symbols(),
-        }
-    }
-
-    pub(crate) fn target(&self) -> AttachTarget {
-        let (expiry_policy, timeout) = self.expiry();
-        AttachTarget::Target(Target {
-            address: self.address.clone().map(Into::into),
-            durable: self.durability(),
-            expiry_policy,
-            timeout,
-            dynamic: self.dynamic,
-            dynamic_node_properties: self.properties.clone().map(NodeProperties),
-            capabilities: self.capability_symbols(),
-        })
-    }
-
-    pub(crate) fn from_source(source: &Source) -> Self {
-        let filters = source.filter.iter().flat_map(|FilterSet(filters)| filters.0.iter());
-        Self {
-            address: source.address.as_ref().map(|address| address.to_string()),
-            dynamic: source.dynamic,
-            properties: source.dynamic_node_properties.as_ref().map(|properties| properties.0.clone()),
-            capabilities: source.capabilities.iter().map(ToString::to_string).collect(),
-            filters: filters
-                .filter_map(|(name, filter)| Some((Symbol::new(name.as_str()?.to_owned())?, filter.clone())))
-                .collect(),
-            browse: source.distribution_mode == Some(DistributionMode::COPY),
-            durable: source.durable != TerminusDurability::NONE,
-            expiry: Expiry::from_terminus(&source.expiry_policy, source.timeout),
-        }
-    }
-
-    pub(crate) fn from_target(target: &Target) -> Self {
-        Self {
-            address: target.address.as_ref().map(|address| address.to_string()),
-            dynamic: target.dynamic,
-            properties: target.dynamic_node_properties.as_ref().map(|properties| properties.0.clone()),
-            capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
-            durable: target.durable != TerminusDurability::NONE,
-            expiry: Expiry::from_terminus(&target.expiry_policy, target.timeout),
-            ..Self::default()
-        }
-    }
-
-    fn durability(&self) -> TerminusDurability {
-        if self.durable { TerminusDurability::UNSETTLED_STATE } else { TerminusDurability::NONE }
-    }
-
-    fn expiry(&self) -> (TerminusExpiryPolicy, Seconds) {
-        let seconds = |duration: Duration| Seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
-        match self.expiry {
-            None => (TerminusExpiryPolicy::SESSION_END, Seconds(0)),
-            Some(Expiry::LinkDetach(after)) => (TerminusExpiryPolicy::LINK_DETACH, seconds(after)),
-            Some(Expiry::SessionEnd(after)) => (TerminusExpiryPolicy::SESSION_END, seconds(after)),
-            Some(Expiry::ConnectionClose(after)) => (TerminusExpiryPolicy::CONNECTION_CLOSE, seconds(after)),
-            Some(Expiry::Never) => (TerminusExpiryPolicy::NEVER, Seconds(0)),
-        }
-    }
-
-    fn capability_symbols(&self) -> Multiple<Symbol> {
-        self.capabilities.iter().filter_map(|name| Symbol::new(name.clone())).collect()
-    }
 }
-
-/// The outcomes that our ends of links use.
-pub(crate) const OUTCOMES: [&str; 4] =
-    ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
 
 impl From<&str> for Node {
     fn from(address: &str) -> Self {

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use postroad_codec::v1_0::{self as codec, DeliveryState};
-
 use crate::types::{Fields, PeerError};
 
 /// What the receiver did with a message.
@@ -32,31 +30,6 @@ impl Outcome {
     #[must_use]
     pub fn is_accepted(&self) -> bool {
         *self == Self::Accepted
-    }
-
-    pub(crate) fn from_state(state: &DeliveryState) -> Option<Self> {
-        Some(match state.outcome()? {
-            codec::Outcome::Accepted => Self::Accepted,
-            codec::Outcome::Rejected(rejected) => Self::Rejected(rejected.error),
-            codec::Outcome::Released => Self::Released,
-            codec::Outcome::Modified(modified) => Self::Modified {
-                delivery_failed: modified.delivery_failed.unwrap_or(false),
-                undeliverable_here: modified.undeliverable_here.unwrap_or(false),
-                annotations: modified.message_annotations,
-            },
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn into_state(self) -> DeliveryState {
-        match self {
-            Self::Accepted => DeliveryState::Accepted,
-            Self::Rejected(error) => codec::Outcome::rejected(error).into(),
-            Self::Released => DeliveryState::Released,
-            Self::Modified { delivery_failed, undeliverable_here, annotations } => {
-                codec::Outcome::modified(delivery_failed, undeliverable_here, annotations).into()
-            }
-        }
     }
 }
 

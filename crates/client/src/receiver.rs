@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
-use postroad_amqp::v1_0::{Delivery, LinkId};
-use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag};
+use postroad_codec::v1_0::DeliveryNumber;
 
 use crate::link::Link;
 use crate::types::{Fields, PeerError};
+use crate::v1_0::{Delivery, DeliveryTag, LinkId};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
 /// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or through
@@ -157,7 +157,7 @@ impl Receiver {
     pub fn available(&self) -> usize {
         let queued = self.link.with(|state| {
             let entry = &state.links[self.link.key];
-            if entry.over.is_some() { entry.left.len() } else { state.engine.receiver(self.id).queued() }
+            if entry.over.is_some() { entry.left.len() } else { state.engine.queued(self.id) }
         });
         self.batch.len() + queued
     }
@@ -194,7 +194,7 @@ impl Receiver {
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(self) -> Result<(), LinkError> {
-        self.link.detach(true).await
+        self.link.close().await
     }
 
     /// The next message that is here; takes a whole batch from the connection when its own is used up.
@@ -205,7 +205,7 @@ impl Receiver {
             link.with(|state| {
                 let entry = &mut state.links[link.key];
                 match entry.over {
-                    None => state.engine.receiver(*id).take_all(batch),
+                    None => state.engine.take_all(*id, batch),
                     Some(_) => batch.append(&mut entry.left),
                 }
             });
@@ -228,9 +228,8 @@ impl Receiver {
             if state.links[link.key].over.is_some() {
                 return;
             }
-            let mut receiver = state.engine.receiver(*id);
-            let here = batch.len() + receiver.queued();
-            receiver.set_credit(target.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX)));
+            let here = batch.len() + state.engine.queued(*id);
+            state.engine.grant(*id, target.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX)));
             *outstanding = target;
         });
     }
@@ -250,7 +249,7 @@ impl Receiver {
                 if let Some(error) = &entry.over {
                     return Poll::Ready(Err(error.clone()));
                 }
-                if state.engine.receiver(id).queued() > 0 {
+                if state.engine.queued(id) > 0 {
                     return Poll::Ready(Ok(()));
                 }
                 entry.waiters.register(cx);
@@ -268,8 +267,8 @@ impl Receiver {
             let entry = &mut state.links[link.key];
             if entry.over.is_none() {
                 entry.drained = false;
-                state.engine.receiver(id).drain();
-                state.take_events();
+                state.engine.drain(id);
+                state.take_news();
             }
         });
         let drained = poll_fn(|cx| {
@@ -281,7 +280,7 @@ impl Receiver {
                 if let Some(error) = &entry.over {
                     return Poll::Ready(Err(error.clone()));
                 }
-                if entry.drained || state.engine.receiver(id).queued() > 0 {
+                if entry.drained || state.engine.queued(id) > 0 {
                     return Poll::Ready(Ok(()));
                 }
                 entry.waiters.register(cx);
@@ -296,8 +295,8 @@ impl Receiver {
             if state.links[link.key].over.is_some() {
                 return 0;
             }
-            let receiver = state.engine.receiver(id);
-            u32::try_from(receiver.queued()).unwrap_or(u32::MAX) + receiver.credit()
+            let queued = u32::try_from(state.engine.queued(id)).unwrap_or(u32::MAX);
+            queued.saturating_add(state.engine.granted(id))
         });
         self.top_up(self.prefetch);
         Ok(())
@@ -310,7 +309,7 @@ impl Receiver {
                 let condition = crate::types::ErrorCondition::DECODE_ERROR;
                 let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
                 // The link may be over; then the message goes back by itself.
-                let _ = self.link.session.dispose(origin, told.into_state());
+                let _ = self.link.session.dispose(origin, told);
             }
             ReceiveError::Malformed(error)
         })
@@ -331,10 +330,10 @@ impl Session {
     /// # Errors
     /// When its link is over: the message will be delivered again.
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        if origin.settled { Ok(()) } else { self.dispose(origin, outcome.into_state()) }
+        if origin.settled { Ok(()) } else { self.dispose(origin, outcome) }
     }
 
-    fn dispose(&self, origin: Origin, state: DeliveryState) -> Result<(), LinkError> {
+    fn dispose(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
         self.shared().with(|shared| {
             if let Some(error) = &shared.over {
                 return Err(LinkError::Connection(error.clone()));
@@ -342,7 +341,7 @@ impl Session {
             if !shared.engine.has_link(origin.link) {
                 return Err(LinkError::Closed);
             }
-            shared.engine.receiver(origin.link).dispose(origin.number, Some(state), true);
+            shared.engine.settle(origin.link, origin.number, outcome);
             Ok(())
         })
     }

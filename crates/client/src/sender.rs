@@ -7,11 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use postroad_amqp::v1_0 as amqp;
-use postroad_codec::v1_0::DeliveryTag;
 
 use crate::link::Link;
 use crate::state::{Shared, Slot, State, UNTRACKED};
+use crate::v1_0::{Outgoing, Refusal};
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
 /// A sender. Every method takes `&self`: tasks can share one.
@@ -129,7 +128,7 @@ impl Sender {
     pub fn credit(&self) -> u32 {
         self.link.with(|state| {
             let entry = &state.links[self.link.key];
-            if entry.over.is_some() { 0 } else { state.engine.sender(entry.id).credit() }
+            if entry.over.is_some() { 0 } else { state.engine.credit(entry.id) }
         })
     }
 
@@ -165,7 +164,7 @@ impl Sender {
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(self) -> Result<(), LinkError> {
-        self.link.detach(true).await
+        self.link.close().await
     }
 
     async fn hand_over(&self, message: &Message, tracked: bool) -> Result<u64, SendError> {
@@ -222,18 +221,20 @@ impl Sender {
         let sends = &mut entry.sends;
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = amqp::Message {
+        let message = Outgoing {
+            encoded,
             shared,
+            format: message.message_format(),
+            tag: sends.next_tag,
             settled: self.settled,
-            message_format: message.message_format(),
-            ..amqp::Message::new(encoded, DeliveryTag::from(sends.next_tag), token)
+            token,
         };
-        match engine.sender(entry.id).send(&message) {
-            Ok(_) => {}
-            Err(amqp::SendError::Blocked) => return Err(SendError::NoCredit),
-            Err(amqp::SendError::TooLarge(limit)) => return Err(SendError::TooLarge(limit)),
-            // The detach is on its way to the events.
-            Err(_) => return Err(SendError::NotSent(LinkError::Closed)),
+        match engine.send(entry.id, &message) {
+            Ok(()) => {}
+            Err(Refusal::Blocked) => return Err(SendError::NoCredit),
+            Err(Refusal::TooLarge(limit)) => return Err(SendError::TooLarge(limit)),
+            // The detach is on its way to the news.
+            Err(Refusal::Detached) => return Err(SendError::NotSent(LinkError::Closed)),
         }
         sends.next_tag += 1;
         if tracked {

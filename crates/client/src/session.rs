@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use postroad_amqp::v1_0::{LimitError, LinkTerms, SessionId};
-use postroad_codec::v1_0::{ReceiverSettleMode, Role, SenderSettleMode, Source, Symbol, Target};
+use postroad_amqp::v1_0::LimitError;
+use postroad_codec::v1_0::Role;
 
 use crate::link::Link;
-use crate::node::OUTCOMES;
 use crate::options::random_uuid;
 use crate::state::Shared;
-use crate::{AttachError, Connection, Guarantee, LinkError, LinkOptions, Node, Receiver, Sender};
+use crate::v1_0::SessionId;
+use crate::{AttachError, Connection, LinkError, LinkOptions, Node, Receiver, Sender};
 
 /// A session. Clones are handles of the same session; when the last one is gone, and the last link on
 /// it, the session ends.
@@ -79,23 +79,7 @@ impl Session {
     /// # Errors
     /// As [`Session::sender`].
     pub async fn sender_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Sender, AttachError> {
-        let node = node.into();
-        let source = Source {
-            address: options.own_address.clone().map(Into::into),
-            outcomes: OUTCOMES.iter().map(|name| Symbol::from_static(name)).collect(),
-            ..Source::default()
-        };
-        let terms = LinkTerms {
-            source: Some(source),
-            target: Some(node.target()),
-            snd_settle_mode: match options.guarantee {
-                Guarantee::AtMostOnce => SenderSettleMode::SETTLED,
-                Guarantee::AtLeastOnce => SenderSettleMode::UNSETTLED,
-            },
-            properties: options.properties.clone(),
-            ..LinkTerms::default()
-        };
-        let link = self.attach(Role::Sender, terms, &options).await?;
+        let link = self.attach(Role::Sender, &node.into(), &options).await?;
         Ok(Sender::new(link, options.guarantee))
     }
 
@@ -115,25 +99,11 @@ impl Session {
     /// # Errors
     /// As [`Session::receiver`].
     pub async fn receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Receiver, AttachError> {
-        let node = node.into();
-        let target = Target { address: options.own_address.clone().map(Into::into), ..Target::default() };
-        let terms = LinkTerms {
-            source: Some(node.source()),
-            target: Some(target.into()),
-            snd_settle_mode: match options.guarantee {
-                Guarantee::AtMostOnce => SenderSettleMode::SETTLED,
-                Guarantee::AtLeastOnce => SenderSettleMode::UNSETTLED,
-            },
-            rcv_settle_mode: ReceiverSettleMode::FIRST,
-            max_message_size: options.max_message_size,
-            properties: options.properties.clone(),
-            ..LinkTerms::default()
-        };
-        let link = self.attach(Role::Receiver, terms, &options).await?;
+        let link = self.attach(Role::Receiver, &node.into(), &options).await?;
         Ok(Receiver::new(link, options.prefetch))
     }
 
-    async fn attach(&self, role: Role, terms: LinkTerms, options: &LinkOptions) -> Result<Link, AttachError> {
+    async fn attach(&self, role: Role, node: &Node, options: &LinkOptions) -> Result<Link, AttachError> {
         // Some peers key links by name alone: ours are distinct unless the user names them.
         let name = options.name.clone().unwrap_or_else(|| random_uuid().to_string());
         let id = self.id();
@@ -141,13 +111,13 @@ impl Session {
             if let Some(error) = &state.sessions[self.inner.key].over {
                 return Err(AttachError::Link(error.clone()));
             }
-            let link = state.engine.attach(id, name, role, terms).map_err(|error| match error {
+            let link = state.engine.attach(id, name, role, node, options).map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Closed),
                 error => AttachError::Limit(error),
             })?;
             Ok(state.add_link(link, self.inner.key))
         })?;
-        let link = Link { session: self.clone(), key, role, timeout: options.timeout };
+        let link = Link { session: self.clone(), key, timeout: options.timeout };
         match tokio::time::timeout(options.timeout, link.attached()).await {
             Ok(result) => result?,
             Err(_) => return Err(LinkError::Timeout(options.timeout).into()),
@@ -167,7 +137,7 @@ impl Session {
         let id = self.id();
         let over = self.shared().with(|state| {
             let over = state.sessions[self.inner.key].over.clone();
-            state.engine.end(id, None);
+            state.engine.end(id);
             over
         });
         if let Some(error) = over {

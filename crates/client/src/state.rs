@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use postroad_amqp::v1_0::{self as amqp, Delivery, Event, LinkId, SessionId, Update};
-use postroad_codec::v1_0::Role;
+use postroad_amqp::v1_0 as amqp;
 use slab::Slab;
 
-use crate::types::PeerError;
+use crate::types::{ErrorCondition, PeerError};
+use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId};
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
@@ -20,7 +20,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) engine: amqp::Connection,
+    pub(crate) engine: Engine,
     pub(crate) links: Slab<LinkEntry>,
     /// Our links by the index of the engine's.
     by_engine: Vec<Option<usize>>,
@@ -112,7 +112,7 @@ impl Waiters {
 }
 
 impl Shared {
-    pub(crate) fn new(engine: amqp::Connection) -> Arc<Self> {
+    pub(crate) fn new(engine: Engine) -> Arc<Self> {
         let state = State {
             engine,
             links: Slab::new(),
@@ -211,7 +211,7 @@ impl State {
         if entry.handles == 0 && (entry.ours || entry.over.is_some()) {
             let entry = self.sessions.remove(key);
             if entry.over.is_none() {
-                self.engine.end(entry.id, None);
+                self.engine.end(entry.id);
             }
         }
     }
@@ -244,82 +244,68 @@ impl State {
     }
 
     /// Takes in everything that the engine has to tell.
-    pub(crate) fn take_events(&mut self) {
-        while let Some(event) = self.engine.poll_event() {
-            match event {
-                Event::Update(update) => self.update(&update),
-                Event::Readable(link) | Event::Credit(link) => {
+    pub(crate) fn take_news(&mut self) {
+        while let Some(news) = self.engine.poll_news() {
+            match news {
+                News::Settled { link, token, outcome } => self.settled(link, token, outcome),
+                News::Ready(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.confirmed = true;
                     }
                     self.wake_link(link);
                 }
-                Event::Opened => {
+                News::Opened => {
                     self.opened = true;
                     self.waiters.wake(&mut self.wakes);
                 }
-                Event::SessionBegun(session) => {
+                News::SessionBegun(session) => {
                     for (_, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.id == session) {
                         entry.begun = true;
                         entry.waiters.wake(&mut self.wakes);
                     }
                 }
-                Event::LinkAttached(link) => {
+                News::LinkAttached(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.attached = true;
                     }
                     self.wake_link(link);
                 }
-                Event::LinkDetached { link, error, .. } => {
-                    self.end_link(link, error.map_or(LinkError::DetachedByPeer, |error| LinkError::Detached(*error)));
-                }
-                Event::SessionEnded { session, error } => {
-                    self.end_session(session, &LinkError::SessionEnded(error.map(|error| *error)));
-                }
-                Event::Closed(error) => self.end_connection(match error {
+                News::LinkEnded(link, error) => self.end_link(link, error),
+                News::SessionEnded(session, error) => self.end_session(session, &error),
+                News::Closed(error) => self.end_connection(match error {
                     amqp::ConnectionError::Closed => ConnectionError::Closed,
                     error => ConnectionError::Protocol(error),
                 }),
-                // Nothing waits here, and whoever drains asks what is left.
-                Event::Drain(link) if self.engine.has_link(link) => self.engine.sender(link).drained(),
-                Event::Drained(link) => {
+                News::Drained(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.drained = true;
                     }
                     self.wake_link(link);
                 }
-                Event::LinkIncoming(link) if self.incoming.as_ref().is_some_and(|queue| queue.len() < MAX_INCOMING) => {
-                    self.incoming.as_mut().expect("just asked").push_back(link);
-                    self.waiters.wake(&mut self.wakes);
-                }
-                Event::LinkIncoming(link) => {
-                    let text = "this container accepts no links";
-                    let error = PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, text);
-                    self.engine.refuse(link, error);
-                    self.engine.release(link);
-                }
-                Event::SessionIncoming(id) => {
+                News::SessionIncoming(id) => {
                     self.add_session(id, false);
                 }
-                // Authenticated, SettledBySender: `Opened` and the outcome tell what matters here.
-                _ => {}
+                News::LinkIncoming(link) => match &mut self.incoming {
+                    Some(incoming) if incoming.len() < MAX_INCOMING => {
+                        incoming.push_back(link);
+                        self.waiters.wake(&mut self.wakes);
+                    }
+                    _ => {
+                        let text = "this container takes no links";
+                        self.engine.refuse(link, PeerError::new(ErrorCondition::NOT_ALLOWED, text));
+                    }
+                },
             }
         }
     }
 
     #[inline]
-    fn update(&mut self, update: &Update) {
+    fn settled(&mut self, link: LinkId, token: u64, outcome: Option<Outcome>) {
         let Self { links, by_engine, wakes, .. } = self;
-        let key = by_engine.get(update.link.index()).copied().flatten();
-        let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == update.link) else {
-            return;
-        };
-        if !update.settled {
-            return;
-        }
-        let outcome = update.state.as_ref().and_then(Outcome::from_state);
+        let key = by_engine.get(link.index()).copied().flatten();
+        let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) else { return };
         let sends = &mut entry.sends;
-        if update.token == UNTRACKED {
+        if token == UNTRACKED {
             sends.untracked -= 1;
             if !outcome.as_ref().is_some_and(Outcome::is_accepted) {
                 sends.not_accepted += 1;
@@ -330,7 +316,7 @@ impl State {
             }
             return;
         }
-        sends.finish(update.token as usize, outcome.ok_or(SendError::NoOutcome), wakes);
+        sends.finish(token as usize, outcome.ok_or(SendError::NoOutcome), wakes);
     }
 
     fn wake_link(&mut self, id: LinkId) {
@@ -343,11 +329,7 @@ impl State {
 
     /// Ends a link: whoever waits for anything on it is told why.
     fn end_link(&mut self, id: LinkId, error: LinkError) {
-        let mut left = VecDeque::new();
-        if self.engine.role_of(id) == Some(Role::Receiver) {
-            self.engine.receiver(id).take_all(&mut left);
-        }
-        self.engine.release(id);
+        let left = self.engine.release(id);
         let Self { links, by_engine, wakes, .. } = self;
         let Some(slot) = by_engine.get_mut(id.index()) else { return };
         let Some(key) = slot.filter(|key| links.get(*key).is_some_and(|entry| entry.id == id)) else { return };
@@ -400,7 +382,7 @@ impl State {
         if over {
             self.links.remove(key);
         } else {
-            self.engine.detach(id, true, None);
+            self.engine.detach(id);
         }
     }
 }

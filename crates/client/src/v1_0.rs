@@ -1,0 +1,453 @@
+//! What the client needs of AMQP 1.0, behind the seam: nodes become termini, outcomes become delivery
+//! states, and the engine's events become news of links. The rest of the crate knows none of it.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use postroad_amqp::v1_0::{self as amqp, LimitError, LinkTerms, Transmit};
+use postroad_codec::v1_0::{
+    self as codec, AttachTarget, DeliveryNumber, DeliveryState, DistributionMode, FilterSet, Map, MessageFormat,
+    Multiple, NodeProperties, Open, Role, Seconds, SenderSettleMode, Source, Symbol, Target, TerminusDurability,
+    TerminusExpiryPolicy,
+};
+
+use crate::types::PeerError;
+use crate::{Expiry, Guarantee, LinkError, LinkOptions, Node, Outcome};
+
+pub(crate) use postroad_amqp::v1_0::{Delivery, LinkId, SessionId};
+pub(crate) use postroad_codec::v1_0::DeliveryTag;
+
+/// One end of an AMQP 1.0 connection.
+#[derive(Debug)]
+pub(crate) struct Engine(pub(crate) amqp::Connection);
+
+/// What an engine tells of its connection.
+#[derive(Debug)]
+pub(crate) enum News {
+    Opened,
+    SessionBegun(SessionId),
+    SessionIncoming(SessionId),
+    SessionEnded(SessionId, LinkError),
+    LinkAttached(LinkId),
+    LinkIncoming(LinkId),
+    LinkEnded(LinkId, LinkError),
+    /// A sender has credit, or a receiver messages.
+    Ready(LinkId),
+    Drained(LinkId),
+    /// A message that was sent is over, with an outcome where the receiver gave one.
+    Settled {
+        link: LinkId,
+        token: u64,
+        outcome: Option<Outcome>,
+    },
+    Closed(amqp::ConnectionError),
+}
+
+/// Why a message was not handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Blocked,
+    Detached,
+    TooLarge(u64),
+}
+
+/// A message on its way into a link.
+#[derive(Debug)]
+pub(crate) struct Outgoing<'a> {
+    pub(crate) encoded: &'a [u8],
+    pub(crate) shared: Option<&'a Bytes>,
+    pub(crate) format: MessageFormat,
+    pub(crate) tag: u64,
+    pub(crate) settled: bool,
+    pub(crate) token: u64,
+}
+
+impl Engine {
+    // The five verbs.
+
+    pub(crate) fn handle_input(&mut self, now: Instant, input: &mut BytesMut) {
+        // The error is told by an event as well.
+        let _ = self.0.handle_input(now, input);
+    }
+
+    pub(crate) fn handle_eof(&mut self) {
+        self.0.handle_eof();
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.0.handle_timeout(now);
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, output: &mut Transmit) {
+        self.0.poll_transmit(now, output);
+    }
+
+    #[inline]
+    pub(crate) fn has_output(&self) -> bool {
+        self.0.has_output()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.error().is_some()
+    }
+
+    #[inline]
+    pub(crate) fn poll_news(&mut self) -> Option<News> {
+        loop {
+            return Some(match self.0.poll_event()? {
+                // Every outcome settles: senders let the engine do that.
+                amqp::Event::Update(update) if update.settled => {
+                    let outcome = update.state.as_ref().and_then(outcome);
+                    News::Settled { link: update.link, token: update.token, outcome }
+                }
+                amqp::Event::Readable(link) | amqp::Event::Credit(link) => News::Ready(link),
+                amqp::Event::Opened => News::Opened,
+                amqp::Event::SessionBegun(session) => News::SessionBegun(session),
+                amqp::Event::SessionIncoming(session) => News::SessionIncoming(session),
+                amqp::Event::SessionEnded { session, error } => {
+                    News::SessionEnded(session, LinkError::SessionEnded(error.map(|error| *error)))
+                }
+                amqp::Event::LinkAttached(link) => News::LinkAttached(link),
+                amqp::Event::LinkIncoming(link) => News::LinkIncoming(link),
+                amqp::Event::LinkDetached { link, error, .. } => {
+                    let error = error.map_or(LinkError::DetachedByPeer, |error| LinkError::Detached(*error));
+                    News::LinkEnded(link, error)
+                }
+                amqp::Event::Drained(link) => News::Drained(link),
+                // Nothing waits at this end: the credit is given up at once.
+                amqp::Event::Drain(link) => {
+                    if self.0.has_link(link) {
+                        self.0.sender(link).drained();
+                    }
+                    continue;
+                }
+                amqp::Event::Closed(error) => News::Closed(error),
+                // States on the way to an outcome, and what `Opened` tells as well.
+                _ => continue,
+            });
+        }
+    }
+
+    // The connection and its sessions.
+
+    pub(crate) fn open(&self) -> Option<&Open> {
+        self.0.remote_open()
+    }
+
+    pub(crate) fn close(&mut self, error: Option<PeerError>) {
+        self.0.close(error);
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<SessionId, LimitError> {
+        self.0.begin()
+    }
+
+    pub(crate) fn end(&mut self, session: SessionId) {
+        self.0.end(session, None);
+    }
+
+    // Links.
+
+    pub(crate) fn attach(
+        &mut self,
+        session: SessionId,
+        name: String,
+        role: Role,
+        node: &Node,
+        options: &LinkOptions,
+    ) -> Result<LinkId, LimitError> {
+        self.0.attach(session, name, role, terms(role, node, options))
+    }
+
+    /// Accepts a link of the peer's on the peer's terms.
+    pub(crate) fn accept(&mut self, link: LinkId, options: &LinkOptions) -> Result<(), LimitError> {
+        let attach = self.0.remote_attach(link).ok_or(LimitError::Ended)?;
+        let terms = LinkTerms {
+            source: attach.source.as_deref().cloned(),
+            target: attach.target.as_deref().cloned(),
+            snd_settle_mode: attach.snd_settle_mode,
+            rcv_settle_mode: attach.rcv_settle_mode,
+            max_message_size: options.max_message_size,
+            ..LinkTerms::default()
+        };
+        self.0.accept(link, terms)
+    }
+
+    pub(crate) fn refuse(&mut self, link: LinkId, error: PeerError) {
+        self.0.refuse(link, error);
+        self.0.release(link);
+    }
+
+    pub(crate) fn detach(&mut self, link: LinkId) {
+        self.0.detach(link, true, None);
+    }
+
+    /// Frees a link, and gives back the messages that had come on it.
+    pub(crate) fn release(&mut self, link: LinkId) -> VecDeque<Delivery> {
+        let mut left = VecDeque::new();
+        if self.0.role_of(link) == Some(Role::Receiver) {
+            self.0.receiver(link).take_all(&mut left);
+        }
+        self.0.release(link);
+        left
+    }
+
+    pub(crate) fn session_of(&self, link: LinkId) -> Option<SessionId> {
+        self.0.session_of(link)
+    }
+
+    pub(crate) fn has_link(&self, link: LinkId) -> bool {
+        self.0.has_link(link)
+    }
+
+    /// The peer's attach of a link.
+    pub(crate) fn remote(&self, link: LinkId) -> Option<Remote<'_>> {
+        self.0.remote_attach(link).map(Remote)
+    }
+
+    // Sending.
+
+    #[inline]
+    pub(crate) fn send(&mut self, link: LinkId, message: &Outgoing<'_>) -> Result<(), Refusal> {
+        let message = amqp::Message {
+            shared: message.shared,
+            settled: message.settled,
+            message_format: message.format,
+            ..amqp::Message::new(message.encoded, DeliveryTag::from(message.tag), message.token)
+        };
+        match self.0.sender(link).send(&message) {
+            Ok(_) => Ok(()),
+            Err(amqp::SendError::Blocked) => Err(Refusal::Blocked),
+            Err(amqp::SendError::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
+            Err(_) => Err(Refusal::Detached),
+        }
+    }
+
+    pub(crate) fn credit(&mut self, link: LinkId) -> u32 {
+        self.0.sender(link).credit()
+    }
+
+    // Receiving.
+
+    pub(crate) fn queued(&mut self, link: LinkId) -> usize {
+        self.0.receiver(link).queued()
+    }
+
+    pub(crate) fn take_all(&mut self, link: LinkId, deliveries: &mut VecDeque<Delivery>) {
+        self.0.receiver(link).take_all(deliveries);
+    }
+
+    pub(crate) fn granted(&mut self, link: LinkId) -> u32 {
+        self.0.receiver(link).credit()
+    }
+
+    pub(crate) fn grant(&mut self, link: LinkId, credit: u32) {
+        self.0.receiver(link).set_credit(credit);
+    }
+
+    pub(crate) fn drain(&mut self, link: LinkId) {
+        self.0.receiver(link).drain();
+    }
+
+    #[inline]
+    pub(crate) fn settle(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome) {
+        self.0.receiver(link).dispose(delivery, Some(state(outcome)), true);
+    }
+}
+
+/// How the peer attached a link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Remote<'a>(&'a codec::Attach);
+
+impl<'a> Remote<'a> {
+    pub(crate) fn name(self) -> &'a str {
+        &self.0.name
+    }
+
+    /// Our end of the link.
+    pub(crate) fn role(self) -> Role {
+        self.0.role.opposite()
+    }
+
+    pub(crate) fn is_settled(self) -> bool {
+        self.0.snd_settle_mode == SenderSettleMode::SETTLED
+    }
+
+    /// Whether the peer names the terminus at its own end: one that refuses a link does not.
+    pub(crate) fn has_terminus(self) -> bool {
+        match self.0.role {
+            Role::Sender => self.0.source.is_some(),
+            Role::Receiver => self.0.target.is_some(),
+        }
+    }
+
+    /// The address at the peer's end.
+    pub(crate) fn address(self) -> Option<&'a str> {
+        match self.0.role {
+            Role::Sender => self.source_address(),
+            Role::Receiver => self.target_address(),
+        }
+    }
+
+    /// The node at the peer's end.
+    pub(crate) fn node(self) -> Option<Node> {
+        match self.0.role {
+            Role::Sender => self.0.source.as_deref().map(node_of_source),
+            Role::Receiver => self.0.target.as_deref()?.as_target().map(node_of_target),
+        }
+    }
+
+    pub(crate) fn source_address(self) -> Option<&'a str> {
+        self.0.source.as_ref()?.address.as_deref()
+    }
+
+    pub(crate) fn target_address(self) -> Option<&'a str> {
+        self.0.target.as_ref()?.as_target()?.address.as_deref()
+    }
+}
+
+/// The outcomes that our ends of links use.
+const OUTCOMES: [&str; 4] = ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
+
+fn outcomes() -> Multiple<Symbol> {
+    OUTCOMES.iter().map(|name| Symbol::from_static(name)).collect()
+}
+
+fn terms(role: Role, node: &Node, options: &LinkOptions) -> LinkTerms {
+    let own_address = options.own_address.clone().map(Into::into);
+    let (source, target) = match role {
+        Role::Sender => (Source { address: own_address, outcomes: outcomes(), ..Source::default() }, target(node)),
+        Role::Receiver => (source(node), Target { address: own_address, ..Target::default() }),
+    };
+    LinkTerms {
+        source: Some(source),
+        target: Some(AttachTarget::Target(target)),
+        snd_settle_mode: match options.guarantee {
+            Guarantee::AtMostOnce => SenderSettleMode::SETTLED,
+            Guarantee::AtLeastOnce => SenderSettleMode::UNSETTLED,
+        },
+        max_message_size: options.max_message_size,
+        properties: options.properties.clone(),
+        ..LinkTerms::default()
+    }
+}
+
+fn source(node: &Node) -> Source {
+    let (expiry_policy, timeout) = expiry(node);
+    let filters: Map = node.filters.iter().cloned().collect();
+    Source {
+        address: node.address.clone().map(Into::into),
+        durable: durability(node),
+        expiry_policy,
+        timeout,
+        dynamic: node.dynamic,
+        dynamic_node_properties: node.properties.clone().map(NodeProperties),
+        distribution_mode: node.browse.then_some(DistributionMode::COPY),
+        filter: (!filters.is_empty()).then_some(FilterSet(filters)),
+        default_outcome: Some(codec::Outcome::modified(true, false, None)),
+        outcomes: outcomes(),
+        capabilities: capabilities(node),
+    }
+}
+
+fn target(node: &Node) -> Target {
+    let (expiry_policy, timeout) = expiry(node);
+    Target {
+        address: node.address.clone().map(Into::into),
+        durable: durability(node),
+        expiry_policy,
+        timeout,
+        dynamic: node.dynamic,
+        dynamic_node_properties: node.properties.clone().map(NodeProperties),
+        capabilities: capabilities(node),
+    }
+}
+
+fn node_of_source(source: &Source) -> Node {
+    let filters = source.filter.iter().flat_map(|FilterSet(filters)| filters.0.iter());
+    Node {
+        address: source.address.as_ref().map(|address| address.to_string()),
+        dynamic: source.dynamic,
+        properties: source.dynamic_node_properties.as_ref().map(|properties| properties.0.clone()),
+        capabilities: source.capabilities.iter().map(ToString::to_string).collect(),
+        filters: filters
+            .filter_map(|(name, filter)| Some((Symbol::new(name.as_str()?.to_owned())?, filter.clone())))
+            .collect(),
+        browse: source.distribution_mode == Some(DistributionMode::COPY),
+        durable: source.durable != TerminusDurability::NONE,
+        expiry: expiry_of(&source.expiry_policy, source.timeout),
+    }
+}
+
+fn node_of_target(target: &Target) -> Node {
+    Node {
+        address: target.address.as_ref().map(|address| address.to_string()),
+        dynamic: target.dynamic,
+        properties: target.dynamic_node_properties.as_ref().map(|properties| properties.0.clone()),
+        capabilities: target.capabilities.iter().map(ToString::to_string).collect(),
+        durable: target.durable != TerminusDurability::NONE,
+        expiry: expiry_of(&target.expiry_policy, target.timeout),
+        ..Node::default()
+    }
+}
+
+/// None for a policy that the standard does not know.
+fn expiry_of(policy: &TerminusExpiryPolicy, timeout: Seconds) -> Option<Expiry> {
+    let timeout = std::time::Duration::from_secs(timeout.0.into());
+    match policy {
+        policy if *policy == TerminusExpiryPolicy::LINK_DETACH => Some(Expiry::LinkDetach(timeout)),
+        policy if *policy == TerminusExpiryPolicy::SESSION_END => Some(Expiry::SessionEnd(timeout)),
+        policy if *policy == TerminusExpiryPolicy::CONNECTION_CLOSE => Some(Expiry::ConnectionClose(timeout)),
+        policy if *policy == TerminusExpiryPolicy::NEVER => Some(Expiry::Never),
+        _ => None,
+    }
+}
+
+fn durability(node: &Node) -> TerminusDurability {
+    if node.durable { TerminusDurability::UNSETTLED_STATE } else { TerminusDurability::NONE }
+}
+
+fn expiry(node: &Node) -> (TerminusExpiryPolicy, Seconds) {
+    let seconds = |duration: std::time::Duration| Seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
+    match node.expiry {
+        None => (TerminusExpiryPolicy::SESSION_END, Seconds(0)),
+        Some(Expiry::LinkDetach(after)) => (TerminusExpiryPolicy::LINK_DETACH, seconds(after)),
+        Some(Expiry::SessionEnd(after)) => (TerminusExpiryPolicy::SESSION_END, seconds(after)),
+        Some(Expiry::ConnectionClose(after)) => (TerminusExpiryPolicy::CONNECTION_CLOSE, seconds(after)),
+        Some(Expiry::Never) => (TerminusExpiryPolicy::NEVER, Seconds(0)),
+    }
+}
+
+fn capabilities(node: &Node) -> Multiple<Symbol> {
+    node.capabilities.iter().filter_map(|name| Symbol::new(name.clone())).collect()
+}
+
+fn outcome(state: &DeliveryState) -> Option<Outcome> {
+    Some(match state.outcome()? {
+        codec::Outcome::Accepted => Outcome::Accepted,
+        codec::Outcome::Rejected(rejected) => Outcome::Rejected(rejected.error),
+        codec::Outcome::Released => Outcome::Released,
+        codec::Outcome::Modified(modified) => Outcome::Modified {
+            delivery_failed: modified.delivery_failed.unwrap_or(false),
+            undeliverable_here: modified.undeliverable_here.unwrap_or(false),
+            annotations: modified.message_annotations,
+        },
+        _ => return None,
+    })
+}
+
+fn state(outcome: Outcome) -> DeliveryState {
+    match outcome {
+        Outcome::Accepted => DeliveryState::Accepted,
+        Outcome::Rejected(error) => codec::Outcome::rejected(error).into(),
+        Outcome::Released => DeliveryState::Released,
+        Outcome::Modified { delivery_failed, undeliverable_here, annotations } => {
+            codec::Outcome::modified(delivery_failed, undeliverable_here, annotations).into()
+        }
+    }
+}
