@@ -87,10 +87,24 @@ impl Connection {
     /// Tells the owner of a sending link that waits that it can send.
     pub(crate) fn announce_credit(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
-        if link.role == Role::Sender && link.blocked && self.capacity(key) > 0 {
+        if link.role != Role::Sender || !link.blocked {
+            return;
+        }
+        if self.capacity(key) > 0 {
             let link = self.links.get_mut(key).expect("just looked up");
             link.blocked = false;
             self.events.push_back(Event::Credit(link.id));
+        } else {
+            self.hold_back(key);
+        }
+    }
+
+    /// Has a link that waits for the output alone hear of it: no news from the peer tells that.
+    pub(crate) fn hold_back(&mut self, key: Key) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        if self.out.len() >= self.config.outgoing_bytes && !link.held_back {
+            link.held_back = true;
+            self.held_back.push(key);
         }
     }
 

@@ -79,7 +79,7 @@ impl SenderMut<'_> {
         let connection = &mut *self.connection;
         if connection.capacity(self.key) == 0 {
             let attached = connection.links.get(self.key).is_some_and(|link| link.phase == Phase::Attached);
-            if !attached || connection.over.is_some() {
+            if !attached || connection.close_sent || connection.over.is_some() {
                 return Err(SendError::Detached);
             }
             self.block();
@@ -189,11 +189,7 @@ impl SenderMut<'_> {
     fn block(&mut self) {
         if let Some(link) = self.connection.links.get_mut(self.key) {
             link.blocked = true;
-            // The output empties without news from the peer; poll_transmit announces that.
-            if self.connection.out.len() >= self.connection.config.outgoing_bytes && !link.held_back {
-                link.held_back = true;
-                self.connection.held_back.push(self.key);
-            }
+            self.connection.hold_back(self.key);
         }
     }
 }
