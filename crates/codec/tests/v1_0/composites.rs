@@ -203,6 +203,10 @@ fn defaults_print_as_the_standard_writes_them() {
     assert_eq!(begin.handle_max.to_string(), text(Begin::SCHEMA, "handle-max"));
     assert_eq!(attach.snd_settle_mode.to_string(), text(Attach::SCHEMA, "snd-settle-mode"));
     assert_eq!(attach.rcv_settle_mode.to_string(), text(Attach::SCHEMA, "rcv-settle-mode"));
+    assert_eq!(
+        (SenderSettleMode::default(), ReceiverSettleMode::default()),
+        (attach.snd_settle_mode, attach.rcv_settle_mode)
+    );
     assert_eq!(attach.incomplete_unsettled.to_string(), text(Attach::SCHEMA, "incomplete-unsettled"));
     assert_eq!(source.durable.to_string(), text(Source::SCHEMA, "durable"));
     assert_eq!(source.expiry_policy.to_string(), text(Source::SCHEMA, "expiry-policy"));

@@ -5,6 +5,7 @@ mod composites;
 mod compounds;
 mod corpus;
 mod frames;
+mod golden;
 mod limits;
 mod messages;
 mod multiple;
