@@ -1,1 +1,43 @@
-//! The qpid.messaging face: Connection, Session, Sender, Receiver and address strings.
+//! The qpid.messaging face: connections, sessions, senders and receivers, and nodes named by address strings.
+//!
+//! This crate never touches a socket and knows no protocol: it gives the names, the defaults and the errors of the
+//! original to what `postroad-client` does.
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use postroad_messaging::Connection;
+//!
+//! let connection = Connection::establish("amqp://localhost").await?;
+//! let session = connection.session().await?;
+//! let sender = session.sender("orders; {create: always}").await?;
+//! let mut receiver = session.receiver("orders").await?;
+//! sender.send("hello").await?;
+//! let message = receiver.fetch().await?;
+//! session.acknowledge(&message).await?;
+//! connection.close().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod connection;
+mod error;
+mod receiver;
+mod resolve;
+mod sender;
+mod session;
+
+pub use postroad_client::Outcome as Disposition;
+pub use postroad_client::{Message, TlsConfig, TlsConfigBuilder, TlsConfigError, types};
+
+pub use builder::ConnectionBuilder;
+pub use connection::Connection;
+pub use error::{
+    AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
+};
+pub use receiver::Receiver;
+pub use sender::Sender;
+pub use session::Session;
+
+/// The capacity that sets no bound.
+pub const UNLIMITED: u32 = u32::MAX;

@@ -1,0 +1,164 @@
+//! How a connection is opened.
+
+use std::time::Duration;
+
+use postroad_address::BrokerUrl;
+use postroad_client::types::{Symbol, Value};
+use postroad_client::{ConnectOptions, TlsConfig};
+
+use crate::{ConnectError, Connection};
+
+/// A connection that is not open yet, with its options. Debug shows no secret.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use postroad_messaging::{Connection, TlsConfig};
+///
+/// let connection = Connection::new("amqps://alice@broker.example")?
+///     .password("secret")
+///     .tls(TlsConfig::builder().roots_file("authority.pem").build()?)
+///     .heartbeat(Duration::from_secs(10))
+///     .open()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "a connection is made by `open`"]
+pub struct ConnectionBuilder {
+    options: ConnectOptions,
+}
+
+/// The smallest frame that every peer must take (AMQP 1.0 part 2, 2.3.1), in bytes.
+const MIN_FRAME_SIZE: u32 = 512;
+
+impl ConnectionBuilder {
+    /// The defaults for a broker. A path in the URL is an address for whoever reads it, and means nothing here.
+    pub fn new(url: BrokerUrl) -> Self {
+        Self { options: ConnectOptions::new(url) }
+    }
+
+    /// Sets the user to authenticate; it counts before the URL's.
+    #[doc(alias = "username")]
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.options.user = Some(user.into());
+        self
+    }
+
+    /// Sets the user's password; it counts before the URL's.
+    pub fn password(mut self, password: impl Into<String>) -> Self {
+        self.options.password = Some(password.into());
+        self
+    }
+
+    /// Sets the SASL mechanisms that may be used, such as `SCRAM-SHA-256`; by default all that fit. `EXTERNAL` shows the
+    /// certificate of [`ConnectionBuilder::tls`].
+    pub fn sasl_mechanisms<M: Into<String>>(mut self, mechanisms: impl IntoIterator<Item = M>) -> Self {
+        self.options.sasl_mechanisms = mechanisms.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets whether a SASL exchange comes first; it does by default.
+    pub fn sasl_enabled(mut self, enabled: bool) -> Self {
+        self.options.sasl_enabled = enabled;
+        self
+    }
+
+    /// Sets whether a password may be shown to a broker without TLS; it may not by default.
+    pub fn allow_insecure_mechs(mut self, allow: bool) -> Self {
+        self.options.allow_insecure_mechs = allow;
+        self
+    }
+
+    /// Sets how TLS verifies the broker, and the certificate that it sees of us. It counts for an `amqps` URL; by default
+    /// the broker is verified against the system's roots.
+    #[doc(alias = "ssl_trustfile")]
+    #[doc(alias = "ssl_certfile")]
+    #[doc(alias = "ssl_keyfile")]
+    pub fn tls(mut self, tls: TlsConfig) -> Self {
+        self.options.tls = tls;
+        self
+    }
+
+    /// Sets the interval in which both sides show that they are alive. After two of them in silence the broker counts as
+    /// dead, as in the original. None by default.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.options.idle_timeout = Some(interval.saturating_mul(2));
+        self
+    }
+
+    /// Sets the largest frame that we take, in bytes: 512 at least, 65 536 by default.
+    pub fn max_frame_size(mut self, bytes: u32) -> Self {
+        self.options.max_frame_size = bytes;
+        self
+    }
+
+    /// Sets the id of our container; a random one by default.
+    pub fn container_id(mut self, id: impl Into<String>) -> Self {
+        self.options.container_id = id.into();
+        self
+    }
+
+    /// Sets the host that the broker is asked for; the URL's by default.
+    pub fn virtual_host(mut self, host: impl Into<String>) -> Self {
+        self.options.virtual_host = Some(host.into());
+        self
+    }
+
+    /// Sets how long connecting, TLS, SASL and opening may take in all; 30 seconds by default.
+    #[doc(alias = "timeout")]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.options.connect_timeout = timeout;
+        self
+    }
+
+    /// Sets how long closing waits for the broker; 10 seconds by default.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.close_timeout = timeout;
+        self
+    }
+
+    /// Tells the broker a property of this client. Names are ASCII.
+    #[doc(alias = "client_properties")]
+    pub fn property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.options.properties.push((name.into(), value.into()));
+        self
+    }
+
+    /// Connects, authenticates and opens.
+    ///
+    /// # Errors
+    /// An option that cannot be used, a broker that is not reached or not trusted, credentials that it refuses.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// A dropped future leaves no connection behind.
+    #[doc(alias = "attach")]
+    pub async fn open(self) -> Result<Connection, ConnectError> {
+        self.check()?;
+        Ok(Connection::from_client(postroad_client::Connection::open(self.options).await?))
+    }
+
+    fn check(&self) -> Result<(), ConnectError> {
+        let options = &self.options;
+        if let Some((key, _)) = options.url.query().first() {
+            return Err(ConnectError::Option {
+                option: key.clone(),
+                problem: "the url of a connection has no options",
+            });
+        }
+        if options.max_frame_size < MIN_FRAME_SIZE {
+            return Err(ConnectError::option("max_frame_size", "512 is the least"));
+        }
+        if options.idle_timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(ConnectError::option("heartbeat", "zero is no interval; leave it out for none"));
+        }
+        if let Some((name, _)) = options.properties.iter().find(|(name, _)| Symbol::new(name.as_str()).is_none()) {
+            return Err(ConnectError::Option { option: name.clone(), problem: "the name of a property is ASCII" });
+        }
+        Ok(())
+    }
+}

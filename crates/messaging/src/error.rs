@@ -1,0 +1,537 @@
+//! What can go wrong, by operation, in the original's taxonomy. Each wider level is the source of the narrower one.
+
+use std::time::Duration;
+
+use postroad_address::{OptionsError, ParseError, UrlError};
+use postroad_client as client;
+use postroad_client::Outcome;
+use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
+
+/// Why a connection could not be opened.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The text is no URL.
+    #[error("{0}")]
+    Url(#[from] UrlError),
+    /// An option of ours cannot be used.
+    #[error("{option}: {problem}")]
+    Option {
+        /// The option.
+        option: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// The broker refused the credentials, or offers no mechanism that would do.
+    #[doc(alias = "AuthenticationFailure")]
+    #[error("authentication failure: {0}")]
+    Authentication(#[source] client::ConnectError),
+    /// TLS was not established: mostly a certificate that nobody we trust has signed, or for another host.
+    #[error("{0}")]
+    Tls(#[source] client::ConnectError),
+    /// The broker was not reached, or does not speak our protocol, or closed the connection at once.
+    #[error("{0}")]
+    Connection(#[source] client::ConnectError),
+    /// It took too long.
+    #[error("the broker did not open the connection within {0:?}")]
+    Timeout(Duration),
+}
+
+impl ConnectError {
+    pub(crate) fn option(option: &str, problem: &'static str) -> Self {
+        Self::Option { option: option.to_owned(), problem }
+    }
+
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Url(error) => error.hint().map(Into::into),
+            Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => error.hint(),
+            Self::Timeout(timeout) => client::ConnectError::Timeout(*timeout).hint(),
+            Self::Option { .. } => None,
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => match error {
+                client::ConnectError::Connection(error) => error.peer_error().map(|error| &error.condition),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+impl From<client::ConnectError> for ConnectError {
+    fn from(error: client::ConnectError) -> Self {
+        match error {
+            client::ConnectError::Timeout(timeout) => Self::Timeout(timeout),
+            error if error.is_authentication() => Self::Authentication(error),
+            error if error.tls().is_some() => Self::Tls(error),
+            error => Self::Connection(error),
+        }
+    }
+}
+
+/// Why a connection is over.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectionError {
+    /// We closed it.
+    #[doc(alias = "ConnectionClosed")]
+    #[error("the connection is closed")]
+    Closed,
+    /// The broker closed it with an error.
+    #[error("closed by the broker: {0}")]
+    Remote(PeerError),
+    /// The broker did not answer our close in this time.
+    #[error("the broker did not answer the close within {0:?}")]
+    CloseTimeout(Duration),
+    /// The transport or the protocol ended it.
+    #[error("{0}")]
+    Failed(#[source] client::ConnectionError),
+}
+
+impl ConnectionError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Failed(error) => error.hint().map(Into::into),
+            _ => None,
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Remote(error) => Some(&error.condition),
+            _ => None,
+        }
+    }
+}
+
+impl From<client::ConnectionError> for ConnectionError {
+    fn from(error: client::ConnectionError) -> Self {
+        match error {
+            client::ConnectionError::Closed => Self::Closed,
+            client::ConnectionError::CloseTimeout(timeout) => Self::CloseTimeout(timeout),
+            error => match error.peer_error() {
+                Some(report) => Self::Remote(report.clone()),
+                None => Self::Failed(error),
+            },
+        }
+    }
+}
+
+/// Why a session could not begin, or is over.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// We closed it.
+    #[doc(alias = "SessionClosed")]
+    #[error("the session is closed")]
+    Closed,
+    /// The broker ended it.
+    #[error("session ended by the broker{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Ended(Option<PeerError>),
+    /// The broker did not answer in this time.
+    #[error("the broker did not answer within {0:?}")]
+    Timeout(Duration),
+    /// There are as many sessions as the broker takes.
+    #[error("{0}")]
+    Limit(String),
+    /// The connection is over.
+    #[error("{0}")]
+    Connection(#[from] ConnectionError),
+}
+
+impl SessionError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Connection(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Ended(Some(error)) => Some(&error.condition),
+            Self::Connection(error) => error.condition(),
+            _ => None,
+        }
+    }
+}
+
+impl From<client::LinkError> for SessionError {
+    fn from(error: client::LinkError) -> Self {
+        match error {
+            client::LinkError::SessionEnded(report) => Self::Ended(report),
+            client::LinkError::Connection(error) => Self::Connection(error.into()),
+            client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
+            _ => Self::Closed,
+        }
+    }
+}
+
+impl From<client::AttachError> for SessionError {
+    fn from(error: client::AttachError) -> Self {
+        match error {
+            client::AttachError::Link(error) => error.into(),
+            error => Self::Limit(error.to_string()),
+        }
+    }
+}
+
+/// Why an address cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// The text is no address. `{:#}` of the source shows the place.
+    #[doc(alias = "MalformedAddress")]
+    #[error("{0}")]
+    Malformed(#[from] ParseError),
+    /// An option that there is not, or a value that it does not have.
+    #[error("error in options: {0}")]
+    InvalidOption(#[from] OptionsError),
+    /// An option that the broker, or its protocol, cannot honour. Nothing was done.
+    #[error("{option} is not supported: {reason}")]
+    Unsupported {
+        /// The option, as `link.selector`.
+        option: &'static str,
+        /// Why it cannot be honoured.
+        reason: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// A guarantee that the link cannot give.
+    #[error("{asked} is not available here")]
+    GuaranteeUnavailable {
+        /// The reliability that was asked for.
+        asked: &'static str,
+    },
+    /// There is no such node, and nobody was asked to make it.
+    #[doc(alias = "ResolutionError")]
+    #[error("no such {}: {name}", .node_type.unwrap_or("queue"))]
+    NotFound {
+        /// The name of the node.
+        name: String,
+        /// What the address says it is.
+        node_type: Option<&'static str>,
+        /// What the broker says.
+        report: Box<PeerError>,
+    },
+    /// The user may not use the node.
+    #[doc(alias = "UnauthorizedAccess")]
+    #[error("access to {name} refused: {report}")]
+    Unauthorized {
+        /// The name of the node.
+        name: String,
+        /// What the broker says.
+        report: Box<PeerError>,
+    },
+}
+
+impl AddressError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Malformed(error) => error.hint().to_owned(),
+            Self::InvalidOption(error) => return error.hint(),
+            Self::Unsupported { hint, .. } => (*hint).to_owned(),
+            Self::GuaranteeUnavailable { .. } => {
+                "ask for at-least-once, and let the receiver recognise what comes twice".to_owned()
+            }
+            Self::NotFound { name, .. } => {
+                let address = postroad_address::Address::new(name.as_str());
+                format!("declare it at the broker, or have it made: {address}; {{create: always}}")
+            }
+            Self::Unauthorized { .. } => "check the user, and the broker's rules for the node".to_owned(),
+        })
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::NotFound { report, .. } | Self::Unauthorized { report, .. } => Some(&report.condition),
+            _ => None,
+        }
+    }
+}
+
+/// Why a sender or receiver could not be made, or is over.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The address cannot be used.
+    #[error("{0}")]
+    Address(#[from] AddressError),
+    /// We closed it.
+    #[doc(alias = "LinkClosed")]
+    #[error("the link is closed")]
+    Closed,
+    /// The broker detached it.
+    #[error("detached by the broker{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Detached(Option<PeerError>),
+    /// The broker did not answer in this time.
+    #[error("the broker did not answer within {0:?}")]
+    Timeout(Duration),
+    /// There are as many links as the broker takes, or one of this name is there already.
+    #[error("{0}")]
+    Limit(String),
+    /// The session or the connection is over.
+    #[error("{0}")]
+    Session(#[from] SessionError),
+}
+
+impl LinkError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Address(error) => error.hint(),
+            Self::Session(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Address(error) => error.condition(),
+            Self::Detached(Some(error)) => Some(&error.condition),
+            Self::Session(error) => error.condition(),
+            _ => None,
+        }
+    }
+}
+
+impl From<client::LinkError> for LinkError {
+    fn from(error: client::LinkError) -> Self {
+        match error {
+            client::LinkError::Detached(report) => Self::Detached(Some(report)),
+            client::LinkError::DetachedByPeer => Self::Detached(None),
+            client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
+            client::LinkError::SessionEnded(_) | client::LinkError::Connection(_) => Self::Session(error.into()),
+            _ => Self::Closed,
+        }
+    }
+}
+
+impl From<client::AttachError> for LinkError {
+    fn from(error: client::AttachError) -> Self {
+        match error {
+            client::AttachError::Link(error) => error.into(),
+            error => Self::Limit(error.to_string()),
+        }
+    }
+}
+
+/// Why a message was not sent, was not accepted, or why it is not known what became of it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The broker found the message invalid, or has no way to keep it.
+    #[error("rejected{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Rejected(Option<PeerError>),
+    /// The broker has no room for the message now.
+    #[error("no room at the target: {0}")]
+    TargetCapacityExceeded(PeerError),
+    /// The broker gave the message back: it may be sent again.
+    #[error("released")]
+    Released,
+    /// The broker gave the message back and wants it changed before it is sent again.
+    #[error("given back to be changed")]
+    Modified {
+        /// Counts as a failed delivery.
+        delivery_failed: bool,
+        /// Not to be sent here again.
+        undeliverable_here: bool,
+        /// Annotations to merge into those of the message.
+        annotations: Option<Fields>,
+    },
+    /// The link ended before the broker answered: the message may have arrived.
+    #[error("in doubt: {0}")]
+    InDoubt(#[source] LinkError),
+    /// The link ended before the message was handed over: it was not sent.
+    #[doc(alias = "Detached")]
+    #[error("not sent: {0}")]
+    NotSent(#[source] LinkError),
+    /// The message is larger than the broker takes: it was not sent.
+    #[error("the broker takes messages of {limit} bytes at most")]
+    TooLarge {
+        /// The largest message, in bytes.
+        limit: u64,
+    },
+    /// The broker settled the message and did not say what became of it.
+    #[error("settled by the broker without an outcome")]
+    NoOutcome,
+    /// The capacity is 0, or there was no room and nothing to wait for: the message was not sent.
+    #[error("no capacity to send")]
+    InsufficientCapacity,
+}
+
+impl SendError {
+    pub(crate) fn from_outcome(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Rejected(Some(error)) if error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED => {
+                Self::TargetCapacityExceeded(error)
+            }
+            Outcome::Rejected(error) => Self::Rejected(error),
+            Outcome::Released => Self::Released,
+            Outcome::Modified { delivery_failed, undeliverable_here, annotations } => {
+                Self::Modified { delivery_failed, undeliverable_here, annotations }
+            }
+            _ => Self::NoOutcome,
+        }
+    }
+
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::InDoubt(error) | Self::NotSent(error) => error.hint(),
+            Self::TargetCapacityExceeded(_) => Some("receive what waits there, or raise the limit of the queue".into()),
+            Self::InsufficientCapacity => Some("raise the sender's capacity, or wait for what is under way".into()),
+            _ => None,
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Rejected(Some(error)) | Self::TargetCapacityExceeded(error) => Some(&error.condition),
+            Self::InDoubt(error) | Self::NotSent(error) => error.condition(),
+            _ => None,
+        }
+    }
+}
+
+impl From<client::SendError> for SendError {
+    fn from(error: client::SendError) -> Self {
+        match error {
+            client::SendError::NotSent(error) => Self::NotSent(error.into()),
+            client::SendError::InDoubt(error) => Self::InDoubt(error.into()),
+            client::SendError::TooLarge(limit) => Self::TooLarge { limit },
+            client::SendError::NoCredit => Self::InsufficientCapacity,
+            _ => Self::NoOutcome,
+        }
+    }
+}
+
+/// Messages sent without waiting that were not accepted.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SyncError {
+    /// The broker did not accept some of them.
+    #[error("{count} messages were not accepted, the first was {first}")]
+    NotAccepted {
+        /// How many since the last sync.
+        count: usize,
+        /// What became of the first.
+        #[source]
+        first: Box<SendError>,
+    },
+    /// The link ended before the broker answered for all.
+    #[error("{count} messages in doubt: {error}")]
+    InDoubt {
+        /// How many have no answer.
+        count: usize,
+        /// Why the link ended.
+        #[source]
+        error: LinkError,
+    },
+}
+
+impl SyncError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotAccepted { first, .. } => first.hint(),
+            Self::InDoubt { error, .. } => error.hint(),
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::NotAccepted { first, .. } => first.condition(),
+            Self::InDoubt { error, .. } => error.condition(),
+        }
+    }
+}
+
+impl From<client::SyncError> for SyncError {
+    fn from(error: client::SyncError) -> Self {
+        match error {
+            client::SyncError::NotAccepted { count, first } => Self::NotAccepted {
+                count,
+                first: Box::new(first.map_or(SendError::NoOutcome, SendError::from_outcome)),
+            },
+            client::SyncError::Link { in_doubt, error } => Self::InDoubt { count: in_doubt, error: error.into() },
+            _ => Self::NotAccepted { count: 1, first: Box::new(SendError::NoOutcome) },
+        }
+    }
+}
+
+/// Why no message was fetched.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FetchError {
+    /// There is none now.
+    #[error("no message")]
+    Empty,
+    /// A message came that cannot be read. It was rejected; the next fetch goes on behind it.
+    #[doc(alias = "ContentError")]
+    #[doc(alias = "DecodeError")]
+    #[error("a message that cannot be read: {0}")]
+    Malformed(#[source] DecodeError),
+    /// The link is over.
+    #[error("{0}")]
+    Link(#[from] LinkError),
+}
+
+impl FetchError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Link(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Link(error) => error.condition(),
+            _ => None,
+        }
+    }
+}
+
+impl From<client::ReceiveError> for FetchError {
+    fn from(error: client::ReceiveError) -> Self {
+        match error {
+            client::ReceiveError::Link(error) => Self::Link(error.into()),
+            client::ReceiveError::Malformed(error) => Self::Malformed(error),
+            _ => Self::Link(LinkError::Closed),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A link that receives.
+
+use std::time::Duration;
+
+use postroad_client as client;
+use postroad_client::types::{Fields, PeerError};
+use postroad_client::{Message, Outcome};
+
+use crate::{FetchError, LinkError, Session};
+
+/// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
+///
+/// Dropping it closes the link; what it has not acknowledged goes back to the broker.
+#[derive(Debug)]
+pub struct Receiver {
+    session: Session,
+    inner: client::Receiver,
+}
+
+impl Receiver {
+    pub(crate) fn new(session: Session, inner: client::Receiver) -> Self {
+        Self { session, inner }
+    }
+
+    /// Fetches the next message, when there is one.
+    ///
+    /// # Errors
+    /// When the link is over, or the message cannot be read: it is rejected then, and the next call goes on behind it.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no message.
+    pub async fn fetch(&mut self) -> Result<Message, FetchError> {
+        let message = self.inner.receive().await?;
+        self.session.unacked().add(&message);
+        Ok(message)
+    }
+
+    /// Fetches the next message if one comes in time. When none has, the broker is asked for what it has, so a timeout
+    /// of zero means "if there is one".
+    ///
+    /// # Errors
+    /// [`FetchError::Empty`] when there is none; otherwise as [`Receiver::fetch`].
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no message.
+    #[doc(alias = "fetch")]
+    pub async fn fetch_timeout(&mut self, timeout: Duration) -> Result<Message, FetchError> {
+        let message = self.inner.fetch(timeout).await?.ok_or(FetchError::Empty)?;
+        self.session.unacked().add(&message);
+        Ok(message)
+    }
+
+    /// Tells the broker that a message was processed.
+    ///
+    /// # Errors
+    /// When the message's link is over: the broker will deliver the message again.
+    pub fn accept(&self, message: &Message) -> Result<(), LinkError> {
+        self.session.settle(message, Outcome::Accepted)
+    }
+
+    /// Tells the broker that a message is invalid, and why.
+    ///
+    /// # Errors
+    /// As [`Receiver::accept`].
+    #[doc(alias = "REJECTED")]
+    pub fn reject(&self, message: &Message, error: Option<PeerError>) -> Result<(), LinkError> {
+        self.session.settle(message, Outcome::Rejected(error))
+    }
+
+    /// Gives a message back as if it had not been delivered.
+    ///
+    /// # Errors
+    /// As [`Receiver::accept`].
+    #[doc(alias = "RELEASED")]
+    pub fn release(&self, message: &Message) -> Result<(), LinkError> {
+        self.session.settle(message, Outcome::Released)
+    }
+
+    /// Gives a message back changed: counted as a failed delivery, not to come here again, or with annotations.
+    ///
+    /// # Errors
+    /// As [`Receiver::accept`].
+    pub fn modify(
+        &self,
+        message: &Message,
+        delivery_failed: bool,
+        undeliverable_here: bool,
+        annotations: Option<Fields>,
+    ) -> Result<(), LinkError> {
+        self.session.settle(message, Outcome::Modified { delivery_failed, undeliverable_here, annotations })
+    }
+
+    /// Messages that are taken ahead of [`Receiver::fetch`]; 0 by default.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        self.inner.prefetch()
+    }
+
+    /// Sets how many messages are taken ahead. Half of them are asked for at a time.
+    pub fn set_capacity(&mut self, capacity: u32) {
+        self.inner.set_prefetch(capacity);
+    }
+
+    /// Messages that are here and have not been fetched.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.inner.available()
+    }
+
+    /// The address that the broker attached the link to: for an address that begins with `#`, the name of the node that
+    /// was made. It can be the reply-to of a message.
+    #[doc(alias = "source")]
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        self.inner.address()
+    }
+
+    /// The session of the link.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// Why the link is over; `None` while it is not.
+    #[doc(alias = "get_error")]
+    #[must_use]
+    pub fn error(&self) -> Option<LinkError> {
+        self.inner.error().map(Into::into)
+    }
+
+    /// Closes the link. What was fetched and not acknowledged goes back to the broker.
+    ///
+    /// # Errors
+    /// When the broker detached the link with an error before, or does not answer in the link's timeout.
+    ///
+    /// # Cancel safety
+    /// Once polled, the close goes its way whether the future lives or not.
+    pub async fn close(self) -> Result<(), LinkError> {
+        Ok(self.inner.close().await?)
+    }
+}

@@ -1,0 +1,260 @@
+//! What an address becomes on AMQP 1.0: a terminus and the terms of a link.
+
+use std::time::Duration;
+
+use postroad_address::{Address, Mode, NodeType, OptionMap, OptionValue, Options, Reliability, Role};
+use postroad_client::types::{ErrorCondition, Fields, Map, Symbol, Value};
+use postroad_client::{AttachError, Expiry, Guarantee, LinkOptions, Node};
+use uuid::Uuid;
+
+use crate::{AddressError, LinkError};
+
+/// An address, and what it asks of the client.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) address: Address,
+    pub(crate) node: Node,
+    pub(crate) link: LinkOptions,
+    node_type: Option<NodeType>,
+}
+
+/// The capability by which a link asks for its node to be made under the name that it gives.
+const CREATE_ON_DEMAND: &str = "create-on-demand";
+
+/// The filters that Qpid's brokers know, by their descriptors (the `apache.org` filters registered with OASIS):
+/// `apache.org:legacy-amqp-direct-binding:string`, `apache.org:legacy-amqp-topic-binding:string` and
+/// `apache.org:selector-filter:string`.
+const DIRECT_BINDING: u64 = 0x0000_468C_0000_0000;
+const TOPIC_BINDING: u64 = 0x0000_468C_0000_0001;
+const SELECTOR_FILTER: u64 = 0x0000_468C_0000_0004;
+const SELECTOR_FILTER_SYMBOL: &str = "apache.org:selector-filter:string";
+
+const SUBJECT: Symbol = Symbol::from_static("subject-filter");
+const SELECTOR: Symbol = Symbol::from_static("selector");
+
+impl Resolved {
+    /// Reads an address for one end of a link.
+    pub(crate) fn new(text: &str, role: Role) -> Result<Self, AddressError> {
+        let address = Address::parse(text)?;
+        let options = address.validate_for(role)?;
+        refuse_unsupported(&options, role)?;
+        let mut node = node_at(&address, &options, role);
+        if role == Role::Receiver {
+            node.browse = options.mode == Some(Mode::Browse);
+            node.filters = filters(&address, &options);
+        }
+        node.durable = options.link.durable == Some(true);
+        node.expiry = match options.link.timeout {
+            Some(timeout) => Some(Expiry::LinkDetach(timeout)),
+            None => node.durable.then_some(Expiry::Never),
+        };
+        let mut link = LinkOptions::default();
+        link.name.clone_from(&options.link.name);
+        link.guarantee = guarantee(&options, role);
+        link.prefetch = 0;
+        Ok(Self { node_type: options.node.node_type, address, node, link })
+    }
+
+    /// What the broker's refusal says of the address.
+    pub(crate) fn refused(&self, error: AttachError) -> LinkError {
+        let Some(report) = error.peer_error().cloned().map(Box::new) else { return error.into() };
+        let name = self.address.name.clone();
+        if report.condition == ErrorCondition::NOT_FOUND {
+            let node_type = self.node_type.map(NodeType::as_str);
+            LinkError::Address(AddressError::NotFound { name, node_type, report })
+        } else if report.condition == ErrorCondition::UNAUTHORIZED_ACCESS {
+            LinkError::Address(AddressError::Unauthorized { name, report })
+        } else {
+            error.into()
+        }
+    }
+
+    /// Compares what the broker attached with what changes which messages come. A filter that it does not apply is left
+    /// out of its answer (AMQP 1.0 part 3, 3.5.3); a receiver would take messages that it was not meant to take.
+    pub(crate) fn check(&self, remote: Option<&Node>) -> Result<(), AddressError> {
+        let asked = self.node.filters.iter().any(|(name, _)| *name == SELECTOR);
+        if asked && !remote.is_some_and(|remote| remote.filters.iter().any(|(_, filter)| is_selector(filter))) {
+            return Err(unsupported(
+                "link.selector",
+                "the broker does not apply it",
+                "leave the selector out and choose among the messages in the program",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn node_at(address: &Address, options: &Options, role: Role) -> Node {
+    let mut node = Node::default();
+    let mut create = options.create.applies_to(role);
+    let mut properties = Map::default();
+    match address.name.as_str() {
+        "#" => node.dynamic = true,
+        // A name of its own for each link, and a node that goes with it.
+        name if address.is_temporary() => {
+            node.address = Some(format!("{}{name}", Uuid::new_v4()));
+            create = true;
+        }
+        name => node.address = Some(name.to_owned()),
+    }
+    node.capabilities.extend(create.then_some(CREATE_ON_DEMAND.to_owned()));
+    node.capabilities.extend(options.node.node_type.map(|node_type| node_type.as_str().to_owned()));
+    if create || node.dynamic {
+        node_properties(options, &mut properties);
+        if address.is_temporary() && properties.get_str(LIFETIME).is_none() {
+            put(&mut properties, LIFETIME, lifetime(DELETE_ON_CLOSE));
+        }
+    }
+    node.properties = (!properties.is_empty()).then_some(Fields(properties));
+    node
+}
+
+const LIFETIME: &str = "lifetime-policy";
+const DELETE_ON_CLOSE: u64 = 0x2b;
+const DELETE_ON_NO_LINKS: u64 = 0x2c;
+
+/// The node properties of the standard (part 3, 3.5.9), and those that Qpid's broker reads beside them.
+fn node_properties(options: &Options, properties: &mut Map) {
+    if let Some(node_type) = options.node.node_type {
+        let mode = match node_type {
+            NodeType::Queue => "move",
+            NodeType::Topic => "copy",
+        };
+        put(properties, "supported-dist-modes", Value::Symbol(Symbol::from_static(mode)));
+    }
+    if options.node.durable == Some(true) {
+        put(properties, "durable", true.into());
+    }
+    for (key, value) in &options.node.x_declare {
+        let Some(key) = key.as_str().map(|key| key.replace('_', "-")) else { continue };
+        match (key.as_str(), value) {
+            // The 0-10 declaration keeps what is the broker's own in a map of its own.
+            ("arguments", OptionValue::Map(arguments)) => {
+                for (key, value) in arguments {
+                    if let Some(key) = key.as_str() {
+                        put(properties, key, to_value(value));
+                    }
+                }
+            }
+            ("type", value) => put(properties, "exchange-type", to_value(value)),
+            ("lifetime-policy", OptionValue::String(name)) => {
+                let policy = match name.as_str() {
+                    "delete-on-close" => lifetime(DELETE_ON_CLOSE),
+                    "delete-if-unused" => lifetime(DELETE_ON_NO_LINKS),
+                    "delete-if-empty" => lifetime(0x2d),
+                    "delete-if-unused-and-empty" => lifetime(0x2e),
+                    other => other.into(),
+                };
+                put(properties, LIFETIME, policy);
+            }
+            ("auto-delete", value) => {
+                put(properties, "auto-delete", to_value(value));
+                // The standard's word for it, which other brokers know too.
+                if value.as_bool() == Some(true) && properties.get_str(LIFETIME).is_none() {
+                    put(properties, LIFETIME, lifetime(DELETE_ON_NO_LINKS));
+                }
+            }
+            (key, value) => put(properties, key, to_value(value)),
+        }
+    }
+}
+
+fn lifetime(code: u64) -> Value {
+    Value::described(code, Value::List(Vec::new()))
+}
+
+fn put(map: &mut Map, key: &str, value: Value) {
+    let key = match Symbol::new(key.to_owned()) {
+        Some(symbol) => Value::Symbol(symbol),
+        None => Value::from(key),
+    };
+    match map.0.iter_mut().find(|(there, _)| *there == key) {
+        Some((_, old)) => *old = value,
+        None => map.0.push((key, value)),
+    }
+}
+
+fn to_value(value: &OptionValue) -> Value {
+    match value {
+        OptionValue::Bool(value) => (*value).into(),
+        OptionValue::Int(value) => (*value).into(),
+        OptionValue::Float(value) => value.get().into(),
+        OptionValue::String(text) => text.as_str().into(),
+        OptionValue::List(items) => Value::List(items.iter().map(to_value).collect()),
+        OptionValue::Map(map) => to_map(map).into(),
+        _ => Value::Null,
+    }
+}
+
+fn to_map(map: &OptionMap) -> Map {
+    let entries = map.iter().map(|(key, value)| (to_value(&key.clone().into()), to_value(value)));
+    Map(entries.collect())
+}
+
+fn filters(address: &Address, options: &Options) -> Vec<(Symbol, Value)> {
+    let mut filters = Vec::new();
+    if let Some(selector) = &options.link.selector {
+        filters.push((SELECTOR, Value::described(SELECTOR_FILTER, selector.as_str())));
+    }
+    // Subjects choose among the messages of a topic. With those of a queue the original does not filter.
+    let subject = address.subject.as_deref().filter(|subject| !subject.is_empty());
+    if let Some(subject) = subject.filter(|_| options.node.node_type != Some(NodeType::Queue)) {
+        let binding = if subject.contains(['*', '#']) { TOPIC_BINDING } else { DIRECT_BINDING };
+        filters.push((SUBJECT, Value::described(binding, subject)));
+    }
+    filters
+}
+
+fn is_selector(filter: &Value) -> bool {
+    let Value::Described(described) = filter else { return false };
+    match &described.descriptor {
+        Value::Ulong(code) => *code == SELECTOR_FILTER,
+        descriptor => descriptor.as_str() == Some(SELECTOR_FILTER_SYMBOL),
+    }
+}
+
+/// A receiver of a topic, and one that only looks, is unreliable unless it says otherwise, as in the originals.
+fn guarantee(options: &Options, role: Role) -> Guarantee {
+    let unreliable = role == Role::Receiver
+        && (options.node.node_type == Some(NodeType::Topic) || options.mode == Some(Mode::Browse));
+    match options.link.reliability {
+        Some(Reliability::Unreliable | Reliability::AtMostOnce) => Guarantee::AtMostOnce,
+        None if unreliable => Guarantee::AtMostOnce,
+        _ => Guarantee::AtLeastOnce,
+    }
+}
+
+/// Refuses what would otherwise be dropped without a word.
+fn refuse_unsupported(options: &Options, role: Role) -> Result<(), AddressError> {
+    const NO_SUCH_THING: &str = "AMQP 1.0 has nothing for it";
+    const BIND: &str = "make the binding at the broker";
+    if options.link.reliability == Some(Reliability::ExactlyOnce) {
+        return Err(AddressError::GuaranteeUnavailable { asked: Reliability::ExactlyOnce.as_str() });
+    }
+    let link = &options.link;
+    let cases = [
+        (
+            options.delete.applies_to(role),
+            "delete",
+            "a node that lives as long as its links goes by itself: node: {x-declare: {auto-delete: True}}",
+        ),
+        (options.assert.applies_to(role), "assert", "leave it out; a link to a node that is not there fails anyway"),
+        (!options.node.x_bindings.is_empty(), "node.x-bindings", BIND),
+        (!link.x_bindings.is_empty(), "link.x-bindings", BIND),
+        (!link.x_declare.is_empty(), "link.x-declare", "declare the queue at the broker, or use node: {x-declare: ..}"),
+        (!link.x_subscribe.is_empty(), "link.x-subscribe", "leave it out"),
+        (link.selector.is_some() && role == Role::Sender, "link.selector", "a selector is for receivers"),
+        (link.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT), "link.timeout", "give at most 4294967295 seconds"),
+    ];
+    match cases.into_iter().find(|(given, _, _)| *given) {
+        Some((_, option, hint)) => Err(unsupported(option, NO_SUCH_THING, hint)),
+        None => Ok(()),
+    }
+}
+
+/// The standard counts seconds in 32 bits.
+const MAX_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
+
+fn unsupported(option: &'static str, reason: &'static str, hint: &'static str) -> AddressError {
+    AddressError::Unsupported { option, reason, hint }
+}
