@@ -1,1 +1,34 @@
 //! Scripted peers, frame builders and two engines on one clock, for tests.
+//!
+//! Nothing here opens a socket, reads the time or draws a number that a seed does not fix: a test that
+//! fails once fails again. A [`ScriptedPeer`] stands opposite of one engine, so that a test reads as a
+//! trace of the protocol; a [`Pair`] lets two engines talk over a [`Wire`] that is slow, cuts bytes
+//! anywhere, stalls, or breaks.
+//!
+//! ```
+//! use postroad_amqp::v1_0::{Config, Event};
+//! use postroad_codec::v1_0::ProtocolHeader;
+//! use postroad_testkit::{ScriptedPeer, begin, open};
+//!
+//! let mut peer = ScriptedPeer::of_client(Config::new("engine"));
+//! peer.expect_header(ProtocolHeader::AMQP).expect(open().container_id("engine"));
+//! peer.send_header(ProtocolHeader::AMQP).send(open().channel_max(8));
+//! assert_eq!(peer.events(), [Event::Opened]);
+//! peer.engine.begin().unwrap();
+//! peer.expect(begin()).expect_nothing();
+//! ```
+
+mod frames;
+mod pair;
+mod rng;
+mod scripted;
+mod wire;
+
+pub use frames::{
+    Body, Builder, accepted, attach_receiver, attach_sender, begin, close, continuation, detach, disposition, end,
+    error, flow, open, transfer,
+};
+pub use pair::{Pair, Side};
+pub use rng::Rng;
+pub use scripted::ScriptedPeer;
+pub use wire::{Chunks, Wire};
