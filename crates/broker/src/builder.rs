@@ -203,6 +203,9 @@ impl Builder {
         };
         let mut sasl = ServerConfig::new(random()?);
         let anonymous = self.anonymous.unwrap_or_else(|| self.users.is_none());
+        if !anonymous && self.users.is_none() {
+            return Err(StartError::Nobody);
+        }
         if let Some(users) = self.users {
             sasl = sasl.users(Arc::new(users));
         }

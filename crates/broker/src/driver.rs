@@ -148,6 +148,9 @@ impl<T: Transport> Driver<T> {
                         return Poll::Pending;
                     }
                     std::task::ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
+                    if self.peer.has_closed() {
+                        return Poll::Ready(Ok(()));
+                    }
                     self.ending = Ending::Reading;
                     continue;
                 }

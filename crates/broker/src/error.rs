@@ -27,6 +27,9 @@ pub enum StartError {
         /// The URL.
         url: String,
     },
+    /// There are no users, and nobody may be anonymous.
+    #[error("nobody could get in: there are no users, and anonymous clients are not allowed")]
+    Nobody,
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),

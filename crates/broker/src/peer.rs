@@ -115,6 +115,12 @@ impl Peer {
         }
     }
 
+    /// Whether the client has sent its close, and with it everything that it will ever send.
+    pub(crate) fn has_closed(&self) -> bool {
+        use ConnectionError::{Closed, Remote, RemoteClosed};
+        matches!(self.engine.error(), Some(Closed | Remote(_) | RemoteClosed))
+    }
+
     fn advance(&mut self, now: Instant) {
         let Stage::Settling { until } = self.stage else { return };
         let unsettled = self.links.iter().any(|(_, link)| match &link.kind {

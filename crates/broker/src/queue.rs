@@ -364,13 +364,18 @@ impl<W: Clone> Queue<W> {
         self.messages < self.limits.messages && self.bytes < self.limits.bytes
     }
 
-    /// Gives turns until nothing waits or nobody wants more. A turn is worth a fair share of what waits,
-    /// so that ten messages for ten consumers go to all ten, and a thousand go in few turns.
+    /// Gives turns until nothing waits or nobody wants more. In each round a turn is worth an equal share of
+    /// what waits, so that ten messages for ten consumers go to all ten, and a thousand go in few turns.
     fn assign(&mut self, caller: Option<usize>, woken: &mut Vec<W>) {
         let mut passed = Vec::new();
+        let (mut turns, mut share) = (0, 0);
         while self.available() > 0 {
+            if turns == 0 {
+                turns = self.rotation.len();
+                share = self.available().checked_div(turns).unwrap_or(0).clamp(1, QUANTUM);
+            }
             let Some(id) = self.rotation.pop_front() else { break };
-            let share = (self.available() / (self.rotation.len() + 1)).clamp(1, QUANTUM);
+            turns -= 1;
             let consumer = &mut self.consumers[id];
             let Mode::Take(taker) = &mut consumer.mode else { continue };
             let mut got = 0;

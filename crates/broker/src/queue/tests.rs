@@ -1,1 +1,307 @@
+//! The queue against a model that is too slow to be wrong.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use postroad_codec::v1_0::MessageFormat;
+use proptest::prelude::*;
+
+use super::{Demand, Full, Queue, QueueLimits};
+use crate::message::{Held, Return};
+
+const LIMITS: QueueLimits = QueueLimits { messages: 100, bytes: 1000 };
+
+fn message(size: usize) -> Held {
+    Held::new(Bytes::from(vec![0; size]), MessageFormat(0))
+}
+
+fn want(messages: usize) -> Demand {
+    Demand { messages, bytes: usize::MAX }
+}
+
+fn queue(messages: usize) -> Queue<u32> {
+    let mut queue = Queue::new(LIMITS);
+    for _ in 0..messages {
+        queue.push(message(1)).unwrap();
+    }
+    queue
+}
+
+fn take(queue: &mut Queue<u32>, id: usize, messages: usize) -> Vec<Held> {
+    let (mut out, mut woken) = (VecDeque::new(), Vec::new());
+    queue.take(id, want(messages), true, &mut out, &mut woken);
+    out.into()
+}
+
+fn seqs(messages: &[Held]) -> Vec<u64> {
+    messages.iter().map(|held| held.seq).collect()
+}
+
+#[test]
+fn a_consumer_is_woken_once_for_a_batch() {
+    let mut queue = queue(0);
+    let id = queue.add_consumer(false, 7);
+    assert!(take(&mut queue, id, 50).is_empty());
+    let mut woken = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..10 {
+            queue.push(message(1)).unwrap();
+        }
+        queue.dispatch(&mut woken);
+    }
+    assert_eq!(woken, [7]);
+    assert_eq!(take(&mut queue, id, 50).len(), 30);
+    queue.push(message(1)).unwrap();
+    queue.dispatch(&mut woken);
+    assert_eq!(woken, [7, 7]);
+}
+
+#[test]
+fn shares_are_equal_however_messages_come() {
+    for batch in [1, 2, 3, 7, 90] {
+        let mut queue = queue(0);
+        let ids: Vec<_> = (0..3).map(|wake| queue.add_consumer(false, wake)).collect();
+        for (id, credit) in ids.iter().zip([1000, 50, 100]) {
+            take(&mut queue, *id, credit);
+        }
+        let mut woken = Vec::new();
+        for start in (0..90).step_by(batch) {
+            for _ in start..(start + batch).min(90) {
+                queue.push(message(1)).unwrap();
+            }
+            queue.dispatch(&mut woken);
+        }
+        let got: Vec<_> = ids.iter().map(|id| take(&mut queue, *id, 0).len()).collect();
+        assert_eq!(got, [30, 30, 30], "in batches of {batch}");
+    }
+}
+
+#[test]
+fn what_is_given_back_comes_first_and_in_order() {
+    let mut queue = queue(10);
+    let (a, b) = (queue.add_consumer(false, 0), queue.add_consumer(false, 1));
+    let mut first = take(&mut queue, a, 4);
+    assert_eq!(seqs(&first), [0, 1, 2, 3]);
+    queue.give_back(a, [(first.remove(2), Return::Released), (first.remove(0), Return::Failed)]);
+    assert_eq!(seqs(&take(&mut queue, b, 4)), [0, 2, 4, 5]);
+}
+
+#[test]
+fn an_inbox_is_free_again_when_its_consumer_goes_or_waits() {
+    let mut queue = queue(0);
+    let (a, b) = (queue.add_consumer(false, 0), queue.add_consumer(false, 1));
+    take(&mut queue, a, 5);
+    for _ in 0..3 {
+        queue.push(message(1)).unwrap();
+    }
+    let mut woken = Vec::new();
+    queue.dispatch(&mut woken);
+    queue.withdraw(a);
+    queue.dispatch(&mut woken);
+    assert_eq!(seqs(&take(&mut queue, b, 1)), [0]);
+    take(&mut queue, a, 1);
+    queue.remove_consumer(a);
+    assert_eq!(seqs(&take(&mut queue, b, 5)), [2]);
+    assert_eq!(queue.stats().unsettled, 3);
+}
+
+#[test]
+fn a_turn_that_nobody_can_use_blocks_nobody() {
+    let mut queue = queue(1);
+    let (a, b) = (queue.add_consumer(false, 0), queue.add_consumer(false, 1));
+    let unfit = take(&mut queue, a, 1).remove(0);
+    queue.give_back(a, [(unfit, Return::Unfit)]);
+    assert!(take(&mut queue, a, 5).is_empty());
+    assert_eq!(seqs(&take(&mut queue, b, 5)), [0]);
+}
+
+#[test]
+fn bytes_bound_a_turn() {
+    let mut queue = Queue::<u32>::new(LIMITS);
+    for _ in 0..5 {
+        queue.push(message(100)).unwrap();
+    }
+    let id = queue.add_consumer(false, 0);
+    let (mut out, mut woken) = (VecDeque::new(), Vec::new());
+    queue.take(id, Demand { messages: 10, bytes: 150 }, true, &mut out, &mut woken);
+    assert_eq!(out.len(), 2);
+}
+
+#[test]
+fn limits_hold_and_room_is_shared() {
+    let mut queue = queue(90);
+    let (a, b) = (queue.add_producer(0), queue.add_producer(1));
+    assert_eq!(queue.grant(a, 100), 5);
+    assert_eq!(queue.grant(b, 3), 3);
+    for _ in 0..10 {
+        queue.push(message(1)).unwrap();
+    }
+    assert_eq!(queue.push(message(1)), Err(Full));
+    assert_eq!(queue.grant(b, 3), 0);
+    let mut woken = Vec::new();
+    queue.settle(1, 1, &mut woken);
+    woken.sort_unstable();
+    assert_eq!(woken, [0, 1]);
+    queue.settle(1, 1, &mut woken);
+    assert_eq!(woken.len(), 2, "told once");
+
+    let mut queue = Queue::<u32>::new(LIMITS);
+    assert_eq!(queue.push(message(1001)), Err(Full));
+    queue.push(message(900)).unwrap();
+    assert_eq!(queue.push(message(101)), Err(Full));
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Push(usize),
+    Want { consumer: usize, messages: usize },
+    Accept { consumer: usize, index: usize },
+    Back { consumer: usize, index: usize, unfit: bool },
+    Withdraw { consumer: usize },
+    Leave { consumer: usize },
+    Browse { messages: usize },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let consumer = 0..4_usize;
+    prop_oneof![
+        4 => (1..30_usize).prop_map(Op::Push),
+        4 => (consumer.clone(), 0..20_usize).prop_map(|(consumer, messages)| Op::Want { consumer, messages }),
+        3 => (consumer.clone(), any::<usize>()).prop_map(|(consumer, index)| Op::Accept { consumer, index }),
+        3 => (consumer.clone(), any::<usize>(), any::<bool>())
+            .prop_map(|(consumer, index, unfit)| Op::Back { consumer, index, unfit }),
+        1 => consumer.clone().prop_map(|consumer| Op::Withdraw { consumer }),
+        1 => consumer.prop_map(|consumer| Op::Leave { consumer }),
+        1 => (1..20_usize).prop_map(|messages| Op::Browse { messages }),
+    ]
+}
+
+/// A consumer of the test: what it holds, and what it may not have.
+#[derive(Default)]
+struct Client {
+    id: usize,
+    held: BTreeMap<u64, Held>,
+    barred: BTreeSet<u64>,
+    highest_new: Option<u64>,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// Whatever consumers do, each message is in one place, none is lost or doubled, none goes where it may
+    /// not, new ones come to each consumer in order, and what waits is offered oldest first.
+    #[test]
+    fn nothing_is_lost_doubled_or_out_of_order(ops in prop::collection::vec(op(), 1..200)) {
+        let mut queue = Queue::<u32>::new(LIMITS);
+        let mut clients: Vec<Client> = (0..4)
+            .map(|wake| Client { id: queue.add_consumer(false, wake), ..Client::default() })
+            .collect();
+        let browser = queue.add_consumer(true, 9);
+        let (mut pushed, mut accepted) = (0_u64, BTreeSet::new());
+        let mut ever_returned = BTreeSet::new();
+        let mut browsed = BTreeSet::new();
+        let mut woken = Vec::new();
+        for op in ops {
+            match op {
+                Op::Push(count) => {
+                    for _ in 0..count {
+                        pushed += u64::from(queue.push(message(1)).is_ok());
+                    }
+                }
+                Op::Want { consumer, messages } => {
+                    let client = &mut clients[consumer];
+                    let free: Vec<u64> = free(&queue);
+                    let mut out = VecDeque::new();
+                    let had = queue.consumers[client.id].inbox_len();
+                    queue.take(client.id, want(messages), true, &mut out, &mut woken);
+                    let alone = queue.rotation.iter().all(|id| *id == client.id);
+                    if alone && had == 0 {
+                        let due: Vec<u64> = free.into_iter().filter(|seq| !client.barred.contains(seq)).collect();
+                        let got: Vec<u64> = out.iter().map(|held| held.seq).collect();
+                        prop_assert_eq!(&got[..], &due[..got.len().min(due.len())]);
+                    }
+                    for held in out {
+                        prop_assert!(!client.barred.contains(&held.seq));
+                        if !ever_returned.contains(&held.seq) {
+                            prop_assert!(client.highest_new.is_none_or(|highest| highest < held.seq));
+                            client.highest_new = Some(held.seq);
+                        }
+                        prop_assert!(client.held.insert(held.seq, held).is_none());
+                    }
+                }
+                Op::Accept { consumer, index } => {
+                    let held = &mut clients[consumer].held;
+                    if let Some(seq) = held.keys().nth(index % held.len().max(1)).copied() {
+                        held.remove(&seq);
+                        prop_assert!(accepted.insert(seq));
+                        queue.settle(1, 1, &mut woken);
+                    }
+                }
+                Op::Back { consumer, index, unfit } => {
+                    let client = &mut clients[consumer];
+                    if let Some(seq) = client.held.keys().nth(index % client.held.len().max(1)).copied() {
+                        let held = client.held.remove(&seq).unwrap();
+                        let how = if unfit { Return::Unfit } else { Return::Failed };
+                        if unfit {
+                            client.barred.insert(seq);
+                        }
+                        ever_returned.insert(seq);
+                        queue.give_back(client.id, [(held, how)]);
+                    }
+                }
+                Op::Withdraw { consumer } => {
+                    ever_returned.extend(queue.consumers[clients[consumer].id].inbox());
+                    queue.withdraw(clients[consumer].id);
+                }
+                Op::Leave { consumer } => {
+                    let client = std::mem::take(&mut clients[consumer]);
+                    ever_returned.extend(client.held.keys());
+                    ever_returned.extend(queue.consumers[client.id].inbox());
+                    queue.give_back(client.id, client.held.into_values().map(|held| (held, Return::Failed)));
+                    queue.remove_consumer(client.id);
+                    clients[consumer].id = queue.add_consumer(false, consumer as u32);
+                }
+                Op::Browse { messages } => {
+                    let mut out = VecDeque::new();
+                    queue.browse(browser, want(messages), &mut out);
+                    for held in out {
+                        prop_assert!(browsed.insert(held.seq), "browsed twice");
+                        prop_assert!(!accepted.contains(&held.seq));
+                    }
+                }
+            }
+            queue.dispatch(&mut woken);
+            // Each message is in one place.
+            let mut places: Vec<u64> = free(&queue);
+            places.extend(queue.consumers.iter().flat_map(|(_, consumer)| consumer.inbox()));
+            places.extend(clients.iter().flat_map(|client| client.held.keys().copied()));
+            places.extend(&accepted);
+            places.sort_unstable();
+            prop_assert_eq!(places, (0..pushed).collect::<Vec<_>>());
+            let held: usize = clients.iter().map(|client| client.held.len()).sum();
+            let stats = queue.stats();
+            prop_assert_eq!((stats.unsettled, stats.settled), (held, accepted.len() as u64));
+            prop_assert_eq!(stats.bytes, stats.ready + stats.unsettled);
+        }
+    }
+}
+
+/// What waits for anybody, in order.
+fn free(queue: &Queue<u32>) -> Vec<u64> {
+    let mut free: Vec<u64> = queue.ready.iter().map(|held| held.seq).chain(queue.returned.keys().copied()).collect();
+    free.sort_unstable();
+    free
+}
+
+impl super::Consumer<u32> {
+    fn inbox(&self) -> Vec<u64> {
+        match &self.mode {
+            super::Mode::Take(taker) => taker.inbox.iter().map(|held| held.seq).collect(),
+            super::Mode::Browse { .. } => Vec::new(),
+        }
+    }
+
+    fn inbox_len(&self) -> usize {
+        self.inbox().len()
+    }
+}

@@ -1,0 +1,173 @@
+//! What is too much.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_broker::Broker;
+use postroad_codec::v1_0::{DeliveryState, ErrorCondition, Message};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::client::{Client, assert_refused, numbered, text};
+use crate::{broker, eventually, start};
+
+#[tokio::test]
+async fn a_full_queue_withholds_credit_and_goes_on_when_it_empties() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.queue_messages = 10)).await;
+    let mut producer = Client::connect(&broker).await;
+    let sender = producer.sender("q0").await.unwrap();
+    producer.send_all(sender, numbered(0..10)).await;
+    assert_eq!(producer.engine.sender(sender).capacity(), 0);
+    let waited = tokio::time::timeout(Duration::from_millis(100), producer.step()).await;
+    assert!(waited.is_err(), "no credit comes while the queue is full");
+
+    let mut consumer = Client::connect(&broker).await;
+    let receiver = consumer.receiver("q0", 10).await.unwrap();
+    let first = consumer.receive(receiver).await;
+    assert_eq!(producer.engine.sender(sender).capacity(), 0, "what is not settled counts");
+    consumer.accept(receiver, first.number);
+    consumer.flush().await;
+    producer.send_all(sender, numbered(10..11)).await;
+    for expected in numbered(1..10) {
+        assert_eq!(consumer.receive_text(receiver).await, expected);
+    }
+    consumer.flush().await;
+    producer.send_all(sender, numbered(11..15)).await;
+    let stats = broker.queue_stats("q0").unwrap();
+    assert_eq!(stats.enqueued, 15);
+}
+
+#[tokio::test]
+async fn a_producer_never_outruns_a_slow_consumer() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.queue_messages = 7)).await;
+    let mut consumer = Client::connect(&broker).await;
+    let receiver = consumer.receiver("q0", 1).await.unwrap();
+    let mut producer = Client::connect(&broker).await;
+    let sending = tokio::spawn(async move {
+        let sender = producer.sender("q0").await.unwrap();
+        producer.send_all(sender, numbered(0..200)).await;
+    });
+    for expected in numbered(0..200) {
+        let delivery = consumer.receive(receiver).await;
+        assert_eq!(text(&delivery), expected);
+        let stats = broker.queue_stats("q0").unwrap();
+        assert!(stats.ready + stats.unsettled <= 7, "{stats:?}");
+        consumer.accept(receiver, delivery.number);
+        consumer.engine.receiver(receiver).set_credit(1);
+        consumer.flush().await;
+    }
+    sending.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_exceeds_the_bytes_of_a_queue_is_rejected() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.queue_bytes = 3000)).await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from(vec![0; 1000]).to_bytes();
+    let mut outcomes = Vec::new();
+    for _ in 0..4 {
+        let token = client.send_with(sender, &payload, false).await;
+        client.flush().await;
+        outcomes.push(token);
+    }
+    let mut accepted = 0;
+    for token in outcomes {
+        match client.outcome(sender, token).await.state {
+            Some(DeliveryState::Accepted) => accepted += 1,
+            Some(DeliveryState::Rejected(rejected)) => {
+                assert_eq!(rejected.error.unwrap().condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(accepted, 2);
+
+    // A message that is settled already cannot be rejected: its link ends.
+    client.send_with(sender, &payload, true).await;
+    let error = client.detached(sender).await.unwrap();
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+}
+
+#[tokio::test]
+async fn a_message_beyond_the_limit_ends_its_link_alone() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.message_size = 100_000)).await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    assert_eq!(client.engine.remote_attach(sender).unwrap().max_message_size, Some(100_000));
+    let other = client.sender("q0").await.unwrap();
+    // Our engine would not send it: a peer that does not look at the limit does.
+    let large = Message::from(Bytes::from(vec![0; 200_000])).to_bytes();
+    assert!(
+        client
+            .engine
+            .sender(sender)
+            .send(&postroad_amqp::v1_0::Message::shared(&large, Default::default(), 0))
+            .is_err()
+    );
+    client.send_all(other, numbered(0..1)).await;
+}
+
+#[tokio::test]
+async fn too_many_connections_links_and_nodes() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| {
+        limits.connections = 2;
+        limits.links_per_connection = 3;
+        limits.nodes = 2;
+    }))
+    .await;
+    let mut client = Client::connect(&broker).await;
+    for _ in 0..3 {
+        client.sender("q0").await.unwrap();
+    }
+    assert_refused(client.sender("q0").await, &ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(broker.declare_queue("q1").is_ok());
+    assert!(broker.declare_queue("q2").is_err());
+
+    let second = Client::connect(&broker).await;
+    let mut third = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
+    assert!(matches!(third.read(&mut [0; 8]).await, Ok(0) | Err(_)), "the third is closed");
+    second.close().await;
+    eventually("there is room", || broker.connections() == 1).await;
+    Client::connect(&broker).await;
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_cut_off() {
+    let broker = start(Broker::builder().handshake_timeout(Duration::from_millis(100))).await;
+    let mut silent = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(5), silent.read(&mut [0; 8])).await;
+    assert_eq!(ended.unwrap().unwrap(), 0);
+    drop(silent);
+    eventually("it is forgotten", || broker.connections() == 0).await;
+}
+
+#[tokio::test]
+async fn a_client_that_falls_silent_is_given_up() {
+    let broker = start(Broker::builder().queue("q0").idle_timeout(Some(Duration::from_millis(200)))).await;
+    let mut client = Client::connect(&broker).await;
+    let told = client.engine.remote_open().unwrap().idle_time_out.unwrap();
+    assert_eq!(told.0, 100);
+    let error = client.closed().await;
+    let postroad_amqp::v1_0::ConnectionError::Remote(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+}
+
+#[tokio::test]
+async fn other_protocols_are_told_what_is_spoken_here() {
+    let broker = broker().await;
+    for first in [&b"AMQP\x00\x00\x09\x01"[..], b"GET / HTTP/1.1\r\n\r\n", &[0x16, 3, 1, 2, 0, 1, 0, 1]] {
+        let mut stream = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
+        stream.write_all(first).await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(answer, b"AMQP\x00\x01\x00\x00", "to {first:?}");
+    }
+    // Noise behind a good start ends the connection, not the broker.
+    let mut stream = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
+    stream.write_all(b"AMQP\x00\x01\x00\x00\xff\xff\xff\xff\xff\xff\xff\xff").await.unwrap();
+    let mut answer = Vec::new();
+    tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
+    assert!(answer.starts_with(b"AMQP\x00\x01\x00\x00"));
+    Client::connect(&broker).await;
+}

@@ -1,0 +1,33 @@
+//! The broker as its clients see it: an engine on a real socket, driven by hand.
+
+mod client;
+mod consumers;
+mod delivery;
+mod limits;
+mod nodes;
+mod sasl;
+mod shutdown;
+
+use std::time::Duration;
+
+use postroad_broker::{Broker, Builder};
+
+/// A broker on a free loopback port, with the queue `q0`.
+async fn broker() -> Broker {
+    start(Broker::builder().queue("q0")).await
+}
+
+async fn start(builder: Builder) -> Broker {
+    builder.listen("amqp://127.0.0.1:0").start().await.expect("the broker starts")
+}
+
+/// Waits until `done` answers `true`, five seconds at most.
+async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}: not within five seconds");
+}
