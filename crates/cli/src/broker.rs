@@ -1,0 +1,107 @@
+//! `postroad broker`.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use postroad::amqp::sasl::UserFile;
+use postroad::broker::{self, StartError};
+use postroad::taps::ListenError;
+
+use crate::args;
+use crate::exit::{Exit, Failure};
+use crate::signals::Stop;
+use crate::term::Talk;
+
+/// The largest file of users that is read, in bytes; the library's own limit is the same.
+const MAX_USERS_FILE: u64 = 4 * 1024 * 1024;
+
+pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure> {
+    let stop = Stop::listen()?;
+    let mut builder = broker::Broker::builder().auto_create(!args.no_auto_create);
+    for url in &args.listen {
+        builder = builder.listen(url);
+    }
+    for queue in &args.queue {
+        builder = builder.queue(queue);
+    }
+    if let Some(path) = &args.users {
+        builder = builder.users(users(path)?).allow_insecure_plain(args.allow_insecure_mechs);
+    }
+    if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
+        builder = builder.tls_files(cert, key);
+    }
+    let at_most = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+    builder = builder.with_limits(|limits| {
+        limits.connections = args.max_connections.map_or(limits.connections, at_most);
+        limits.queue_messages = args.max_queue_messages.map_or(limits.queue_messages, at_most);
+        limits.queue_bytes = args.max_queue_bytes.map_or(limits.queue_bytes, at_most);
+        limits.message_size = args.max_message_size.unwrap_or(limits.message_size);
+    });
+    let broker = builder.start().await.map_err(|error| not_started(&error))?;
+    for url in broker.urls() {
+        talk.say(0, || format!("listening on {url}"));
+    }
+    if let Some(path) = &args.ready_file {
+        write_ready_file(path, broker.urls())?;
+    }
+
+    stop.first().await;
+    talk.say(0, || match broker.connections() {
+        0 => "stopping".to_owned(),
+        clients => format!("stopping: {clients} clients have {:?} to finish, Ctrl-C stops at once", args.grace),
+    });
+    tokio::select! {
+        cut_off = broker.shutdown(args.grace) => {
+            if cut_off > 0 {
+                talk.say(0, || format!("{cut_off} clients did not finish and were cut off"));
+            }
+        }
+        () = stop.second() => talk.say(0, || "stopped at once".to_owned()),
+    }
+    Ok(Exit::Ok)
+}
+
+/// Puts the URLs into a file that appears complete: whoever waits for it never reads half of it.
+fn write_ready_file(path: &Path, urls: &[String]) -> Result<(), Failure> {
+    let mut text = urls.join("\n");
+    text.push('\n');
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let written = std::fs::File::create(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .and_then(|()| std::fs::rename(&temporary, path));
+    written.map_err(|error| {
+        // What was made of it is ours; it may not be there.
+        let _ = std::fs::remove_file(&temporary);
+        Failure::new(Exit::Output, format!("cannot write the ready file {}", path.display()), error)
+    })
+}
+
+fn users(path: &Path) -> Result<UserFile, Failure> {
+    let what = || format!("cannot use the users file {}", path.display());
+    let bad = |error: std::io::Error| Failure::new(Exit::Data, what(), error);
+    let text = crate::file::read_text(path, MAX_USERS_FILE).map_err(bad)?;
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| Failure::new(Exit::Unavailable, "no random numbers", error))?;
+    UserFile::parse(&text, seed)
+        .map_err(|error| Failure::new(Exit::Data, what(), &error).hint(error.kind.hint().map(str::to_owned)))
+}
+
+pub(crate) fn not_started(error: &StartError) -> Failure {
+    let hint = error.hint().map(str::to_owned);
+    let exit = match error {
+        StartError::Url { .. } | StartError::UrlParts { .. } | StartError::NoCertificate { .. } => Exit::Usage,
+        StartError::Tls(_) => Exit::Data,
+        StartError::Queue(_) => Exit::Data,
+        StartError::Listen { error: ListenError::ResolutionFailed { .. }, .. } => Exit::NoHost,
+        StartError::Listen { error: ListenError::InvalidConfiguration(_), .. } => Exit::Data,
+        StartError::Listen { error: ListenError::PolicyProhibited { .. }, .. } => Exit::Denied,
+        _ => Exit::Unavailable,
+    };
+    let hint = match error {
+        StartError::NoCertificate { .. } => Some("add --cert and --key, or use amqp://".to_owned()),
+        _ => hint,
+    };
+    Failure::new(exit, "cannot start the broker", error).hint(hint)
+}
