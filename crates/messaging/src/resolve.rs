@@ -258,3 +258,133 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
 fn unsupported(option: &'static str, reason: &'static str, hint: &'static str) -> AddressError {
     AddressError::Unsupported { option, reason, hint }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receiver(text: &str) -> Resolved {
+        Resolved::new(text, Role::Receiver).unwrap()
+    }
+
+    fn sender(text: &str) -> Resolved {
+        Resolved::new(text, Role::Sender).unwrap()
+    }
+
+    fn property<'a>(resolved: &'a Resolved, name: &str) -> Option<&'a Value> {
+        resolved.node.properties.as_ref()?.0.get_str(name)
+    }
+
+    #[test]
+    fn a_plain_name_asks_for_nothing() {
+        let resolved = receiver("orders");
+        assert_eq!(resolved.node, Node::at("orders"));
+        assert_eq!((resolved.link.name.as_ref(), resolved.link.prefetch), (None, 0));
+        assert_eq!(resolved.link.guarantee, Guarantee::AtLeastOnce);
+    }
+
+    #[test]
+    fn create_asks_for_the_node_and_describes_it() {
+        let resolved = sender("t; {create: sender, node: {type: topic, durable: True}}");
+        assert_eq!(resolved.node.capabilities, ["create-on-demand", "topic"]);
+        assert_eq!(property(&resolved, "supported-dist-modes"), Some(&Value::Symbol("copy".into())));
+        assert_eq!(property(&resolved, "durable"), Some(&Value::Boolean(true)));
+        let other_end = receiver("t; {create: sender, node: {type: topic, durable: True}}");
+        assert_eq!((other_end.node.capabilities, other_end.node.properties), (vec!["topic".to_owned()], None));
+    }
+
+    #[test]
+    fn x_declare_becomes_node_properties() {
+        let resolved = sender(
+            "x; {create: always, node: {x-declare: {type: fanout, auto_delete: True, alternate-exchange: 'amq.fanout', \
+             arguments: {'qpid.max_size': 1000, list: [1, a]}}}}",
+        );
+        assert_eq!(property(&resolved, "exchange-type"), Some(&Value::from("fanout")));
+        assert_eq!(property(&resolved, "auto-delete"), Some(&Value::Boolean(true)));
+        assert_eq!(property(&resolved, LIFETIME), Some(&lifetime(DELETE_ON_NO_LINKS)));
+        assert_eq!(property(&resolved, "alternate-exchange"), Some(&Value::from("amq.fanout")));
+        assert_eq!(property(&resolved, "qpid.max_size"), Some(&Value::Long(1000)));
+        assert_eq!(property(&resolved, "list"), Some(&Value::List(vec![Value::Long(1), Value::from("a")])));
+        let resolved = sender("x; {create: always, node: {x-declare: {lifetime-policy: delete-if-empty}}}");
+        assert_eq!(property(&resolved, LIFETIME), Some(&lifetime(0x2d)));
+    }
+
+    #[test]
+    fn subjects_and_selectors_become_filters_of_a_receiver() {
+        let filter = |text: &str| receiver(text).node.filters;
+        assert_eq!(filter("t/news"), [(SUBJECT, Value::described(0x468C_0000_0000_u64, "news"))]);
+        assert_eq!(filter("t/news.*"), [(SUBJECT, Value::described(0x468C_0000_0001_u64, "news.*"))]);
+        assert_eq!(filter("t/#"), [(SUBJECT, Value::described(0x468C_0000_0001_u64, "#"))]);
+        assert_eq!(filter("q/news; {node: {type: queue}}"), []);
+        let selector = [(SELECTOR, Value::described(0x468C_0000_0004_u64, "a = 1"))];
+        assert_eq!(filter("q; {link: {selector: 'a = 1'}}"), selector);
+        assert_eq!(sender("t/news").node.filters, []);
+    }
+
+    #[test]
+    fn a_selector_counts_as_applied_when_it_is_told_back() {
+        let resolved = receiver("q; {link: {selector: 'a = 1'}}");
+        let told_back = |descriptor: Value| Node {
+            filters: vec![("any-name".into(), Value::described(descriptor, "a = 1"))],
+            ..Node::default()
+        };
+        assert_eq!(resolved.check(Some(&told_back(Value::Ulong(SELECTOR_FILTER)))), Ok(()));
+        assert_eq!(resolved.check(Some(&told_back(Value::Symbol(SELECTOR_FILTER_SYMBOL.into())))), Ok(()));
+        assert!(resolved.check(Some(&told_back(Value::Ulong(TOPIC_BINDING)))).is_err());
+        assert!(resolved.check(Some(&Node::default())).is_err());
+        assert!(resolved.check(None).is_err());
+        assert_eq!(receiver("q/news").check(None), Ok(()));
+    }
+
+    #[test]
+    fn reliability_depends_on_the_node_unless_it_is_given() {
+        let of = |text: &str| receiver(text).link.guarantee;
+        assert_eq!(of("q"), Guarantee::AtLeastOnce);
+        assert_eq!(of("q; {mode: browse}"), Guarantee::AtMostOnce);
+        assert_eq!(of("t; {node: {type: topic}}"), Guarantee::AtMostOnce);
+        assert_eq!(of("t; {node: {type: topic}, link: {reliability: at-least-once}}"), Guarantee::AtLeastOnce);
+        assert_eq!(of("q; {link: {reliability: unreliable}}"), Guarantee::AtMostOnce);
+        assert_eq!(sender("t; {node: {type: topic}}").link.guarantee, Guarantee::AtLeastOnce);
+    }
+
+    #[test]
+    fn a_durable_link_expires_when_it_says() {
+        let resolved = receiver("q; {link: {name: mine, durable: True}}");
+        assert_eq!((resolved.node.durable, resolved.node.expiry), (true, Some(Expiry::Never)));
+        assert_eq!(resolved.link.name.as_deref(), Some("mine"));
+        let resolved = receiver("q; {link: {durable: True, timeout: 30}}");
+        assert_eq!(resolved.node.expiry, Some(Expiry::LinkDetach(Duration::from_secs(30))));
+        let error = Resolved::new("q; {link: {timeout: 4294967296}}", Role::Receiver).unwrap_err();
+        assert!(matches!(error, AddressError::Unsupported { option: "link.timeout", .. }));
+    }
+
+    #[test]
+    fn temporary_nodes_are_made_by_the_broker_or_under_a_name_of_ours() {
+        let dynamic = receiver("#");
+        assert_eq!((dynamic.node.dynamic, dynamic.node.address.as_deref()), (true, None));
+        let (one, two) = (receiver("#replies"), receiver("#replies"));
+        assert_ne!(one.node.address, two.node.address);
+        assert!(one.node.address.as_ref().unwrap().ends_with("#replies"));
+        assert_eq!(one.node.capabilities, ["create-on-demand"]);
+        for resolved in [dynamic, one] {
+            assert_eq!(property(&resolved, LIFETIME), Some(&lifetime(DELETE_ON_CLOSE)));
+        }
+    }
+
+    #[test]
+    fn what_is_refused_names_its_option() {
+        for (text, wanted) in [
+            ("q; {delete: always}", "delete"),
+            ("q; {assert: receiver}", "assert"),
+            ("q; {node: {x-bindings: [{key: a}]}}", "node.x-bindings"),
+            ("q; {link: {x-bindings: [{key: a}]}}", "link.x-bindings"),
+            ("q; {link: {x-declare: {a: 1}}}", "link.x-declare"),
+            ("q; {link: {x-subscribe: {a: 1}}}", "link.x-subscribe"),
+        ] {
+            let error = Resolved::new(text, Role::Receiver).unwrap_err();
+            assert!(matches!(error, AddressError::Unsupported { option, .. } if option == wanted), "{error:?}");
+        }
+        let error = Resolved::new("q; {link: {reliability: exactly-once}}", Role::Sender).unwrap_err();
+        assert_eq!(error, AddressError::GuaranteeUnavailable { asked: "exactly-once" });
+    }
+}

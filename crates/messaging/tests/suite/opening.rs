@@ -1,0 +1,150 @@
+//! Opening connections: who is let in, whom we trust, and what is wrong with the options.
+
+use postroad_amqp::sasl::UserFile;
+use postroad_messaging::{ConnectError, TlsConfig};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
+use super::*;
+
+fn guarded() -> Builder {
+    let users = UserFile::parse("alice:wonderland", [3; 32]).unwrap();
+    Broker::builder().queue("q").users(users)
+}
+
+/// An authority's certificate, and a chain and key that it signed for localhost.
+fn identity() -> (String, String, String) {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    let authority = params.self_signed(&key).unwrap().pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().unwrap();
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let chain = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().pem();
+    (authority, chain, key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_user_is_let_in_and_a_wrong_password_is_not() {
+    let broker = guarded().listen("amqp://127.0.0.1:0").start().await.unwrap();
+    let url = &broker.urls()[0];
+    let open = |user: &str, password: &str| Connection::new(url).unwrap().user(user).password(password).open();
+    let connection = open("alice", "wonderland").await.unwrap();
+    connection.session().await.unwrap().sender("q").await.unwrap().send("a").await.unwrap();
+    for (user, password) in [("alice", "wrong"), ("eve", "wonderland")] {
+        let error = open(user, password).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Authentication(_)), "{error:?}");
+        assert_eq!(error.hint().unwrap(), "check user name and password");
+        assert!(!format!("{error:?} {error}").contains(password));
+    }
+    let error = Connection::establish(url).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Authentication(_)), "{error:?}");
+
+    let with_user = url.replace("amqp://", "amqp://alice:wonderland@");
+    Connection::establish(&with_user).await.unwrap();
+    let connection = Connection::new(&with_user).unwrap().sasl_mechanisms(["SCRAM-SHA-256"]).open().await.unwrap();
+    connection.close().await.unwrap();
+    let error = Connection::new(&with_user).unwrap().sasl_mechanisms(["PLAIN"]).open().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Authentication(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn tls_trusts_only_whom_it_is_told_to() {
+    let (authority, chain, key) = identity();
+    let server = TlsConfig::builder().server_certificate_pem(chain, key).build().unwrap();
+    let broker = guarded().tls(server).listen("amqps://127.0.0.1:0").start().await.unwrap();
+    let url = format!("amqps://alice:wonderland@localhost:{}", broker.addr().unwrap().port());
+    let trusting = |pem: &str| TlsConfig::builder().roots_pem(pem).build().unwrap();
+    let connection = Connection::new(&url).unwrap().tls(trusting(&authority)).open().await.unwrap();
+    connection.session().await.unwrap().sender("q").await.unwrap().send("a").await.unwrap();
+
+    let (stranger, _, _) = identity();
+    let error = Connection::new(&url).unwrap().tls(trusting(&stranger)).open().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Tls(_)), "{error:?}");
+    let plain = url.replace("amqps", "amqp");
+    let error = Connection::new(&plain).unwrap().connect_timeout(PATIENCE).open().await.unwrap_err();
+    assert!(matches!(error, ConnectError::Connection(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn nobody_listens() {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let error = Connection::establish(&format!("amqp://{free}")).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Connection(_)), "{error:?}");
+    assert!(error.to_string().contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_peer_that_says_nothing_times_out() {
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("amqp://{}", silent.local_addr().unwrap());
+    let timeout = Duration::from_millis(200);
+    let error = Connection::new(&url).unwrap().connect_timeout(timeout).open().await.unwrap_err();
+    assert_eq!(error, ConnectError::Timeout(timeout));
+    assert!(error.hint().is_some());
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_used_are_refused() {
+    let error = Connection::establish("http://localhost").await.unwrap_err();
+    assert!(matches!(error, ConnectError::Url(_)) && error.hint().is_some(), "{error:?}");
+    let option = |error: ConnectError| match error {
+        ConnectError::Option { option, .. } => option,
+        other => panic!("{other:?}"),
+    };
+    let builder = || Connection::new("amqp://127.0.0.1:1").unwrap();
+    assert_eq!(option(builder().max_frame_size(511).open().await.unwrap_err()), "max_frame_size");
+    assert_eq!(option(builder().heartbeat(Duration::ZERO).open().await.unwrap_err()), "heartbeat");
+    assert_eq!(option(builder().property("größe", 1).open().await.unwrap_err()), "größe");
+    assert_eq!(option(Connection::establish("amqp://127.0.0.1:1?heartbeat=3").await.unwrap_err()), "heartbeat");
+}
+
+#[tokio::test]
+async fn the_peer_is_told_the_options() {
+    let world = world().await;
+    let connection = Connection::new(&world.broker.urls()[0])
+        .unwrap()
+        .container_id("me")
+        .virtual_host("shop")
+        .max_frame_size(512)
+        .heartbeat(Duration::from_millis(100))
+        .property("colour", "red")
+        .open()
+        .await
+        .unwrap();
+    let session = connection.session().await.unwrap();
+    // Longer than two intervals: both sides keep the connection alive.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    session.sender("q").await.unwrap().send(vec![7_u8; 5000]).await.unwrap();
+    let message = session.receiver("q").await.unwrap().fetch().await.unwrap();
+    assert_eq!(message.bytes().map(|bytes| bytes.len()), Some(5000));
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_dead_after_two_heartbeats() {
+    // A peer that opens and then says no more.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("amqp://{}", silent.local_addr().unwrap());
+    let peer = std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let (mut stream, _) = silent.accept().unwrap();
+        let mut header = [0; 8];
+        stream.read_exact(&mut header).unwrap();
+        // The header, and an `open` of the container `x`.
+        stream.write_all(b"AMQP\0\x01\0\0\0\0\0\x11\x02\0\0\0\0\x53\x10\xc0\x04\x01\xa1\x01x").unwrap();
+        let mut rest = Vec::new();
+        let _ = stream.read_to_end(&mut rest);
+    });
+    let builder = Connection::new(&url).unwrap().sasl_enabled(false).heartbeat(Duration::from_millis(100));
+    let connection = builder.open().await.unwrap();
+    eventually("the silence is noticed", || !connection.is_open()).await;
+    drop(connection);
+    peer.join().unwrap();
+}
+
+#[test]
+fn secrets_do_not_show() {
+    let builder = Connection::new("amqp://u:hidden@localhost").unwrap().password("secret");
+    let shown = format!("{builder:?}");
+    assert!(!shown.contains("secret") && !shown.contains("hidden"), "{shown}");
+}
