@@ -1,5 +1,6 @@
 //! The broker as its owner holds it.
 
+use std::future::{Future, IntoFuture as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +14,6 @@ use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
 use crate::mailbox::Order;
-use crate::peer::Peer;
 use crate::queue::QueueStats;
 use crate::shared::{Registered, Shared};
 
@@ -161,7 +161,10 @@ async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duratio
 
 async fn establish(incoming: Incoming, handshake: Duration, registered: Registered) {
     let peer = incoming.peer_addr();
-    let established = incoming.establish().timeout(handshake).await;
+    let established = tokio::select! {
+        established = incoming.establish().timeout(handshake).into_future() => established,
+        () = registered.shared.closing() => return,
+    };
     let stream = match established.map(|connection| connection.into_byte_stream()) {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
@@ -171,12 +174,10 @@ async fn establish(incoming: Incoming, handshake: Duration, registered: Register
     serve(stream, secure, registered).await;
 }
 
+/// In a box, so that what it took to establish the connection is not kept beside it.
 async fn serve<T: Transport>(transport: T, secure: bool, registered: Registered) {
     match registered.shared.engine(secure) {
-        Ok(engine) => {
-            let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
-            Driver::new(transport, peer, registered).await;
-        }
+        Ok(engine) => Box::pin(Driver::new(transport, engine, registered)).await,
         Err(error) => warn!(%error, "no random numbers: a connection was closed"),
     }
 }

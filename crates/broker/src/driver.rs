@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use postroad_amqp::v1_0::Transmit;
+use postroad_amqp::v1_0::{Connection, Transmit};
 use postroad_taps::ByteStream;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Sleep;
@@ -107,7 +108,8 @@ const ROUNDS: usize = 16;
 const LINGER: Duration = Duration::from_secs(2);
 
 impl<T: Transport> Driver<T> {
-    pub(crate) fn new(transport: T, peer: Peer, registered: Registered) -> Self {
+    pub(crate) fn new(transport: T, engine: Connection, registered: Registered) -> Self {
+        let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
         Self {
             peer,
             transport,

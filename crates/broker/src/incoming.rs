@@ -72,9 +72,24 @@ impl Incoming {
 
     /// Takes what has come into the queue, and settles it. An error is for the link: it lost a message
     /// that cannot be refused by itself.
-    pub(crate) fn receive(&mut self, engine: &mut Connection, scratch: &mut Scratch) -> Result<(), Error> {
+    pub(crate) fn receive(
+        &mut self,
+        engine: &mut Connection,
+        scratch: &mut Scratch,
+        closing: bool,
+    ) -> Result<(), Error> {
         let mut deliveries = std::mem::take(&mut self.deliveries);
-        engine.receiver(self.id).take_all(&mut deliveries);
+        let mut receiver = engine.receiver(self.id);
+        receiver.take_all(&mut deliveries);
+        if closing {
+            // A queue that is about to vanish takes nothing that its sender could still send elsewhere.
+            deliveries.retain(|delivery| {
+                if !delivery.settled {
+                    receiver.dispose(delivery.number, Some(DeliveryState::Released), self.settles_first);
+                }
+                delivery.settled
+            });
+        }
         let heaviest = deliveries.iter().map(|delivery| delivery.payload.len()).max().unwrap_or(0);
         self.weight = heaviest.max(self.weight - self.weight / 8).max(1);
         let mut lost = None;

@@ -150,7 +150,8 @@ impl Peer {
             Event::Readable(id) => {
                 let Some(&slot) = self.by_id.get(&id) else { return };
                 let Some(Link { kind: Kind::Incoming(incoming), .. }) = self.links.get_mut(slot) else { return };
-                match incoming.receive(&mut self.engine, &mut self.scratch) {
+                let closing = self.stage != Stage::Serving;
+                match incoming.receive(&mut self.engine, &mut self.scratch, closing) {
                     Ok(()) => self.touch(slot),
                     Err(error) => self.detach(slot, error),
                 }

@@ -23,6 +23,8 @@ pub(crate) struct Shared {
     connections: Mutex<Connections>,
     /// How many connections there are.
     count: watch::Sender<usize>,
+    /// Whether the broker is going down.
+    closing: watch::Sender<bool>,
 }
 
 /// What does not change while the broker runs.
@@ -52,6 +54,7 @@ impl Shared {
             anonymous,
             connections: Mutex::default(),
             count: watch::Sender::new(0),
+            closing: watch::Sender::new(false),
         }
     }
 
@@ -77,6 +80,17 @@ impl Shared {
         Some(Registered { shared: Arc::clone(self), mailbox, key })
     }
 
+    /// Lets the broker cut off the task of a connection.
+    pub(crate) fn set_abort(&self, key: usize, mailbox: &Arc<Mailbox>, abort: AbortHandle) {
+        let mut connections = self.connections();
+        // The task may be over already, and its place another's.
+        if let Some((found, slot)) = connections.live.get_mut(key)
+            && Arc::ptr_eq(found, mailbox)
+        {
+            *slot = Some(abort);
+        }
+    }
+
     pub(crate) fn connections_len(&self) -> usize {
         self.connections().live.len()
     }
@@ -87,6 +101,7 @@ impl Shared {
         connections.shut = Some(order);
         let mailboxes: Vec<_> = connections.live.iter().map(|(_, (mailbox, _))| Arc::clone(mailbox)).collect();
         drop(connections);
+        self.closing.send_replace(true);
         for mailbox in mailboxes {
             mailbox.order(order);
         }
@@ -110,6 +125,12 @@ impl Shared {
         let _ = count.wait_for(|count| *count == 0).await;
     }
 
+    /// Waits until the broker is going down.
+    pub(crate) async fn closing(&self) {
+        let mut closing = self.closing.subscribe();
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -127,19 +148,6 @@ impl Registered {
     /// The key by which [`Shared::set_abort`] knows the connection.
     pub(crate) fn key(&self) -> usize {
         self.key
-    }
-}
-
-impl Shared {
-    /// Lets the broker cut off the task of a connection.
-    pub(crate) fn set_abort(&self, key: usize, mailbox: &Arc<Mailbox>, abort: AbortHandle) {
-        let mut connections = self.connections();
-        // The task may be over already, and its place another's.
-        if let Some((found, slot)) = connections.live.get_mut(key)
-            && Arc::ptr_eq(found, mailbox)
-        {
-            *slot = Some(abort);
-        }
     }
 }
 

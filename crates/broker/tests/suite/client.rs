@@ -44,9 +44,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         stream: S,
         credentials: Option<(sasl::Credentials, bool)>,
     ) -> Result<Self, ConnectionError> {
+        Self::open_with(stream, credentials, Config::new("test")).await
+    }
+
+    pub(crate) async fn open_with(
+        stream: S,
+        credentials: Option<(sasl::Credentials, bool)>,
+        config: Config,
+    ) -> Result<Self, ConnectionError> {
         let sasl = credentials
             .map(|(credentials, secure)| ClientSasl { client: sasl::Client::new(credentials, [7; 24]), secure });
-        let engine = Connection::client(Config::new("test"), sasl, Instant::now());
+        let engine = Connection::client(config, sasl, Instant::now());
         let mut client = Self {
             stream,
             engine,

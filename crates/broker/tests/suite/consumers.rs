@@ -224,14 +224,25 @@ fn connected(broker: &postroad_broker::Broker) -> impl Future<Output = Client> +
 #[tokio::test]
 async fn a_small_session_window_holds_nothing_up() {
     let broker = broker().await;
-    let mut client = Client::connect(&broker).await;
-    let sender = client.sender("q0").await.unwrap();
-    let receiver = client.receiver("q0", 10).await.unwrap();
-    // Larger than the window in frames of 64 KiB would take at once.
-    let payload = Message::from(Bytes::from(vec![3; 9 * 1024 * 1024])).to_bytes();
-    client.send_with(sender, &payload, false).await;
-    client.send(sender, "behind").await;
-    let delivery = client.receive(receiver).await;
-    assert_eq!(delivery.payload, payload);
-    assert_eq!(text(&client.receive(receiver).await), "behind");
+    let mut producer = Client::connect(&broker).await;
+    let sender = producer.sender("q0").await.unwrap();
+    let stream = tokio::net::TcpStream::connect(broker.addr().unwrap()).await.unwrap();
+    let mut config = postroad_amqp::v1_0::Config::new("small");
+    config.incoming_window = 3;
+    let mut client = Client::open_with(stream, None, config).await.unwrap();
+    let receiver = client.receiver("q0", 100).await.unwrap();
+    // Messages of one frame and of many, more than the window takes at once.
+    let payload = |size: usize| Message::from(Bytes::from(vec![3; size])).to_bytes();
+    let sizes: Vec<usize> = (0..20).map(|index| if index % 4 == 3 { 400_000 } else { 10 + index }).collect();
+    for size in &sizes {
+        producer.send_with(sender, &payload(*size), false).await;
+    }
+    producer.flush().await;
+    for size in sizes {
+        let delivery = client.receive(receiver).await;
+        assert_eq!(delivery.payload.len(), payload(size).len());
+        client.accept(receiver, delivery.number);
+    }
+    client.flush().await;
+    eventually("all are settled", || broker.queue_stats("q0").unwrap().settled == 20).await;
 }

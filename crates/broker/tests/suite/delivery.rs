@@ -214,7 +214,7 @@ async fn settling_without_an_outcome_counts_as_failed_as_the_source_tells() {
     client.engine.receiver(receiver).dispose(delivery.number, None, true);
     client.engine.receiver(receiver).set_credit(1);
     let again = client.receive(receiver).await;
-    let header = Sections::find(again.payload.clone()).unwrap().header().unwrap().unwrap();
+    let header = Sections::find(again.payload).unwrap().header().unwrap().unwrap();
     assert_eq!(header.delivery_count, Some(1));
 }
 

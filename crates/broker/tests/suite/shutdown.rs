@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::ConnectionError;
-use postroad_codec::v1_0::ErrorCondition;
+use postroad_codec::v1_0::{DeliveryState, ErrorCondition};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -39,7 +39,10 @@ async fn what_is_under_way_may_be_settled_first() {
     let receiver = client.receiver("q0", 1).await.unwrap();
     let delivery = client.receive(receiver).await;
     let stopping = tokio::spawn(broker.shutdown(Duration::from_secs(8)));
-    // More credit brings nothing now.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    // More credit brings nothing now, and what is sent may be sent elsewhere.
+    let token = client.send(sender, "late").await;
+    assert_eq!(client.outcome(sender, token).await.state, Some(DeliveryState::Released));
     client.engine.receiver(receiver).set_credit(5);
     client.expect_nothing(receiver).await;
     assert!(client.engine.error().is_none(), "it waits for the settlement");
@@ -70,6 +73,19 @@ async fn a_client_in_its_handshake_is_dropped() {
     crate::eventually("it is there", || broker.connections() == 1).await;
     assert_eq!(broker.shutdown(Duration::from_secs(8)).await, 0);
     assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_client_in_its_tls_handshake_is_dropped() {
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (chain, key) = (certified.cert.pem(), certified.signing_key.serialize_pem());
+    let server = postroad_taps::TlsConfig::builder().server_certificate_pem(&chain, &key).build().unwrap();
+    let broker = postroad_broker::Broker::builder().tls(server).listen("amqps://127.0.0.1:0").start().await.unwrap();
+    let _silent = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
+    crate::eventually("it is there", || broker.connections() == 1).await;
+    let began = Instant::now();
+    assert_eq!(broker.shutdown(Duration::from_secs(8)).await, 0);
+    assert!(began.elapsed() < Duration::from_secs(2));
 }
 
 #[tokio::test]
