@@ -44,6 +44,18 @@ fn a_message_beyond_the_credit_closes_that_link_only() {
 }
 
 #[test]
+fn an_overdraft_is_taken_and_counted_anew_with_each_flow() {
+    let (mut peer, link) = receiving_peer(config(), 1);
+    peer.engine.receiver(link).set_overdraft(2);
+    peer.send(transfer(0)).send(transfer(1)).send(transfer(2)).expect_nothing();
+    peer.engine.receiver(link).set_credit(1);
+    peer.expect(flow().delivery_count(3).link_credit(1));
+    peer.send(transfer(3)).send(transfer(4)).send(transfer(5)).expect_nothing();
+    assert_eq!(received(&mut peer.engine, link).len(), 6);
+    peer.send(transfer(6)).expect(detach().condition(ErrorCondition::TRANSFER_LIMIT_EXCEEDED));
+}
+
+#[test]
 fn a_message_before_the_attach_is_answered_is_beyond_the_credit() {
     let mut peer = ScriptedPeer::with_session(config());
     peer.send(attach_sender("a")).send(transfer(0));

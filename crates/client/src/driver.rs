@@ -87,7 +87,7 @@ impl Driver {
 
     fn fail(&mut self, error: &io::Error) {
         let mut state = self.shared.lock();
-        state.end_connection(ConnectionError::Transport(error.kind()));
+        state.end_connection(ConnectionError::of_stream(error));
         state.engine.handle_eof();
         let wakes = state.take_wakes();
         drop(state);
@@ -115,7 +115,7 @@ impl Driver {
             Ok(Some(_)) => state.engine.handle_input(now, &mut self.input),
             Ok(None) => {}
             Err(error) => {
-                state.end_connection(ConnectionError::Transport(error.kind()));
+                state.end_connection(ConnectionError::of_stream(error));
                 state.engine.handle_eof();
             }
         }

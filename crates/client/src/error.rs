@@ -34,6 +34,9 @@ impl ConnectError {
         match self {
             // The transport's errors carry their hint in their text.
             Self::Transport(_) => None,
+            Self::Connection(ConnectionError::Protocol(amqp::ConnectionError::Lost)) => {
+                Some("the peer hung up without a word: does it want TLS (amqps), or a SASL exchange?".into())
+            }
             Self::Connection(error) => error.hint().map(Into::into),
             Self::Timeout(_) => Some("the peer accepts connections and says nothing: is this an AMQP port?".into()),
             Self::Options(_) => None,
@@ -56,6 +59,7 @@ impl ConnectError {
     pub fn tls(&self) -> Option<&TlsError> {
         match self {
             Self::Transport(error) => error.tls(),
+            Self::Connection(ConnectionError::Tls(error)) => Some(error),
             _ => None,
         }
     }
@@ -71,6 +75,9 @@ pub enum ConnectionError {
     /// The transport failed.
     #[error("the transport failed: {0}")]
     Transport(std::io::ErrorKind),
+    /// The TLS session failed. With TLS 1.3 a client learns only here that the server refused its certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// We closed it.
     #[error("the connection is closed")]
     Closed,
@@ -83,6 +90,11 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Why a stream of bytes has failed.
+    pub(crate) fn of_stream(error: &std::io::Error) -> Self {
+        TlsError::from_io(error).map_or_else(|| Self::Transport(error.kind()), Self::Tls)
+    }
+
     /// What a person can do about it, where something can be done.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {

@@ -81,7 +81,8 @@ impl ConnectOptions {
         config.hostname = Some(self.virtual_host.clone().unwrap_or_else(|| self.url.host().to_owned()).into());
         config.max_frame_size = self.max_frame_size;
         config.idle_timeout = self.idle_timeout;
-        config.handshake_timeout = Some(self.connect_timeout);
+        // The connect timeout spans it.
+        config.handshake_timeout = None;
         let mut properties = Map::default();
         properties.insert(Symbol::from_static("product"), "postroad");
         properties.insert(Symbol::from_static("version"), env!("CARGO_PKG_VERSION"));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use postroad_codec::v1_0::DeliveryNumber;
 
 use crate::link::Link;
-use crate::types::{Fields, PeerError};
+use crate::types::{Fields, PeerError, Value};
 use crate::v1_0::{Delivery, DeliveryTag, LinkId};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
@@ -40,6 +40,9 @@ pub struct Origin {
 /// How long a peer may take to answer a drain. Some never do.
 const DRAIN: Duration = Duration::from_secs(2);
 
+/// How long a peer that must not be drained gets, at least, to send what it has.
+const UNASKED: Duration = Duration::from_millis(250);
+
 impl Receiver {
     pub(crate) fn new(link: Link, prefetch: u32) -> Self {
         let id = link.id();
@@ -66,7 +69,8 @@ impl Receiver {
     }
 
     /// Receives the next message, or `None` when none came within `timeout`: then the peer has been asked
-    /// whether there is one, so zero means "if there is one".
+    /// whether there is one, so zero means "if there is one". A peer that is known to break when it is asked (old
+    /// RabbitMQ) gets a quarter of a second instead.
     ///
     /// # Errors
     /// As [`Receiver::receive`].
@@ -77,12 +81,17 @@ impl Receiver {
         if let Some(delivery) = self.next() {
             return self.open(delivery).map(Some);
         }
+        let drainable = !self.quirks().breaks_on_drain;
+        let timeout = if drainable { timeout } else { timeout.max(UNASKED) };
         if !timeout.is_zero()
             && let Ok(result) = tokio::time::timeout(timeout, self.arrival()).await
         {
             result?;
             let delivery = self.next();
             return delivery.map(|delivery| self.open(delivery)).transpose();
+        }
+        if !drainable {
+            return Ok(None);
         }
         self.drain().await?;
         let delivery = self.next();
@@ -149,6 +158,11 @@ impl Receiver {
     /// Changes how many messages are taken ahead.
     pub fn set_prefetch(&mut self, prefetch: u32) {
         self.prefetch = prefetch;
+        if self.quirks().overdraws {
+            let (link, id) = (&self.link, self.id);
+            // Never more than what was allowed before: what is buffered stays bounded.
+            link.with(|state| state.engine.set_overdraft(id, prefetch));
+        }
         self.top_up(prefetch);
     }
 
@@ -259,6 +273,15 @@ impl Receiver {
         .await
     }
 
+    fn quirks(&self) -> Quirks {
+        let connection = self.link.session.connection();
+        let [product, version] = ["product", "version"].map(|name| match connection.remote_property(name) {
+            Some(Value::String(text)) => text,
+            _ => Default::default(),
+        });
+        Quirks::of(&product, &version)
+    }
+
     /// Asks the peer for what it has: afterwards every message that it could send is here.
     async fn drain(&mut self) -> Result<(), LinkError> {
         self.top_up(self.prefetch.max(1));
@@ -316,6 +339,32 @@ impl Receiver {
     }
 }
 
+/// What senders that are known by name and version do against the standard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Quirks {
+    /// Answers a drain of a classic queue by ending the session with an internal error (RabbitMQ before 3.10.18 and
+    /// 3.11.9).
+    breaks_on_drain: bool,
+    /// Counts messages late when credit is renewed: those that were on their way inside the broker come on top (RabbitMQ
+    /// before 4).
+    overdraws: bool,
+}
+
+impl Quirks {
+    fn of(product: &str, version: &str) -> Self {
+        let version: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
+        let breaks_on_drain = match version[..] {
+            // A version that is not known is a new one.
+            _ if product != "RabbitMQ" || version.first() != Some(&3) => return Self::default(),
+            [_, 10, patch, ..] => patch < 18,
+            [_, 11, patch, ..] => patch < 9,
+            [_, minor, ..] => minor < 11,
+            _ => true,
+        };
+        Self { breaks_on_drain, overdraws: true }
+    }
+}
+
 impl Session {
     /// Settles a message that was received on this session's connection.
     ///
@@ -344,5 +393,23 @@ impl Session {
             shared.engine.settle(origin.link, origin.number, outcome);
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Quirks;
+
+    #[test]
+    fn old_versions_of_rabbitmq_are_known() {
+        for version in ["3.8.2", "3.10.8", "3.10.17", "3.11.0", "3"] {
+            assert_eq!(Quirks::of("RabbitMQ", version), Quirks { breaks_on_drain: true, overdraws: true }, "{version}");
+        }
+        for version in ["3.10.18", "3.11.9", "3.13.7"] {
+            assert_eq!(Quirks::of("RabbitMQ", version), Quirks { breaks_on_drain: false, overdraws: true }, "{version}");
+        }
+        for (product, version) in [("RabbitMQ", "4.0.1"), ("RabbitMQ", ""), ("qpid-cpp", "3.10.8"), ("", "")] {
+            assert_eq!(Quirks::of(product, version), Quirks::default(), "{product} {version}");
+        }
     }
 }

@@ -250,6 +250,11 @@ impl Engine {
         self.0.receiver(link).set_credit(credit);
     }
 
+    /// Takes so many messages beyond the credit.
+    pub(crate) fn set_overdraft(&mut self, link: LinkId, messages: u32) {
+        self.0.receiver(link).set_overdraft(messages);
+    }
+
     pub(crate) fn drain(&mut self, link: LinkId) {
         self.0.receiver(link).drain();
     }

@@ -109,6 +109,9 @@ pub(crate) struct Link {
     // Receiving end.
     /// Messages that the peer may have been allowed to send: more than `credit` after it was lowered.
     pub(crate) allowed: u32,
+    /// Messages beyond those that are taken all the same, and those that have come since credit was last told.
+    pub(crate) overdraft: u32,
+    pub(crate) overdrawn: u32,
     /// The delivery of which more transfers follow, even if it is being thrown away.
     pub(crate) arriving: Option<DeliveryNumber>,
     pub(crate) partial: Option<Partial>,
@@ -173,6 +176,8 @@ impl Link {
             drain_due: false,
             released: false,
             allowed: 0,
+            overdraft: 0,
+            overdrawn: 0,
             arriving: None,
             partial: None,
             queue: VecDeque::new(),

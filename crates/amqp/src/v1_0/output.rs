@@ -49,6 +49,7 @@ impl Connection {
         let flow = link.complete(session.flow());
         if link.role == Role::Receiver {
             link.allowed = link.allowed.max(link.credit);
+            link.overdrawn = 0;
         }
         let channel = session.channel;
         self.answer(channel, &flow);

@@ -25,6 +25,14 @@ impl ReceiverMut<'_> {
         }
     }
 
+    /// Takes this many messages beyond the credit all the same, counted anew each time that credit is told: for a
+    /// sender that is known to count late. Without it the first such message closes the link.
+    pub fn set_overdraft(&mut self, messages: u32) {
+        if let Some(link) = self.connection.links.get_mut(self.key) {
+            link.overdraft = messages;
+        }
+    }
+
     /// The messages that the sender may still send.
     #[must_use]
     pub fn credit(&self) -> u32 {

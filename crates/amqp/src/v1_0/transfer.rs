@@ -126,10 +126,13 @@ impl Connection {
             return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
         };
         // Credit counts messages, not frames (2.6.7).
-        if link.allowed == 0 {
+        if link.allowed > 0 {
+            link.allowed -= 1;
+        } else if link.overdrawn < link.overdraft {
+            link.overdrawn += 1;
+        } else {
             return Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message beyond the credit"));
         }
-        link.allowed -= 1;
         link.credit = link.credit.saturating_sub(1);
         link.delivery_count = link.delivery_count.next();
         link.available = link.available.saturating_sub(1);
