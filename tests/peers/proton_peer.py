@@ -11,14 +11,15 @@ bytes of a message as they are. Outcomes may come in another order than the mess
 Exit: 0 done, 1 an error (its event was printed), 2 fewer messages than asked, 3 the time limit.
 
 What a message may ask of the one that receives it (listen and receive), as application properties: `outcome` is accept, reject,
-release, modify, received or none; `condition`, `description` go with reject; `failed`, `undeliverable` (booleans) and
-`annotations` (the JSON text of a typed map) with modify. `--outcome` (repeatable, used in turn) takes a word or a JSON object
+release, modify, received or none; `condition`, `description` and `info` go with reject; `failed`, `undeliverable` (booleans)
+and `annotations` with modify; `info` and `annotations` are the JSON text of a typed map. `--outcome` (repeatable, used in turn) takes a word or a JSON object
 with the same names, and goes before the message's own wish.
 
 Addresses of `listen`, for links in either direction: `refuse/CONDITION` is attached and detached at once; `detach/N/CONDITION`,
 `end/N/CONDITION` and `close/N/CONDITION` end the link, the session or the connection after N messages, `drop/N` closes the socket.
 Sources of `listen`: `echo` gives every message that came, byte for byte; `echo/data` put anew through Proton's encoder;
-`echo/message` through proton.Message; `generate/N/SIZE` gives N messages of one data section of SIZE bytes. Any other gives none.
+`echo/message` through proton.Message; `generate/N/SIZE` gives N messages of one data section of SIZE bytes. A source that ends
+after N messages gives N of one byte first, and ends with the first outcome after them. Any other gives none.
 """
 
 import argparse
@@ -37,6 +38,7 @@ import typed_json
 STATES = {Delivery.ACCEPTED: "accepted", Delivery.REJECTED: "rejected", Delivery.RELEASED: "released",
           Delivery.MODIFIED: "modified", Delivery.RECEIVED: "received"}
 SND = {Link.SND_UNSETTLED: "unsettled", Link.SND_SETTLED: "settled", Link.SND_MIXED: "mixed"}
+FATES = ("detach", "end", "close", "drop")
 RCV = {Link.RCV_FIRST: "first", Link.RCV_SECOND: "second"}
 
 
@@ -219,7 +221,9 @@ class Peer(Handler):
             return
         if outcome == "reject":
             if "condition" in wish:
-                local.condition = Condition(wish["condition"], wish.get("description"))
+                info = wish.get("info")
+                local.condition = Condition(wish["condition"], wish.get("description"),
+                                            typed_json.to_python(json.loads(info)) if info else None)
             delivery.update(Delivery.REJECTED)
         elif outcome == "release":
             delivery.update(Delivery.RELEASED)
@@ -318,7 +322,7 @@ class Listener(Peer):
     def fate(self, event, link):
         """Does what the address of the link asks for, when its count is reached."""
         verb = (self.address(link) or "").split("/")
-        if verb[0] not in ("detach", "end", "close", "drop") or self.counts.get(link.name, 0) < int(verb[1]):
+        if verb[0] not in FATES or self.counts.get(link.name, 0) < int(verb[1]):
             return
         error = Condition("/".join(verb[2:]) or "amqp:internal-error", "as the address asks")
         if verb[0] == "drop":
@@ -379,6 +383,8 @@ class Listener(Peer):
             elif verb[0] == "generate" and done < int(verb[1]):
                 body = {"t": "binary", "v": bytes(i & 255 for i in range(int(verb[2]))).hex()}
                 raw = typed_json.encode_message({"sections": [{"s": "data", "v": body}]})
+            elif verb[0] in FATES and done < int(verb[1]):
+                raw = typed_json.encode_message({"sections": [{"s": "data", "v": {"t": "binary", "v": "%02x" % (done & 255)}}]})
             else:
                 return
             self.sent[link.name] = self.counts[link.name] = done + 1
@@ -534,7 +540,8 @@ class Receiving(Client):
             link.rcv_settle_mode = Link.RCV_SECOND
         for capability in self.args.capability:
             link.source.capabilities.put_object(symbol(capability))
-        link.flow(min(self.args.credit, self.args.count))
+        credit = min(self.args.credit, self.args.count)
+        link.drain(credit) if self.args.drain else link.flow(credit)
 
     def on_timer_task(self, event):
         emit("timeout", got=self.got)
@@ -616,6 +623,7 @@ def arguments():
             add("--credit", type=int, default=100)
             add("--wait", type=float, help="seconds to wait for the messages")
             add("--browse", action="store_true")
+            add("--drain", action="store_true", help="ask for what is there, and that the credit be given up")
             add("--selector")
             add("--dynamic", action="store_true")
     return parser.parse_args()

@@ -3,7 +3,7 @@
 //!
 //! A suite asks for a peer and skips by name what is not there:
 //!
-//! ```
+//! ```no_run
 //! use postroad_tests::peers;
 //!
 //! let proton = match peers::proton_python() {
@@ -14,11 +14,15 @@
 //! assert_ne!(listener.port(), 0);
 //! ```
 //!
+//! The suites run with the feature `interop`, each once: `cargo test -p postroad-tests --features interop`.
+//! Each writes a line `peer: NAME VERSION` for what it ran against.
+//!
 //! Everything a test starts is stopped by its id when its guard is dropped, and when the test process
 //! ends in any way. Nothing listens on anything but loopback.
 
 pub mod corpus;
 pub mod fuzz;
+pub mod ours;
 pub mod peers;
 pub mod process;
 pub mod typed;

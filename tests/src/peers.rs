@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use proton::{Listener, ProtonPython, proton_python};
-pub use rabbitmq::{RabbitMq, rabbitmq};
+pub use rabbitmq::{Protocol, RabbitMq, rabbitmq};
 
 /// A peer that is not on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,11 @@ impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "skipped: {}: {}", self.name, self.reason)
     }
+}
+
+/// Writes the line `peer: NAME VERSION` to stderr, past the capture of the test harness.
+fn announce(name: &str, version: &str) {
+    let _ = writeln!(std::io::stderr(), "peer: {name} {version}");
 }
 
 /// Where peers from package registries are installed: `$POSTROAD_PEERS`, else `target/peers`.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use super::{Skipped, package, peers_dir};
+use super::{Skipped, announce, package, peers_dir};
 use crate::process::{Event, Finished, Process, ProcessError};
 
 /// An installed Proton Python.
@@ -50,7 +50,9 @@ fn find() -> Result<ProtonPython, Skipped> {
         let last = stderr.lines().last().unwrap_or("no output");
         return Err(Skipped { name, reason: format!("{last}; install it with: {hint}") });
     }
-    Ok(ProtonPython { python, version: String::from_utf8_lossy(&output.stdout).trim().to_owned() })
+    let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    announce(name, &version);
+    Ok(ProtonPython { python, version })
 }
 
 impl ProtonPython {

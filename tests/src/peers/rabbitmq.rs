@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
-use super::{Skipped, package};
+use super::{Skipped, announce, package};
 
 /// A RabbitMQ of our own: own node name, ports, data and epmd, on loopback alone.
 ///
@@ -18,9 +18,22 @@ use super::{Skipped, package};
 #[derive(Debug)]
 pub struct RabbitMq {
     port: u16,
+    protocol: Protocol,
     dir: PathBuf,
     guard: Child,
 }
+
+/// What a RabbitMQ is to speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// AMQP 1.0, by its plugin, and AMQP 0-9-1.
+    Amqp10,
+    /// AMQP 0-9-1 alone, as RabbitMQ 3 does out of the box.
+    Amqp091,
+}
+
+/// Where each version of the Debian package has its directory `rabbitmq_server-VERSION`.
+const LIBRARIES: &str = "/usr/lib/rabbitmq/lib";
 
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 
@@ -33,7 +46,7 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 /// When it is not installed, or does not start.
 pub fn rabbitmq() -> Result<&'static RabbitMq, Skipped> {
     static SHARED: OnceLock<Result<RabbitMq, Skipped>> = OnceLock::new();
-    SHARED.get_or_init(RabbitMq::start).as_ref().map_err(Clone::clone)
+    SHARED.get_or_init(|| RabbitMq::start(Protocol::Amqp10)).as_ref().map_err(Clone::clone)
 }
 
 impl RabbitMq {
@@ -41,12 +54,12 @@ impl RabbitMq {
     ///
     /// # Errors
     /// When it is not installed, or does not start.
-    pub fn start() -> Result<Self, Skipped> {
+    pub fn start(protocol: Protocol) -> Result<Self, Skipped> {
         let skipped = |reason: String| Skipped { name: "rabbitmq", reason };
         if !Path::new(SERVER).exists() {
             return Err(skipped(format!("no {SERVER}; install it with: apt-get install rabbitmq-server")));
         }
-        let mut broker = Self::spawn().map_err(|error| skipped(format!("did not start: {error}")))?;
+        let mut broker = Self::spawn(protocol).map_err(|error| skipped(format!("did not start: {error}")))?;
         let started = Instant::now();
         while !broker.answers() {
             let gone = broker.guard.try_wait().is_ok_and(|status| status.is_some());
@@ -54,12 +67,13 @@ impl RabbitMq {
                 let log = broker.log();
                 let tail = log.lines().rev().take(8).collect::<Vec<_>>().join(" | ");
                 return Err(skipped(format!(
-                    "port {} does not answer AMQP 1.0; its log, last first: {tail}",
+                    "port {} does not answer {protocol:?}; its log, last first: {tail}",
                     broker.port
                 )));
             }
             thread::sleep(Duration::from_millis(100));
         }
+        announce("rabbitmq", &version());
         Ok(broker)
     }
 
@@ -81,18 +95,21 @@ impl RabbitMq {
         fs::read_to_string(self.dir.join("log")).unwrap_or_default()
     }
 
-    fn spawn() -> io::Result<Self> {
+    fn spawn(protocol: Protocol) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("postroad-rabbitmq-").tempdir()?.keep();
         let [port, dist, epmd] = free_ports()?;
+        let (plugins, setting) = match protocol {
+            Protocol::Amqp10 => ("[rabbitmq_amqp1_0].\n", "amqp1_0.default_user = guest\n"),
+            Protocol::Amqp091 => ("[].\n", ""),
+        };
         fs::write(
             dir.join("rabbitmq.conf"),
             format!(
-                "listeners.tcp.1 = 127.0.0.1:{port}\n\
-                 amqp1_0.default_user = guest\n\
+                "listeners.tcp.1 = 127.0.0.1:{port}\n{setting}\
                  log.console = true\nlog.console.level = warning\nlog.file = false\n"
             ),
         )?;
-        fs::write(dir.join("enabled_plugins"), "[rabbitmq_amqp1_0].\n")?;
+        fs::write(dir.join("enabled_plugins"), plugins)?;
         let guard = Command::new(package("peers/guard.sh"))
             .arg(&dir)
             // An epmd that is there first: the one that RabbitMQ would start listens on all addresses and stays behind.
@@ -116,12 +133,16 @@ impl RabbitMq {
             // Ctrl-C on the terminal must reach the tests and not the guard, which then cleans up.
             .process_group(0)
             .spawn()?;
-        Ok(Self { port, dir, guard })
+        Ok(Self { port, protocol, dir, guard })
     }
 
-    /// Whether the port takes an AMQP 1.0 connection: it echoes the SASL header.
+    /// Whether the port takes a connection: it echoes the SASL header, or answers with that of AMQP 0-9-1.
     fn answers(&self) -> bool {
         let header = b"AMQP\x03\x01\x00\x00";
+        let expected = match self.protocol {
+            Protocol::Amqp10 => header,
+            Protocol::Amqp091 => b"AMQP\x00\x00\x09\x01",
+        };
         let mut answer = [0; 8];
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         TcpStream::connect_timeout(&address, Duration::from_secs(1))
@@ -130,7 +151,7 @@ impl RabbitMq {
                 stream.write_all(header)?;
                 stream.read_exact(&mut answer)
             })
-            .is_ok_and(|()| &answer == header)
+            .is_ok_and(|()| &answer == expected)
     }
 }
 
@@ -140,6 +161,13 @@ impl Drop for RabbitMq {
         // The guard ends by itself once it has killed and removed what it guards.
         let _ = self.guard.wait();
     }
+}
+
+/// The version that is installed; empty where Debian's package is laid out otherwise.
+fn version() -> String {
+    let names = fs::read_dir(LIBRARIES).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let versions = names.filter_map(|name| Some(name.to_str()?.strip_prefix("rabbitmq_server-")?.to_owned()));
+    versions.collect::<Vec<_>>().join(", ")
 }
 
 /// Ports that were free a moment ago.

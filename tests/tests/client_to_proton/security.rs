@@ -1,0 +1,188 @@
+//! Who we are and who the peer is: SASL and TLS.
+
+use std::path::{Path, PathBuf};
+
+use postroad_amqp::sasl::SaslError;
+use postroad_amqp::v1_0 as amqp;
+use postroad_client::{ConnectError, ConnectOptions, Connection, ConnectionError, Message};
+use postroad_taps::{TlsConfig, TlsError};
+use postroad_tests::ours::{options, run, soon};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use tempfile::TempDir;
+
+async fn works(options: ConnectOptions) {
+    let connection = soon(Connection::open(options)).await.unwrap();
+    let session = connection.session().await.unwrap();
+    let sender = session.sender("q").await.unwrap();
+    soon(sender.send(&Message::from("secure"))).await.unwrap();
+    soon(connection.close()).await.unwrap();
+}
+
+/// An authority, a server certificate for 127.0.0.1 and a client certificate, as files.
+struct Certificates {
+    dir: TempDir,
+}
+
+impl Certificates {
+    fn make() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        let params = |name: &str, host: &[&str]| {
+            let mut params = CertificateParams::new(host.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
+            // OpenSSL takes a certificate whose subject is its issuer for self-signed.
+            params.distinguished_name.push(DnType::CommonName, name);
+            params
+        };
+        let mut ca = params("authority", &[]);
+        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        write("ca.pem", &ca.self_signed(&key).unwrap().pem());
+        let authority = Issuer::new(ca, key);
+        for (name, host) in [("server", "127.0.0.1"), ("elsewhere", "elsewhere.example"), ("client", "client")] {
+            let key = KeyPair::generate().unwrap();
+            let certificate = params(name, &[host]).signed_by(&key, &authority).unwrap();
+            write(&format!("{name}.pem"), &certificate.pem());
+            write(&format!("{name}.key"), &key.serialize_pem());
+        }
+        Self { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn listen_options(&self, name: &str) -> [String; 4] {
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        [
+            "--tls-cert".to_owned(),
+            text(self.path(&format!("{name}.pem"))),
+            "--tls-key".to_owned(),
+            text(self.path(&format!("{name}.key"))),
+        ]
+    }
+}
+
+fn tls_options(port: u16, roots: &Path) -> ConnectOptions {
+    let mut options = options(&format!("amqps://127.0.0.1:{port}"));
+    options.tls = TlsConfig::builder().roots_file(roots).build().unwrap();
+    options
+}
+
+#[test]
+fn anonymous_by_default_and_without_sasl_when_asked() {
+    let proton = proton!();
+    run(async {
+        let mut listener = proton.listen(&[]).unwrap();
+        let mut options = options(&listener.url());
+        options.container_id = "it is me".to_owned();
+        options.virtual_host = Some("virtual.example".to_owned());
+        works(options.clone()).await;
+        let open = listener.event("open").unwrap();
+        assert_eq!((&open["mechanism"], &open["user"]), (&"ANONYMOUS".into(), &"anonymous".into()));
+        assert_eq!((&open["container"], &open["hostname"]), (&"it is me".into(), &"virtual.example".into()));
+        assert_eq!(open["properties"]["v"][0][1]["v"], "postroad");
+        options.sasl_enabled = false;
+        works(options).await;
+        assert_eq!(listener.event("open").unwrap()["mechanism"], serde_json::Value::Null);
+    });
+}
+
+#[test]
+fn a_mechanism_that_is_not_offered_is_a_typed_error() {
+    let proton = proton!();
+    run(async {
+        // peers.md, Proton Python: the wheel as listener offers ANONYMOUS alone.
+        let listener = proton.listen(&[]).unwrap();
+        let mut options = options(&format!("amqp://user:secret@127.0.0.1:{}", listener.port()));
+        options.sasl_mechanisms = vec!["PLAIN".to_owned()];
+        let error = soon(Connection::open(options)).await.unwrap_err();
+        let ConnectError::Connection(ConnectionError::Protocol(amqp::ConnectionError::Sasl(sasl))) = &error else {
+            panic!("{error:?}");
+        };
+        assert!(matches!(sasl, SaslError::NoCommonMechanism { offered, .. } if offered == &["ANONYMOUS"]), "{sasl:?}");
+        assert!(error.is_authentication() && error.hint().is_some());
+    });
+}
+
+#[test]
+fn a_peer_that_wants_authentication_refuses_a_connection_without_sasl() {
+    let proton = proton!();
+    run(async {
+        let mut listener = proton.listen(&["--require-auth"]).unwrap();
+        let mut options = options(&listener.url());
+        options.sasl_enabled = false;
+        let error = soon(Connection::open(options)).await.unwrap_err();
+        // Proton closes without a word.
+        assert_eq!(error, ConnectionError::Protocol(amqp::ConnectionError::Lost).into());
+        assert_eq!(listener.event("transport-error").unwrap()["condition"], "amqp:connection:policy-error");
+    });
+}
+
+#[test]
+fn tls_with_the_right_root() {
+    let proton = proton!();
+    run(async {
+        let certificates = Certificates::make();
+        let args = certificates.listen_options("server");
+        let mut listener = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
+        works(tls_options(listener.port(), &certificates.path("ca.pem"))).await;
+        assert_eq!(listener.event("open").unwrap()["encrypted"], true);
+    });
+}
+
+#[test]
+fn an_untrusted_or_foreign_certificate_is_a_typed_error() {
+    let proton = proton!();
+    run(async {
+        let (certificates, others) = (Certificates::make(), Certificates::make());
+        let args = certificates.listen_options("server");
+        let listener = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
+        let error = soon(Connection::open(tls_options(listener.port(), &others.path("ca.pem")))).await.unwrap_err();
+        assert!(matches!(error.tls(), Some(TlsError::Untrusted)), "{error:?}");
+
+        let args = certificates.listen_options("elsewhere");
+        let listener = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
+        let error =
+            soon(Connection::open(tls_options(listener.port(), &certificates.path("ca.pem")))).await.unwrap_err();
+        assert!(matches!(error.tls(), Some(TlsError::WrongName { .. })), "{error:?}");
+    });
+}
+
+#[test]
+fn a_client_certificate_is_shown_where_it_is_wanted() {
+    let proton = proton!();
+    run(async {
+        let certificates = Certificates::make();
+        let args = certificates.listen_options("server");
+        let ca = certificates.path("ca.pem");
+        let mut args = args.each_ref().map(String::as_str).to_vec();
+        args.extend(["--tls-client-ca", ca.to_str().unwrap()]);
+        let listener = proton.listen(&args).unwrap();
+        let mut options = tls_options(listener.port(), &ca);
+        let error = soon(Connection::open(options.clone())).await.unwrap_err();
+        assert!(matches!(error.tls(), Some(TlsError::ClientCertificateRequired)), "{error:?}");
+        options.tls = TlsConfig::builder()
+            .roots_file(&ca)
+            .client_certificate_files(certificates.path("client.pem"), certificates.path("client.key"))
+            .build()
+            .unwrap();
+        works(options).await;
+    });
+}
+
+#[test]
+fn tls_on_one_side_alone_is_a_typed_error() {
+    let proton = proton!();
+    run(async {
+        let certificates = Certificates::make();
+        let plain = proton.listen(&[]).unwrap();
+        let error = soon(Connection::open(tls_options(plain.port(), &certificates.path("ca.pem")))).await.unwrap_err();
+        assert_eq!(error.tls(), Some(&TlsError::ClosedDuringHandshake), "{error:?}");
+        let args = certificates.listen_options("server");
+        let secure = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
+        let error = soon(Connection::open(options(&secure.url()))).await.unwrap_err();
+        // OpenSSL hangs up without a word, so that a hint is all that can be given.
+        assert_eq!(error, ConnectionError::Protocol(amqp::ConnectionError::Lost).into());
+        assert!(error.hint().is_some_and(|hint| hint.contains("amqps")), "{:?}", error.hint());
+    });
+}

@@ -1,0 +1,115 @@
+//! Idle timeouts, and peers that stop answering.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use postroad_amqp::v1_0 as amqp;
+use postroad_client::{ConnectError, Connection, ConnectionError, LinkError, Message, SendError};
+use postroad_tests::ours::{connect, options, run, soon};
+use postroad_tests::peers::Listener;
+
+/// A peer that is stopped as by Ctrl-Z: its sockets stay open and it says nothing. Dropped, it goes on.
+struct Stopped(u32);
+
+impl Stopped {
+    fn stop(listener: &mut Listener) -> Self {
+        let id = listener.process().id();
+        signal("-STOP", id);
+        Self(id)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        signal("-CONT", self.0);
+    }
+}
+
+fn signal(name: &str, id: u32) {
+    let status = Command::new("kill").args([name, &id.to_string()]).status().unwrap();
+    assert!(status.success(), "kill {name} {id}");
+}
+
+const IDLE: Duration = Duration::from_secs(1);
+
+#[test]
+fn an_idle_connection_is_kept_alive_both_ways() {
+    let proton = proton!();
+    run(async {
+        let mut listener = proton.listen(&["--idle-timeout", "1"]).unwrap();
+        let mut options = options(&listener.url());
+        options.idle_timeout = Some(IDLE);
+        let connection = Connection::open(options).await.unwrap();
+        // What we tell is no more than what we hold to (2.4.5 advises half of it).
+        let told = listener.event("open").unwrap()["idle_timeout"].as_f64().unwrap();
+        assert!(told > 0.0 && told <= 1.0, "{told}");
+        let session = connection.session().await.unwrap();
+        let sender = session.sender("q").await.unwrap();
+        tokio::time::sleep(4 * IDLE).await;
+        assert_eq!(connection.error(), None);
+        soon(sender.send(&Message::from("awake"))).await.unwrap();
+        assert!(listener.process().event("transport-error", Duration::ZERO).is_err());
+        soon(connection.close()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_given_up() {
+    let proton = proton!();
+    run(async {
+        let mut listener = proton.listen(&[]).unwrap();
+        let mut options = options(&listener.url());
+        options.idle_timeout = Some(IDLE);
+        let connection = Connection::open(options).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let sender = session.sender("q").await.unwrap();
+        let _stopped = Stopped::stop(&mut listener);
+        let started = Instant::now();
+        let idle = ConnectionError::Protocol(amqp::ConnectionError::Idle);
+        let lost = soon(sender.send(&Message::from("in doubt"))).await;
+        assert_eq!(lost, Err(SendError::InDoubt(LinkError::Connection(idle.clone()))));
+        let elapsed = started.elapsed();
+        assert!(elapsed > IDLE / 2 && elapsed < 4 * IDLE, "{elapsed:?}");
+        assert_eq!(connection.error(), Some(idle));
+    });
+}
+
+#[test]
+fn a_peer_that_gives_us_up_is_told_from_a_lost_connection() {
+    let proton = proton!();
+    let mut listener = proton.listen(&["--idle-timeout", "1"]).unwrap();
+    // A runtime that nobody drives: we say nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let connection = runtime.block_on(connect(&listener.url())).unwrap();
+    let error = listener.event("transport-error").unwrap();
+    assert_eq!(error["condition"], "amqp:resource-limit-exceeded", "{error}");
+    let error = runtime.block_on(soon(connection.close())).unwrap_err();
+    let told = error.peer_error().unwrap_or_else(|| panic!("{error:?}"));
+    assert_eq!(told.condition.0, "amqp:resource-limit-exceeded");
+}
+
+#[test]
+fn a_peer_that_never_answers_holds_up_no_call_for_ever() {
+    let proton = proton!();
+    run(async {
+        let mut listener = proton.listen(&[]).unwrap();
+        let mut options = options(&listener.url());
+        options.connect_timeout = IDLE;
+        options.close_timeout = IDLE;
+        let connection = Connection::open(options.clone()).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let mut short = postroad_client::LinkOptions::default();
+        short.timeout = IDLE;
+        let sender = session.sender_with("q", short.clone()).await.unwrap();
+        let stopped = Stopped::stop(&mut listener);
+        // The system still takes connections for it.
+        assert_eq!(soon(Connection::open(options)).await.unwrap_err(), ConnectError::Timeout(IDLE));
+        let refused = soon(session.sender_with("q", short)).await.unwrap_err();
+        assert_eq!(refused, LinkError::Timeout(IDLE).into());
+        assert_eq!(soon(sender.close()).await, Err(LinkError::Timeout(IDLE)));
+        assert_eq!(soon(connection.close()).await, Err(ConnectionError::CloseTimeout(IDLE)));
+        drop(stopped);
+        // It has lost nothing but us.
+        soon(connect(&listener.url())).await.unwrap();
+    });
+}
