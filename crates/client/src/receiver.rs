@@ -406,7 +406,11 @@ mod tests {
             assert_eq!(Quirks::of("RabbitMQ", version), Quirks { breaks_on_drain: true, overdraws: true }, "{version}");
         }
         for version in ["3.10.18", "3.11.9", "3.13.7"] {
-            assert_eq!(Quirks::of("RabbitMQ", version), Quirks { breaks_on_drain: false, overdraws: true }, "{version}");
+            assert_eq!(
+                Quirks::of("RabbitMQ", version),
+                Quirks { breaks_on_drain: false, overdraws: true },
+                "{version}"
+            );
         }
         for (product, version) in [("RabbitMQ", "4.0.1"), ("RabbitMQ", ""), ("qpid-cpp", "3.10.8"), ("", "")] {
             assert_eq!(Quirks::of(product, version), Quirks::default(), "{product} {version}");
