@@ -97,7 +97,7 @@ pub enum Role {
 
 /// Declares an enum whose variants each have one spelling in an address.
 macro_rules! words {
-    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
+    ($(#[$meta:meta])* pub enum $name:ident { $($(#[$doc:meta])* $variant:ident = $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name { $($(#[$doc])* $variant,)+ }
@@ -126,7 +126,7 @@ macro_rules! words {
 words! {
     /// Says which ends of a link carry out an action.
     #[derive(Default)]
-    Policy {
+    pub enum Policy {
         /// Either end.
         Always = "always",
         /// Only a sender.
@@ -141,7 +141,7 @@ words! {
 
 words! {
     /// Says what a receiver does to the messages it gets.
-    Mode {
+    pub enum Mode {
         /// Looks at them and leaves them.
         Browse = "browse",
         /// Takes them.
@@ -151,7 +151,7 @@ words! {
 
 words! {
     /// Says what kind of node is meant.
-    NodeType {
+    pub enum NodeType {
         /// Keeps each message for one receiver.
         Queue = "queue",
         /// Gives each message to every subscriber.
@@ -161,7 +161,7 @@ words! {
 
 words! {
     /// Says what is promised about each message.
-    Reliability {
+    pub enum Reliability {
         /// Nothing: messages may get lost.
         Unreliable = "unreliable",
         /// No message comes twice.
