@@ -254,9 +254,9 @@ impl Message {
 
 /// Getter, setter and builder of a field of the properties section.
 macro_rules! properties {
-    ($(
+    (impl Message; $(
         $(#[$meta:meta])*
-        $name:ident, $set:ident, $with:ident: $field:ident as $ty:ty => $get_ty:ty, $get:expr;
+        fn $name:ident, fn $set:ident, fn $with:ident: $field:ident as $ty:ty => $get_ty:ty, $get:expr;
     )*) => {
         impl Message {
             $(
@@ -283,27 +283,32 @@ macro_rules! properties {
 }
 
 properties! {
+    impl Message;
     /// What names the message.
-    id, set_id, with_id: message_id as MessageId => &MessageId, |id| id;
+    fn id, fn set_id, fn with_id: message_id as MessageId => &MessageId, |id| id;
     /// The user who made it.
-    user_id, set_user_id, with_user_id: user_id as Bytes => &[u8], |id| id.as_ref();
+    fn user_id, fn set_user_id, fn with_user_id: user_id as Bytes => &[u8], |id| id.as_ref();
     /// The node that it is meant for.
     #[doc(alias = "to")]
-    address, set_address, with_address: to as Address => &str, |address| &**address;
+    fn address, fn set_address, fn with_address: to as Address => &str, |address| &**address;
     /// What it is about.
-    subject, set_subject, with_subject: subject as ByteString => &str, |subject| &**subject;
+    fn subject, fn set_subject, fn with_subject: subject as ByteString => &str, |subject| &**subject;
     /// The node to which replies go.
-    reply_to, set_reply_to, with_reply_to: reply_to as Address => &str, |address| &**address;
+    fn reply_to, fn set_reply_to, fn with_reply_to: reply_to as Address => &str, |address| &**address;
     /// The message that it belongs to.
-    correlation_id, set_correlation_id, with_correlation_id: correlation_id as MessageId => &MessageId, |id| id;
+    fn correlation_id, fn set_correlation_id, fn with_correlation_id:
+        correlation_id as MessageId => &MessageId, |id| id;
     /// When it expires.
-    expiry_time, set_expiry_time, with_expiry_time: absolute_expiry_time as Timestamp => Timestamp, |time| *time;
+    fn expiry_time, fn set_expiry_time, fn with_expiry_time:
+        absolute_expiry_time as Timestamp => Timestamp, |time| *time;
     /// When it was made.
-    creation_time, set_creation_time, with_creation_time: creation_time as Timestamp => Timestamp, |time| *time;
+    fn creation_time, fn set_creation_time, fn with_creation_time:
+        creation_time as Timestamp => Timestamp, |time| *time;
     /// The group that it is part of.
-    group_id, set_group_id, with_group_id: group_id as ByteString => &str, |id| &**id;
+    fn group_id, fn set_group_id, fn with_group_id: group_id as ByteString => &str, |id| &**id;
     /// The group for replies.
-    reply_to_group_id, set_reply_to_group_id, with_reply_to_group_id: reply_to_group_id as ByteString => &str, |id| &**id;
+    fn reply_to_group_id, fn set_reply_to_group_id, fn with_reply_to_group_id:
+        reply_to_group_id as ByteString => &str, |id| &**id;
 }
 
 impl Message {

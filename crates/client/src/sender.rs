@@ -123,6 +123,18 @@ impl Sender {
         })
     }
 
+    /// The bound on messages under way; `None` is none.
+    #[must_use]
+    pub fn max_unsettled(&self) -> Option<usize> {
+        self.link.with(|state| state.links[self.link.key].sends.max_in_flight)
+    }
+
+    /// Bounds the messages that were handed over and have no outcome yet: at the bound, handing over waits as it does
+    /// without credit.
+    pub fn set_max_unsettled(&self, max: Option<usize>) {
+        self.link.with(|state| state.set_max_in_flight(self.link.key, max));
+    }
+
     /// The receiver's credit: messages that can be handed over now.
     #[must_use]
     pub fn credit(&self) -> u32 {
@@ -219,6 +231,9 @@ impl Sender {
             return Err(SendError::NotSent(error.clone()));
         }
         let sends = &mut entry.sends;
+        if !self.settled && sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
+            return Err(SendError::NoCredit);
+        }
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
         let message = Outgoing {
@@ -237,6 +252,7 @@ impl Sender {
             Err(Refusal::Detached) => return Err(SendError::NotSent(LinkError::Closed)),
         }
         sends.next_tag += 1;
+        sends.in_flight += usize::from(!self.settled);
         if tracked {
             sends.slots.insert(Slot::Waiting(None));
         } else if !self.settled {

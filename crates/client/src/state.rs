@@ -74,6 +74,9 @@ pub(crate) struct Sends {
     pub(crate) slots: Slab<Slot>,
     /// Messages whose outcome nobody waits for by name.
     pub(crate) untracked: usize,
+    /// Messages under way, whether anybody waits for them or not, and the most there may be.
+    pub(crate) in_flight: usize,
+    pub(crate) max_in_flight: Option<usize>,
     pub(crate) not_accepted: usize,
     pub(crate) first_not_accepted: Option<Option<Outcome>>,
     pub(crate) next_tag: u64,
@@ -305,6 +308,10 @@ impl State {
         let key = by_engine.get(link.index()).copied().flatten();
         let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) else { return };
         let sends = &mut entry.sends;
+        sends.in_flight = sends.in_flight.saturating_sub(1);
+        if sends.max_in_flight.is_some() {
+            entry.waiters.wake(wakes);
+        }
         if token == UNTRACKED {
             sends.untracked -= 1;
             if !outcome.as_ref().is_some_and(Outcome::is_accepted) {
@@ -317,6 +324,13 @@ impl State {
             return;
         }
         sends.finish(token as usize, outcome.ok_or(SendError::NoOutcome), wakes);
+    }
+
+    /// Bounds the messages under way on a link; whoever waits may fit now.
+    pub(crate) fn set_max_in_flight(&mut self, key: usize, max: Option<usize>) {
+        let entry = &mut self.links[key];
+        entry.sends.max_in_flight = max;
+        entry.waiters.wake(&mut self.wakes);
     }
 
     fn wake_link(&mut self, id: LinkId) {
