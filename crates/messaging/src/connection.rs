@@ -53,6 +53,8 @@ impl Connection {
 
     /// Closes the connection and everything on it: what was handed over goes out first.
     ///
+    /// Answers that are still to come are not waited for: [`Sender::sync`](crate::Sender::sync) does that.
+    ///
     /// # Errors
     /// When the broker closed it with an error before, or does not answer in the close timeout.
     ///

@@ -27,6 +27,8 @@ mod resolve;
 mod sender;
 mod session;
 
+pub use postroad_address as address;
+pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
 pub use postroad_client::{Message, TlsConfig, TlsConfigBuilder, TlsConfigError, types};
 

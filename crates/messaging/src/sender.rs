@@ -1,5 +1,7 @@
 //! A link that sends.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use postroad_client as client;
 use postroad_client::{Message, Outcome};
 
@@ -13,11 +15,12 @@ pub struct Sender {
     session: Session,
     inner: client::Sender,
     subject: Option<String>,
+    capacity: AtomicU32,
 }
 
 impl Sender {
     pub(crate) fn new(session: Session, inner: client::Sender, subject: Option<String>) -> Self {
-        Self { session, inner, subject }
+        Self { session, inner, subject, capacity: AtomicU32::new(UNLIMITED) }
     }
 
     /// Sends a message and waits until the broker has accepted it. With the reliability `unreliable` or `at-most-once`
@@ -80,11 +83,12 @@ impl Sender {
     /// The bound on [`Sender::unsettled`]; [`UNLIMITED`] by default.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.inner.max_unsettled().map_or(UNLIMITED, |max| u32::try_from(max).unwrap_or(UNLIMITED))
+        self.capacity.load(Ordering::Relaxed)
     }
 
     /// Bounds the messages that are under way: sending waits until there are fewer. With 0 nothing can be sent.
     pub fn set_capacity(&self, capacity: u32) {
+        self.capacity.store(capacity, Ordering::Relaxed);
         self.inner.set_max_unsettled((capacity != UNLIMITED).then_some(capacity as usize));
     }
 
@@ -133,7 +137,7 @@ impl Sender {
     }
 
     fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {
-        if self.inner.max_unsettled() == Some(0) {
+        if self.capacity() == 0 {
             return Err(SendError::InsufficientCapacity);
         }
         let mut message = message.into();

@@ -111,6 +111,8 @@ impl Session {
 
     /// Ends the session and its links. What was fetched and not acknowledged goes back to the broker.
     ///
+    /// Answers that are still to come are not waited for: [`Sender::sync`] does that.
+    ///
     /// # Errors
     /// When the broker ended it with an error before, or does not answer in ten seconds.
     ///

@@ -1,13 +1,34 @@
-//! postroad: well-known messaging interfaces on one stack of small crates.
+//! postroad is a messaging stack: well-known interfaces on small crates, each usable on its own.
 //!
-//! This crate has no logic of its own: each feature shows one crate under its short name. Only `messaging` is on by
-//! default.
+//! The short program, with a broker of its own:
 //!
-//! | feature | module | what it is |
+//! ```
+//! use postroad::broker::Broker;
+//! use postroad::messaging::Connection;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = Broker::builder().listen("amqp://127.0.0.1:0").start().await?;
+//!
+//! let connection = Connection::establish(&broker.urls()[0]).await?;
+//! let session = connection.session().await?;
+//! let sender = session.sender("orders; {create: always}").await?;
+//! let mut receiver = session.receiver("orders").await?;
+//! sender.send("hello").await?;
+//! let message = receiver.fetch().await?;
+//! assert_eq!(message.text(), Some("hello"));
+//! session.acknowledge(&message).await?;
+//! connection.close().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! This crate has no logic: each feature shows crates under short names. Only `messaging` is on by default.
+//!
+//! | feature | modules | what they are |
 //! |---|---|---|
-//! | `messaging` | `messaging` | the qpid.messaging face: connections, sessions, senders, receivers, address strings |
-//! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
+//! | `messaging` | `messaging`, `address` | the qpid.messaging face: connections, sessions, senders, receivers, address strings |
 //! | `broker` | `broker` | the embedded broker |
+//! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
 //! | `address` | `address` | address strings and broker URLs |
 //! | `taps` | `taps` | transport services: TCP and TLS |
 //! | `amqp10` | `amqp`, `codec` | AMQP 1.0 without I/O |
@@ -26,3 +47,10 @@ pub use postroad_codec as codec;
 pub use postroad_messaging as messaging;
 #[cfg(feature = "taps")]
 pub use postroad_taps as taps;
+
+/// Guides.
+#[cfg(any(doc, doctest))]
+pub mod guide {
+    #[doc = include_str!("../../../docs/guide/qpid-messaging.md")]
+    pub mod qpid_messaging {}
+}

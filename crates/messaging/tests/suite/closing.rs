@@ -123,3 +123,24 @@ async fn closing_a_receiver_gives_back_what_it_had() {
     receiver.close().await.unwrap();
     assert_eq!(texts(&mut world.receiver("q").await).await, ["a", "b"]);
 }
+
+#[tokio::test]
+async fn a_link_leads_to_its_session_and_connection() {
+    let world = world().await;
+    let (sender, receiver) = (world.sender("q").await, world.receiver("q").await);
+    assert_eq!((sender.address().as_deref(), receiver.address().as_deref()), (Some("q"), Some("q")));
+    receiver.session().connection().close().await.unwrap();
+    assert!(!sender.session().connection().is_open() && !world.connection.is_open());
+}
+
+#[tokio::test]
+async fn closing_a_sender_waits_for_what_is_under_way() {
+    let (sender, mut receiver, _theirs) = sender_to_peer(10).await;
+    sender.send_async("a").await.unwrap();
+    let closing = tokio::spawn(sender.close());
+    let message = receiver.receive().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(!closing.is_finished());
+    receiver.accept(&message).unwrap();
+    tokio::time::timeout(PATIENCE, closing).await.unwrap().unwrap().unwrap();
+}

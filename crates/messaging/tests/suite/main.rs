@@ -3,6 +3,7 @@
 mod addresses;
 mod closing;
 mod fetching;
+mod messages;
 mod opening;
 mod outcomes;
 mod sending;

@@ -1,7 +1,8 @@
 //! Opening connections: who is let in, whom we trust, and what is wrong with the options.
 
 use postroad_amqp::sasl::UserFile;
-use postroad_messaging::{ConnectError, TlsConfig};
+use postroad_messaging::address::{BrokerUrl, Scheme};
+use postroad_messaging::{ConnectError, ConnectionBuilder, ConnectionError, TlsConfig};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::*;
@@ -120,14 +121,13 @@ async fn the_peer_is_told_the_options() {
     assert_eq!(message.bytes().map(|bytes| bytes.len()), Some(5000));
 }
 
-#[tokio::test]
-async fn a_peer_that_falls_silent_is_dead_after_two_heartbeats() {
-    // A peer that opens and then says no more.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("amqp://{}", silent.local_addr().unwrap());
+/// A peer that opens and then says no more; gives its URL.
+fn silent_peer() -> (String, std::thread::JoinHandle<()>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("amqp://{}", listener.local_addr().unwrap());
     let peer = std::thread::spawn(move || {
-        use std::io::{Read, Write};
-        let (mut stream, _) = silent.accept().unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
         let mut header = [0; 8];
         stream.read_exact(&mut header).unwrap();
         // The header, and an `open` of the container `x`.
@@ -135,11 +135,39 @@ async fn a_peer_that_falls_silent_is_dead_after_two_heartbeats() {
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
     });
+    (url, peer)
+}
+
+#[tokio::test]
+async fn a_peer_that_falls_silent_is_dead_after_two_heartbeats() {
+    let (url, peer) = silent_peer();
     let builder = Connection::new(&url).unwrap().sasl_enabled(false).heartbeat(Duration::from_millis(100));
     let connection = builder.open().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(connection.is_open());
     eventually("the silence is noticed", || !connection.is_open()).await;
+    peer.join().unwrap();
+}
+
+#[tokio::test]
+async fn closing_does_not_wait_longer_than_it_should() {
+    let (url, peer) = silent_peer();
+    let timeout = Duration::from_millis(200);
+    let connection = Connection::new(&url).unwrap().sasl_enabled(false).close_timeout(timeout).open().await.unwrap();
+    let closed = tokio::time::timeout(PATIENCE, connection.close()).await.unwrap();
+    assert_eq!(closed, Err(ConnectionError::CloseTimeout(timeout)));
     drop(connection);
     peer.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_builder_takes_a_url_that_was_made_in_code() {
+    let world = world().await;
+    let port = world.broker.addr().unwrap().port();
+    let url = BrokerUrl::new(Scheme::Amqp, "127.0.0.1").unwrap().with_port(port);
+    let connection = ConnectionBuilder::new(url).open().await.unwrap();
+    connection.session().await.unwrap().sender("q").await.unwrap().send("a").await.unwrap();
+    assert_eq!(world.ready(), 1);
 }
 
 #[test]
