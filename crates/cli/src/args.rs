@@ -16,11 +16,11 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 
     /// Tells more on stderr: what was done, and with -vv every message.
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet", display_order = 900)]
     pub(crate) verbose: u8,
 
     /// Tells nothing on stderr but what went wrong.
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, display_order = 901)]
     pub(crate) quiet: bool,
 }
 
@@ -44,15 +44,15 @@ pub(crate) enum Command {
     /// Sends messages to a node of a broker.
     Send(Box<Send>),
     /// Receives messages from a node of a broker and prints them.
-    #[command(alias = "recv", after_help = format::HELP)]
+    #[command(alias = "recv", after_help = receive_help())]
     Receive(Box<Receive>),
 }
 
-/// Starts a broker on a free port of this machine, sends messages through a queue of it on one connection, receives
-/// and settles each on another, and checks that none was lost or came twice.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Prints the rate, the latency from before the send until the message was received (p50: half were faster, p99: 99 of\n\
+Starts a broker on a free port of this machine, sends messages through a queue of it on one connection, receives and \
+settles each on another, and checks that none was lost or came twice.\n\n\
+Prints the rate, the latency from before the send until the message was received (p50: half were faster, p99: 99 of \
 100 were), and the commands that do the same by hand. Exits 1 when a message was lost or came twice.")]
 pub(crate) struct Demo {
     /// How many messages: 5000, 100k, 1m.
@@ -79,9 +79,14 @@ pub(crate) struct Demo {
     pub(crate) connect: Connect,
 }
 
-/// Runs a broker that keeps its queues in memory, until Ctrl-C or SIGTERM. Then clients get a few seconds to finish; a
-/// second Ctrl-C stops at once. What is in the queues then is gone.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Runs until Ctrl-C or SIGTERM. Then clients get a few seconds to finish; a second Ctrl-C stops at once. What is in the \
+queues then is gone.\n\n\
+Examples:\n  \
+  postroad broker\n  \
+  postroad broker -l amqp://127.0.0.1:0 --ready-file broker.url --queue orders --no-auto-create\n  \
+  postroad broker -l amqps://0.0.0.0:5671 --cert chain.pem --key key.pem --users users.txt")]
 pub(crate) struct Broker {
     /// Where to listen; port 0 picks a free one. Can be given again. Only this machine is served by default.
     #[arg(short, long, value_name = "URL", default_value = "amqp://127.0.0.1:5672")]
@@ -136,14 +141,14 @@ pub(crate) struct Broker {
     pub(crate) grace: Duration,
 }
 
-/// Sends messages and waits until each is accepted. Prints nothing when all were.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Waits until each message is accepted, and prints nothing when all were. Those that were not are named on stderr.\n\n\
 Examples:\n  \
   postroad send orders hello\n  \
   postroad send 'orders; {create: always}' one two three\n  \
   seq 1000 | postroad send orders --lines\n  \
-  postroad send -b amqps://shop@mq.example orders/eu '{\"id\": 7}' --content-type application/json -P size:int=5\n  \
+  postroad send -b amqps://shop@mq.example orders/eu hello -P color=red -P size:int=5\n  \
   postroad send amqp://127.0.0.1:5672/orders hello")]
 pub(crate) struct Send {
     #[command(flatten)]
@@ -209,7 +214,8 @@ pub(crate) struct Send {
     #[arg(long, value_name = "TEXT")]
     pub(crate) group_id: Option<String>,
 
-    /// When a message counts as sent.
+    /// When a message counts as sent: at-least, when the broker has accepted it (it arrives at least once), or pre, as
+    /// soon as it is handed over (it arrives at most once).
     #[arg(long, value_enum, value_name = "WHEN", default_value = "at-least")]
     pub(crate) settle: Settle,
 
@@ -224,14 +230,10 @@ pub(crate) struct Send {
 /// When a message counts as sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Settle {
-    /// As soon as it is handed over: it arrives at most once.
     Pre,
-    /// When the broker has accepted it: it arrives at least once.
     AtLeast,
 }
 
-/// Receives messages and prints each body on a line of its own. A message is settled once it is written. Without -c and
-/// --timeout it goes on until Ctrl-C.
 #[derive(Debug, Args)]
 pub(crate) struct Receive {
     #[command(flatten)]
@@ -264,6 +266,13 @@ pub(crate) struct Receive {
 
     #[command(flatten)]
     pub(crate) connect: Connect,
+}
+
+fn receive_help() -> String {
+    let about = "\
+Prints each body on a line of its own; bytes that are no text are escaped. A message is settled once it is written. \
+Without -c and --timeout it goes on until Ctrl-C.";
+    format!("{about}\n\n{}", format::HELP)
 }
 
 /// Which node of which broker.

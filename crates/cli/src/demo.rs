@@ -66,8 +66,7 @@ pub(crate) async fn run(args: args::Demo, talk: Talk) -> Result<Exit, Failure> {
     if stop.asked() {
         return Ok(Exit::Interrupted);
     }
-    let complete = measured.lost() == 0 && measured.duplicated == 0 && measured.refused == 0 && left.unwrap_or(0) == 0;
-    Ok(if complete { Exit::Ok } else { Exit::Partial })
+    Ok(measured.exit(left.unwrap_or(0)))
 }
 
 fn check(args: &args::Demo) -> Result<(), Failure> {
@@ -97,7 +96,13 @@ struct Measured {
 
 impl Measured {
     fn lost(&self) -> u64 {
-        self.sent - self.received
+        self.sent.saturating_sub(self.received)
+    }
+
+    /// How the demo ends, with so many messages left at the broker.
+    fn exit(&self, left: u64) -> Exit {
+        let complete = self.lost() == 0 && self.duplicated == 0 && self.refused == 0 && left == 0;
+        if complete { Exit::Ok } else { Exit::Partial }
     }
 }
 
@@ -226,7 +231,8 @@ async fn receive_all(run: Arc<Run>, mut receiver: Receiver) -> Result<Received, 
     let mut received = Received {
         seen: Seen::default(),
         duplicated: 0,
-        latency: Histogram::new(3).expect("three digits are allowed"),
+        // From a microsecond to an hour, to three digits; what takes longer counts as an hour.
+        latency: Histogram::new_with_bounds(1, 3_600_000_000, 3).expect("constant bounds are right"),
     };
     // Often enough that a full window never waits, and seldom enough to cost nothing.
     let step = (run.window / 8).max(1);
@@ -389,6 +395,24 @@ mod tests {
         assert!([0, 63, 64, 1000].into_iter().all(|number| seen.insert(number)));
         assert!(!seen.insert(64));
         assert_eq!(seen.count, 4);
+    }
+
+    #[test]
+    fn whatever_is_wrong_shows_in_the_exit_code() {
+        let latency = Histogram::new(3).unwrap();
+        let good = || Measured {
+            sent: 2,
+            received: 2,
+            duplicated: 0,
+            refused: 0,
+            elapsed: Duration::from_secs(1),
+            latency: latency.clone(),
+        };
+        assert_eq!(good().exit(0), Exit::Ok);
+        assert_eq!(good().exit(1), Exit::Partial);
+        assert_eq!(Measured { received: 1, ..good() }.exit(0), Exit::Partial);
+        assert_eq!(Measured { duplicated: 1, ..good() }.exit(0), Exit::Partial);
+        assert_eq!(Measured { refused: 1, ..good() }.exit(0), Exit::Partial);
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! The broker as a process: where it listens, how it says so, how it stops.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::support::{Broker, command, finish, run, signal, start, until, wait};
+
+#[test]
+fn it_listens_on_every_url_and_says_so() {
+    let mut broker = Broker::start(&["-l", "amqp://127.0.0.1:0", "--queue", "a", "--queue", "b"]);
+    let text = fs::read_to_string(broker.dir.path().join("ready")).unwrap();
+    let urls: Vec<&str> = text.lines().collect();
+    assert_eq!(urls.len(), 2);
+    assert!(text.ends_with('\n'));
+    for url in &urls {
+        assert!(url.starts_with("amqp://127.0.0.1:") && !url.ends_with(":0"), "{url}");
+        run(&["send", "-b", url, "a", "x"]).expect(0);
+    }
+    let names: Vec<_> = fs::read_dir(broker.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["ready"], "nothing else is left beside the ready file");
+
+    signal(&broker.child, Signal::TERM);
+    let status = broker.child.wait().unwrap();
+    assert_eq!(status.code(), Some(0));
+    let mut stderr = String::new();
+    std::io::Read::read_to_string(&mut broker.child.stderr.take().unwrap(), &mut stderr).unwrap();
+    for url in urls {
+        assert!(stderr.lines().any(|line| line == format!("listening on {url}")), "{stderr}");
+    }
+}
+
+#[test]
+fn it_stops_promptly_with_a_client() {
+    let mut broker = Broker::start(&[]);
+    let receive = start(command(&["receive", "-b", &broker.url, "q"]).arg("-v"));
+    broker.send(&["q", "x"]).expect(0);
+    let empty = || broker.receive(&["q", "--browse", "--timeout", "0"]).code == Some(2);
+    assert!(until(empty), "the receiver has the message");
+    let before = Instant::now();
+    signal(&broker.child, Signal::INT);
+    assert_eq!(broker.child.wait().unwrap().code(), Some(0));
+    assert!(before.elapsed() < Duration::from_secs(6), "{:?}", before.elapsed());
+    let ran = finish(receive);
+    assert_eq!(ran.expect(75), "x\n", "closed by force: trying again may help");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    let mut broker = Broker::start(&["--grace", "60s"]);
+    // A client that cannot answer the close.
+    let mut receive = start(&mut command(&["receive", "-b", &broker.url, "q"]));
+    broker.send(&["q", "x"]).expect(0);
+    let empty = || broker.receive(&["q", "--browse", "--timeout", "0"]).code == Some(2);
+    assert!(until(empty), "the receiver has the message");
+    signal(&receive, Signal::STOP);
+    signal(&broker.child, Signal::TERM);
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(broker.child.try_wait().unwrap().is_none(), "it waits for the client");
+    signal(&broker.child, Signal::TERM);
+    let stopped = wait(&mut broker.child);
+    receive.kill().unwrap();
+    receive.wait().unwrap();
+    assert!(stopped, "the grace is longer than the patience");
+    assert_eq!(broker.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_port_is_taken() {
+    let broker = Broker::start(&[]);
+    run(&["broker", "-l", &broker.url]).expect_failure(69, &["in use", "another port"]);
+}
+
+#[test]
+fn the_ready_file_cannot_be_written() {
+    let ran = run(&["broker", "-q", "-l", "amqp://127.0.0.1:0", "--ready-file", "/nowhere/ready"]);
+    ran.expect_failure(73, &["/nowhere/ready"]);
+}
+
+#[test]
+fn files_that_cannot_be_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let users = crate::support::write(dir.path(), "users", "alice\n").display().to_string();
+    let listen = ["broker", "-l", "amqp://127.0.0.1:0"];
+    run(&[&listen[..], &["--users", &users]].concat()).expect_failure(65, &["line 1", "name:password"]);
+    run(&[&listen[..], &["--users", "/nowhere"]].concat()).expect_failure(65, &["/nowhere"]);
+    run(&["broker", "-l", "amqps://127.0.0.1:0", "--cert", "/nowhere/c", "--key", "/nowhere/k"])
+        .expect_failure(65, &["/nowhere/c"]);
+    run(&["broker", "-l", "amqp://host.invalid:0"]).expect_failure(68, &["host.invalid"]);
+}

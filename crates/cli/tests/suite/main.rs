@@ -1,0 +1,10 @@
+//! The command as a person or a script meets it: what it prints, how it ends, what it leaves behind.
+
+mod broker;
+mod demo;
+mod errors;
+mod help;
+mod messages;
+mod secure;
+mod signals;
+mod support;
