@@ -34,7 +34,7 @@ impl Connection {
         let key = self.links.insert(|key| Link::new(LinkId(key), session.0, channel, name, role, Phase::AttachSent));
         live.handles[handle as usize] = Some(key);
         live.links += 1;
-        self.names[role as usize].insert(holder, key);
+        self.names[role as usize].entry(holder).or_default().push(key);
         let link = self.links.get_mut(key).expect("just added");
         link.handle = Handle(handle);
         link.terms = terms;
@@ -199,9 +199,11 @@ impl Connection {
         }
         let channel = session.channel;
         let role = attach.role.opposite();
-        let holder = self.names[role as usize].get(&attach.name).copied();
-        let known = holder.and_then(|holder| self.links.get_mut(holder));
-        if let Some(link) = known.filter(|link| link.session == key && link.remote_handle.is_none()) {
+        let holders = self.names[role as usize].get(&attach.name).cloned().unwrap_or_default();
+        let asked = holders.iter().find(|holder| {
+            self.links.get(**holder).is_some_and(|link| link.session == key && link.remote_handle.is_none())
+        });
+        if let Some(link) = asked.and_then(|asked| self.links.get_mut(*asked)) {
             let id = link.id;
             session.remote_handles[index] = Some(id.0);
             link.attached(attach);
@@ -215,29 +217,24 @@ impl Connection {
             }
             return Ok(());
         }
-        // 2.6.1: whoever attaches a link that is attached takes it over. One that we have asked for and
-        // the peer has not answered stays: its answer will look for it by its name.
-        let older = holder.and_then(|holder| self.link(LinkId(holder)));
-        let older = older.filter(|link| matches!(link.phase, Phase::Attached | Phase::AttachReceived));
-        let older = older.map(|link| link.id);
-        let answered =
-            holder.and_then(|holder| self.link(LinkId(holder))).is_none_or(|link| link.remote_handle.is_some());
         let name = attach.name.clone();
         let link = self.links.insert(|link| {
             let mut made = Link::new(LinkId(link), key, channel, name.clone(), role, Phase::AttachReceived);
             made.attached(attach);
             made
         });
-        if answered {
-            self.names[role as usize].insert(name, link);
-        }
+        self.names[role as usize].entry(name).or_default().push(link);
         let session = self.sessions.get_mut(key).expect("on_session looked it up");
         session.remote_handles[index] = Some(link);
         session.links += 1;
         self.events.push_back(Event::LinkIncoming(LinkId(link)));
-        if let Some(older) = older {
-            let error = Error { condition: ErrorCondition::STOLEN, ..Error::default() };
-            self.detach_faulty(older, false, error);
+        // 2.6.1: whoever attaches a link that is attached takes it over. One that we have asked for, and
+        // the peer has not answered, stays: this is no answer to it, or it would be on its session.
+        for older in holders {
+            if self.links.get(older).is_some_and(|link| matches!(link.phase, Phase::Attached | Phase::AttachReceived)) {
+                let error = Error { condition: ErrorCondition::STOLEN, ..Error::default() };
+                self.detach_faulty(LinkId(older), false, error);
+            }
         }
         Ok(())
     }
@@ -354,8 +351,11 @@ impl Connection {
     fn drop_name(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
         let names = &mut self.names[link.role as usize];
-        if names.get(&link.name) == Some(&key) {
-            names.remove(&link.name);
+        if let Some(holders) = names.get_mut(&link.name) {
+            holders.retain(|holder| *holder != key);
+            if holders.is_empty() {
+                names.remove(&link.name);
+            }
         }
     }
 

@@ -12,7 +12,8 @@ pub struct Config {
     pub container_id: ByteString,
     /// The host that we mean to reach; it goes into `open` and `sasl-init`.
     pub hostname: Option<ByteString>,
-    /// The largest frame that we take, in bytes; less than 512 counts as 512.
+    /// The largest frame that we take, in bytes; less than 512 counts as 512. A large one leaves few frames
+    /// in the window: see `incoming_bytes`.
     pub max_frame_size: u32,
     /// The largest channel number that we take: sessions at once, less one.
     pub channel_max: u16,

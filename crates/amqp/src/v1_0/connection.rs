@@ -39,8 +39,8 @@ pub struct Connection {
     /// Sessions by our channel.
     pub(crate) own_channels: Vec<Option<Key>>,
     pub(crate) links: Arena<Link>,
-    /// Who holds a name among our senders, and among our receivers.
-    pub(crate) names: [BTreeMap<ByteString, Key>; 2],
+    /// Links by name: our senders, and our receivers. More than one where a name is being taken over.
+    pub(crate) names: [BTreeMap<ByteString, Vec<Key>>; 2],
     pub(crate) events: VecDeque<Event>,
     /// Sessions with flows, dispositions or parked messages to send.
     pub(crate) dirty: Vec<Key>,

@@ -5,11 +5,11 @@ use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Error};
 use super::ConnectionError;
 use super::arena::Key;
 
-/// A session of an engine.
+/// Names a session of one engine; no other session of that engine ever has the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId(pub(crate) Key);
 
-/// A link of an engine.
+/// Names a link of one engine; no other link of that engine ever has the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub(crate) Key);
 

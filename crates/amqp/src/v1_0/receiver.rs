@@ -40,9 +40,11 @@ impl ReceiverMut<'_> {
     }
 
     /// Asks the sender to use its credit now or give it up. [`Event::Drained`](super::Event::Drained)
-    /// follows, at once where there is no credit.
+    /// follows, at once where there is no credit; none when the link or the connection is gone by then.
     pub fn drain(&mut self) {
-        let Some(link) = self.connection.links.get_mut(self.key) else { return };
+        let Some(link) = self.connection.links.get_mut(self.key).filter(|_| self.connection.over.is_none()) else {
+            return;
+        };
         if link.credit == 0 {
             let id = link.id;
             self.connection.events.push_back(super::Event::Drained(id));

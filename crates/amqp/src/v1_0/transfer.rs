@@ -76,7 +76,8 @@ impl Connection {
                     }
                     link.queue.push_back(delivery);
                 }
-                if link.drain && link.credit == 0 && link.partial.is_none() {
+                let whole = link.phase == Phase::Attached && link.partial.is_none();
+                if whole && link.drain && link.credit == 0 {
                     link.drain = false;
                     self.events.push_back(Event::Drained(link.id));
                 }
