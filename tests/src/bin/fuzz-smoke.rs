@@ -160,9 +160,22 @@ fn targets() -> Vec<Target> {
         target("codec", "message", postroad_codec::fuzz::message, messages(), CONSTRUCTORS),
         target("codec", "value_round_trip", postroad_codec::fuzz::value_round_trip, values(), CONSTRUCTORS),
         target("codec", "protocol_header", postroad_codec::fuzz::protocol_header, headers(), &[]),
+        target("amqp", "engine", postroad_amqp::fuzz::engine, games(), &[]),
         target("address", "address", postroad_address::fuzz::address, addresses(), TEXT),
         target("address", "url", postroad_address::fuzz::url, addresses(), TEXT),
     ]
+}
+
+/// Moves of a peer and an owner: any bytes are a game, and long ones go deep.
+fn games() -> Vec<Vec<u8>> {
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut byte = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_be_bytes()[3]
+    };
+    (0..64u8).map(|setup| (0..2000).map(|index| if index == 0 { setup << 2 } else { byte() }).collect()).collect()
 }
 
 fn values() -> Vec<Vec<u8>> {
