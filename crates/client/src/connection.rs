@@ -53,7 +53,7 @@ impl Connection {
         let preconnection = Preconnection::new().remote(options.remote()).security(options.security());
         let transport = preconnection.initiate().timeout(options.connect_timeout).await?;
         let stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
-        let engine = amqp::Connection::client(options.config(), sasl, Instant::now());
+        let engine = amqp::Connection::client(options.config()?, sasl, Instant::now());
         Ok(Self::drive(engine, stream, options.close_timeout).await?)
     }
 

@@ -130,6 +130,9 @@ pub enum LinkError {
     /// The connection is over.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// The message to settle came over another connection.
+    #[error("the message came over another connection")]
+    ForeignMessage,
     /// We closed the link or its session.
     #[error("the link is closed")]
     Closed,

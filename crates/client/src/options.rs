@@ -76,7 +76,7 @@ impl ConnectOptions {
         if self.url.scheme().is_secure() { Security::Tls(self.tls.clone()) } else { Security::Disabled }
     }
 
-    pub(crate) fn config(&self) -> Config {
+    pub(crate) fn config(&self) -> Result<Config, ConnectError> {
         let mut config = Config::new(self.container_id.clone());
         config.hostname = Some(self.virtual_host.clone().unwrap_or_else(|| self.url.host().to_owned()).into());
         config.max_frame_size = self.max_frame_size;
@@ -87,12 +87,12 @@ impl ConnectOptions {
         properties.insert(Symbol::from_static("product"), "postroad");
         properties.insert(Symbol::from_static("version"), env!("CARGO_PKG_VERSION"));
         for (name, value) in &self.properties {
-            if let Some(name) = Symbol::new(name.clone()) {
-                properties.insert(name, value.clone());
-            }
+            let symbol = Symbol::new(name.clone());
+            let text = || ConnectError::Options(format!("the name of property {name:?} is not ASCII"));
+            properties.insert(symbol.ok_or_else(text)?, value.clone());
         }
         config.properties = Some(Fields(properties));
-        config
+        Ok(config)
     }
 
     /// The exchange that shows who we are: a password where there is a user, else the identity of the TLS

@@ -31,6 +31,8 @@ pub struct Receiver {
 /// Where a message came from: what settling it needs, without the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Origin {
+    /// The number of the connection: links of another one have the same ids.
+    pub(crate) connection: u64,
     pub(crate) link: LinkId,
     pub(crate) number: DeliveryNumber,
     pub(crate) tag: DeliveryTag,
@@ -326,7 +328,13 @@ impl Receiver {
     }
 
     fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
-        let origin = Origin { link: self.id, number: delivery.number, tag: delivery.tag, settled: delivery.settled };
+        let origin = Origin {
+            connection: self.link.session.shared().number(),
+            link: self.id,
+            number: delivery.number,
+            tag: delivery.tag,
+            settled: delivery.settled,
+        };
         Message::decode_received(delivery.payload, delivery.message_format, origin).map_err(|error| {
             if !delivery.settled {
                 let condition = crate::types::ErrorCondition::DECODE_ERROR;
@@ -383,6 +391,9 @@ impl Session {
     }
 
     fn dispose(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
+        if origin.connection != self.shared().number() {
+            return Err(LinkError::ForeignMessage);
+        }
         self.shared().with(|shared| {
             if let Some(error) = &shared.over {
                 return Err(LinkError::Connection(error.clone()));

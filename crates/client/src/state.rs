@@ -1,6 +1,7 @@
 //! What the driver and the handles of a connection share.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use crate::{ConnectionError, LinkError, Outcome, SendError};
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// Tells this connection from every other of the process.
+    number: u64,
     state: Mutex<State>,
 }
 
@@ -130,7 +133,13 @@ impl Shared {
             woken: false,
             wakes: Vec::new(),
         };
-        Arc::new(Self { state: Mutex::new(state) })
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { number, state: Mutex::new(state) })
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Locks for the driver, which polls the output itself.

@@ -225,3 +225,17 @@ async fn a_refused_link_says_why() {
     assert_eq!(error.peer_error().unwrap().condition, postroad_client::types::ErrorCondition::NOT_FOUND);
     assert_eq!(error.to_string(), "detached by the peer: amqp:not-found: no node nowhere");
 }
+
+#[tokio::test]
+async fn a_message_is_settled_on_its_own_connection_only() {
+    let (sender, mut receiver, _ends) = pair(5).await;
+    let (other_sender, mut other_receiver, _others) = pair(5).await;
+    let (one, other) = (Message::from("one"), Message::from("other"));
+    let one = sender.submit_tracked(&one).await.unwrap();
+    let other = other_sender.submit_tracked(&other).await.unwrap();
+    let (first, second) = (receiver.receive().await.unwrap(), other_receiver.receive().await.unwrap());
+    assert_eq!(receiver.session().settle(&second, Outcome::Released), Err(LinkError::ForeignMessage));
+    receiver.accept(&first).unwrap();
+    other_receiver.accept(&second).unwrap();
+    assert_eq!((one.await, other.await), (Ok(Outcome::Accepted), Ok(Outcome::Accepted)));
+}

@@ -207,6 +207,8 @@ impl std::fmt::Display for Error {
     }
 }
 
+impl std::error::Error for Error {}
+
 impl Typed for Error {
     const TYPE: &'static str = "error";
 }
