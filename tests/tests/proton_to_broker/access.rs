@@ -1,0 +1,166 @@
+//! Getting in: nodes that are made, missing or dynamic; users; TLS; and the end.
+
+use std::time::Duration;
+
+use postroad_amqp::sasl::UserFile;
+use postroad_broker::Broker;
+use postroad_tests::ours::{SOON, run};
+use postroad_tests::process::Finished;
+use rcgen::{CertificateParams, KeyPair};
+
+use super::{broker, numbered, numbers, receive, send_all, start, url};
+
+/// The condition of an event of one name.
+fn condition(finished: &Finished, event: &str) -> String {
+    let event = finished.named(event).next().unwrap_or_else(|| panic!("no {event}: {:?}", finished.events));
+    let condition = event["error"]["condition"].as_str().or_else(|| event["condition"].as_str());
+    condition.unwrap_or_else(|| panic!("{event}")).to_owned()
+}
+
+#[test]
+fn an_unknown_node_is_refused_and_a_declared_one_is_not() {
+    let proton = proton!();
+    run(async {
+        let broker = start(Broker::builder().queue("declared")).await;
+        let sent = proton.send(url(&broker), "nowhere", &[numbered(1)], &[]).unwrap();
+        assert_eq!((sent.code, condition(&sent, "detach")), (Some(1), "amqp:not-found".to_owned()));
+        assert_eq!(sent.named("outcome").count(), 0);
+        let received = proton.receive(url(&broker), "nowhere", 1, &[]).unwrap();
+        assert_eq!((received.code, condition(&received, "detach")), (Some(1), "amqp:not-found".to_owned()));
+        send_all(&proton, url(&broker), "declared", &[numbered(1)]);
+        assert_eq!(broker.queues(), ["declared"]);
+    });
+}
+
+#[test]
+fn a_dynamic_source_has_an_address_to_send_to() {
+    let proton = proton!();
+    run(async {
+        let broker = broker().await;
+        let mut receiver = proton.receiver(url(&broker), "", 1, &["--dynamic"]).unwrap();
+        let attached = receiver.event("attached", SOON).unwrap();
+        assert_eq!(attached["source"]["dynamic"], true);
+        let address = attached["source"]["address"].as_str().unwrap().to_owned();
+        send_all(&proton, url(&broker), &address, &[numbered(7)]);
+        let got = receiver.finish(SOON).unwrap();
+        assert_eq!((got.code, numbers(&got)), (Some(0), vec![7]));
+        // It goes with its link.
+        let started = std::time::Instant::now();
+        while broker.queues().contains(&address) {
+            assert!(started.elapsed() < SOON, "{address} is still there");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+}
+
+#[test]
+fn anyone_comes_in_where_there_are_no_users() {
+    let proton = proton!();
+    run(async {
+        let broker = broker().await;
+        for options in [&["--mechs", "ANONYMOUS"][..], &["--no-sasl"], &[]] {
+            let sent = proton.send(url(&broker), "in", &[numbered(1)], options).unwrap();
+            assert_eq!(sent.code, Some(0), "{options:?}: {:?}", sent.events);
+            let open = sent.named("open").next().unwrap();
+            assert_eq!(open["mechanism"].as_str(), (options != ["--no-sasl"]).then_some("ANONYMOUS"));
+            assert_eq!(open["properties"]["v"][0][1]["v"], "postroad");
+        }
+    });
+}
+
+#[test]
+fn users_come_in_by_plain_and_nobody_else() {
+    let proton = proton!();
+    run(async {
+        let users = || UserFile::parse("alice:wonderland\n", [7; 32]).unwrap();
+        let broker = start(Broker::builder().auto_create(true).users(users()).allow_insecure_plain(true)).await;
+        let port = broker.addr().unwrap().port();
+        let try_in = |user: &str, options: &[&str]| {
+            proton.send(&format!("amqp://{user}127.0.0.1:{port}"), "in", &[numbered(1)], options).unwrap()
+        };
+        let right = try_in("alice:wonderland@", &[]);
+        assert_eq!(right.code, Some(0), "{:?}", right.events);
+        assert_eq!(right.named("open").next().unwrap()["mechanism"], "PLAIN");
+        for (user, options) in [
+            ("alice:wrong@", &[][..]),
+            ("bob:wonderland@", &[]),
+            ("", &["--mechs", "ANONYMOUS"]),
+            ("alice:wonderland@", &["--mechs", "ANONYMOUS"]),
+        ] {
+            let refused = try_in(user, options);
+            assert_eq!(refused.code, Some(1), "{user}: {:?}", refused.events);
+            assert_eq!(condition(&refused, "transport-error"), "amqp:unauthorized-access", "{user}");
+            assert_eq!(refused.named("open").count(), 0, "{user}");
+        }
+        let bare = try_in("", &["--no-sasl"]);
+        assert_eq!((bare.code, bare.named("open").count()), (Some(1), 0), "{:?}", bare.events);
+
+        // Without TLS and without leave, only SCRAM is offered: the wheel knows none (peers.md).
+        let careful = start(Broker::builder().auto_create(true).users(users())).await;
+        let address = format!("amqp://alice:wonderland@{}", careful.addr().unwrap());
+        let refused = proton.send(&address, "in", &[numbered(1)], &[]).unwrap();
+        assert_eq!(condition(&refused, "transport-error"), "amqp:unauthorized-access");
+    });
+}
+
+#[test]
+fn tls_shows_the_certificate_and_lets_plain_through() {
+    let proton = proton!();
+    run(async {
+        let dir = tempfile::tempdir().unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let [chain, secret, other] = ["chain.pem", "key.pem", "other.pem"].map(|name| dir.path().join(name));
+        std::fs::write(&chain, certificate.pem()).unwrap();
+        std::fs::write(&secret, key.serialize_pem()).unwrap();
+        let stranger = KeyPair::generate().unwrap();
+        let stranger = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&stranger).unwrap();
+        std::fs::write(&other, stranger.pem()).unwrap();
+        let users = UserFile::parse("alice:wonderland\n", [7; 32]).unwrap();
+        let builder = Broker::builder().auto_create(true).users(users).tls_files(&chain, &secret);
+        let broker = builder.listen("amqps://127.0.0.1:0").start().await.unwrap();
+        // Proton verifies names and no addresses.
+        let address = format!("amqps://alice:wonderland@localhost:{}", broker.addr().unwrap().port());
+        let sent = proton.send(&address, "in", &[numbered(1)], &["--tls-ca", chain.to_str().unwrap()]).unwrap();
+        assert_eq!(sent.code, Some(0), "{:?} {}", sent.events, sent.stderr);
+        let open = sent.named("open").next().unwrap();
+        assert_eq!((&open["encrypted"], &open["mechanism"]), (&true.into(), &"PLAIN".into()));
+        let refused = proton.send(&address, "in", &[numbered(1)], &["--tls-ca", other.to_str().unwrap()]).unwrap();
+        assert_eq!(refused.code, Some(1));
+        assert_eq!(condition(&refused, "transport-error"), "amqp:connection:framing-error");
+    });
+}
+
+#[test]
+fn an_idle_client_is_kept_and_a_stopped_one_given_up() {
+    let proton = proton!();
+    run(async {
+        let builder = Broker::builder().auto_create(true).idle_timeout(Some(Duration::from_secs(1)));
+        let broker = start(builder).await;
+        let options = ["--idle-timeout", "1", "--outcome", "none"];
+        let mut receiver = proton.receiver(url(&broker), "idle", 2, &options).unwrap();
+        receiver.event("attached", SOON).unwrap();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        send_all(&proton, url(&broker), "idle", &[numbered(1)]);
+        receiver.event("message", SOON).unwrap();
+        assert_eq!(broker.queue_stats("idle").unwrap().unsettled, 1);
+        // Stopped as by Ctrl-Z: it goes with its guard.
+        let stop = std::process::Command::new("kill").args(["-STOP", &receiver.id().to_string()]).status().unwrap();
+        assert!(stop.success());
+        let again = receive(&proton, url(&broker), "idle", 1, &[]);
+        assert_eq!(numbers(&again), [1]);
+    });
+}
+
+#[test]
+fn clients_are_told_when_the_broker_shuts_down() {
+    let proton = proton!();
+    run(async {
+        let broker = broker().await;
+        let mut receiver = proton.receiver(url(&broker), "last", 1, &[]).unwrap();
+        receiver.event("attached", SOON).unwrap();
+        assert_eq!(broker.shutdown(SOON).await, 0);
+        let told = receiver.finish(SOON).unwrap();
+        assert_eq!((told.code, condition(&told, "close")), (Some(1), "amqp:connection:forced".to_owned()));
+    });
+}
