@@ -320,3 +320,42 @@ fn a_handle_that_is_not_attached_ends_the_session() {
         assert_eq!(peer.result(), Ok(()));
     }
 }
+
+#[test]
+fn an_attach_that_the_peer_cannot_take_is_not_sent() {
+    let mut peer = ScriptedPeer::of_server(config());
+    peer.send_header(ProtocolHeader::AMQP).send(open().max_frame_size(512)).send(begin()).send(attach_receiver("a"));
+    let link = peer.events().into_iter().find_map(|event| match event {
+        Event::LinkIncoming(link) => Some(link),
+        _ => None,
+    });
+    let link = link.expect("a link came");
+    peer.take_bytes();
+    let long = Source { address: Some(Address::from("x".repeat(600))), ..Source::default() };
+    let terms = LinkTerms { source: Some(long), ..LinkTerms::default() };
+    let session = peer.engine.session_of(link).unwrap();
+    assert_eq!(peer.engine.attach(session, "b", Role::Sender, terms.clone()), Err(LimitError::FrameSize));
+    assert_eq!(peer.engine.accept(link, terms), Err(LimitError::FrameSize));
+    peer.expect_nothing();
+    // Neither handle nor name is lost.
+    peer.engine.attach(session, "b", Role::Sender, LinkTerms::default()).unwrap();
+    peer.engine.refuse(link, error("test:too-long"));
+    peer.expect(attach_sender("b").handle(0)).expect(attach_sender("a").handle(1)).expect(detach().handle(1));
+}
+
+#[test]
+fn a_name_that_we_have_asked_for_elsewhere_is_taken_over_all_the_same() {
+    let mut peer = ScriptedPeer::with_session(config());
+    peer.send(begin().channel(1)).expect(begin().channel(1).remote_channel(1));
+    let Event::SessionIncoming(second) = peer.event() else { panic!("no session") };
+    let ours = peer.engine.attach(second, "a", Role::Sender, LinkTerms::default()).unwrap();
+    peer.expect(attach_sender("a").channel(1));
+    // Not the answer, which would be on channel 1: links of the peer's own, of which the later wins.
+    let first = incoming(&mut peer, attach_receiver("a"), LinkTerms::default());
+    let later = incoming(&mut peer, attach_receiver("a").handle(1), LinkTerms::default());
+    peer.expect(attach_sender("a").handle(0)).expect(detach().handle(0).condition(ErrorCondition::STOLEN));
+    peer.expect(attach_sender("a").handle(1)).expect_nothing();
+    assert_ne!(first, later);
+    peer.send(attach_receiver("a").channel(1));
+    assert!(peer.events().contains(&Event::LinkAttached(ours)));
+}

@@ -1,6 +1,8 @@
 //! Links come and go: attach, detach, and what is left of them (part 2, 2.6.3 to 2.6.6).
 
-use postroad_codec::v1_0::{Attach, ByteString, Detach, Error, ErrorCondition, Handle, Received, Role};
+use postroad_codec::v1_0::{
+    Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, FrameHeader, Handle, Received, Role,
+};
 
 use super::arena::Key;
 use super::input::SessionFault;
@@ -12,7 +14,8 @@ impl Connection {
     /// Attaches a link. [`Event::LinkAttached`] or [`Event::LinkDetached`] follows.
     ///
     /// # Errors
-    /// When the session is over, every handle is in use, or the name is taken by a link of this role.
+    /// When the session is over, every handle is in use, the name is taken by a link of this role, or the
+    /// attach does not fit into a frame.
     pub fn attach(
         &mut self,
         session: SessionId,
@@ -43,6 +46,10 @@ impl Connection {
             link.delivery_count = link.terms.initial_delivery_count;
         }
         let attach = link.attach();
+        if !self.fits(&attach) {
+            self.forget_link(key);
+            return Err(LimitError::FrameSize);
+        }
         self.put(channel, &attach);
         Ok(LinkId(key))
     }
@@ -51,7 +58,8 @@ impl Connection {
     ///
     /// # Errors
     /// When the link or its session is over, or the peer's handles are all in use: then an attach cannot
-    /// be answered at all, and the session ends.
+    /// be answered at all, and the session ends. When the attach does not fit into a frame; then the link
+    /// waits for other terms, or for [`refuse`](Connection::refuse).
     pub fn accept(&mut self, link: LinkId, terms: LinkTerms) -> Result<(), LimitError> {
         self.answer_attach(link, terms)?;
         let link = self.links.get_mut(link.0).expect("answer_attach had it");
@@ -89,16 +97,26 @@ impl Connection {
             self.end_faulty(key, Box::new(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)));
             return Err(LimitError::NoneFree);
         };
-        session.handles[handle as usize] = Some(link.0);
         waiting.handle = Handle(handle);
         waiting.terms = terms;
+        let (channel, attach) = (waiting.channel, waiting.attach());
+        if !self.fits(&attach) {
+            return Err(LimitError::FrameSize);
+        }
+        let session = self.sessions.get_mut(key).expect("looked up above");
+        session.handles[handle as usize] = Some(link.0);
+        let waiting = self.links.get_mut(link.0).expect("looked up above");
         waiting.phase = Phase::Attached;
         if waiting.role == Role::Sender {
             waiting.delivery_count = waiting.terms.initial_delivery_count;
         }
-        let (channel, attach) = (waiting.channel, waiting.attach());
         self.answer(channel, &attach);
         Ok(())
+    }
+
+    /// Whether a frame with this attach is one that the peer takes. Before its open nobody knows.
+    fn fits(&self, attach: &Attach) -> bool {
+        self.remote_open.is_none() || FrameHeader::LENGTH + attach.encoded_len() <= self.remote_max_frame as usize
     }
 
     /// Detaches a link, for good when `closed`; one that waits for [`accept`](Connection::accept) is

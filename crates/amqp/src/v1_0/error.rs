@@ -147,6 +147,8 @@ pub enum LimitError {
     Ended,
     /// A link with this name and role is there already.
     NameInUse,
+    /// The attach is larger than the frames that the peer takes: it needs shorter properties or filters.
+    FrameSize,
 }
 
 impl fmt::Display for LimitError {
@@ -154,6 +156,7 @@ impl fmt::Display for LimitError {
         f.write_str(match self {
             Self::NoneFree => "every channel or handle is in use",
             Self::Ended => "the connection or session is over",
+            Self::FrameSize => "the attach does not fit into the frames that the peer takes",
             Self::NameInUse => "a link of this name and role is attached already",
         })
     }

@@ -48,8 +48,7 @@ impl Connection {
         link.arriving = arriving.filter(|_| transfer.more && !transfer.aborted);
         let result = match link.phase {
             Phase::Attached if aborted_other => {
-                let text = format!("a new delivery on link {} before the last one ended", link.name);
-                Err(Error::new(ErrorCondition::NOT_ALLOWED, text))
+                Err(Error::new(ErrorCondition::NOT_ALLOWED, "a new delivery before the last one ended"))
             }
             Phase::Attached => Self::receive(link, transfer, payload),
             Phase::AttachReceived => {
@@ -159,8 +158,7 @@ impl Connection {
     fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
         let Some(partial) = &mut link.partial else { return Ok(Received::Nothing) };
         if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
-            let text = format!("another delivery-tag within a delivery on link {}", link.name);
-            return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
+            return Err(Error::new(ErrorCondition::NOT_ALLOWED, "another delivery-tag within a delivery"));
         }
         if transfer.aborted {
             link.partial = None;
