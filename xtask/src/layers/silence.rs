@@ -51,10 +51,10 @@ pub(super) fn faults(root: &Path, table: &[Rule]) -> Vec<String> {
     faults
 }
 
-/// A module that only `#[cfg(test)]` brings in, by the name it has everywhere here.
+/// A module that only `#[cfg(test)]` or the feature `fuzzing` brings in, by the name it has everywhere here.
 fn is_test_file(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "tests.rs")
-        || path.parent().is_some_and(|folder| folder.ends_with("tests"))
+    path.file_name().is_some_and(|name| name == "tests.rs" || name == "fuzz.rs")
+        || path.parent().is_some_and(|folder| folder.ends_with("tests") || folder.ends_with("fuzz"))
 }
 
 fn words_in<'a>(text: &str, words: &[&'a str]) -> Vec<(usize, &'a str)> {
@@ -169,6 +169,12 @@ mod tests {
     fn clock_in_a_test_or_comment_is_no_fault() {
         let text = "// not Instant::now()\n#[cfg(test)]\nmod tests { fn f() { std::time::Instant::now(); } }\n";
         assert_eq!(faults_of("crates/amqp/src/lib.rs", text), Vec::<String>::new());
+    }
+
+    #[test]
+    fn clock_in_a_fuzz_body_is_no_fault() {
+        let text = "fn f() { std::time::Instant::now(); }\n";
+        assert_eq!(faults_of("crates/amqp/src/fuzz/mod.rs", text), Vec::<String>::new());
     }
 
     #[test]
