@@ -85,6 +85,19 @@ impl Driver {
         }
     }
 
+    /// Takes in what has come before the transport failed: the peer may have said why.
+    fn read_out(&mut self, cx: &mut Context<'_>) {
+        for _ in 0..ROUNDS {
+            let Ok(Some(1..)) = self.read(cx) else { return };
+            let mut state = self.shared.lock();
+            state.engine.handle_input(Instant::now(), &mut self.input);
+            state.take_news();
+            if state.engine.is_over() {
+                return;
+            }
+        }
+    }
+
     fn fail(&mut self, error: &io::Error) {
         let mut state = self.shared.lock();
         state.end_connection(ConnectionError::of_stream(error));
@@ -99,6 +112,7 @@ impl Driver {
         let written = match self.write(cx) {
             Ok(written) => written,
             Err(error) => {
+                self.read_out(cx);
                 self.fail(&error);
                 return Poll::Ready(Round::Over);
             }
