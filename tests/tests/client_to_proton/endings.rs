@@ -240,6 +240,27 @@ fn the_end_of_the_connection_is_told_to_every_call() {
 }
 
 #[test]
+fn a_close_is_read_while_more_is_being_written() {
+    let proton = proton!();
+    run(async {
+        let listener = proton.listen(&["--credit", "1000"]).unwrap();
+        let connection = connect(&listener.url()).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let sender = session.sender(&*Level::Connection.address(20)).await.unwrap();
+        let large = Message::from(postroad_client::types::Bytes::from(vec![7; 256 * 1024]));
+        let error = loop {
+            if let Err(error) = soon(sender.submit(&large)).await {
+                break error;
+            }
+        };
+        assert_eq!(error, SendError::NotSent(Level::Connection.expected()));
+        let Err(SyncError::Link { in_doubt, error }) = soon(sender.sync()).await else { panic!("nothing in doubt") };
+        assert!(in_doubt > 0);
+        assert_eq!(error, Level::Connection.expected());
+    });
+}
+
+#[test]
 fn our_ends_are_seen_by_the_peer_after_what_was_handed_over() {
     let proton = proton!();
     run(async {

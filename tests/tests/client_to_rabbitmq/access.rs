@@ -2,7 +2,10 @@
 
 use postroad_amqp::sasl::SaslError;
 use postroad_amqp::v1_0 as amqp;
-use postroad_client::{AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node};
+use postroad_client::types::{Bytes, ErrorCondition};
+use postroad_client::{
+    AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node, SendError,
+};
 use postroad_tests::ours::{connect, options, run, soon};
 use postroad_tests::peers::{Protocol, RabbitMq};
 
@@ -82,6 +85,21 @@ fn what_rabbitmq_refuses_ends_the_session_and_the_call_knows_at_once() {
 }
 
 #[test]
+fn a_foreign_user_id_ends_the_session() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let session = connect(&rabbitmq.url()).await.unwrap().session().await.unwrap();
+        let sender = soon(session.sender("/queue/ours-user-id")).await.unwrap();
+        let own = Message::from("mine").with_user_id(Bytes::from_static(b"guest"));
+        soon(sender.send(&own)).await.unwrap();
+        let foreign = Message::from("not mine").with_user_id(Bytes::from_static(b"alice"));
+        let error = soon(sender.send(&foreign)).await.unwrap_err();
+        let SendError::InDoubt(LinkError::SessionEnded(Some(error))) = error else { panic!("{error:?}") };
+        assert_eq!(error.condition, ErrorCondition::PRECONDITION_FAILED);
+    });
+}
+
+#[test]
 fn a_description_that_is_not_utf_8_does_not_hide_the_reason() {
     let rabbitmq = rabbitmq!();
     run(async {
@@ -94,9 +112,7 @@ fn a_description_that_is_not_utf_8_does_not_hide_the_reason() {
         }
         soon(sender.sync()).await.unwrap();
         let error = soon(sender.send(&Message::new())).await.unwrap_err();
-        let postroad_client::SendError::InDoubt(LinkError::SessionEnded(Some(error))) = error else {
-            panic!("{error:?}")
-        };
+        let SendError::InDoubt(LinkError::SessionEnded(Some(error))) = error else { panic!("{error:?}") };
         assert_eq!(error.condition.0, "amqp:internal-error");
         let description = error.description.as_deref().unwrap_or_default();
         assert!(description.contains('\u{fffd}'), "{description}");
