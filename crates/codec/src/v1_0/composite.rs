@@ -1,7 +1,7 @@
 //! Composite types: one line a field makes the struct, its reader, its writer and its schema row.
 
+use super::compound::{compound, compound_head, finish_compound};
 use super::primitive::Typed;
-use super::value::{compound, compound_head, finish_compound};
 use super::{Decode, DecodeError, DecodeErrorKind, Encode, Multiple, Reader, Symbol, code, schema};
 
 /// A described list with named fields (AMQP 1.0 part 1, 1.4).

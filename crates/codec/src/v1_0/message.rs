@@ -4,8 +4,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::composite::put_descriptor;
+use super::compound::decode_list;
 use super::section::section_code;
-use super::value::decode_list;
 use super::{
     Annotations, ApplicationProperties, Decode, DecodeError, DecodeErrorKind, DeliveryAnnotations, Encode, Footer,
     Header, Map, MessageAnnotations, Properties, Reader, Value,
@@ -175,7 +175,7 @@ impl Encode for Body {
         };
         let sequence = |values: &[Value], out: &mut Vec<u8>| {
             put_descriptor(0x76, out);
-            super::value::put_list(values, out);
+            super::compound::put_list(values, out);
         };
         match self {
             Self::Empty => {}
@@ -195,8 +195,8 @@ impl Encode for Body {
             Self::Empty => 0,
             Self::Data(bytes) => 3 + bytes.encoded_len(),
             Self::DataSections(sections) => sections.iter().map(|bytes| 3 + bytes.encoded_len()).sum(),
-            Self::Sequence(values) => 3 + super::value::list_len(values),
-            Self::Sequences(sections) => sections.iter().map(|values| 3 + super::value::list_len(values)).sum(),
+            Self::Sequence(values) => 3 + super::compound::list_len(values),
+            Self::Sequences(sections) => sections.iter().map(|values| 3 + super::compound::list_len(values)).sum(),
             Self::Value(value) => 3 + value.encoded_len(),
         }
     }

@@ -1,12 +1,15 @@
 //! AMQP 1.0 (OASIS): types, frames, performatives, message sections, SASL and transactions.
 
+mod array;
 mod code;
 #[macro_use]
 mod composite;
+mod compound;
 mod definitions;
 mod delivery_state;
 mod error;
 mod frame;
+mod map;
 mod message;
 mod multiple;
 mod performative;
@@ -25,6 +28,7 @@ mod terminus;
 mod transaction;
 mod value;
 
+pub use array::{Array, ValueType};
 pub use bytestring::ByteString;
 pub use composite::Composite;
 pub use definitions::{
@@ -34,6 +38,7 @@ pub use definitions::{
 pub use delivery_state::{Accepted, DeliveryState, Modified, Outcome, Received, Rejected, Released};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use frame::{Frame, FrameError, FrameHeader, FrameType};
+pub use map::Map;
 pub use message::{Body, Message};
 pub use multiple::Multiple;
 pub use performative::{
@@ -56,4 +61,4 @@ pub use terminus::{
 pub use transaction::{
     Coordinator, Declare, Declared, Discharge, GlobalTxId, TransactionId, TransactionalState, TxnCapability,
 };
-pub use value::{Array, Decimal32, Decimal64, Decimal128, Described, Map, Timestamp, Uuid, Value, ValueType};
+pub use value::{Decimal32, Decimal64, Decimal128, Described, Timestamp, Uuid, Value};

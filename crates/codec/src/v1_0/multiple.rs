@@ -65,9 +65,9 @@ impl<T: Typed> Decode for Multiple<T> {
         match code {
             code::NULL => Ok(Self::default()),
             code::ARRAY8 | code::ARRAY32 => {
-                let (mut scope, count) = super::value::array_head(code, reader)?;
+                let (mut scope, count) = super::array::array_head(code, reader)?;
                 let element = scope.u8(T::TYPE)?;
-                scope.check_count(count, super::value::is_zero_width(element), T::TYPE)?;
+                scope.check_count(count, super::array::is_zero_width(element), T::TYPE)?;
                 let mut values = Vec::with_capacity((count as usize).min(64));
                 for _ in 0..count {
                     values.push(T::decode_as(element, &mut scope)?);
