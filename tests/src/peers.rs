@@ -29,8 +29,7 @@ impl Skipped {
     /// When `POSTROAD_REQUIRE_PEERS` is set (as in CI): there a missing peer is a failure.
     pub fn report(&self) {
         assert!(std::env::var_os("POSTROAD_REQUIRE_PEERS").is_none(), "{self}, but POSTROAD_REQUIRE_PEERS is set");
-        // A closed stderr loses the line and nothing else.
-        let _ = writeln!(std::io::stderr(), "{self}");
+        say(&self.to_string());
     }
 }
 
@@ -42,7 +41,13 @@ impl fmt::Display for Skipped {
 
 /// Writes the line `peer: NAME VERSION` to stderr, past the capture of the test harness.
 fn announce(name: &str, version: &str) {
-    let _ = writeln!(std::io::stderr(), "peer: {name} {version}");
+    say(&format!("peer: {name} {version}"));
+}
+
+/// Writes a line in one piece, for the harness writes from other threads.
+fn say(line: &str) {
+    // A closed stderr loses the line and nothing else.
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 /// Where peers from package registries are installed: `$POSTROAD_PEERS`, else `target/peers`.
