@@ -79,6 +79,7 @@ impl Receiver {
     ///
     /// # Cancel safety
     /// A dropped future has taken no message.
+    #[doc(alias = "recv")]
     pub async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
         if let Some(delivery) = self.next() {
             return self.open(delivery).map(Some);
@@ -388,6 +389,21 @@ impl Session {
     /// When its link is over: the message will be delivered again.
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
         if origin.settled { Ok(()) } else { self.dispose(origin, outcome) }
+    }
+
+    /// As [`Session::settle_origin`] for many at once, which leave as few ranges as they make.
+    ///
+    /// # Errors
+    /// The first that cannot be settled, because its link is over; the others are settled all the same.
+    pub fn settle_origins(
+        &self,
+        origins: impl IntoIterator<Item = Origin>,
+        outcome: &Outcome,
+    ) -> Result<(), LinkError> {
+        let mut origins: Vec<Origin> = origins.into_iter().filter(|origin| !origin.settled).collect();
+        origins.sort_unstable_by_key(|origin| (origin.link, origin.number.0));
+        let settled = origins.into_iter().map(|origin| self.dispose(origin, outcome.clone()));
+        settled.fold(Ok(()), Result::and)
     }
 
     fn dispose(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {

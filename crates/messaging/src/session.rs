@@ -95,11 +95,7 @@ impl Session {
     /// # Cancel safety
     /// As [`Session::acknowledge`].
     pub async fn acknowledge_all(&self) -> Result<(), LinkError> {
-        let mut result = Ok(());
-        for origin in self.unacked.take() {
-            result = self.inner.settle_origin(origin, Outcome::Accepted).and(result);
-        }
-        Ok(result?)
+        Ok(self.inner.settle_origins(self.unacked.take(), &Outcome::Accepted)?)
     }
 
     /// Messages that were fetched on this session and have no outcome yet.
