@@ -44,8 +44,10 @@ pub enum Expiry {
 #[non_exhaustive]
 pub enum Guarantee {
     /// Once or not at all: messages are settled as they are sent.
+    #[doc(alias = "at-most-once")]
     AtMostOnce,
     /// Once or more: messages are settled when the receiver has processed them.
+    #[doc(alias = "at-least-once")]
     #[default]
     AtLeastOnce,
 }

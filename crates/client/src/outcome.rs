@@ -9,10 +9,13 @@ use crate::types::{Fields, PeerError};
 #[non_exhaustive]
 pub enum Outcome {
     /// Processed it.
+    #[doc(alias = "ACCEPTED")]
     Accepted,
     /// Found it invalid, for this reason.
+    #[doc(alias = "REJECTED")]
     Rejected(Option<PeerError>),
     /// Did not process it; it may be offered again.
+    #[doc(alias = "RELEASED")]
     Released,
     /// Did not process it, and wants it changed before it is offered again.
     Modified {

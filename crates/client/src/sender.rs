@@ -45,6 +45,7 @@ impl Sender {
     /// # Cancel safety
     /// Dropped before the message is handed over, it is not sent; afterwards it is on its way, and its
     /// outcome is not learned.
+    #[doc(alias = "obj")]
     pub async fn send(&self, message: &Message) -> Result<Outcome, SendError> {
         self.submit_tracked(message).await?.await
     }
@@ -56,6 +57,7 @@ impl Sender {
     ///
     /// # Cancel safety
     /// A dropped future has handed over nothing.
+    #[doc(alias = "send")]
     pub async fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError> {
         let token = self.hand_over(message, true).await?;
         if self.settled {

@@ -49,10 +49,12 @@ pub struct Connection {
 #[repr(u8)]
 pub enum ConnectionState {
     /// It can be used.
+    #[doc(alias = "ESTABLISHED")]
     Established = 2,
     /// It is being closed: what was handed over is still being sent.
     Closing = 3,
     /// It is closed, or has failed.
+    #[doc(alias = "CLOSED")]
     Closed = 4,
 }
 
@@ -88,6 +90,7 @@ impl Connection {
     /// # Cancel safety
     /// Before its turn has come, nothing of the message is sent. After that, all of it is, though perhaps only
     /// with the next `send`, `flush` or `close`: a message is never torn.
+    #[doc(alias = "sent_handler")]
     pub async fn send(&self, message: impl Into<Message> + Send) -> Result<(), SendError> {
         self.send_all(&mut Some(message.into()).into_iter()).await
     }
@@ -99,6 +102,7 @@ impl Connection {
     ///
     /// # Cancel safety
     /// As [`send`](Self::send), for the batch as a whole.
+    #[doc(alias = "batch_block")]
     pub async fn batch(&self, block: impl FnOnce(&mut Batch) + Send) -> Result<(), SendError> {
         let mut batch = Batch { messages: Vec::new() };
         block(&mut batch);
@@ -146,6 +150,7 @@ impl Connection {
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
+    #[doc(alias = "handler")]
     pub async fn receive(&self) -> Result<Message, ReceiveError> {
         self.receive_with(Receive::complete()).await
     }
@@ -207,6 +212,7 @@ impl Connection {
     }
 
     /// The state of the connection.
+    #[doc(alias = "get_properties")]
     #[must_use]
     pub fn state(&self) -> ConnectionState {
         self.core().state()
@@ -214,6 +220,7 @@ impl Connection {
 
     /// Whether a message can be sent: not after the last one, and not once it is closing.
     #[doc(alias = "can_be_used_for_sending")]
+    #[doc(alias = "get_properties")]
     #[must_use]
     pub fn can_send(&self) -> bool {
         self.core().can_send()
@@ -221,6 +228,7 @@ impl Connection {
 
     /// Whether a message can be received: not after the peer has ended its stream and all of it was received.
     #[doc(alias = "can_be_used_for_receiving_data")]
+    #[doc(alias = "get_properties")]
     #[must_use]
     pub fn can_receive(&self) -> bool {
         self.core().can_receive()

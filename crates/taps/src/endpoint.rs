@@ -24,17 +24,22 @@ impl RemoteEndpoint {
     /// Names the peer by a host name, or by an address in its text form (`127.0.0.1`, `::1`, `[::1]`).
     ///
     /// The port is 0 until [`port`](Self::port) sets it, and no connection can be initiated to port 0.
+    #[doc(alias = "with_hostname")]
+    #[doc(alias = "with_address")]
+    #[doc(alias = "hostname")]
     pub fn host(host: impl Into<String>) -> Self {
         Self { host: Host::parse(host.into()), port: 0 }
     }
 
     /// Names the peer by its address; nothing is resolved.
+    #[doc(alias = "with_address")]
     pub fn address(address: impl Into<IpAddr>) -> Self {
         Self { host: Host::Address(address.into(), 0), port: 0 }
     }
 
     /// Sets the port.
     #[doc(alias = "with_port")]
+    #[doc(alias = "port_number")]
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
@@ -96,6 +101,7 @@ impl LocalEndpoint {
     }
 
     /// An address of this machine by name, or in its text form. An empty name or `*` is [`any`](Self::any).
+    #[doc(alias = "with_address")]
     pub fn host(host: impl Into<String>) -> Self {
         let host = host.into();
         if host.is_empty() || host == "*" {
@@ -105,12 +111,14 @@ impl LocalEndpoint {
     }
 
     /// An address of this machine.
+    #[doc(alias = "with_address")]
     pub fn address(address: impl Into<IpAddr>) -> Self {
         Self { host: Host::Address(address.into(), 0), port: 0 }
     }
 
     /// Sets the port; 0 lets the system pick one.
     #[doc(alias = "with_port")]
+    #[doc(alias = "port_number")]
     #[must_use]
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;

@@ -117,6 +117,7 @@ pub enum FramerError {
 }
 
 /// What a framer works on: the bytes that have arrived from below, with a cursor, the way up and the way down.
+#[doc(alias = "connection")]
 #[derive(Debug)]
 pub struct FramerCx<'a> {
     pub(crate) inbox: &'a mut Inbox,

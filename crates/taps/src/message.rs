@@ -16,10 +16,14 @@ use bytes::Bytes;
 #[non_exhaustive]
 pub struct Message {
     /// The bytes of the message, without what framers add.
+    #[doc(alias = "message_data")]
+    #[doc(alias = "length")]
     pub data: Bytes,
     /// What is known about the message besides its bytes.
+    #[doc(alias = "message_context")]
     pub context: MessageContext,
     /// Whether the message ends with this part.
+    #[doc(alias = "is_end_of_message")]
     pub end_of_message: bool,
 }
 

@@ -34,9 +34,11 @@ pub struct TransportProperties {
     pub keep_alive_timeout: Option<Duration>,
     /// How long sent data may stay unacknowledged before the connection has failed; `None` leaves it to the system.
     #[doc(alias = "conn-timeout")]
+    #[doc(alias = "TIMEOUT_FOR_ABORTING_CONNECTION")]
     pub conn_timeout: Option<Duration>,
     /// The treatment that the network should give to the packets.
     #[doc(alias = "conn-capacity-profile")]
+    #[doc(alias = "CAPACITY_PROFILE")]
     pub capacity_profile: CapacityProfile,
 }
 
@@ -106,11 +108,14 @@ impl TransportProperties {
 #[repr(u8)]
 pub enum CapacityProfile {
     /// Best effort; nothing is marked.
+    #[doc(alias = "DEFAULT")]
     #[default]
     Default = 0,
     /// Not urgent, yields to everything else (LE, RFC 8622).
+    #[doc(alias = "SCAVENGER")]
     Scavenger = 1,
     /// Capacity matters more than delay (AF11).
+    #[doc(alias = "CAPACITY_SEEKING")]
     CapacitySeeking = 10,
     /// Delay matters, nobody waits for an answer (AF21).
     LowLatencyNonInteractive = 18,

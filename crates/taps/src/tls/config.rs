@@ -29,6 +29,7 @@ use super::TlsConfigError;
 ///     .build()?;
 /// # Ok::<(), postroad_taps::TlsConfigError>(())
 /// ```
+#[doc(alias = "SSLDomain")]
 #[derive(Clone)]
 pub struct TlsConfig {
     inner: Arc<Inner>,
