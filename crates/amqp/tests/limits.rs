@@ -95,6 +95,47 @@ fn parts_without_end_stop_at_the_size_limit() {
 }
 
 #[test]
+fn messages_begun_on_many_links_are_bounded_together() {
+    let mut small = config();
+    small.partial_bytes = 100_000;
+    let mut peer = ScriptedPeer::with_session(small);
+    let links: Vec<_> = (0..3)
+        .map(|handle| {
+            let link = incoming(
+                &mut peer,
+                attach_sender(["a", "b", "c"][handle as usize]).handle(handle),
+                LinkTerms::default(),
+            );
+            peer.engine.receiver(link).set_credit(1);
+            link
+        })
+        .collect();
+    peer.take_bytes();
+    let part = || vec![0; 40_000];
+    peer.send(transfer(0).handle(0).more(true).payload(part()));
+    peer.send(transfer(1).handle(1).more(true).payload(part()));
+    peer.expect_nothing();
+    // The third message would be too much: its link goes, the others do not notice.
+    peer.send(transfer(2).handle(2).more(true).payload(part()));
+    peer.expect(detach().handle(2).closed(true).condition(ErrorCondition::RESOURCE_LIMIT_EXCEEDED));
+    peer.send(continuation().handle(1).payload(part())).expect_nothing();
+    assert_eq!(peer.engine.receiver(links[1]).take().unwrap().payload.len(), 80_000);
+    // One alone may be as large as its link allows.
+    for _ in 0..5 {
+        peer.send(continuation().handle(0).more(true).payload(part()));
+    }
+    peer.send(continuation().handle(0)).expect_nothing();
+    assert_eq!(peer.engine.receiver(links[0]).take().unwrap().payload.len(), 240_000);
+    // Nothing is left in the count.
+    peer.engine.release(links[2]);
+    peer.engine.receiver(links[0]).set_credit(1);
+    peer.take_bytes();
+    peer.send(transfer(3).handle(0).more(true).payload(vec![0; 60_000])).expect_nothing();
+    peer.send(continuation().handle(0).aborted(true)).expect_nothing();
+    assert_eq!(peer.result(), Ok(()));
+}
+
+#[test]
 fn parts_without_content_stop_nobody() {
     // They cost the peer its window and us a flow, nothing that stays.
     let (mut peer, _) = receiving_peer(config(), 1);

@@ -137,7 +137,13 @@ impl<T: Transport> Driver<T> {
                 }
             }
             let mut progress = self.peer.work(now);
-            progress |= self.poll_output(now, cx)?;
+            match self.poll_output(now, cx) {
+                Ok(more) => progress |= more,
+                Err(error) => {
+                    self.read_out(now, cx);
+                    return Poll::Ready(Err(error));
+                }
+            }
             match self.ending {
                 Ending::Running if self.peer.engine.error().is_some() => {
                     self.ending = Ending::Writing;
@@ -173,6 +179,17 @@ impl<T: Transport> Driver<T> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Takes in what had come before the transport failed: what the peer has settled is not delivered
+    /// again.
+    fn read_out(&mut self, now: Instant, cx: &mut Context<'_>) {
+        for _ in 0..ROUNDS {
+            match self.poll_input(now, cx) {
+                Ok(Poll::Ready(true)) => drop(self.peer.work(now)),
+                _ => return,
+            }
+        }
     }
 
     /// Writes what the engine has, as far as the socket takes it. `true`: there may be more.

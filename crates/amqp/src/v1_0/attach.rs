@@ -309,6 +309,7 @@ impl Connection {
             state.target = remote.target.map(|target| *target).or(state.target);
         }
         link.parked = None;
+        self.partial_bytes -= state.received.as_ref().map_or(0, |received| received.section_offset as usize);
         let Some(session) = self.sessions.get_mut(link.session) else { return Some(state) };
         session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(|d| d.payload.len()).sum());
         session.partials -= u32::from(state.received.is_some());

@@ -38,6 +38,10 @@ pub struct Config {
     /// 1 at least. A message that has begun to arrive is not counted before it is there as a whole: the
     /// credit and the largest message size of its link bound it.
     pub incoming_bytes: usize,
+    /// Bytes of deliveries of which only a part has come, over all links. Without this bound a peer could
+    /// begin a message on every link and end none. A delivery that comes alone is bounded by the largest
+    /// message of its link instead.
+    pub partial_bytes: usize,
     /// Bytes that wait for the socket before senders are held back.
     pub outgoing_bytes: usize,
     /// Where sessions start to count transfers; for tests of wrap-around.
@@ -66,6 +70,7 @@ impl Config {
             properties: None,
             incoming_window: 8192,
             incoming_bytes: 32 * 1024 * 1024,
+            partial_bytes: 128 * 1024 * 1024,
             outgoing_bytes: 256 * 1024,
             initial_outgoing_id: TransferNumber(0),
             initial_delivery_id: DeliveryNumber(0),

@@ -42,6 +42,8 @@ pub struct Connection {
     /// Links by name: our senders, and our receivers. More than one where a name is being taken over.
     pub(crate) names: [BTreeMap<ByteString, Vec<Key>>; 2],
     pub(crate) events: VecDeque<Event>,
+    /// Bytes of deliveries of which only a part has come.
+    pub(crate) partial_bytes: usize,
     /// Sessions with flows, dispositions or parked messages to send.
     pub(crate) dirty: Vec<Key>,
     /// Links whose owner waits for the output to drain.
@@ -117,6 +119,7 @@ impl Connection {
             links: Arena::default(),
             names: Default::default(),
             events: VecDeque::new(),
+            partial_bytes: 0,
             dirty: Vec::new(),
             held_back: Vec::new(),
             answers: 0,

@@ -214,6 +214,12 @@ impl Link {
         self.remote = Some(Box::new(attach));
     }
 
+    /// Bytes of the delivery of which only a part has come.
+    #[inline]
+    pub(crate) fn partial_len(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+    }
+
     /// The largest message that the peer takes; 0 and nothing mean that there is no limit.
     pub(crate) fn peer_limit(&self) -> u64 {
         match self.remote.as_ref().and_then(|attach| attach.max_message_size) {

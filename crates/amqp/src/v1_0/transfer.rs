@@ -41,7 +41,10 @@ impl Connection {
             }
             session.next_incoming_delivery = Some(number.next());
         }
-        let had_partial = link.partial.is_some();
+        let (had_partial, had_bytes) = (link.partial.is_some(), link.partial_len());
+        let waiting = self.partial_bytes + payload.len();
+        // One alone may go on: the largest message of its link bounds it.
+        let too_much = transfer.more && waiting > self.config.partial_bytes && self.partial_bytes > had_bytes;
         // Followed on a link that is being detached too: what crosses the detach comes in parts as well.
         let arriving = if continues { link.arriving } else { transfer.delivery_id };
         let aborted_other = link.arriving.is_some() && !continues;
@@ -50,6 +53,10 @@ impl Connection {
             Phase::Attached if aborted_other => {
                 Err(Error::new(ErrorCondition::NOT_ALLOWED, "a new delivery before the last one ended"))
             }
+            Phase::Attached if too_much && !transfer.aborted => Err(Error::new(
+                ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+                "too many messages of which only a part has come",
+            )),
             Phase::Attached => Self::receive(link, transfer, payload),
             Phase::AttachReceived => {
                 Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message before the attach was answered"))
@@ -87,6 +94,7 @@ impl Connection {
                 Some((link.id, error))
             }
         };
+        self.partial_bytes = self.partial_bytes - had_bytes + link.partial_len();
         match (had_partial, link.partial.is_some()) {
             (false, true) => session.partials += 1,
             (true, false) => session.partials -= 1,
@@ -112,7 +120,7 @@ impl Connection {
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, "a transfer to the sending end of a link"));
         }
         let limit = link.terms.max_message_size;
-        let arrived = link.partial.as_ref().map_or(0, |partial| partial.bytes.len()) + payload.len();
+        let arrived = link.partial_len() + payload.len();
         // The payload of an aborted transfer is ignored (2.7.5).
         if limit != 0 && arrived as u64 > limit && !transfer.aborted {
             let text = format!("a message of more than {limit} bytes");

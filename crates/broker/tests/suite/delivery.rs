@@ -1,5 +1,10 @@
 //! Messages there and back.
 
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,6 +13,7 @@ use postroad_codec::v1_0::{
     Body, DeliveryState, Fields, Header, Message, MessageAnnotations, Outcome, Properties, ReceiverSettleMode, Role,
     Sections, SenderSettleMode, Source, Target, Value,
 };
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::client::{Client, numbered, text};
 use crate::{broker, eventually};
@@ -287,4 +293,59 @@ async fn a_drain_is_answered_at_once() {
     assert!(client.receive_within(receiver, Duration::from_millis(50)).await.is_none());
     client.engine.receiver(receiver).set_credit(1);
     assert_eq!(client.receive_text(receiver).await, "m3");
+}
+
+/// A stream on which nothing can be written any more once it is broken; what came before can still be read.
+struct Breakable<S> {
+    stream: S,
+    broken: Arc<AtomicBool>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Breakable<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Breakable<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test]
+async fn what_was_settled_before_a_write_failed_is_not_delivered_again() {
+    let broker = broker().await;
+    let broken = Arc::new(AtomicBool::new(false));
+    let (near, far) = tokio::io::duplex(4096);
+    tokio::spawn(broker.serve(Breakable { stream: far, broken: broken.clone() }));
+    let mut consumer = Client::open(near, None).await.unwrap();
+    let receiver = consumer.receiver("q0", 10).await.unwrap();
+    let (near, far) = tokio::io::duplex(4096);
+    tokio::spawn(broker.serve(far));
+    let mut producer = Client::open(near, None).await.unwrap();
+    let sender = producer.sender("q0").await.unwrap();
+    producer.send_all(sender, ["one".to_owned()]).await;
+    let one = consumer.receive(receiver).await;
+
+    // The next message reaches the consumer's connection together with the word that the first is settled.
+    broken.store(true, Ordering::Relaxed);
+    consumer.accept(receiver, one.number);
+    producer.send(sender, "two").await;
+    producer.flush().await;
+    consumer.flush().await;
+    eventually("the broken connection is gone", || broker.connections() == 1).await;
+    let stats = broker.queue_stats("q0").unwrap();
+    assert_eq!((stats.settled, stats.ready, stats.unsettled), (1, 1, 0));
 }
