@@ -187,3 +187,22 @@ fn what_waits_for_the_socket_is_bounded() {
     }
     assert!(peer.engine.output_len() < 66 * 1024);
 }
+
+#[test]
+fn a_link_that_is_released_opens_the_window_that_it_shut() {
+    let mut small = config();
+    small.max_frame_size = 1000;
+    small.incoming_bytes = 4000;
+    let (mut peer, first) = receiving_peer(small, 100);
+    let second = incoming(&mut peer, attach_sender("b").handle(1), LinkTerms::default());
+    peer.engine.receiver(second).set_credit(100);
+    peer.take_bytes();
+    // Large messages that nobody takes, up to the end of the window.
+    for delivery in 0..4 {
+        peer.send(transfer(delivery).handle(0).payload(vec![0; 900]));
+        peer.take_bytes();
+    }
+    peer.engine.release(first);
+    peer.expect(detach().handle(0).closed(true));
+    peer.expect(flow().incoming_window(4)).expect_nothing();
+}

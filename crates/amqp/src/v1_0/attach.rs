@@ -79,10 +79,17 @@ impl Connection {
     }
 
     /// Refuses a link that the peer attaches: an attach without terminus, then a detach that says why
-    /// (2.6.3). [`Event::LinkDetached`] follows when the peer has answered.
+    /// (2.6.3). [`Event::LinkDetached`] follows when the peer has answered. The session ends when not even
+    /// that fits into a frame.
     pub fn refuse(&mut self, link: LinkId, error: Error) {
-        if self.answer_attach(link, LinkTerms::default()).is_ok() {
-            self.detach(link, true, Some(error));
+        match self.answer_attach(link, LinkTerms::default()) {
+            Ok(()) => self.detach(link, true, Some(error)),
+            Err(LimitError::FrameSize) => {
+                let Some(SessionId(session)) = self.session_of(link) else { return };
+                let text = "the answer to an attach does not fit into a frame";
+                self.end_faulty(session, Box::new(Error::new(ErrorCondition::FRAME_SIZE_TOO_SMALL, text)));
+            }
+            Err(_) => {}
         }
     }
 
@@ -314,6 +321,12 @@ impl Connection {
         session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(|d| d.payload.len()).sum());
         session.partials -= u32::from(state.received.is_some());
         session.parked.retain(|parked| *parked != key);
+        // What waited here may have shut the window for the other links of the session.
+        session.reopen(&self.config);
+        if session.flow_due && !session.dirty {
+            session.dirty = true;
+            self.dirty.push(link.session);
+        }
         match link.role {
             Role::Sender => {
                 let numbers: Vec<_> =
