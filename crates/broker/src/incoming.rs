@@ -25,6 +25,8 @@ pub(crate) struct Incoming {
     window: u32,
     /// What a message weighs, in bytes, by those that came lately.
     weight: usize,
+    /// Deliveries with an outcome that the sender has not settled.
+    unsettled: usize,
     deliveries: VecDeque<Delivery>,
 }
 
@@ -49,6 +51,9 @@ const LARGEST_WINDOW: u32 = 1024;
 /// A window holds about this many bytes at most, once the size of messages is known.
 const WINDOW_BYTES: usize = 16 * 1024 * 1024;
 
+/// A sender that leaves so many deliveries unsettled gets no credit before it settles some.
+const MAX_UNSETTLED: usize = 4096;
+
 impl Incoming {
     pub(crate) fn to_queue(id: LinkId, session: SessionId, wake: Wake, hold: Hold, mode: ReceiverSettleMode) -> Self {
         let producer = hold.node.lock().queue.add_producer(wake);
@@ -67,7 +72,13 @@ impl Incoming {
 
     fn new(id: LinkId, session: SessionId, to: To, mode: ReceiverSettleMode) -> Self {
         let settles_first = mode != ReceiverSettleMode::SECOND;
-        Self { id, session, to, settles_first, window: FIRST_WINDOW, weight: 1, deliveries: VecDeque::new() }
+        let deliveries = VecDeque::new();
+        Self { id, session, to, settles_first, window: FIRST_WINDOW, weight: 1, unsettled: 0, deliveries }
+    }
+
+    /// Takes note that the sender has settled a delivery of which it knows the outcome.
+    pub(crate) fn settled_by_sender(&mut self) {
+        self.unsettled = self.unsettled.saturating_sub(1);
     }
 
     /// Takes what has come into the queue, and settles it. An error is for the link: it lost a message
@@ -81,6 +92,9 @@ impl Incoming {
         let mut deliveries = std::mem::take(&mut self.deliveries);
         let mut receiver = engine.receiver(self.id);
         receiver.take_all(&mut deliveries);
+        if !self.settles_first {
+            self.unsettled += deliveries.iter().filter(|delivery| !delivery.settled).count();
+        }
         if closing {
             // A queue that is about to vanish takes nothing that its sender could still send elsewhere.
             deliveries.retain(|delivery| {
@@ -142,7 +156,8 @@ impl Incoming {
                 state.queue.grant(*producer, wish as usize) as u32
             }
         };
-        if !closing && credit <= wish / 2 && granted > credit {
+        let settles = self.unsettled < MAX_UNSETTLED;
+        if !closing && settles && credit <= wish / 2 && granted > credit {
             receiver.set_credit(granted);
             self.window = (self.window * 2).min(LARGEST_WINDOW);
         }

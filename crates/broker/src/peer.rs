@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LinkId, LinkTerms, SessionId};
+use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LimitError, LinkId, LinkTerms, SessionId};
 use postroad_codec::v1_0::{Error, ErrorCondition, Role, SenderSettleMode};
 use slab::Slab;
 use tracing::debug;
@@ -162,6 +162,12 @@ impl Peer {
                 }
             }
             Event::LinkIncoming(id) => self.attach(id),
+            Event::SettledBySender { link, .. } => {
+                let Some(&slot) = self.by_id.get(&link) else { return };
+                let Some(Link { kind: Kind::Incoming(incoming), .. }) = self.links.get_mut(slot) else { return };
+                incoming.settled_by_sender();
+                self.touch(slot);
+            }
             Event::LinkDetached { link, error, .. } => {
                 if let Some(error) = error {
                     debug!(%error, "link detached by the peer");
@@ -184,7 +190,7 @@ impl Peer {
                 let container = self.engine.remote_open().map(|open| open.container_id.to_string());
                 debug!(container, user = self.engine.user().map(|(user, _)| user), "connection open");
             }
-            // The engine has done what there is to do: a delivery that its sender settles is in its queue.
+            // The engine has done what there is to do.
             _ => {}
         }
     }
@@ -192,18 +198,31 @@ impl Peer {
     fn attach(&mut self, id: LinkId) {
         let granted = self.grant(id);
         let Some((kind, terms)) = granted.unwrap_or_else(|error| {
-            debug!(%error, "attach refused");
-            self.engine.refuse(id, error);
+            self.refuse(id, error);
             None
         }) else {
             return;
         };
-        if self.engine.accept(id, terms).is_err() {
-            return;
+        match self.engine.accept(id, terms) {
+            Ok(()) => {}
+            Err(LimitError::FrameSize) => {
+                let text = "the answer to the attach does not fit into a frame";
+                return self.refuse(id, Error::new(ErrorCondition::FRAME_SIZE_TOO_SMALL, text));
+            }
+            // Its session has ended before anybody could answer.
+            Err(_) => return drop(self.engine.release(id)),
         }
         let slot = self.links.insert(Link { kind, dirty: false });
         self.by_id.insert(id, slot);
         self.touch(slot);
+    }
+
+    /// Refuses a link. The engine forgets it with the peer's detach or the end of its session, of which
+    /// only the latter may come.
+    fn refuse(&mut self, id: LinkId, error: Error) {
+        debug!(%error, "attach refused");
+        self.engine.refuse(id, error);
+        let _ = self.engine.release(id);
     }
 
     fn grant(&mut self, id: LinkId) -> Result<Option<(Kind, LinkTerms)>, Error> {
@@ -313,6 +332,71 @@ impl Link {
         match &self.kind {
             Kind::Outgoing(outgoing) => outgoing.session,
             Kind::Incoming(incoming) => incoming.session,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Buf as _, BytesMut};
+    use postroad_amqp::sasl;
+    use postroad_amqp::v1_0::{Config, Transmit};
+    use postroad_codec::v1_0::Source;
+
+    use super::*;
+    use crate::node::Nodes;
+    use crate::queue::QueueLimits;
+    use crate::shared::Settings;
+
+    fn carry(from: &mut Connection, to: &mut Connection) {
+        let (now, mut output) = (Instant::now(), Transmit::default());
+        from.poll_transmit(now, &mut output);
+        let mut input = BytesMut::new();
+        input.extend_from_slice(&output.copy_to_bytes(output.remaining()));
+        to.handle_input(now, &mut input).unwrap();
+    }
+
+    #[test]
+    fn a_refused_link_is_not_kept() {
+        let settings = Settings {
+            engine: Config::new("broker"),
+            auto_create: false,
+            max_message_size: 1000,
+            max_connections: 1,
+            max_links: 10,
+        };
+        let nodes = Arc::new(Nodes::new(1, QueueLimits { messages: 1, bytes: 1 }));
+        let shared = Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true);
+        let now = Instant::now();
+        let engine = Connection::server(Config::new("broker"), None, now);
+        let mut peer = Peer::new(engine, Arc::new(shared), Arc::default());
+        let mut client = Connection::client(Config::new("client"), None, now);
+        for _ in 0..3 {
+            carry(&mut client, &mut peer.engine);
+            carry(&mut peer.engine, &mut client);
+        }
+        // One is refused while its session lives, one only when it is over.
+        for ends_at_once in [false, true] {
+            let session = client.begin().unwrap();
+            let terms = LinkTerms { source: Some(Source::at("nowhere")), ..LinkTerms::default() };
+            client.attach(session, "a", Role::Receiver, terms).unwrap();
+            if ends_at_once {
+                client.end(session, None);
+            }
+            carry(&mut client, &mut peer.engine);
+            let mut refused = None;
+            while let Some(event) = peer.engine.poll_event() {
+                if let Event::LinkIncoming(id) = event {
+                    refused = Some(id);
+                }
+                peer.handle(event);
+            }
+            client.end(session, None);
+            carry(&mut client, &mut peer.engine);
+            peer.work(now);
+            let refused = refused.expect("a link came");
+            assert_eq!(peer.engine.role_of(refused), None, "it is forgotten with its session");
+            carry(&mut peer.engine, &mut client);
         }
     }
 }
