@@ -26,6 +26,10 @@ pub(crate) struct Outgoing {
     /// What it has settled and the queue has not heard of.
     settled: Demand,
     returned: Vec<(Held, Return)>,
+    /// Where a browser reads on that was handed more than it could send.
+    missed: Option<u64>,
+    /// Whether the last batch had messages that are too large for the consumer.
+    passed_over: bool,
     next_tag: u64,
 }
 
@@ -74,6 +78,8 @@ impl Outgoing {
             unsettled: Slab::new(),
             settled: Demand::default(),
             returned: Vec::new(),
+            missed: None,
+            passed_over: false,
             next_tag: 0,
         }
     }
@@ -112,12 +118,15 @@ impl Outgoing {
             let draining = sender.is_draining();
             let want = Demand { messages: capacity.min(BATCH), bytes: room };
             let Some(available) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
-            sender.offered(u32::try_from(available).unwrap_or(u32::MAX));
             let taken = scratch.held.len();
+            // Each message that is handed over counts itself out.
+            let here = if self.browse { available } else { available + taken };
+            sender.offered(u32::try_from(here).unwrap_or(u32::MAX));
             self.send(engine, scratch, closing);
             let mut sender = engine.sender(self.id);
             let open = !closing && sender.capacity() > 0;
-            if open && taken >= want.messages {
+            // What was too large took a share of the batch: behind it there may be more.
+            if open && (taken >= want.messages || self.passed_over) {
                 continue;
             }
             if open && draining {
@@ -150,6 +159,9 @@ impl Outgoing {
             let gave_back = !self.returned.is_empty();
             if gave_back {
                 queue.give_back(self.consumer, self.returned.drain(..));
+            }
+            if let Some(seq) = self.missed.take() {
+                queue.browse_from(self.consumer, seq);
             }
             if self.browse {
                 queue.browse(self.consumer, want, &mut scratch.held);
@@ -191,6 +203,7 @@ impl Outgoing {
 
     fn send(&mut self, engine: &mut Connection, scratch: &mut Scratch, closing: bool) {
         let mut sender = engine.sender(self.id);
+        self.passed_over = false;
         while let Some(held) = scratch.held.pop_front() {
             if closing && !self.browse {
                 self.returned.push((held, Return::Unsent));
@@ -215,9 +228,17 @@ impl Outgoing {
                         self.settle(held.payload.len());
                     }
                 }
-                // A browser has passed over it; it cannot take it anyway.
-                Err(_) if self.browse => {}
-                Err(SendError::TooLarge(_)) => self.returned.push((held, Return::Unfit)),
+                Err(SendError::TooLarge(_)) => {
+                    self.passed_over = true;
+                    if !self.browse {
+                        self.returned.push((held, Return::Unfit));
+                    }
+                }
+                // Frames and windows fill before the count of messages does: it reads on from here.
+                Err(_) if self.browse => {
+                    self.missed = Some(held.seq);
+                    scratch.held.clear();
+                }
                 Err(_) => self.returned.push((held, Return::Unsent)),
             }
         }

@@ -251,6 +251,13 @@ impl<W: Clone> Queue<W> {
         }
     }
 
+    /// Lets a browsing consumer read on from a message that it could not have.
+    pub(crate) fn browse_from(&mut self, id: usize, seq: u64) {
+        if let Some(Mode::Browse { next, .. }) = self.consumers.get_mut(id).map(|consumer| &mut consumer.mode) {
+            *next = seq.min(*next);
+        }
+    }
+
     /// Takes back messages that a consumer had. [`Queue::dispatch`] afterwards.
     pub(crate) fn give_back(&mut self, id: usize, messages: impl IntoIterator<Item = (Held, Return)>) {
         let uid = self.consumers.get(id).map_or(u64::MAX, |consumer| consumer.uid);

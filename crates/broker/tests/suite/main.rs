@@ -3,6 +3,7 @@
 mod client;
 mod consumers;
 mod delivery;
+mod hostile;
 mod limits;
 mod nodes;
 mod sasl;
