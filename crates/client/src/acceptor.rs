@@ -146,9 +146,11 @@ impl Connection {
     pub async fn next_link(&self) -> Result<IncomingLink, ConnectionError> {
         poll_fn(|cx| {
             self.inner.shared.with(|state| {
-                let next = state.incoming.as_mut().and_then(VecDeque::pop_front);
-                if let Some((id, remote)) = next.and_then(|id| Some((id, state.engine.remote(id)?))) {
-                    return Poll::Ready(Ok(IncomingLink::new(self.clone(), id, remote)));
+                while let Some(id) = state.incoming.as_mut().and_then(VecDeque::pop_front) {
+                    // The peer may have given it up while it waited; the next is behind it.
+                    if let Some(remote) = state.engine.remote(id) {
+                        return Poll::Ready(Ok(IncomingLink::new(self.clone(), id, remote)));
+                    }
                 }
                 if let Some(error) = &state.over {
                     return Poll::Ready(Err(error.clone()));
