@@ -8,6 +8,7 @@ use std::time::Duration;
 use postroad_codec::v1_0::DeliveryNumber;
 
 use crate::link::Link;
+use crate::state::State;
 use crate::types::{Fields, PeerError, Value};
 use crate::v1_0::{Delivery, DeliveryTag, LinkId};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
@@ -164,7 +165,11 @@ impl Receiver {
         if self.quirks().overdraws {
             let (link, id) = (&self.link, self.id);
             // Never more than what was allowed before: what is buffered stays bounded.
-            link.with(|state| state.engine.set_overdraft(id, prefetch));
+            link.with(|state| {
+                if state.links[link.key].over.is_none() {
+                    state.engine.set_overdraft(id, prefetch);
+                }
+            });
         }
         self.top_up(prefetch);
     }
@@ -218,21 +223,24 @@ impl Receiver {
     #[inline]
     fn next(&mut self) -> Option<Delivery> {
         if self.batch.is_empty() {
-            let Self { link, id, batch, .. } = self;
+            let Self { link, id, batch, outstanding, .. } = self;
             link.with(|state| {
                 let entry = &mut state.links[link.key];
                 match entry.over {
-                    None => state.engine.take_all(*id, batch),
+                    None => {
+                        state.engine.take_all(*id, batch);
+                        *outstanding = outstanding_of(state, link.key, batch.len());
+                    }
                     Some(_) => batch.append(&mut entry.left),
                 }
             });
         }
-        let delivery = self.batch.pop_front()?;
-        self.outstanding = self.outstanding.saturating_sub(1);
+        let delivery = self.batch.pop_front();
+        self.outstanding = self.outstanding.saturating_sub(delivery.is_some().into());
         if self.outstanding <= self.prefetch / 2 {
             self.top_up(self.prefetch);
         }
-        Some(delivery)
+        delivery
     }
 
     /// Grants credit so that `target` messages are here or on their way.
@@ -251,29 +259,50 @@ impl Receiver {
         });
     }
 
+    /// Counts credit anew: what a drain gives up comes back as no message, and its answer may come long after whoever
+    /// asked has gone.
+    fn recount(&mut self) {
+        let Self { link, batch, outstanding, .. } = self;
+        link.with(|state| {
+            let entry = &mut state.links[link.key];
+            if entry.over.is_none() {
+                entry.drained = false;
+                *outstanding = outstanding_of(state, link.key, batch.len());
+            }
+        });
+    }
+
     /// Waits until a message is here.
     async fn arrival(&mut self) -> Result<(), LinkError> {
-        if self.prefetch == 0 {
-            self.top_up(1);
+        loop {
+            self.recount();
+            if self.outstanding <= self.prefetch / 2 {
+                self.top_up(self.prefetch.max(1));
+            }
+            let (link, id) = (&self.link, self.id);
+            let here = poll_fn(|cx| {
+                link.with(|state| {
+                    let entry = &mut state.links[link.key];
+                    if !entry.left.is_empty() {
+                        return Poll::Ready(Ok(true));
+                    }
+                    if let Some(error) = &entry.over {
+                        return Poll::Ready(Err(error.clone()));
+                    }
+                    if state.engine.queued(id) > 0 {
+                        return Poll::Ready(Ok(true));
+                    }
+                    if entry.drained {
+                        return Poll::Ready(Ok(false));
+                    }
+                    entry.waiters.register(cx);
+                    Poll::Pending
+                })
+            });
+            if here.await? {
+                return Ok(());
+            }
         }
-        let (link, id) = (&self.link, self.id);
-        poll_fn(|cx| {
-            link.with(|state| {
-                let entry = &mut state.links[link.key];
-                if !entry.left.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                if let Some(error) = &entry.over {
-                    return Poll::Ready(Err(error.clone()));
-                }
-                if state.engine.queued(id) > 0 {
-                    return Poll::Ready(Ok(()));
-                }
-                entry.waiters.register(cx);
-                Poll::Pending
-            })
-        })
-        .await
     }
 
     fn quirks(&self) -> Quirks {
@@ -287,6 +316,7 @@ impl Receiver {
 
     /// Asks the peer for what it has: afterwards every message that it could send is here.
     async fn drain(&mut self) -> Result<(), LinkError> {
+        self.recount();
         self.top_up(self.prefetch.max(1));
         let (link, id) = (&self.link, self.id);
         link.with(|state| {
@@ -317,13 +347,7 @@ impl Receiver {
             result?;
         }
         // The credit that was given up is granted again, but for a receiver that takes nothing ahead.
-        self.outstanding = link.with(|state| {
-            if state.links[link.key].over.is_some() {
-                return 0;
-            }
-            let queued = u32::try_from(state.engine.queued(id)).unwrap_or(u32::MAX);
-            queued.saturating_add(state.engine.granted(id))
-        });
+        self.recount();
         self.top_up(self.prefetch);
         Ok(())
     }
@@ -346,6 +370,13 @@ impl Receiver {
             ReceiveError::Malformed(error)
         })
     }
+}
+
+/// Messages of a link that are here, `taken` of them outside the engine, or may still come.
+fn outstanding_of(state: &mut State, key: usize, taken: usize) -> u32 {
+    let id = state.links[key].id;
+    let here = taken.saturating_add(state.engine.queued(id));
+    u32::try_from(here).unwrap_or(u32::MAX).saturating_add(state.engine.granted(id))
 }
 
 /// What senders that are known by name and version do against the standard.
