@@ -209,6 +209,7 @@ impl Drop for Driver {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.end_connection(ConnectionError::Runtime);
+        state.engine.handle_eof();
         let wakes = state.take_wakes();
         drop(state);
         wakes.into_iter().for_each(Waker::wake);

@@ -282,28 +282,30 @@ impl Future for Settlement {
         let Some((shared, link, token)) = &self.at else { return Poll::Ready(Ok(Outcome::Accepted)) };
         let (link, key) = (*link, *token as usize);
         let result = shared.with(|state| {
-            // The link's handle may be gone; its entry then goes with the last news of it.
+            // The link's handle may be gone; its entry then goes with the last outcome.
             let Some(sends) = state.links.get_mut(link).map(|entry| &mut entry.sends) else {
-                return Some(Err(SendError::InDoubt(LinkError::Closed)));
+                return Ok(Err(SendError::InDoubt(LinkError::Closed)));
             };
             match sends.slots.get_mut(key) {
-                Some(Slot::Waiting(waker)) => {
-                    *waker = Some(cx.waker().clone());
-                    None
-                }
+                Some(Slot::Waiting(Some(waker))) if waker.will_wake(cx.waker()) => Err(None),
+                Some(Slot::Waiting(waker)) => Err(waker.replace(cx.waker().clone())),
                 Some(Slot::Done(_)) => match sends.slots.remove(key) {
-                    Slot::Done(result) => Some(result),
+                    Slot::Done(result) => {
+                        state.tidy_link(link);
+                        Ok(result)
+                    }
                     _ => unreachable!("just matched"),
                 },
-                Some(Slot::Abandoned) | None => Some(Err(SendError::InDoubt(LinkError::Closed))),
+                Some(Slot::Abandoned) | None => Ok(Err(SendError::InDoubt(LinkError::Closed))),
             }
         });
         match result {
-            Some(result) => {
+            Ok(result) => {
                 self.at = None;
                 Poll::Ready(result)
             }
-            None => Poll::Pending,
+            // The waker of an earlier poll goes outside the lock: what it owns may use the connection.
+            Err(_earlier) => Poll::Pending,
         }
     }
 }
@@ -311,12 +313,17 @@ impl Future for Settlement {
 impl Drop for Settlement {
     fn drop(&mut self) {
         let Some((shared, link, token)) = self.at.take() else { return };
-        shared.with(|state| {
-            let Some(sends) = state.links.get_mut(link).map(|entry| &mut entry.sends) else { return };
-            match sends.slots.get_mut(token as usize) {
-                Some(slot @ Slot::Waiting(_)) => *slot = Slot::Abandoned,
-                Some(Slot::Done(_)) => drop(sends.slots.remove(token as usize)),
-                Some(Slot::Abandoned) | None => {}
+        // The slot, with the waker in it, goes outside the lock.
+        let _slot = shared.with(|state| {
+            let sends = &mut state.links.get_mut(link)?.sends;
+            match sends.slots.get_mut(token as usize)? {
+                slot @ Slot::Waiting(_) => Some(std::mem::replace(slot, Slot::Abandoned)),
+                Slot::Done(_) => {
+                    let slot = sends.slots.remove(token as usize);
+                    state.tidy_link(link);
+                    Some(slot)
+                }
+                Slot::Abandoned => None,
             }
         });
     }

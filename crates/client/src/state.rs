@@ -198,7 +198,9 @@ impl State {
     pub(crate) fn close(&mut self, error: Option<PeerError>, timeout: Duration) {
         if self.over.is_none() {
             self.engine.close(error);
-            self.close_by.get_or_insert_with(|| (Instant::now() + timeout, timeout));
+            // A time beyond the clock's range is no deadline.
+            let deadline = Instant::now().checked_add(timeout).map(|deadline| (deadline, timeout));
+            self.close_by = self.close_by.or(deadline);
             self.wake_driver();
         }
     }
@@ -221,11 +223,21 @@ impl State {
         let entry = &mut self.sessions[key];
         entry.handles -= 1;
         if entry.handles == 0 && (entry.ours || entry.over.is_some()) {
-            let entry = self.sessions.remove(key);
+            let mut entry = self.sessions.remove(key);
+            // Woken, not dropped: what a waker owns may use the connection when it goes.
+            entry.waiters.wake(&mut self.wakes);
+            // Its links have no handles any more, and behind the end there is no news of them.
+            for link in self.links_of(key) {
+                self.end_link(link, LinkError::Closed);
+            }
             if entry.over.is_none() {
                 self.engine.end(entry.id);
             }
         }
+    }
+
+    fn links_of(&self, session: usize) -> Vec<LinkId> {
+        self.links.iter().filter(|(_, link)| link.session == session).map(|(_, link)| link.id).collect()
     }
 
     /// Adds a link that the engine has begun to attach.
@@ -361,10 +373,21 @@ impl State {
         entry.waiters.wake(wakes);
         entry.sends.fail(&error, wakes);
         entry.left = left;
-        let abandoned = entry.abandoned;
         entry.over.get_or_insert(error);
-        if abandoned {
-            links.remove(key);
+        self.tidy_link(key);
+    }
+
+    /// Forgets a link that is over once its handle is gone and every outcome has been taken: until then its key is not
+    /// used again.
+    pub(crate) fn tidy_link(&mut self, key: usize) {
+        let Some(entry) = self.links.get_mut(key).filter(|entry| entry.abandoned && entry.over.is_some()) else {
+            return;
+        };
+        entry.left.clear();
+        entry.waiters.wake(&mut self.wakes);
+        entry.sends.sync_waiters.wake(&mut self.wakes);
+        if entry.sends.slots.is_empty() {
+            self.links.remove(key);
         }
     }
 
@@ -373,9 +396,7 @@ impl State {
         let Some((key, entry)) = ended else { return };
         entry.over.get_or_insert_with(|| error.clone());
         entry.waiters.wake(&mut self.wakes);
-        let links: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.session == key).map(|(_, link)| link.id).collect();
-        for link in links {
+        for link in self.links_of(key) {
             self.end_link(link, error.clone());
         }
         if self.sessions[key].handles == 0 {
@@ -403,7 +424,7 @@ impl State {
         entry.abandoned = true;
         let (id, over) = (entry.id, entry.over.is_some());
         if over {
-            self.links.remove(key);
+            self.tidy_link(key);
         } else {
             self.engine.detach(id);
         }

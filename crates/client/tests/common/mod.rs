@@ -18,14 +18,20 @@ pub(crate) async fn connect() -> Ends {
 
 /// A connection whose ends both take frames of `frame` bytes at most.
 pub(crate) async fn connect_with(frame: u32) -> Ends {
+    let (acceptor, options) = accept_one(frame).await;
+    let (client, server) = tokio::join!(Connection::open(options), acceptor.accept());
+    Ends { client: client.unwrap(), server: server.unwrap() }
+}
+
+/// An acceptor, and how to connect to it.
+pub(crate) async fn accept_one(frame: u32) -> (Acceptor, ConnectOptions) {
     let mut accept = AcceptOptions::new((Ipv4Addr::LOCALHOST, 0).into_local());
     accept.max_frame_size = frame;
     let acceptor = Acceptor::listen(accept).await.unwrap();
     let mut options = ConnectOptions::new(format!("amqp://{}", acceptor.local_addr()).parse().unwrap());
     options.max_frame_size = frame;
     options.connect_timeout = Duration::from_secs(10);
-    let (client, server) = tokio::join!(Connection::open(options), acceptor.accept());
-    Ends { client: client.unwrap(), server: server.unwrap() }
+    (acceptor, options)
 }
 
 /// A sender at one end and the receiver at the other, which takes `prefetch` messages ahead.
