@@ -1,6 +1,7 @@
 //! Why a broker did not start, or did not do what it was asked.
 
 use postroad_address::UrlError;
+use postroad_codec::v1_0::Error;
 use postroad_taps::{ListenError, TlsConfigError};
 
 /// Why a broker did not start. Nothing of it is left running.
@@ -73,4 +74,17 @@ pub struct QueueError {
     pub name: String,
     /// What is wrong with it.
     pub reason: String,
+}
+
+/// A description is cut there, in bytes: names that clients make up go into it, and a client may take
+/// frames of 512 bytes only.
+const LONGEST: usize = 200;
+
+/// An error that fits into any frame.
+pub(crate) fn clip(mut error: Error) -> Error {
+    if let Some(text) = error.description.as_ref().filter(|text| text.len() > LONGEST) {
+        let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        error.description = Some(format!("{}...", &text[..end]).into());
+    }
+    error
 }

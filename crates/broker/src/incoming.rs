@@ -8,6 +8,7 @@ use postroad_codec::v1_0::{
     DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
 };
 
+use crate::error::clip;
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Hold, Node, Nodes};
@@ -244,7 +245,7 @@ fn refuse(
     if delivery.settled {
         lost.get_or_insert(error);
     } else {
-        let state = Outcome::rejected(Some(error)).into();
+        let state = Outcome::rejected(Some(clip(error))).into();
         engine.receiver(link).dispose(delivery.number, Some(state), settles_first);
     }
 }

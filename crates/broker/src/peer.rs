@@ -9,6 +9,7 @@ use postroad_codec::v1_0::{Error, ErrorCondition, Role, SenderSettleMode};
 use slab::Slab;
 use tracing::debug;
 
+use crate::error::clip;
 use crate::incoming::Incoming;
 use crate::mailbox::{Mailbox, Order, Wake};
 use crate::outgoing::{Look, Outgoing, Scratch};
@@ -221,7 +222,7 @@ impl Peer {
     /// only the latter may come.
     fn refuse(&mut self, id: LinkId, error: Error) {
         debug!(%error, "attach refused");
-        self.engine.refuse(id, error);
+        self.engine.refuse(id, clip(error));
         let _ = self.engine.release(id);
     }
 
@@ -290,7 +291,7 @@ impl Peer {
     fn detach(&mut self, slot: usize, error: Error) {
         let Some(id) = self.links.get(slot).map(Link::id) else { return };
         debug!(%error, "link detached");
-        self.engine.detach(id, true, Some(error));
+        self.engine.detach(id, true, Some(clip(error)));
         let _ = self.engine.release(id);
         self.remove(id);
     }

@@ -85,6 +85,8 @@ async fn an_answer_that_does_not_fit_is_a_refusal() {
     let mut client = connect_with(&broker, |config| config.max_frame_size = 512).await;
     assert_refused(client.receiver(&name, 1).await, &ErrorCondition::FRAME_SIZE_TOO_SMALL);
     assert_refused(client.sender(&name).await, &ErrorCondition::FRAME_SIZE_TOO_SMALL);
+    // What the error tells of a name fits too.
+    assert_refused(client.sender(&"\u{1}".repeat(600)).await, &ErrorCondition::NOT_FOUND);
     client.sender("q0").await.unwrap();
 
     // Not even a refusal can name this link.
