@@ -25,6 +25,8 @@ struct Changes {
     not_for: Vec<u64>,
     /// Merged into the message annotations.
     annotations: Fields,
+    /// Their encoded size in bytes.
+    size: usize,
 }
 
 /// How a consumer gives a message back.
@@ -50,9 +52,14 @@ impl Held {
         Self { seq: 0, payload, format, failures: 0, acquired: false, changes: None }
     }
 
-    /// Notes how it comes back from the consumer `uid`. `exists` tells which consumers are left: only
-    /// those are remembered.
-    pub(crate) fn mark(&mut self, how: Return, uid: u64, exists: impl Fn(u64) -> bool) {
+    /// What it counts for in its queue, in bytes: consumers' annotations are held as well.
+    pub(crate) fn size(&self) -> usize {
+        self.payload.len() + self.changes.as_ref().map_or(0, |changes| changes.size)
+    }
+
+    /// Notes how it comes back from the consumer `uid`. It may grow by `room` bytes. `exists` tells which
+    /// consumers are left: only those are remembered.
+    pub(crate) fn mark(&mut self, how: Return, uid: u64, room: usize, exists: impl Fn(u64) -> bool) {
         let (failed, not_here, annotations) = match how {
             Return::Unsent => return,
             Return::Unfit => (false, true, None),
@@ -68,13 +75,14 @@ impl Held {
             not_for.push(uid);
         }
         let Some(annotations) = annotations.filter(|annotations| !annotations.0.is_empty()) else { return };
-        let merged = &mut self.changes.get_or_insert_default().annotations;
-        let before = merged.clone();
+        let changes = self.changes.get_or_insert_default();
+        let mut merged = changes.annotations.clone();
         for (key, value) in annotations.0.0 {
             merged.0.insert(key, value);
         }
-        if merged.encoded_len() > MAX_ANNOTATIONS {
-            *merged = before;
+        let size = merged.encoded_len();
+        if size <= MAX_ANNOTATIONS && size.saturating_sub(changes.size) <= room {
+            (changes.annotations, changes.size) = (merged, size);
         }
     }
 
@@ -150,12 +158,12 @@ mod tests {
     #[test]
     fn a_released_message_loses_only_its_first_acquirer() {
         let mut message = held(&durable("a"));
-        message.mark(Return::Released, 1, |_| true);
+        message.mark(Return::Released, 1, usize::MAX, |_| true);
         let out = Message::from_bytes(&message.rewritten().unwrap()).unwrap();
         assert_eq!(out.header, Some(Header { durable: Some(true), ..Header::default() }));
 
         let mut plain = held(&Message::from("a"));
-        plain.mark(Return::Released, 1, |_| true);
+        plain.mark(Return::Released, 1, usize::MAX, |_| true);
         assert_eq!(plain.rewritten(), None);
     }
 
@@ -163,8 +171,13 @@ mod tests {
     fn failures_add_to_those_of_other_nodes() {
         let header = Header { delivery_count: Some(2), ..Header::default() };
         let mut message = held(&Message { header: Some(header), ..Message::from("a") });
-        message.mark(Return::Failed, 1, |_| true);
-        message.mark(Return::Modified { failed: true, undeliverable_here: false, annotations: None }, 1, |_| true);
+        message.mark(Return::Failed, 1, usize::MAX, |_| true);
+        message.mark(
+            Return::Modified { failed: true, undeliverable_here: false, annotations: None },
+            1,
+            usize::MAX,
+            |_| true,
+        );
         let sections = Sections::find(message.rewritten().unwrap()).unwrap();
         assert_eq!(sections.header().unwrap().unwrap().delivery_count, Some(4));
         assert_eq!(sections.bare(), Sections::find(message.payload.clone()).unwrap().bare());
@@ -178,10 +191,10 @@ mod tests {
             fields.0.insert(Value::Symbol(key.into()), value);
             Return::Modified { failed: false, undeliverable_here: false, annotations: Some(fields) }
         };
-        message.mark(add("x-a", Value::Int(1)), 1, |_| true);
-        message.mark(add("x-b", Value::Int(2)), 1, |_| true);
-        message.mark(add("x-a", Value::Int(3)), 1, |_| true);
-        message.mark(add("x-huge", Value::Binary(vec![0; MAX_ANNOTATIONS].into())), 1, |_| true);
+        message.mark(add("x-a", Value::Int(1)), 1, usize::MAX, |_| true);
+        message.mark(add("x-b", Value::Int(2)), 1, usize::MAX, |_| true);
+        message.mark(add("x-a", Value::Int(3)), 1, usize::MAX, |_| true);
+        message.mark(add("x-huge", Value::Binary(vec![0; MAX_ANNOTATIONS].into())), 1, usize::MAX, |_| true);
         let out = Message::from_bytes(&message.rewritten().unwrap()).unwrap();
         let annotations = out.message_annotations.unwrap();
         assert_eq!(annotations.0.0.len(), 2);
@@ -190,10 +203,27 @@ mod tests {
     }
 
     #[test]
+    fn annotations_count_and_stay_within_the_room() {
+        let mut message = held(&durable("a"));
+        let came = message.size();
+        let add = |length: usize| {
+            let mut fields = Fields::default();
+            fields.0.insert(Value::Symbol("x-a".into()), Value::Binary(vec![0; length].into()));
+            Return::Modified { failed: false, undeliverable_here: false, annotations: Some(fields) }
+        };
+        message.mark(add(1000), 1, 999, |_| true);
+        assert_eq!(message.size(), came);
+        message.mark(add(1000), 1, 1100, |_| true);
+        assert!((came + 1000..came + 1100).contains(&message.size()));
+        message.mark(add(1), 1, 0, |_| true);
+        assert!(message.size() < came + 100);
+    }
+
+    #[test]
     fn only_consumers_that_exist_are_remembered() {
         let mut message = held(&Message::from("a"));
         for uid in 0..10 {
-            message.mark(Return::Unfit, uid, |known| known >= 5);
+            message.mark(Return::Unfit, uid, usize::MAX, |known| known >= 5);
         }
         assert!(message.is_for(2) && !message.is_for(7) && !message.is_for(9));
         assert_eq!(message.changes.unwrap().not_for.len(), 5);
@@ -202,7 +232,7 @@ mod tests {
     #[test]
     fn what_is_no_message_passes() {
         let mut garbage = Held::new(Bytes::from_static(b"garbage"), MessageFormat(0));
-        garbage.mark(Return::Failed, 1, |_| true);
+        garbage.mark(Return::Failed, 1, usize::MAX, |_| true);
         assert_eq!(garbage.rewritten(), None);
     }
 }

@@ -130,6 +130,8 @@ impl Nodes {
 
 fn mark_deleted(state: &mut NodeState) -> Vec<Wake> {
     state.deleted = true;
+    // Others may hold the node for long: a link of the anonymous terminus remembers its last one.
+    state.queue.clear();
     state.queue.users()
 }
 
@@ -166,5 +168,24 @@ impl Drop for Hold {
         state.creator_gone |= self.creator;
         drop(state);
         self.nodes.reap(&self.node);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use postroad_codec::v1_0::MessageFormat;
+
+    use super::*;
+    use crate::message::Held;
+
+    #[test]
+    fn a_deleted_node_holds_no_messages() {
+        let nodes = Nodes::new(1, QueueLimits { messages: 10, bytes: 1000 });
+        let (node, _) = nodes.declare("a", None).unwrap();
+        node.lock().queue.push(Held::new(Bytes::from_static(b"message"), MessageFormat(0))).unwrap();
+        assert_eq!(node.lock().queue.available(), 1);
+        assert!(nodes.delete("a"));
+        assert_eq!(node.lock().queue.available(), 0);
     }
 }

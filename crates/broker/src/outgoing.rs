@@ -96,7 +96,7 @@ impl Outgoing {
         }
         let Some(held) = self.unsettled.try_remove((update.token & NO_KEY) as usize) else { return };
         match update.state {
-            Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => self.settle(held.payload.len()),
+            Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => self.settle(held.size()),
             Some(DeliveryState::Released) => self.returned.push((held, Return::Released)),
             Some(DeliveryState::Modified(modified)) => {
                 let Modified { delivery_failed, undeliverable_here, message_annotations: annotations } = *modified;
@@ -225,7 +225,7 @@ impl Outgoing {
                     if keep {
                         self.unsettled.insert(held);
                     } else if !self.browse {
-                        self.settle(held.payload.len());
+                        self.settle(held.size());
                     }
                 }
                 Err(SendError::TooLarge(_)) => {
@@ -278,6 +278,9 @@ impl Drop for Outgoing {
         queue.give_back(self.consumer, self.returned.drain(..).chain(failed));
         queue.remove_consumer(self.consumer);
         queue.dispatch(&mut woken);
+        if state.deleted {
+            state.queue.clear();
+        }
         drop(state);
         wake_all(&mut woken);
     }

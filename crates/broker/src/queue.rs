@@ -264,7 +264,9 @@ impl<W: Clone> Queue<W> {
         let mut lowest = u64::MAX;
         for (mut held, how) in messages {
             let consumers = &self.consumers;
-            held.mark(how, uid, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
+            let (before, room) = (held.size(), self.limits.bytes.saturating_sub(self.bytes));
+            held.mark(how, uid, room, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
+            self.bytes = (self.bytes + held.size()).saturating_sub(before);
             lowest = lowest.min(held.seq);
             self.returned.insert(held.seq, held);
         }
@@ -342,6 +344,12 @@ impl<W: Clone> Queue<W> {
     pub(crate) fn users(&self) -> Vec<W> {
         let consumers = self.consumers.iter().map(|(_, consumer)| consumer.wake.clone());
         consumers.chain(self.producers.iter().map(|(_, producer)| producer.wake.clone())).collect()
+    }
+
+    /// Drops what waits: nobody can reach the queue any more.
+    pub(crate) fn clear(&mut self) {
+        self.ready = VecDeque::new();
+        self.returned.clear();
     }
 
     /// Messages that wait for any consumer.
