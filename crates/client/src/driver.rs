@@ -20,6 +20,9 @@ use crate::state::Shared;
 /// How much is read at once.
 const READ: usize = 64 * 1024;
 
+/// How long the last words to a peer may take once the connection is over.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Rounds of reading and writing before other tasks get their turn.
 const ROUNDS: usize = 32;
 
@@ -118,7 +121,9 @@ impl Driver {
             }
         };
         if self.ending {
-            return if written { Poll::Ready(Round::Over) } else { Poll::Pending };
+            // A peer that does not read keeps neither task nor socket.
+            let over = written || self.sleep.as_mut().poll(cx).is_ready();
+            return if over { Poll::Ready(Round::Over) } else { Poll::Pending };
         }
         let read = self.read(cx);
         let now = Instant::now();
@@ -150,6 +155,7 @@ impl Driver {
         if self.ending {
             // What the engine still wants to say, such as a close, leaves behind what is under way.
             state.engine.poll_transmit(now, &mut self.output);
+            self.sleep.as_mut().reset(tokio::time::Instant::from_std(now) + LINGER);
         }
         let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
         let deadline =
