@@ -147,6 +147,7 @@ impl Driver {
             state.engine.handle_timeout(now);
         }
         state.take_news();
+        let drains = state.answer_drains(now);
         if written {
             state.engine.poll_transmit(now, &mut self.output);
             state.take_news();
@@ -158,8 +159,10 @@ impl Driver {
             self.sleep.as_mut().reset(tokio::time::Instant::from_std(now) + LINGER);
         }
         let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
-        let deadline =
-            [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline)].into_iter().flatten().min();
+        let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains]
+            .into_iter()
+            .flatten()
+            .min();
         if !progress {
             state.driver_sleeps(cx);
         }

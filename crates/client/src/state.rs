@@ -34,6 +34,8 @@ pub(crate) struct State {
     pub(crate) close_by: Option<(Instant, Duration)>,
     /// Calls that wait for the connection to open or to end, or for a link of the peer's.
     pub(crate) waiters: Waiters,
+    /// Senders whose credit is given up at a moment, unless those who wait for it use it before.
+    drains: Vec<(Instant, LinkId)>,
     /// Links that the peer attaches, where somebody takes them.
     pub(crate) incoming: Option<VecDeque<LinkId>>,
     driver: Option<Waker>,
@@ -98,6 +100,9 @@ pub(crate) enum Slot {
 /// Links that a peer may attach before somebody takes them.
 const MAX_INCOMING: usize = 4096;
 
+/// How long those who wait for credit have to use it once the peer wants it back.
+const DRAIN: Duration = Duration::from_millis(20);
+
 /// The token of a message without a slot.
 pub(crate) const UNTRACKED: u64 = u64::MAX;
 
@@ -128,6 +133,7 @@ impl Shared {
             over: None,
             close_by: None,
             waiters: Waiters::default(),
+            drains: Vec::new(),
             incoming: None,
             driver: None,
             woken: false,
@@ -306,6 +312,7 @@ impl State {
                     }
                     self.wake_link(link);
                 }
+                News::Drain(link) => self.drain(link),
                 News::SessionIncoming(id) => {
                     self.add_session(id, false);
                 }
@@ -321,6 +328,31 @@ impl State {
                 },
             }
         }
+    }
+
+    /// The peer wants credit used or given up: those who wait for it come first.
+    fn drain(&mut self, link: LinkId) {
+        let Self { links, by_engine, wakes, drains, engine, .. } = self;
+        let key = by_engine.get(link.index()).copied().flatten();
+        match key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) {
+            Some(entry) if !entry.waiters.0.is_empty() => {
+                entry.waiters.wake(wakes);
+                drains.push((Instant::now() + DRAIN, link));
+            }
+            _ => engine.give_up_credit(link),
+        }
+    }
+
+    /// Gives up the credit that nobody used in time, and tells when that is to be done next.
+    pub(crate) fn answer_drains(&mut self, now: Instant) -> Option<Instant> {
+        let Self { drains, engine, .. } = self;
+        drains.retain(|(due, link)| {
+            if *due <= now {
+                engine.give_up_credit(*link);
+            }
+            *due > now
+        });
+        drains.iter().map(|(due, _)| *due).min()
     }
 
     #[inline]

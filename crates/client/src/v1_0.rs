@@ -35,6 +35,8 @@ pub(crate) enum News {
     /// A sender has credit, or a receiver messages.
     Ready(LinkId),
     Drained(LinkId),
+    /// The peer wants a sender's credit used now or given up.
+    Drain(LinkId),
     /// A message that was sent is over, with an outcome where the receiver gave one.
     Settled {
         link: LinkId,
@@ -119,13 +121,7 @@ impl Engine {
                     News::LinkEnded(link, error)
                 }
                 amqp::Event::Drained(link) => News::Drained(link),
-                // Nothing waits at this end: the credit is given up at once.
-                amqp::Event::Drain(link) => {
-                    if self.0.has_link(link) {
-                        self.0.sender(link).drained();
-                    }
-                    continue;
-                }
+                amqp::Event::Drain(link) => News::Drain(link),
                 amqp::Event::Closed(error) => News::Closed(error),
                 // States on the way to an outcome, and what `Opened` tells as well.
                 _ => continue,
@@ -230,6 +226,13 @@ impl Engine {
 
     pub(crate) fn credit(&mut self, link: LinkId) -> u32 {
         self.0.sender(link).credit()
+    }
+
+    /// Gives up the credit of a sender that is asked to: nothing waits for it.
+    pub(crate) fn give_up_credit(&mut self, link: LinkId) {
+        if self.0.has_link(link) {
+            self.0.sender(link).drained();
+        }
     }
 
     // Receiving.

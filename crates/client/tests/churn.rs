@@ -44,7 +44,9 @@ async fn serve(server: Connection) {
         tokio::spawn(async move {
             let mut state = u64::from(number);
             while receiver.error().is_none() {
-                briefly(&mut state, receiver.fetch(Duration::ZERO)).await;
+                if let Some(Ok(Some(message))) = briefly(&mut state, receiver.fetch(Duration::ZERO)).await {
+                    drop(receiver.accept(&message));
+                }
                 match tokio::time::timeout(Duration::from_millis(5), receiver.receive()).await {
                     Ok(Ok(message)) => drop(receiver.accept(&message)),
                     Ok(Err(_)) => return,

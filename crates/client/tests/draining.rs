@@ -62,3 +62,23 @@ async fn a_drain_that_is_answered_while_somebody_receives_costs_no_credit() {
         assert_eq!(received.text(), Some("x"), "prefetch {prefetch}");
     }
 }
+
+#[tokio::test]
+async fn a_drain_lets_those_who_wait_for_credit_send_first() {
+    let (sender, mut receiver, _ends) = pair(0).await;
+    let message = Message::from("waits for credit");
+    let fetching = async {
+        // Every fetch grants one message and asks for it to be used or given up.
+        for _ in 0..20 {
+            if let Some(message) = receiver.fetch(Duration::ZERO).await.unwrap() {
+                receiver.accept(&message).unwrap();
+                return true;
+            }
+        }
+        false
+    };
+    let sending = tokio::time::timeout(Duration::from_secs(10), sender.send(&message));
+    let (sent, fetched) = tokio::join!(sending, fetching);
+    assert!(fetched, "the credit was given up while a message waited for it");
+    assert_eq!(sent.unwrap(), Ok(Outcome::Accepted));
+}

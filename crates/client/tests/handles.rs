@@ -111,7 +111,8 @@ async fn wakers_are_dropped_outside_the_lock() {
         drop(settlement);
         done.send("abandoned").unwrap();
         let mut session = Box::pin(connection.session());
-        assert!(session.as_mut().poll(&mut Context::from_waker(&waker())).is_pending());
+        // It may be begun already, in which case there is no waker to drop.
+        let _ = session.as_mut().poll(&mut Context::from_waker(&waker()));
         drop(session);
         done.send("session").unwrap();
     });
