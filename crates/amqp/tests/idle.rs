@@ -121,3 +121,13 @@ fn a_handshake_takes_no_longer_than_it_may() {
     peer.send_header(ProtocolHeader::AMQP).send(open()).advance(3600 * SECOND);
     assert_eq!(peer.events(), [Event::Opened]);
 }
+
+#[test]
+fn a_timeout_beyond_the_clock_s_range_is_none() {
+    let mut config = Config::new("patient");
+    config.idle_timeout = Some(Duration::MAX);
+    config.handshake_timeout = Some(Duration::MAX);
+    let mut pair = Pair::new(config.clone(), config);
+    pair.run();
+    assert!(pair.client.remote_open().is_some() && pair.client.error().is_none());
+}

@@ -333,6 +333,10 @@ impl State {
     /// The peer wants credit used or given up: those who wait for it come first.
     fn drain(&mut self, link: LinkId) {
         let Self { links, by_engine, wakes, drains, engine, .. } = self;
+        // A peer that asks again is answered at the moment that was set.
+        if drains.iter().any(|(_, pending)| *pending == link) {
+            return;
+        }
         let key = by_engine.get(link.index()).copied().flatten();
         match key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) {
             Some(entry) if !entry.waiters.0.is_empty() => {

@@ -1,42 +1,24 @@
 //! A peer that says why and hangs up at once: the reason is read although writing fails.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod raw;
+
+use std::net::TcpListener;
 use std::time::Duration;
 
 use postroad_client::types::{Bytes, ErrorCondition, PeerError};
 use postroad_client::{ConnectOptions, Connection, LinkOptions, Message, SendError};
-use postroad_codec::v1_0::{
-    Attach, Begin, Close, Encode, Flow, Frame, Handle, Open, ProtocolHeader, Role, SequenceNo, Target,
-};
+use postroad_codec::v1_0::{Attach, Begin, Close, Flow, Handle, Open, Role, SequenceNo, Target};
+use raw::{next, put, take_header};
 
 fn why() -> PeerError {
     PeerError::new(ErrorCondition::CONNECTION_FORCED, "going down")
-}
-
-fn put(performative: &impl Encode, stream: &mut TcpStream) {
-    let mut out = Vec::new();
-    Frame::put_amqp(0, performative, &[], &mut out);
-    stream.write_all(&out).unwrap();
-}
-
-/// The code of the next performative.
-fn next(stream: &mut TcpStream) -> u8 {
-    let mut size = [0; 4];
-    stream.read_exact(&mut size).unwrap();
-    let mut frame = vec![0; u32::from_be_bytes(size) as usize - 4];
-    stream.read_exact(&mut frame).unwrap();
-    frame.get(6).copied().unwrap_or(0)
 }
 
 /// Takes one link named `only`, reads one transfer, and hangs up with most of the rest unread: the system then resets the
 /// connection.
 fn serve(listener: &TcpListener) {
     let (mut stream, _) = listener.accept().unwrap();
-    let mut header = [0; 8];
-    stream.read_exact(&mut header).unwrap();
-    assert_eq!(header, ProtocolHeader::AMQP.to_bytes());
-    stream.write_all(&header).unwrap();
+    take_header(&mut stream);
     loop {
         match next(&mut stream) {
             0x10 => put(&Open { container_id: "peer".into(), ..Open::default() }, &mut stream),

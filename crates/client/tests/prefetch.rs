@@ -1,37 +1,19 @@
 //! How many messages are taken ahead, from a peer that counts late.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+mod raw;
+
+use std::net::TcpListener;
 use std::time::Duration;
 
 use postroad_client::types::{Fields, Map, Symbol};
 use postroad_client::{ConnectOptions, Connection, LinkError, LinkOptions};
-use postroad_codec::v1_0::{
-    Attach, Begin, Close, Detach, Encode, Frame, Handle, Open, ProtocolHeader, Role, SequenceNo, Source,
-};
-
-fn put(performative: &impl Encode, stream: &mut TcpStream) {
-    let mut out = Vec::new();
-    Frame::put_amqp(0, performative, &[], &mut out);
-    stream.write_all(&out).unwrap();
-}
-
-/// The code of the next performative.
-fn next(stream: &mut TcpStream) -> u8 {
-    let mut size = [0; 4];
-    stream.read_exact(&mut size).unwrap();
-    let mut frame = vec![0; u32::from_be_bytes(size) as usize - 4];
-    stream.read_exact(&mut frame).unwrap();
-    frame.get(6).copied().unwrap_or(0)
-}
+use postroad_codec::v1_0::{Attach, Begin, Close, Detach, Handle, Open, Role, SequenceNo, Source};
+use raw::{next, put, take_header};
 
 /// An old RabbitMQ, which takes the link named `only` and detaches it once there is credit.
 fn serve(listener: &TcpListener) {
     let (mut stream, _) = listener.accept().unwrap();
-    let mut header = [0; 8];
-    stream.read_exact(&mut header).unwrap();
-    assert_eq!(header, ProtocolHeader::AMQP.to_bytes());
-    stream.write_all(&header).unwrap();
+    take_header(&mut stream);
     loop {
         match next(&mut stream) {
             0x10 => {

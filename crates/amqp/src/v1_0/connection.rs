@@ -99,7 +99,7 @@ impl Connection {
         config.max_frame_size = config.max_frame_size.max(MIN_MAX_FRAME_SIZE);
         config.handle_max = config.handle_max.min(MAX_HANDLE);
         config.incoming_window = config.incoming_window.max(1);
-        let handshake_deadline = config.handshake_timeout.map(|timeout| now + timeout);
+        let handshake_deadline = config.handshake_timeout.and_then(|timeout| now.checked_add(timeout));
         Self {
             config,
             client: false,
@@ -391,7 +391,10 @@ impl Connection {
     }
 
     fn idle_deadline(&self) -> Option<Instant> {
-        self.config.idle_timeout.filter(|_| self.remote_open.is_some()).map(|timeout| self.last_input + timeout)
+        self.config
+            .idle_timeout
+            .filter(|_| self.remote_open.is_some())
+            .and_then(|timeout| self.last_input.checked_add(timeout))
     }
 
     /// When the peer must hear from us: twice in what it allows (2.4.5). Output that waits is heard as
