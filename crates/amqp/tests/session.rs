@@ -4,10 +4,10 @@ mod common;
 
 use common::{config, incoming, pair, received, receiving_peer, send, sending, tag};
 use postroad_amqp::v1_0::{Config, Connection, ConnectionError, Event, LimitError, LinkTerms, Message, SendError};
-use postroad_codec::v1_0::{ErrorCondition, ProtocolHeader, Role};
+use postroad_codec::v1_0::{DeliveryState, ErrorCondition, ProtocolHeader, Role};
 use postroad_testkit::{
-    Pair, ScriptedPeer, Side, attach_receiver, attach_sender, begin, close, continuation, detach, end, error, flow,
-    open, transfer,
+    Pair, ScriptedPeer, Side, accepted, attach_receiver, attach_sender, begin, close, continuation, detach, end, error,
+    flow, open, transfer,
 };
 
 #[test]
@@ -292,6 +292,28 @@ fn nothing_follows_our_end() {
     peer.expect_nothing().send(end()).expect_nothing();
     assert_eq!(peer.events(), [Event::SessionEnded { session, error: None }]);
     assert_eq!(peer.result(), Ok(()));
+}
+
+#[test]
+fn outcomes_that_cross_our_end_still_count_unless_it_says_an_error() {
+    for (failed, told) in [(None, 1), (Some(error("test:failed")), 0)] {
+        let (mut peer, link) = common::sending_peer(config(), 10);
+        let session = peer.engine.session_of(link).unwrap();
+        let delivery = send(&mut peer.engine, link, 7).unwrap();
+        peer.engine.end(session, failed);
+        peer.take_bytes();
+        peer.events();
+        peer.send(accepted(delivery.0).with(|disposition| disposition.settled = false)).expect_nothing();
+        peer.send(accepted(delivery.0)).expect_nothing();
+        let updates = peer.events().into_iter().filter_map(|event| match event {
+            Event::Update(update) => Some((update.token, update.state, update.settled)),
+            _ => None,
+        });
+        assert_eq!(updates.collect::<Vec<_>>(), vec![(7, Some(DeliveryState::Accepted), true); told]);
+        assert_eq!(peer.engine.release(link).unwrap().unsettled.len(), 1 - told);
+        peer.send(end()).expect_nothing();
+        assert_eq!(peer.events(), [Event::SessionEnded { session, error: None }]);
+    }
 }
 
 #[test]

@@ -111,6 +111,9 @@ impl Connection {
             if let Some(error) = &state.over {
                 return Err(AttachError::Link(LinkError::Connection(error.clone())));
             }
+            if state.closing.is_some() {
+                return Err(AttachError::Link(LinkError::Connection(ConnectionError::Closed)));
+            }
             let id = state.engine.begin().map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Connection(ConnectionError::Closed)),
                 error => AttachError::Limit(error),
@@ -122,7 +125,9 @@ impl Connection {
         Ok(session)
     }
 
-    /// Closes the connection: what was handed over goes out first.
+    /// Closes the connection: what was handed over goes out first. A client ends every session before it closes, so
+    /// that the peer has heard all of it; a peer that does not end them within a second is closed all the same.
+    /// Outcomes that come until then still count.
     ///
     /// # Errors
     /// When the peer closed it with an error before, or does not answer in the close timeout.

@@ -148,6 +148,7 @@ impl Driver {
         }
         state.take_news();
         let drains = state.answer_drains(now);
+        let ends = state.close_when_ended(now);
         if written {
             state.engine.poll_transmit(now, &mut self.output);
             state.take_news();
@@ -159,7 +160,7 @@ impl Driver {
             self.sleep.as_mut().reset(tokio::time::Instant::from_std(now) + LINGER);
         }
         let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
-        let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains]
+        let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains, ends]
             .into_iter()
             .flatten()
             .min();

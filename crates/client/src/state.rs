@@ -29,6 +29,8 @@ pub(crate) struct State {
     by_engine: Vec<Option<usize>>,
     pub(crate) sessions: Slab<SessionEntry>,
     pub(crate) opened: bool,
+    /// When the connection is closed although sessions have not ended: set once it is to be closed.
+    pub(crate) closing: Option<Instant>,
     pub(crate) over: Option<ConnectionError>,
     /// When the driver stops waiting for the peer's close, and how long that is since we closed.
     pub(crate) close_by: Option<(Instant, Duration)>,
@@ -100,6 +102,9 @@ pub(crate) enum Slot {
 /// Links that a peer may attach before somebody takes them.
 const MAX_INCOMING: usize = 4096;
 
+/// How long the peer has to end the sessions of a connection that is to be closed.
+const ENDS: Duration = Duration::from_secs(1);
+
 /// How long those who wait for credit have to use it once the peer wants it back.
 const DRAIN: Duration = Duration::from_millis(20);
 
@@ -130,6 +135,7 @@ impl Shared {
             by_engine: Vec::new(),
             sessions: Slab::new(),
             opened: false,
+            closing: None,
             over: None,
             close_by: None,
             waiters: Waiters::default(),
@@ -203,12 +209,31 @@ impl State {
     /// Closes the connection. The peer has this long to answer.
     pub(crate) fn close(&mut self, error: Option<PeerError>, timeout: Duration) {
         if self.over.is_none() {
-            self.engine.close(error);
+            // A server leaves sessions to the client, which would take an end for the end of nothing more.
+            if error.is_none() && self.opened && self.incoming.is_none() {
+                self.engine.end_all();
+                let now = Instant::now();
+                self.closing.get_or_insert_with(|| now + ENDS.min(timeout / 2));
+                self.close_when_ended(now);
+            } else {
+                self.engine.close(error);
+            }
             // A time beyond the clock's range is no deadline.
             let deadline = Instant::now().checked_add(timeout).map(|deadline| (deadline, timeout));
             self.close_by = self.close_by.or(deadline);
             self.wake_driver();
         }
+    }
+
+    /// Closes once no session is left, or it is time, and tells when that is. A peer may take a close in before what it
+    /// was told on a session, and forget that; a session that it has ended it has heard to the end.
+    pub(crate) fn close_when_ended(&mut self, now: Instant) -> Option<Instant> {
+        let by = self.closing.filter(|_| !self.engine.is_closing())?;
+        if by <= now || !self.engine.has_sessions() {
+            self.engine.close(None);
+            return None;
+        }
+        Some(by)
     }
 
     /// Adds a session that the engine has begun, or the peer.
@@ -315,6 +340,9 @@ impl State {
                 News::Drain(link) => self.drain(link),
                 News::SessionIncoming(id) => {
                     self.add_session(id, false);
+                    if self.closing.is_some() {
+                        self.engine.end(id);
+                    }
                 }
                 News::LinkIncoming(link) => match &mut self.incoming {
                     Some(incoming) if incoming.len() < MAX_INCOMING => {

@@ -139,12 +139,28 @@ impl Engine {
         self.0.close(error);
     }
 
+    /// Whether close has been said.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.0.is_closing()
+    }
+
     pub(crate) fn begin(&mut self) -> Result<SessionId, LimitError> {
         self.0.begin()
     }
 
     pub(crate) fn end(&mut self, session: SessionId) {
         self.0.end(session, None);
+    }
+
+    /// Ends every session.
+    pub(crate) fn end_all(&mut self) {
+        let sessions: Vec<SessionId> = self.0.sessions().collect();
+        sessions.into_iter().for_each(|session| self.0.end(session, None));
+    }
+
+    /// Whether there are sessions that have not ended.
+    pub(crate) fn has_sessions(&self) -> bool {
+        self.0.sessions().next().is_some()
     }
 
     // Links.

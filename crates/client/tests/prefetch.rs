@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use postroad_client::types::{Fields, Map, Symbol};
 use postroad_client::{ConnectOptions, Connection, LinkError, LinkOptions};
-use postroad_codec::v1_0::{Attach, Begin, Close, Detach, Handle, Open, Role, SequenceNo, Source};
+use postroad_codec::v1_0::{Attach, Begin, Close, Detach, End, Handle, Open, Role, SequenceNo, Source};
 use raw::{next, put, take_header};
 
 /// An old RabbitMQ, which takes the link named `only` and detaches it once there is credit.
@@ -38,6 +38,7 @@ fn serve(listener: &TcpListener) {
                 put(&attach, &mut stream);
             }
             0x13 => put(&Detach { handle: Handle(0), closed: true, error: None }, &mut stream),
+            0x17 => put(&End::default(), &mut stream),
             0x18 => return put(&Close { error: None }, &mut stream),
             _ => {}
         }

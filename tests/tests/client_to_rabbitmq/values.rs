@@ -143,7 +143,7 @@ fn sizes_from_1_byte_to_1_mib_at_frames_small_and_large() {
                 let got = take(&mut receiver, 1).await;
                 assert!(got[0].bytes() == Some(&body), "{size} bytes differ at {max_frame_size}");
             }
-            // The last accept goes out with it.
+            // The last accept is heard before it.
             soon(connection.close()).await.unwrap();
         });
     }

@@ -231,6 +231,12 @@ impl Connection {
         self.close_sent = true;
     }
 
+    /// Whether [`close`](Self::close) has been said, at this end or in answer to the peer.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.close_sent
+    }
+
     /// Begins a session.
     ///
     /// # Errors
@@ -248,8 +254,14 @@ impl Connection {
         Ok(id)
     }
 
-    /// Ends a session, and every link on it, for which no other event follows: [`release`](Self::release)
-    /// gives back what is not settled. [`Event::SessionEnded`] follows when the peer has answered.
+    /// The sessions that both ends have not ended yet.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionId> + '_ {
+        self.own_channels.iter().flatten().map(|key| SessionId(*key))
+    }
+
+    /// Ends a session, and every link on it, for which no other event follows but what became of deliveries until the
+    /// peer answers: [`release`](Self::release) gives back what is not settled. [`Event::SessionEnded`] follows when
+    /// the peer has answered.
     pub fn end(&mut self, session: SessionId, error: Option<Error>) {
         if self.sessions.get(session.0).is_none_or(|session| !session.is_live()) {
             return;
@@ -258,6 +270,7 @@ impl Connection {
         let key = session.0;
         let session = self.sessions.get_mut(key).expect("looked up above");
         session.phase = Phase::EndSent;
+        session.discarding = error.is_some();
         let channel = session.channel;
         self.put(channel, &End { error: error.map(Box::new) });
         self.detach_all(key);

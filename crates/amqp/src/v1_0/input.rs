@@ -96,10 +96,16 @@ impl Connection {
         match performative {
             Performative::Transfer(transfer) => self
                 .on_session(channel, "transfer", |connection, key| connection.handle_transfer(key, transfer, &payload)),
-            Performative::Disposition(disposition) => self.on_session(channel, "disposition", |connection, key| {
-                connection.handle_disposition(key, &disposition);
-                Ok(())
-            }),
+            Performative::Disposition(disposition) => {
+                if let Some(key) = self.ending_session(channel) {
+                    self.handle_disposition(key, &disposition);
+                    return Ok(());
+                }
+                self.on_session(channel, "disposition", |connection, key| {
+                    connection.handle_disposition(key, &disposition);
+                    Ok(())
+                })
+            }
             Performative::Flow(flow) => {
                 self.on_session(channel, "flow", |connection, key| connection.handle_flow(key, &flow))
             }
@@ -223,6 +229,14 @@ impl Connection {
         });
     }
 
+    /// The session of a channel that we have ended and the peer has not: outcomes that crossed our end still count,
+    /// unless it ended with an error (2.5.5).
+    #[inline]
+    fn ending_session(&self, channel: u16) -> Option<Key> {
+        let key = self.channels.get(usize::from(channel)).copied().flatten()?;
+        self.sessions.get(key).filter(|session| session.phase == Phase::EndSent && !session.discarding).map(|_| key)
+    }
+
     /// Runs `handle` for the session of a channel. Its error ends the session, not the connection.
     #[inline]
     fn on_session(
@@ -234,7 +248,7 @@ impl Connection {
         let Some(key) = self.channels.get(usize::from(channel)).copied().flatten() else {
             return Err(unmapped(name, channel));
         };
-        // 2.5.5: once end is sent, whatever comes is discarded.
+        // Once end is sent, whatever comes is for links that are gone.
         if self.sessions.get(key).is_none_or(|session| !session.is_live()) {
             return Ok(());
         }

@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) links: u32,
     /// Whether the owner has heard that it is over, before the peer has answered.
     pub(crate) told: bool,
+    /// Whether it ended with an error, so that whatever still comes is discarded (2.5.5).
+    pub(crate) discarding: bool,
 
     initial_outgoing_id: TransferNumber,
     pub(crate) next_outgoing_id: TransferNumber,
@@ -100,6 +102,7 @@ impl Session {
             remote_handle_max: u32::MAX,
             links: 0,
             told: false,
+            discarding: false,
             initial_outgoing_id: config.initial_outgoing_id,
             next_outgoing_id: config.initial_outgoing_id,
             next_delivery: config.initial_delivery_id,
