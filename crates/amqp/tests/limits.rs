@@ -91,7 +91,7 @@ fn parts_without_end_stop_at_the_size_limit() {
     };
     assert_eq!((parts, reason), ((1 << 20) / 60_000 + 1, ErrorCondition::MESSAGE_SIZE_EXCEEDED));
     let state = peer.engine.release(link).unwrap();
-    assert_eq!(state.received, None, "the parts are gone");
+    assert_eq!(state.unsettled, [], "the parts are gone");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use postroad_codec::v1_0::{
 
 use super::Choices;
 use super::peer::NAMES;
-use crate::v1_0::{Connection, Event, LinkId, LinkTerms, Message, SendError, SessionId};
+use crate::v1_0::{Connection, Event, LinkId, LinkState, LinkTerms, Message, SendError, SessionId};
 
 #[derive(Debug, Default)]
 pub(super) struct Owner {
@@ -25,6 +25,8 @@ pub(super) struct Owner {
     tokens: HashSet<u64>,
     next_token: u64,
     sent: Vec<(LinkId, DeliveryNumber, u64)>,
+    /// What links gave back, to be attached again.
+    kept: Vec<LinkState>,
     closed: bool,
 }
 
@@ -55,6 +57,8 @@ impl Owner {
                 | Event::Drain(link)
                 | Event::Readable(link)
                 | Event::Drained(link)
+                | Event::Resumed { link, .. }
+                | Event::Reassociated { link, .. }
                 | Event::SettledBySender { link, .. } => self.known(link),
                 Event::Update(update) if update.settled => assert!(self.tokens.remove(&update.token), "settled twice"),
                 Event::Update(update) => self.known(update.link),
@@ -104,7 +108,8 @@ impl Owner {
             }
             (9, _, Some(link)) if choices.flag() => engine.refuse(link, Error::new(ErrorCondition::NOT_FOUND, "fuzz")),
             (10, _, Some(link)) if choices.flag() => engine.detach(link, choices.flag(), error),
-            (11, _, Some(link)) if choices.flag() => self.release(engine, link),
+            (11, _, Some(link)) if choices.flag() => self.release(engine, link, choices.flag()),
+            (12, Some(session), _) => self.resume(choices, engine, session),
             (_, _, Some(link)) if engine.has_link(link) => match engine.role_of(link) {
                 Some(Role::Sender) => self.send(choices, engine, link),
                 Some(Role::Receiver) => receive(choices, engine, link),
@@ -114,13 +119,50 @@ impl Owner {
         }
     }
 
-    fn release(&mut self, engine: &mut Connection, link: LinkId) {
+    fn release(&mut self, engine: &mut Connection, link: LinkId, keep: bool) {
         let state = engine.release(link);
         assert_eq!(state.is_none(), !self.released.insert(link), "released once");
         assert!(!engine.has_link(link));
-        if let Some(state) = state.filter(|state| state.role == Role::Sender) {
-            for unsettled in state.unsettled {
+        match state {
+            Some(state) if keep => self.kept.push(state),
+            Some(state) => self.forget(&state),
+            None => {}
+        }
+    }
+
+    /// What a state holds is not lost.
+    fn forget(&mut self, state: &LinkState) {
+        if state.role == Role::Sender {
+            for unsettled in &state.unsettled {
                 assert!(self.tokens.remove(&unsettled.token), "given back twice");
+            }
+        }
+    }
+
+    /// Attaches a link again, or takes one that waits for its continuation.
+    fn resume(&mut self, choices: &mut Choices<'_>, engine: &mut Connection, session: SessionId) {
+        let Some(mut state) = self.kept.pop() else { return };
+        let (before, terms) = (state.clone(), terms(choices));
+        let resumed = match self.waiting.iter().position(|link| engine.role_of(*link) == Some(state.role)) {
+            Some(index) => {
+                let link = self.waiting.remove(index);
+                engine.accept_resumed(link, &mut state, terms).map(|()| link)
+            }
+            None => engine.resume(session, &mut state, terms),
+        };
+        match resumed {
+            Ok(link) => {
+                assert_eq!(state.unsettled, []);
+                if !self.links.contains(&link) {
+                    self.links.push(link);
+                }
+                if engine.role_of(link) == Some(Role::Receiver) {
+                    engine.receiver(link).set_credit(choices.number());
+                }
+            }
+            Err(_) => {
+                assert_eq!(state.unsettled, before.unsettled, "a state is taken or left");
+                self.kept.push(state);
             }
         }
     }
@@ -172,8 +214,11 @@ impl Owner {
         assert!(self.closed);
         for link in self.links.clone() {
             if engine.has_link(link) {
-                self.release(engine, link);
+                self.release(engine, link, false);
             }
+        }
+        for state in std::mem::take(&mut self.kept) {
+            self.forget(&state);
         }
         assert_eq!(self.tokens, HashSet::new(), "lost");
     }

@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use postroad_codec::v1_0::{
-    Attach, Begin, Close, DeliveryNumber, DeliveryState, DeliveryTag, Detach, Disposition, Encode, End, Flow, Frame,
-    Handle, Milliseconds, Open, ProtocolHeader, Received, ReceiverSettleMode, Role, SequenceNo, Source, Target,
-    Transfer, TransferNumber,
+    Attach, Begin, Close, DeliveryNumber, DeliveryState, DeliveryTag, Described, Detach, Disposition, Encode, End,
+    Flow, Frame, Handle, Map, Milliseconds, Open, ProtocolHeader, Received, ReceiverSettleMode, Role, SequenceNo,
+    Source, Target, Transfer, TransferNumber, Value,
 };
 
 use super::watch::Watch;
@@ -180,6 +180,8 @@ impl Peer {
             target: Some(Box::new(Target::default().into())),
             initial_delivery_count: (role == Role::Sender).then(|| SequenceNo(choices.number())),
             max_message_size: (limit > 2).then(|| u64::from(choices.byte()) * 4),
+            unsettled: choices.flag().then(|| unsettled(choices)),
+            incomplete_unsettled: choices.below(8) == 0,
             ..Attach::default()
         };
         self.set_link(channel, handle, Some(Link { role, unfinished: None }));
@@ -250,6 +252,7 @@ impl Peer {
             settled: [None, Some(false), Some(true)][usize::from(choices.below(3))],
             more,
             aborted,
+            resume: choices.below(8) == 0,
             state: (kind & 0xc0 == 0xc0).then_some(DeliveryState::Accepted),
             ..Transfer::default()
         };
@@ -271,4 +274,25 @@ impl Peer {
         };
         self.put(channel, &disposition, &[]);
     }
+}
+
+/// A map as an attach tells it; now and then one that is none.
+fn unsettled(choices: &mut Choices<'_>) -> Map {
+    let entries = (0..choices.below(6)).map(|_| {
+        let tag = DeliveryTag::from(u64::from(choices.below(8)));
+        let received = Received { section_number: u32::from(choices.below(3)), section_offset: choices.byte().into() };
+        let state = match choices.below(8) {
+            0 => described(0x24, Vec::new()),
+            1 => described(0x26, Vec::new()),
+            2 | 3 => described(0x23, vec![received.section_number.into(), received.section_offset.into()]),
+            4 if choices.below(16) == 0 => Value::from(1u8),
+            _ => Value::Null,
+        };
+        (Value::Binary(tag.as_bytes().to_vec().into()), state)
+    });
+    Map(entries.collect())
+}
+
+fn described(code: u64, fields: Vec<Value>) -> Value {
+    Value::Described(Box::new(Described { descriptor: code.into(), value: Value::List(fields) }))
 }

@@ -1,13 +1,12 @@
 //! Links come and go: attach, detach, and what is left of them (part 2, 2.6.3 to 2.6.6).
 
-use postroad_codec::v1_0::{
-    Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, FrameHeader, Handle, Received, Role,
-};
+use postroad_codec::v1_0::{Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, FrameHeader, Handle, Role};
 
 use super::arena::Key;
 use super::input::SessionFault;
-use super::link::{Link, Phase};
+use super::link::{Link, Partial, Phase};
 use super::link_state::Unsettled;
+use super::resume::Resuming;
 use super::{Connection, ConnectionError, Event, LimitError, LinkId, LinkState, LinkTerms, SessionId};
 
 impl Connection {
@@ -23,7 +22,34 @@ impl Connection {
         role: Role,
         terms: LinkTerms,
     ) -> Result<LinkId, LimitError> {
-        let name = name.into();
+        self.attach_link(session, name.into(), role, terms, None)
+    }
+
+    /// Attaches a link again, and takes over what it had not settled (2.6.13): `state` is left without unsettled
+    /// deliveries. Terms without source or target are those of the state. Beside the events of a new link,
+    /// [`Event::Update`]s tell what becomes of deliveries that were sent before, [`Event::Reassociated`] the new numbers
+    /// of those that were received, and [`Event::Resumed`] the end of it.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach); then the state stays as it was.
+    pub fn resume(
+        &mut self,
+        session: SessionId,
+        state: &mut LinkState,
+        mut terms: LinkTerms,
+    ) -> Result<LinkId, LimitError> {
+        terms.continue_from(state);
+        self.attach_link(session, state.name.clone(), state.role, terms, Some(state))
+    }
+
+    fn attach_link(
+        &mut self,
+        session: SessionId,
+        name: ByteString,
+        role: Role,
+        terms: LinkTerms,
+        state: Option<&mut LinkState>,
+    ) -> Result<LinkId, LimitError> {
         let ended = self.over.is_some() || self.close_sent;
         let live = self.sessions.get_mut(session.0).filter(|session| !ended && session.is_live());
         let live = live.ok_or(LimitError::Ended)?;
@@ -45,13 +71,28 @@ impl Connection {
         if role == Role::Sender {
             link.delivery_count = link.terms.initial_delivery_count;
         }
-        let attach = link.attach();
-        if !self.fits(&attach) {
-            self.forget_link(key);
-            return Err(LimitError::FrameSize);
+        match self.own_attach(key, state) {
+            Ok(attach) => self.put(channel, &attach),
+            Err(error) => {
+                self.forget_link(key);
+                return Err(error);
+            }
         }
-        self.put(channel, &attach);
         Ok(LinkId(key))
+    }
+
+    /// Our attach, with as much of what is resumed as fits into a frame.
+    fn own_attach(&mut self, key: Key, mut state: Option<&mut LinkState>) -> Result<Attach, LimitError> {
+        let limit = self.frame_limit(state.is_some());
+        let link = self.links.get_mut(key).expect("the caller has it");
+        link.resuming = state.as_deref_mut().map(|state| Box::new(Resuming::new(state)));
+        if link.fit_unsettled(limit) && FrameHeader::LENGTH + link.attach().encoded_len() <= limit {
+            return Ok(link.attach());
+        }
+        if let (Some(state), Some(resuming)) = (state, link.resuming.take()) {
+            state.unsettled = resuming.into_unsettled().collect();
+        }
+        Err(LimitError::FrameSize)
     }
 
     /// Answers a link that the peer attaches.
@@ -61,11 +102,31 @@ impl Connection {
     /// be answered at all, and the session ends. When the attach does not fit into a frame; then the link
     /// waits for other terms, or for [`refuse`](Connection::refuse).
     pub fn accept(&mut self, link: LinkId, terms: LinkTerms) -> Result<(), LimitError> {
-        self.answer_attach(link, terms)?;
+        self.accept_link(link, terms, None)
+    }
+
+    /// Answers a link that the peer attaches again, and takes over what it had not settled at our end: `state` is left
+    /// without unsettled deliveries. The events are those of [`resume`](Self::resume).
+    ///
+    /// # Errors
+    /// As [`accept`](Self::accept); then the state stays as it was.
+    pub fn accept_resumed(
+        &mut self,
+        link: LinkId,
+        state: &mut LinkState,
+        mut terms: LinkTerms,
+    ) -> Result<(), LimitError> {
+        terms.continue_from(state);
+        self.accept_link(link, terms, Some(state))
+    }
+
+    fn accept_link(&mut self, link: LinkId, terms: LinkTerms, state: Option<&mut LinkState>) -> Result<(), LimitError> {
+        self.answer_attach(link, terms, state)?;
         let link = self.links.get_mut(link.0).expect("answer_attach had it");
         link.blocked = true;
         let (id, role, echo) = (link.id, link.role, link.echo);
         let (drain, has_credit) = (link.drain, link.credit > 0);
+        self.exchange_unsettled(id.0);
         if echo || (role == Role::Receiver && has_credit) {
             self.mark_flow(id.0);
         }
@@ -82,7 +143,7 @@ impl Connection {
     /// (2.6.3). [`Event::LinkDetached`] follows when the peer has answered. The session ends when not even
     /// that fits into a frame.
     pub fn refuse(&mut self, link: LinkId, error: Error) {
-        match self.answer_attach(link, LinkTerms::default()) {
+        match self.answer_attach(link, LinkTerms::default(), None) {
             Ok(()) => self.detach(link, true, Some(error)),
             Err(LimitError::FrameSize) => {
                 let Some(SessionId(session)) = self.session_of(link) else { return };
@@ -93,7 +154,12 @@ impl Connection {
         }
     }
 
-    fn answer_attach(&mut self, link: LinkId, terms: LinkTerms) -> Result<(), LimitError> {
+    fn answer_attach(
+        &mut self,
+        link: LinkId,
+        terms: LinkTerms,
+        state: Option<&mut LinkState>,
+    ) -> Result<(), LimitError> {
         let ended = self.over.is_some() || self.close_sent;
         let waiting = self.links.get_mut(link.0).filter(|link| !ended && link.phase == Phase::AttachReceived);
         let waiting = waiting.ok_or(LimitError::Ended)?;
@@ -106,10 +172,8 @@ impl Connection {
         };
         waiting.handle = Handle(handle);
         waiting.terms = terms;
-        let (channel, attach) = (waiting.channel, waiting.attach());
-        if !self.fits(&attach) {
-            return Err(LimitError::FrameSize);
-        }
+        let channel = waiting.channel;
+        let attach = self.own_attach(link.0, state)?;
         let session = self.sessions.get_mut(key).expect("looked up above");
         session.handles[handle as usize] = Some(link.0);
         let waiting = self.links.get_mut(link.0).expect("looked up above");
@@ -121,9 +185,13 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether a frame with this attach is one that the peer takes. Before its open nobody knows.
-    fn fits(&self, attach: &Attach) -> bool {
-        self.remote_open.is_none() || FrameHeader::LENGTH + attach.encoded_len() <= self.remote_max_frame as usize
+    /// The largest frame that the peer takes. Before its open nobody knows: attaches are taken to fit, unless they tell
+    /// of deliveries, of which there may be any number.
+    fn frame_limit(&self, resumes: bool) -> usize {
+        match (&self.remote_open, resumes) {
+            (None, false) => usize::MAX,
+            _ => self.remote_max_frame as usize,
+        }
     }
 
     /// Detaches a link, for good when `closed`; one that waits for [`accept`](Connection::accept) is
@@ -132,7 +200,7 @@ impl Connection {
     /// whoever does not want to wait for ever sets a timer and [`release`](Connection::release)s it.
     pub fn detach(&mut self, link: LinkId, closed: bool, error: Option<Error>) {
         // Attach and detach come in pairs.
-        let _ = self.answer_attach(link, LinkTerms::default());
+        let _ = self.answer_attach(link, LinkTerms::default(), None);
         let Some(detached) = self.links.get_mut(link.0) else { return };
         if !matches!(detached.phase, Phase::AttachSent | Phase::Attached) {
             return;
@@ -167,6 +235,7 @@ impl Connection {
             | Event::Drain(named)
             | Event::Readable(named)
             | Event::Drained(named) => *named != link,
+            Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
             Event::Authenticated
             | Event::Opened
             | Event::Closed(_)
@@ -231,11 +300,19 @@ impl Connection {
         if let Some(link) = asked.and_then(|asked| self.links.get_mut(*asked)) {
             let id = link.id;
             session.remote_handles[index] = Some(id.0);
+            // Without one the peer may be about to refuse the link (2.6.3): nothing is decided on the word of that.
+            let has_terminus = match role {
+                Role::Sender => attach.target.is_some(),
+                Role::Receiver => attach.source.is_some(),
+            };
             link.attached(attach);
             if link.phase == Phase::AttachSent {
                 link.phase = Phase::Attached;
                 self.events.push_back(Event::LinkAttached(id));
                 let has_credit = link.role == Role::Receiver && link.credit > 0;
+                if has_terminus {
+                    self.exchange_unsettled(id.0);
+                }
                 if has_credit {
                     self.mark_flow(id.0);
                 }
@@ -306,20 +383,19 @@ impl Connection {
             rcv_settle_mode: link.terms.rcv_settle_mode,
             delivery_count: link.delivery_count,
             unsettled: Vec::new(),
-            received: link
-                .partial
-                .take()
-                .map(|partial| Received { section_number: 0, section_offset: partial.bytes.len() as u64 }),
         };
+        let resuming = link.resuming.take();
+        state.unsettled.extend(resuming.into_iter().flat_map(|resuming| resuming.into_unsettled()));
+        let partial = link.partial.take();
         if let Some(remote) = remote {
             state.source = remote.source.map(|source| *source).or(state.source);
             state.target = remote.target.map(|target| *target).or(state.target);
         }
         link.parked = None;
-        self.partial_bytes -= state.received.as_ref().map_or(0, |received| received.section_offset as usize);
+        self.partial_bytes -= partial.as_ref().map_or(0, |partial| partial.bytes.len());
         let Some(session) = self.sessions.get_mut(link.session) else { return Some(state) };
         session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(|d| d.payload.len()).sum());
-        session.partials -= u32::from(state.received.is_some());
+        session.partials -= u32::from(partial.is_some());
         session.parked.retain(|parked| *parked != key);
         // What waited here may have shut the window for the other links of the session.
         session.reopen(&self.config);
@@ -327,6 +403,7 @@ impl Connection {
             session.dirty = true;
             self.dirty.push(link.session);
         }
+        let first = state.unsettled.len();
         match link.role {
             Role::Sender => {
                 let numbers: Vec<_> =
@@ -335,30 +412,43 @@ impl Connection {
                     let slot = session.outgoing.remove(delivery).expect("just listed");
                     let message = link.log.get(&slot.kept);
                     link.log.forget(&slot.kept);
-                    let (tag, token) = (slot.tag, slot.token);
-                    let (local_state, remote_state) = (slot.local_state, slot.remote_state);
-                    state.unsettled.push(Unsettled { tag, delivery, token, local_state, remote_state, message });
+                    state.unsettled.push(Unsettled {
+                        tag: slot.tag,
+                        message_format: slot.message_format,
+                        delivery,
+                        token: slot.token,
+                        local_state: slot.local_state,
+                        remote_state: slot.remote_state,
+                        received: None,
+                        message,
+                    });
                 }
             }
             Role::Receiver => {
                 let numbers: Vec<_> =
                     session.incoming.iter().filter(|(_, slot)| slot.link.0 == key).map(|(number, _)| number).collect();
+                // What nobody has taken goes with the queue, and must come again.
+                let mut queued: Vec<_> = link.queue.iter().map(|delivery| delivery.number.0).collect();
+                queued.sort_unstable();
                 for delivery in numbers {
                     let slot = session.incoming.remove(delivery).expect("just listed");
-                    let (tag, local_state, remote_state) = (slot.tag, slot.local_state, slot.remote_state);
+                    let taken = queued.binary_search(&delivery.0).is_err();
                     state.unsettled.push(Unsettled {
-                        tag,
+                        tag: slot.tag,
+                        message_format: slot.message_format,
                         delivery,
                         token: 0,
-                        local_state,
-                        remote_state,
+                        local_state: slot.local_state,
+                        remote_state: slot.remote_state,
+                        received: taken.then_some(slot.received),
                         message: None,
                     });
                 }
             }
         }
-        let origin = state.unsettled.first().map(|first| first.delivery).unwrap_or_default();
-        state.unsettled.sort_by_key(|unsettled| unsettled.delivery.since(origin) as i32);
+        let origin = state.unsettled.get(first).map(|first| first.delivery).unwrap_or_default();
+        state.unsettled[first..].sort_by_key(|unsettled| unsettled.delivery.since(origin) as i32);
+        state.unsettled.extend(partial.filter(|partial| !partial.delivery.settled).map(Partial::into_unsettled));
         Some(state)
     }
 

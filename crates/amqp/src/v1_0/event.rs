@@ -70,6 +70,26 @@ pub enum Event {
     Readable(LinkId),
     /// A receiving link's credit has been used or given up after a drain.
     Drained(LinkId),
+    /// A link that was attached again has dealt with the deliveries that it brought along: a sender has decided and told
+    /// what becomes of each, a receiver knows which of them the sender resumes.
+    Resumed {
+        /// The link.
+        link: LinkId,
+        /// Whether that was all of them. Where not, an unsettled map did not fit into a frame: nothing new is sent
+        /// before the link has been detached and attached again, for the rest (2.7.3).
+        complete: bool,
+    },
+    /// A delivery that was received before the link was attached again, and taken, has a new number, or is over.
+    Reassociated {
+        /// The link.
+        link: LinkId,
+        /// Its number until now.
+        previous: DeliveryNumber,
+        /// Its number from now on; none when the sender has settled it.
+        delivery: Option<DeliveryNumber>,
+        /// Its state at the sender, where it told.
+        state: Option<DeliveryState>,
+    },
     /// The sender has settled a delivery that we had not settled.
     SettledBySender {
         /// The link.

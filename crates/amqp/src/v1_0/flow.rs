@@ -52,6 +52,11 @@ impl Connection {
         if link.phase != Phase::Attached {
             return;
         }
+        if link.resuming.is_some() {
+            // A peer that named no terminus in its attach means the link all the same.
+            self.exchange_unsettled(key);
+        }
+        let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
         match link.role {
             Role::Sender => {
                 link.credit = credit(link, flow);
@@ -90,6 +95,9 @@ impl Connection {
         if link.role != Role::Sender || !link.blocked {
             return;
         }
+        if link.resuming.is_some() {
+            self.put_resumed(key);
+        }
         if self.capacity(key) > 0 {
             let link = self.links.get_mut(key).expect("just looked up");
             link.blocked = false;
@@ -108,9 +116,18 @@ impl Connection {
         }
     }
 
-    /// Messages that a sending link takes now.
+    /// Messages that a sending link takes now: none before what it brought along has left.
     #[inline]
     pub(crate) fn capacity(&self, key: Key) -> u32 {
+        match self.links.get(key) {
+            Some(link) if link.resuming.is_none() => self.room(key),
+            _ => 0,
+        }
+    }
+
+    /// Deliveries that can leave on a sending link now.
+    #[inline]
+    pub(crate) fn room(&self, key: Key) -> u32 {
         let Some(link) = self.links.get(key) else { return 0 };
         let sendable = link.phase == Phase::Attached
             && link.parked.is_none()

@@ -5,11 +5,14 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use postroad_codec::v1_0::{
     Attach, AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Fields, Flow, Handle, MessageFormat,
-    Multiple, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source, Symbol,
+    Multiple, Position, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source, Symbol,
 };
 
+use super::LinkState;
 use super::arena::Key;
 use super::event::LinkId;
+use super::link_state::Unsettled;
+use super::resume::Resuming;
 use super::send_log::SendLog;
 
 /// What one end of a link offers.
@@ -33,7 +36,8 @@ pub struct LinkTerms {
     pub desired_capabilities: Multiple<Symbol>,
     /// Properties of the link.
     pub properties: Option<Fields>,
-    /// Whether a sender keeps unsettled messages, so that they can be sent again.
+    /// Whether the link can be resumed: a sender keeps unsettled messages, so that they can be sent again, and a
+    /// receiver notes how much it has received.
     pub keep: bool,
     /// Whether a sender settles by itself what has got an outcome.
     pub auto_settle: bool,
@@ -54,6 +58,16 @@ impl Default for LinkTerms {
             keep: false,
             auto_settle: true,
         }
+    }
+}
+
+impl LinkTerms {
+    /// Fills in what a link that is attached again had before.
+    pub(crate) fn continue_from(&mut self, state: &LinkState) {
+        self.keep = true;
+        self.initial_delivery_count = state.delivery_count;
+        self.source = self.source.take().or_else(|| state.source.clone());
+        self.target = self.target.take().or_else(|| state.target.clone());
     }
 }
 
@@ -93,6 +107,10 @@ pub(crate) struct Link {
     pub(crate) flow_due: bool,
     /// Whether the owner has heard that it is detached, before the peer has answered.
     pub(crate) told: bool,
+    /// The deliveries that it brought along when it was attached again.
+    pub(crate) resuming: Option<Box<Resuming>>,
+    /// Whether the owner has heard that all of these are dealt with.
+    pub(crate) resumed: bool,
 
     // Sending end.
     pub(crate) log: SendLog,
@@ -115,6 +133,8 @@ pub(crate) struct Link {
     /// The delivery of which more transfers follow, even if it is being thrown away.
     pub(crate) arriving: Option<DeliveryNumber>,
     pub(crate) partial: Option<Partial>,
+    /// Whether the payload of the delivery that arrives is there already, or of no use.
+    pub(crate) skipping: bool,
     pub(crate) queue: VecDeque<Delivery>,
 }
 
@@ -129,6 +149,24 @@ pub(crate) struct Parked {
 pub(crate) struct Partial {
     pub(crate) delivery: Delivery,
     pub(crate) bytes: Vec<u8>,
+}
+
+impl Partial {
+    /// The delivery as one that more is to come of on another connection.
+    pub(crate) fn into_unsettled(self) -> Unsettled {
+        let mut position = Position::default();
+        position.advance(&self.bytes);
+        Unsettled {
+            tag: self.delivery.tag,
+            message_format: self.delivery.message_format,
+            delivery: self.delivery.number,
+            token: 0,
+            local_state: None,
+            remote_state: self.delivery.state,
+            received: Some(position.received()),
+            message: Some(self.bytes.into()),
+        }
+    }
 }
 
 /// A message that has come as a whole.
@@ -169,6 +207,8 @@ impl Link {
             echo: false,
             flow_due: false,
             told: false,
+            resuming: None,
+            resumed: false,
             log: SendLog::default(),
             parked: None,
             blocked: false,
@@ -180,6 +220,7 @@ impl Link {
             overdrawn: 0,
             arriving: None,
             partial: None,
+            skipping: false,
             queue: VecDeque::new(),
         }
     }
@@ -187,6 +228,8 @@ impl Link {
     /// The attach that tells our terms.
     pub(crate) fn attach(&self) -> Attach {
         let terms = &self.terms;
+        // 2.7.3: only a link that is resumed tells a map, be it empty.
+        let (unsettled, incomplete) = self.resuming.as_ref().map(|resuming| resuming.map(self.role)).unzip();
         Attach {
             name: self.name.clone(),
             handle: self.handle,
@@ -195,13 +238,14 @@ impl Link {
             rcv_settle_mode: terms.rcv_settle_mode,
             source: terms.source.clone().map(Box::new),
             target: terms.target.clone().map(Box::new),
+            unsettled,
+            incomplete_unsettled: incomplete.unwrap_or(false),
             // 2.7.3: the sender must tell it, the receiver must not.
             initial_delivery_count: (self.role == Role::Sender).then_some(terms.initial_delivery_count),
             max_message_size: (self.role == Role::Receiver).then_some(terms.max_message_size),
             offered_capabilities: terms.offered_capabilities.clone(),
             desired_capabilities: terms.desired_capabilities.clone(),
             properties: terms.properties.clone(),
-            ..Attach::default()
         }
     }
 

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Received, ReceiverSettleMode, Role,
-    SenderSettleMode, SequenceNo, Source,
+    AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, MessageFormat, Received, ReceiverSettleMode,
+    Role, SenderSettleMode, SequenceNo, Source,
 };
 
-/// A link as a value (AMQP 1.0 part 2, 2.6.1): a dead engine gives it back, a new one takes it.
+/// A link as a value (AMQP 1.0 part 2, 2.6.1): a dead engine gives it back, a new one takes it
+/// ([`Connection::resume`](super::Connection::resume),
+/// [`Connection::accept_resumed`](super::Connection::accept_resumed)).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct LinkState {
@@ -26,8 +28,6 @@ pub struct LinkState {
     pub delivery_count: SequenceNo,
     /// Deliveries that are not settled at our end, oldest first.
     pub unsettled: Vec<Unsettled>,
-    /// How much of the delivery that was arriving had arrived.
-    pub received: Option<Received>,
 }
 
 /// A delivery that is not settled at our end.
@@ -36,6 +36,8 @@ pub struct LinkState {
 pub struct Unsettled {
     /// Its tag.
     pub tag: DeliveryTag,
+    /// The format of its message.
+    pub message_format: MessageFormat,
     /// Its number on the session that is gone.
     pub delivery: DeliveryNumber,
     /// What the owner gave when it was sent.
@@ -44,6 +46,18 @@ pub struct Unsettled {
     pub local_state: Option<DeliveryState>,
     /// Its state at the peer, as far as we heard.
     pub remote_state: Option<DeliveryState>,
-    /// The message, where our end sent it and kept it.
+    /// How much of the message has come, where our end receives. Nothing when the owner had not taken it yet: then it
+    /// comes again.
+    pub received: Option<Received>,
+    /// The message, where our end sent it and kept it; where our end receives, what has come of a message that more
+    /// was to follow of.
     pub message: Option<Bytes>,
+}
+
+impl Unsettled {
+    /// Whether our end has received the message as a whole, and the owner has taken it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.received.is_some() && self.message.is_none()
+    }
 }

@@ -46,6 +46,7 @@ mod link;
 mod link_state;
 mod output;
 mod receiver;
+mod resume;
 mod send_log;
 mod sender;
 mod session;

@@ -89,39 +89,67 @@ impl SenderMut<'_> {
         if message.payload.len() as u64 > link.peer_limit() {
             return Err(SendError::TooLarge(link.peer_limit()));
         }
-        let session = connection.sessions.get_mut(link.session).expect("it has capacity");
-        let number = session.next_delivery;
-        session.next_delivery = number.next();
-        link.delivery_count = link.delivery_count.next();
-        link.credit -= 1;
-        link.available = link.available.saturating_sub(1);
-        if !message.settled {
+        let outgoing = (!message.settled).then(|| {
             let kept = match (link.terms.keep, message.shared) {
                 (false, _) => Kept::Nothing,
-                (true, Some(shared)) if shared.len() >= SPLICE => Kept::Shared(shared.clone()),
+                (true, Some(shared)) if message.payload.len() >= SPLICE => {
+                    Kept::Shared(shared.slice_ref(message.payload))
+                }
                 (true, _) => link.log.keep(message.payload),
             };
-            let (tag, token, local_state) = (message.tag, message.token, message.state.clone());
-            let outgoing = Outgoing { link: link.id, token, tag, kept, local_state, remote_state: None };
-            session.outgoing.push(number, outgoing);
-        }
+            let (tag, token, message_format) = (message.tag, message.token, message.message_format);
+            let local_state = message.state.clone();
+            Outgoing { link: link.id, token, tag, message_format, kept, local_state, remote_state: None }
+        });
         let transfer = Transfer {
-            handle: link.handle,
-            delivery_id: Some(number),
             delivery_tag: Some(message.tag),
             message_format: Some(message.message_format),
             settled: Some(message.settled),
             state: message.state.clone(),
             ..Transfer::default()
         };
+        Ok(self.put_delivery(transfer, outgoing, message.payload, message.shared))
+    }
+
+    /// Keeps a message that is sent again, where it was kept before.
+    pub(crate) fn keep(&mut self, message: Option<&Bytes>) -> Kept {
+        let (Some(link), Some(message)) = (self.connection.links.get_mut(self.key), message) else {
+            return Kept::Nothing;
+        };
+        if message.len() >= SPLICE { Kept::Shared(message.clone()) } else { link.log.keep(message) }
+    }
+
+    /// Queues the first transfer of a delivery with as much of the payload as fits into a frame; the rest follows as
+    /// the window allows. There is room for one, the caller has seen to that.
+    #[inline]
+    pub(crate) fn put_delivery(
+        &mut self,
+        mut transfer: Transfer,
+        outgoing: Option<Outgoing>,
+        payload: &[u8],
+        shared: Option<&Bytes>,
+    ) -> DeliveryNumber {
+        let connection = &mut *self.connection;
+        let link = connection.links.get_mut(self.key).expect("it has room");
+        let session = connection.sessions.get_mut(link.session).expect("it has room");
+        let number = session.next_delivery;
+        session.next_delivery = number.next();
+        link.delivery_count = link.delivery_count.next();
+        link.credit -= 1;
+        link.available = link.available.saturating_sub(1);
+        if let Some(outgoing) = outgoing {
+            session.outgoing.push(number, outgoing);
+        }
+        transfer.handle = link.handle;
+        transfer.delivery_id = Some(number);
         let (limit, channel) = (connection.remote_max_frame as usize, session.channel);
         session.remote_window -= 1;
         session.next_outgoing_id = session.next_outgoing_id.next();
-        let sent = put_transfer(&mut connection.out, channel, transfer, message.payload, message.shared, limit);
-        if sent < message.payload.len() {
-            let rest = match message.shared {
-                Some(shared) => shared.slice(sent..),
-                None => Bytes::copy_from_slice(&message.payload[sent..]),
+        let sent = put_transfer(&mut connection.out, channel, transfer, payload, shared, limit);
+        if sent < payload.len() {
+            let rest = match shared {
+                Some(shared) => shared.slice_ref(&payload[sent..]),
+                None => Bytes::copy_from_slice(&payload[sent..]),
             };
             link.parked = Some(Parked { rest });
             session.parked.push_back(self.key);
@@ -129,7 +157,7 @@ impl SenderMut<'_> {
             connection.put_parked(session);
             connection.mark(session);
         }
-        Ok(number)
+        number
     }
 
     /// Settles a delivery whose state is known: the last step of exactly-once (2.6.12).

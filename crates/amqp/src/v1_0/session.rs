@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use postroad_codec::v1_0::{
-    Begin, DeliveryNumber, DeliveryState, DeliveryTag, Disposition, Flow, Handle, Role, TransferNumber,
+    Begin, DeliveryNumber, DeliveryState, DeliveryTag, Disposition, Flow, Handle, MessageFormat, Received, Role,
+    TransferNumber,
 };
 
 use super::arena::Key;
@@ -75,6 +76,7 @@ pub(crate) struct Outgoing {
     pub(crate) link: LinkId,
     pub(crate) token: u64,
     pub(crate) tag: DeliveryTag,
+    pub(crate) message_format: MessageFormat,
     pub(crate) kept: Kept,
     pub(crate) local_state: Option<DeliveryState>,
     pub(crate) remote_state: Option<DeliveryState>,
@@ -85,6 +87,9 @@ pub(crate) struct Outgoing {
 pub(crate) struct Incoming {
     pub(crate) link: LinkId,
     pub(crate) tag: DeliveryTag,
+    pub(crate) message_format: MessageFormat,
+    /// How much of it has come, where the link can be resumed: all of it, as the number of its sections.
+    pub(crate) received: Received,
     pub(crate) local_state: Option<DeliveryState>,
     pub(crate) remote_state: Option<DeliveryState>,
 }

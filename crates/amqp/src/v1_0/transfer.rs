@@ -1,11 +1,14 @@
 //! Transfers that come: from frames to deliveries (part 2, 2.6.12 and 2.6.14).
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{Error, ErrorCondition, Role, Transfer};
+use postroad_codec::v1_0::{
+    DeliveryNumber, DeliveryTag, Error, ErrorCondition, Position, Received as Extent, Role, Transfer,
+};
 
 use super::arena::Key;
 use super::input::SessionFault;
 use super::link::{Delivery, Link, Partial, Phase};
+use super::link_state::Unsettled;
 use super::session::Incoming;
 use super::{Connection, Event};
 
@@ -32,6 +35,12 @@ impl Connection {
             return Err(SessionFault::new(ErrorCondition::UNATTACHED_HANDLE, text));
         };
         let link = self.links.get_mut(link_key).expect("handles name links");
+        if link.resuming.is_some() {
+            // A peer that named no terminus in its attach means the link all the same.
+            self.exchange_unsettled(link_key);
+        }
+        let session = self.sessions.get_mut(key).expect("on_session looked it up");
+        let link = self.links.get_mut(link_key).expect("handles name links");
         let continues = link.arriving.is_some_and(|arriving| transfer.delivery_id.is_none_or(|id| id == arriving));
         if !continues && let Some(number) = transfer.delivery_id {
             // Deliveries are numbered one after another across the links of a session (2.8.8).
@@ -57,6 +66,7 @@ impl Connection {
                 ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
                 "too many messages of which only a part has come",
             )),
+            Phase::Attached if continues && link.skipping => Ok(Received::Nothing),
             Phase::Attached => Self::receive(link, transfer, payload),
             Phase::AttachReceived => {
                 Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message before the attach was answered"))
@@ -71,6 +81,8 @@ impl Connection {
                         let incoming = Incoming {
                             link: link.id,
                             tag: delivery.tag,
+                            message_format: delivery.message_format,
+                            received: if link.terms.keep { extent(&delivery.payload) } else { Extent::default() },
                             local_state: None,
                             remote_state: delivery.state.clone(),
                         };
@@ -81,6 +93,30 @@ impl Connection {
                         self.events.push_back(Event::Readable(link.id));
                     }
                     link.queue.push_back(delivery);
+                } else if let Received::Again(known, number, settled) = received {
+                    let (id, previous, state) = (link.id, known.delivery, known.remote_state.clone());
+                    let outcomes = [&known.local_state, &state].map(|s| s.as_ref().is_some_and(|s| s.is_terminal()));
+                    if !settled {
+                        session.incoming.push(
+                            number,
+                            Incoming {
+                                link: id,
+                                tag: known.tag,
+                                message_format: known.message_format,
+                                received: known.received.unwrap_or_default(),
+                                local_state: known.local_state,
+                                remote_state: known.remote_state,
+                            },
+                        );
+                    }
+                    // 2.6.13, example 13: the sender's outcome counts, and the receiver settles with it.
+                    let over = settled || outcomes == [true, true];
+                    if over && !settled {
+                        session.incoming.remove(number);
+                        session.dispose(Role::Receiver, number, state.clone(), true);
+                    }
+                    let delivery = (!over).then_some(number);
+                    self.events.push_back(Event::Reassociated { link: id, previous, delivery, state });
                 }
                 let whole = link.phase == Phase::Attached && link.partial.is_none();
                 if whole && link.drain && link.credit == 0 {
@@ -101,7 +137,9 @@ impl Connection {
             _ => {}
         }
         session.reopen(&self.config);
-        self.mark_if_flow_due(key);
+        if session.flow_due || !session.dispositions.is_empty() {
+            self.mark(key);
+        }
         if let Some((link, error)) = fault {
             self.detach_faulty(link, true, error);
         }
@@ -133,9 +171,13 @@ impl Connection {
             let text = "the first transfer of a delivery without delivery-id or delivery-tag";
             return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
         };
-        // Credit counts messages, not frames (2.6.7).
+        link.skipping = false;
+        // Credit counts messages, not frames (2.6.7). Peers differ in whether one that is resumed counts again.
         if link.allowed > 0 {
             link.allowed -= 1;
+        } else if transfer.resume && link.resuming.is_some() {
+            link.overdraft += 1;
+            link.overdrawn += 1;
         } else if link.overdrawn < link.overdraft {
             link.overdrawn += 1;
         } else {
@@ -144,6 +186,13 @@ impl Connection {
         link.credit = link.credit.saturating_sub(1);
         link.delivery_count = link.delivery_count.next();
         link.available = link.available.saturating_sub(1);
+        if transfer.resume {
+            return Self::receive_again(link, number, tag, transfer, payload);
+        }
+        if link.resuming.as_ref().is_some_and(|resuming| resuming.told_incomplete()) {
+            let text = "a new delivery where an unsettled map lacked entries";
+            return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
+        }
         if transfer.aborted {
             return Ok(Received::Nothing);
         }
@@ -161,6 +210,44 @@ impl Connection {
         }
         delivery.payload = if payload.len() <= SMALL { Bytes::copy_from_slice(payload) } else { payload.clone() };
         Ok(Received::Whole(delivery))
+    }
+
+    /// A delivery that the sender resumes (2.6.13).
+    #[cold]
+    fn receive_again(
+        link: &mut Link,
+        number: DeliveryNumber,
+        tag: DeliveryTag,
+        transfer: Transfer,
+        payload: &Bytes,
+    ) -> Result<Received, Error> {
+        let Some(mut known) = link.resuming.as_mut().and_then(|resuming| resuming.take(tag)) else {
+            // 2.7.5: one that we know nothing of is ignored.
+            link.skipping = true;
+            return Ok(Received::Nothing);
+        };
+        if link.resuming.as_ref().is_some_and(|resuming| resuming.is_received()) {
+            link.resuming = None;
+        }
+        if known.is_whole() || (known.local_state.is_some() && known.message.is_none()) {
+            link.skipping = true;
+            let settled = transfer.aborted || transfer.settled == Some(true);
+            known.remote_state = transfer.state;
+            return Ok(Received::Again(Box::new(known), number, settled));
+        }
+        if transfer.aborted {
+            return Ok(Received::Nothing);
+        }
+        let delivery = Delivery {
+            number,
+            tag,
+            message_format: transfer.message_format.unwrap_or(known.message_format),
+            settled: false,
+            state: known.remote_state,
+            payload: Bytes::new(),
+        };
+        link.partial = Some(Partial { delivery, bytes: known.message.unwrap_or_default().into() });
+        Self::receive_more(link, transfer, payload)
     }
 
     fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
@@ -190,4 +277,13 @@ enum Received {
     /// A part, or the end of a delivery that was given up.
     Nothing,
     Whole(Delivery),
+    /// One that had come before, its new number, and whether the sender has settled it.
+    Again(Box<Unsettled>, DeliveryNumber, bool),
+}
+
+/// All of a message, as the state `received` tells it.
+fn extent(payload: &[u8]) -> Extent {
+    let mut position = Position::default();
+    position.advance(payload);
+    position.received()
 }

@@ -13,6 +13,7 @@ mod map;
 mod message;
 mod multiple;
 mod performative;
+mod position;
 mod primitive;
 mod print;
 mod protocol_header;
@@ -44,6 +45,7 @@ pub use multiple::Multiple;
 pub use performative::{
     Attach, AttachTarget, Begin, Close, Detach, Disposition, End, Flow, Open, Performative, Transfer,
 };
+pub use position::Position;
 pub use primitive::{Decode, Encode, Typed};
 pub use protocol_header::{ForeignProtocol, ProtocolHeader, ProtocolId};
 pub use reader::{MAX_DEPTH, MAX_ZERO_WIDTH, Reader};

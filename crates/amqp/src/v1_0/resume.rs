@@ -1,0 +1,351 @@
+//! Resuming: what becomes of the deliveries that a link brings along (part 2, 2.6.13).
+//!
+//! Each end tells the deliveries that it has not settled, by tag, with their states. Where the two maps differ, the
+//! sender acts: it knows whether the message can be sent again, and its view of an outcome is the one that counts.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{
+    Decode, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map, Position, Reader, Received,
+    Role, Transfer, Value,
+};
+
+use super::arena::Key;
+use super::link::{Link, Phase};
+use super::link_state::Unsettled;
+use super::sender::SenderMut;
+use super::session::Outgoing;
+use super::{Connection, Event, LinkState, Update};
+
+/// The deliveries of a link that was attached again, until all of them are dealt with.
+#[derive(Debug, Default)]
+pub(crate) struct Resuming {
+    /// Deliveries that this end has not settled: of a sender until both maps are known, of a receiver until the sender
+    /// resumes them.
+    deliveries: VecDeque<Unsettled>,
+    /// Those of them, from the front, that our attach tells.
+    told: usize,
+    /// What a sender does about deliveries, once it has credit for them.
+    decided: VecDeque<(Unsettled, Resolution)>,
+    /// Deliveries that one of the maps left out: they wait for another attach.
+    later: Vec<Unsettled>,
+    /// Whether both maps are known.
+    exchanged: bool,
+    /// Whether one of the maps lacks entries: then nothing new is sent before the link is attached again (2.7.3).
+    incomplete: bool,
+    /// Whether it is ours that does: then nothing new may come.
+    told_incomplete: bool,
+}
+
+/// What the map of the receiving end says of a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Told {
+    /// Nothing, and the map is complete.
+    Absent,
+    /// Nothing, and that means nothing: the map lacks entries.
+    Unknown,
+    /// Its state; none is as good as nothing received.
+    State(Option<DeliveryState>),
+}
+
+/// What a sender does about a delivery.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Resolution {
+    /// Nothing yet.
+    Later,
+    /// Sends it as a new one: the receiver has no record of it.
+    Resend,
+    /// Sends what the receiver has not got.
+    Resume(Received),
+    /// Settles it: both ends know the outcome.
+    Settle(DeliveryState),
+    /// Tells its own outcome once more, which the receiver's yields to.
+    Restate(DeliveryState),
+    /// Gives it up: it cannot be sent again, or no longer needs to be.
+    Abort(Option<DeliveryState>),
+    /// Nothing any more: the receiver has no record of it.
+    Over(Option<DeliveryState>),
+}
+
+/// Decides about a delivery by the state at the sender and what the receiver tells. The numbers are the standard's
+/// examples.
+pub(crate) fn resolve(local: Option<&DeliveryState>, can_resend: bool, told: &Told) -> Resolution {
+    let outcome = local.filter(|state| state.is_terminal()).cloned();
+    // A transaction does not outlive its connection, so what was sent in it is undone (part 4, 4.3).
+    let undone = matches!(local, Some(DeliveryState::Transactional(_)));
+    match (outcome, told) {
+        (_, Told::Unknown) => Resolution::Later,
+        // 10: the sender can only know an outcome that the receiver had reached.
+        (Some(outcome), Told::Absent) => Resolution::Over(Some(outcome)),
+        // 1 and 5.
+        (None, Told::Absent) if can_resend && !undone => Resolution::Resend,
+        (None, Told::Absent) => Resolution::Over(None),
+        (outcome, Told::State(Some(remote))) if remote.is_terminal() => match outcome {
+            // 13.
+            Some(outcome) if outcome != *remote => Resolution::Restate(outcome),
+            // 3 and 8, and 12.
+            _ => Resolution::Settle(remote.clone()),
+        },
+        // 11 and 14: the sender reached its outcome without the receiver.
+        (Some(outcome), Told::State(_)) => Resolution::Abort(Some(outcome)),
+        (None, Told::State(Some(DeliveryState::Transactional(_)))) => Resolution::Abort(None),
+        // 2, 4 and 6.
+        (None, Told::State(remote)) if can_resend && !undone => Resolution::Resume(match remote {
+            Some(DeliveryState::Received(received)) => received.clone(),
+            _ => Received::default(),
+        }),
+        // 7 and 9: what the receiver lacks cannot be sent again.
+        (None, Told::State(_)) => Resolution::Abort(None),
+    }
+}
+
+impl Resuming {
+    pub(crate) fn new(state: &mut LinkState) -> Self {
+        let deliveries: VecDeque<_> = std::mem::take(&mut state.unsettled).into();
+        Self { told: deliveries.len(), deliveries, ..Self::default() }
+    }
+
+    /// The map that our attach tells, and whether it lacks entries.
+    pub(crate) fn map(&self, role: Role) -> (Map, bool) {
+        let told = self.deliveries.iter().take(self.told);
+        let entries = told.map(|unsettled| {
+            let tag = Value::Binary(Bytes::copy_from_slice(unsettled.tag.as_bytes()));
+            (tag, unsettled.state(role).as_ref().map_or(Value::Null, value))
+        });
+        (Map(entries.collect()), self.told < self.deliveries.len())
+    }
+
+    /// Everything that is still unsettled, oldest first.
+    pub(crate) fn into_unsettled(self) -> impl Iterator<Item = Unsettled> {
+        let decided = self.decided.into_iter().map(|(unsettled, _)| unsettled);
+        decided.chain(self.deliveries).chain(self.later)
+    }
+
+    /// Takes the delivery with this tag, when it waits for the sender to resume it.
+    pub(crate) fn take(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
+        let index = self.deliveries.iter().position(|unsettled| unsettled.tag == tag)?;
+        self.deliveries.remove(index)
+    }
+
+    /// Whether our own map lacked entries, so that nothing but what is resumed may come.
+    pub(crate) fn told_incomplete(&self) -> bool {
+        self.told_incomplete
+    }
+
+    /// Whether nothing is left for a receiver to wait for.
+    pub(crate) fn is_received(&self) -> bool {
+        self.exchanged && self.deliveries.is_empty() && self.later.is_empty() && !self.told_incomplete
+    }
+
+    /// Whether a sender may send something new.
+    fn is_over(&self) -> bool {
+        self.exchanged && self.decided.is_empty() && !self.incomplete
+    }
+}
+
+impl Unsettled {
+    /// Whether the message is there to be sent again to a receiver that takes so many bytes.
+    fn fits(&self, limit: u64) -> bool {
+        self.message.as_ref().is_some_and(|message| message.len() as u64 <= limit)
+    }
+
+    /// What an attach says of it: the state at the end whose role this is.
+    fn state(&self, role: Role) -> Option<DeliveryState> {
+        match role {
+            Role::Sender => match (&self.remote_state, &self.local_state) {
+                (Some(heard), _) if heard.is_terminal() => Some(heard.clone()),
+                (_, Some(state)) => Some(state.clone()),
+                // What is not kept cannot be sent again from any place (part 3, 3.4.1).
+                (_, None) if self.message.is_none() => {
+                    Some(DeliveryState::Received(Received { section_number: u32::MAX, section_offset: 0 }))
+                }
+                (_, None) => None,
+            },
+            Role::Receiver => self.local_state.clone().or_else(|| self.received.clone().map(DeliveryState::Received)),
+        }
+    }
+}
+
+impl Link {
+    /// Tells no more deliveries in the attach than fit into a frame of so many bytes; whether any number does.
+    pub(crate) fn fit_unsettled(&mut self, limit: usize) -> bool {
+        let Some(resuming) = &self.resuming else { return true };
+        let (mut fits, mut too_many) = (0, resuming.deliveries.len() + 1);
+        let mut tell = |told: usize| {
+            self.resuming.as_mut().expect("looked up above").told = told;
+            FrameHeader::LENGTH + self.attach().encoded_len() <= limit
+        };
+        if tell(too_many - 1) {
+            return true;
+        }
+        if !tell(0) {
+            return false;
+        }
+        while too_many - fits > 1 {
+            let middle = fits + (too_many - fits) / 2;
+            if tell(middle) {
+                fits = middle;
+            } else {
+                too_many = middle;
+            }
+        }
+        tell(fits)
+    }
+}
+
+impl Connection {
+    /// Compares the two maps of a link that is attached again, once both are known.
+    pub(crate) fn exchange_unsettled(&mut self, key: Key) {
+        let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
+        let (id, role, limit) = (link.id, link.role, link.peer_limit());
+        let (Some(resuming), Some(remote)) = (&mut link.resuming, &mut link.remote) else { return };
+        if resuming.exchanged {
+            return;
+        }
+        let Some(mut map) = read_map(&remote.unsettled.take().unwrap_or_default()) else {
+            let text = "an unsettled map with a key that is no delivery-tag, or a value that is no delivery-state";
+            self.detach_faulty(id, false, Error::new(ErrorCondition::INVALID_FIELD, text));
+            return;
+        };
+        resuming.exchanged = true;
+        resuming.told_incomplete = resuming.told < resuming.deliveries.len();
+        resuming.incomplete = remote.incomplete_unsettled || resuming.told_incomplete;
+        let absent = if remote.incomplete_unsettled { Told::Unknown } else { Told::Absent };
+        let untold = resuming.deliveries.split_off(resuming.told);
+        for unsettled in std::mem::take(&mut resuming.deliveries) {
+            let told = map.remove(&unsettled.tag).map_or_else(|| absent.clone(), Told::State);
+            match role {
+                Role::Sender => match resolve(unsettled.state(role).as_ref(), unsettled.fits(limit), &told) {
+                    Resolution::Later => resuming.later.push(unsettled),
+                    Resolution::Over(state) => self.events.push_back(Event::Update(Update {
+                        link: id,
+                        token: unsettled.token,
+                        delivery: unsettled.delivery,
+                        state,
+                        settled: true,
+                    })),
+                    resolution => resuming.decided.push_back((unsettled, resolution)),
+                },
+                Role::Receiver => match told {
+                    Told::State(_) => resuming.deliveries.push_back(unsettled),
+                    Told::Unknown => resuming.later.push(unsettled),
+                    // The sender has settled it. The owner knows of it when it had come as a whole.
+                    Told::Absent if unsettled.is_whole() => self.events.push_back(Event::Reassociated {
+                        link: id,
+                        previous: unsettled.delivery,
+                        delivery: None,
+                        state: None,
+                    }),
+                    Told::Absent => {}
+                },
+            }
+        }
+        resuming.later.extend(untold);
+        match role {
+            Role::Sender => self.put_resumed(key),
+            Role::Receiver => self.events.push_back(Event::Resumed { link: id, complete: !resuming.incomplete }),
+        }
+    }
+
+    /// Sends what was decided about deliveries of a link, as far as credit and windows go.
+    pub(crate) fn put_resumed(&mut self, key: Key) {
+        loop {
+            let room = self.room(key) > 0;
+            let Some(link) = self.links.get_mut(key) else { return };
+            let Some(resuming) = link.resuming.as_mut().filter(|resuming| resuming.exchanged) else { return };
+            if resuming.decided.is_empty() {
+                if !std::mem::replace(&mut link.resumed, true) {
+                    self.events.push_back(Event::Resumed { link: link.id, complete: !resuming.incomplete });
+                }
+                if resuming.is_over() {
+                    link.resuming = None;
+                }
+                return;
+            }
+            if !room {
+                return;
+            }
+            let (unsettled, resolution) = resuming.decided.pop_front().expect("looked up above");
+            self.put_resolution(key, &unsettled, resolution);
+        }
+    }
+
+    fn put_resolution(&mut self, key: Key, unsettled: &Unsettled, resolution: Resolution) {
+        let link = self.links.get(key).expect("the caller has it");
+        let (id, auto_settle) = (link.id, link.terms.auto_settle);
+        let message = unsettled.message.clone().unwrap_or_default();
+        let mut transfer = Transfer {
+            delivery_tag: Some(unsettled.tag),
+            message_format: Some(unsettled.message_format),
+            settled: Some(false),
+            resume: true,
+            ..Transfer::default()
+        };
+        let (mut payload, mut remote_state, mut news) = (Bytes::new(), None, None);
+        match resolution {
+            Resolution::Resend => {
+                transfer.resume = false;
+                transfer.state.clone_from(&unsettled.local_state);
+                payload = message;
+            }
+            Resolution::Resume(from) => {
+                transfer.state.clone_from(&unsettled.local_state);
+                // A receiver that claims more than there is has all of it.
+                payload = Position::find(&message, &from).map_or_else(Bytes::new, |start| message.slice(start..));
+            }
+            Resolution::Settle(state) if auto_settle => {
+                transfer.settled = Some(true);
+                transfer.state = Some(state.clone());
+                news = Some((Some(state), true));
+            }
+            Resolution::Settle(state) => {
+                remote_state = Some(state.clone());
+                news = Some((Some(state), false));
+            }
+            Resolution::Restate(state) => transfer.state = Some(state),
+            Resolution::Abort(state) => {
+                transfer.aborted = true;
+                news = Some((state, true));
+            }
+            Resolution::Later | Resolution::Over(_) => return,
+        }
+        let over = transfer.aborted || transfer.settled == Some(true);
+        let mut sender = SenderMut { connection: self, key };
+        let outgoing = (!over).then(|| {
+            let (tag, token) = (unsettled.tag, unsettled.token);
+            let (local_state, message_format) = (transfer.state.clone(), unsettled.message_format);
+            let kept = sender.keep(unsettled.message.as_ref());
+            Outgoing { link: id, token, tag, message_format, kept, local_state, remote_state }
+        });
+        let delivery = sender.put_delivery(transfer, outgoing, &payload, Some(&payload));
+        if let Some((state, settled)) = news {
+            self.events.push_back(Event::Update(Update { link: id, token: unsettled.token, delivery, state, settled }));
+        }
+    }
+}
+
+/// A state as an entry of the map.
+fn value(state: &DeliveryState) -> Value {
+    let mut bytes = Vec::with_capacity(state.encoded_len());
+    state.encode(&mut bytes);
+    Value::decode(&mut Reader::from_slice(&bytes)).expect("a delivery state is a value")
+}
+
+/// The peer's map, where it is one. Of a tag that is there twice the first entry counts.
+fn read_map(map: &Map) -> Option<BTreeMap<DeliveryTag, Option<DeliveryState>>> {
+    let mut entries = BTreeMap::new();
+    for (key, value) in map.iter() {
+        let Value::Binary(tag) = key else { return None };
+        let state = match value {
+            Value::Null => None,
+            value => {
+                let mut bytes = Vec::with_capacity(value.encoded_len());
+                value.encode(&mut bytes);
+                Some(DeliveryState::decode(&mut Reader::new(&bytes.into())).ok()?)
+            }
+        };
+        entries.entry(DeliveryTag::new(tag)?).or_insert(state);
+    }
+    Some(entries)
+}
