@@ -105,7 +105,7 @@ fn at_receiver(is: Theirs, mut unsettled: Unsettled) -> Option<Unsettled> {
             let part = &message()[..100];
             let mut position = Position::default();
             position.advance(part);
-            (unsettled.received, unsettled.message) = (Some(position.received()), Some(part.to_vec().into()));
+            (unsettled.received, unsettled.message) = (Some(position), Some(part.to_vec().into()));
         }
         Theirs::Whole => {}
         Theirs::Accepted => unsettled.local_state = Some(DeliveryState::Accepted),

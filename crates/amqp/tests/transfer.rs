@@ -284,7 +284,7 @@ fn what_crosses_our_detach_is_dropped_with_all_its_parts() {
     peer.take_bytes();
     peer.send(transfer(0).more(true).payload("a"));
     let state = peer.engine.release(link).unwrap();
-    let arrived = state.unsettled[0].received.as_ref().map(|received| received.section_offset);
+    let arrived = state.unsettled[0].received.as_ref().map(|position| position.received().section_offset);
     assert_eq!((arrived, state.unsettled[0].message.as_deref()), (Some(1), Some(&b"a"[..])));
     peer.expect(detach().closed(true));
     // The peer has not seen the detach: parts may name their delivery, or not.

@@ -25,6 +25,8 @@ pub(super) struct Owner {
     tokens: HashSet<u64>,
     next_token: u64,
     sent: Vec<(LinkId, DeliveryNumber, u64)>,
+    /// A message of which a part was handed over.
+    open: Option<(LinkId, DeliveryNumber)>,
     /// What links gave back, to be attached again.
     kept: Vec<LinkState>,
     closed: bool,
@@ -182,6 +184,33 @@ impl Owner {
                     }
                 }
             }
+            3 => {
+                let Some((_, number)) = self.open.filter(|(of, _)| *of == link) else { return };
+                let payload = vec![choices.byte(); usize::from(choices.byte()) * 40];
+                match choices.below(8) {
+                    0 => {
+                        let token = self.sent.iter().find(|sent| (sent.0, sent.1) == (link, number)).unwrap().2;
+                        let before = sender.unsettled();
+                        sender.abort(number);
+                        if sender.unsettled() < before {
+                            assert!(self.tokens.remove(&token), "aborted twice");
+                        }
+                        self.open = None;
+                    }
+                    more => {
+                        let can = sender.can_append();
+                        let more = more > 2;
+                        match sender.append(number, &payload, None, more) {
+                            Ok(()) => {
+                                assert!(can);
+                                self.open = self.open.filter(|_| more);
+                            }
+                            Err(SendError::Blocked) => assert!(!can),
+                            Err(SendError::Detached | SendError::TooLarge(_)) => {}
+                        }
+                    }
+                }
+            }
             _ => {
                 let capacity = sender.capacity();
                 assert!(capacity <= sender.credit());
@@ -193,11 +222,13 @@ impl Owner {
                     message = Message::shared(&payload, tag, token);
                 }
                 message.settled = choices.below(3) == 0;
+                message.more = !payload.is_empty() && choices.below(8) == 0;
                 match sender.send(&message) {
                     Ok(number) => {
                         assert!(capacity > 0);
                         self.next_token += 1;
                         self.sent.push((link, number, token));
+                        self.open = message.more.then_some((link, number)).or(self.open);
                         if !message.settled {
                             self.tokens.insert(token);
                         }
@@ -255,6 +286,7 @@ fn terms(choices: &mut Choices<'_>) -> LinkTerms {
         max_message_size: if kind & 4 == 0 { 1000 } else { 0 },
         keep: kind & 8 != 0,
         auto_settle: kind & 16 == 0,
+        in_parts: kind & 32 != 0,
         ..LinkTerms::default()
     }
 }

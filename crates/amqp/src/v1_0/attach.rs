@@ -1,5 +1,6 @@
 //! Links come and go: attach, detach, and what is left of them (part 2, 2.6.3 to 2.6.6).
 
+use bytes::Bytes;
 use postroad_codec::v1_0::{Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, FrameHeader, Handle, Role};
 
 use super::arena::Key;
@@ -381,6 +382,7 @@ impl Connection {
             target: link.terms.target.take(),
             snd_settle_mode: link.terms.snd_settle_mode,
             rcv_settle_mode: link.terms.rcv_settle_mode,
+            in_parts: link.terms.in_parts,
             delivery_count: link.delivery_count,
             unsettled: Vec::new(),
         };
@@ -395,7 +397,7 @@ impl Connection {
         self.partial_bytes -= partial.as_ref().map_or(0, |partial| partial.bytes.len());
         let Some(session) = self.sessions.get_mut(link.session) else { return Some(state) };
         session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(|d| d.payload.len()).sum());
-        session.partials -= u32::from(partial.is_some());
+        session.partials -= u32::from(partial.is_some() && !link.terms.in_parts);
         session.parked.retain(|parked| *parked != key);
         // What waited here may have shut the window for the other links of the session.
         session.reopen(&self.config);
@@ -430,9 +432,15 @@ impl Connection {
                 // What nobody has taken goes with the queue, and must come again.
                 let mut queued: Vec<_> = link.queue.iter().map(|delivery| delivery.number.0).collect();
                 queued.sort_unstable();
+                let reading = link.reading.take();
                 for delivery in numbers {
                     let slot = session.incoming.remove(delivery).expect("just listed");
-                    let taken = queued.binary_search(&delivery.0).is_err();
+                    let (received, message) = match &reading {
+                        // What the owner has of it is with the owner.
+                        Some((number, position)) if *number == delivery => (Some(position.clone()), Some(Bytes::new())),
+                        _ if queued.binary_search(&delivery.0).is_ok() => (None, None),
+                        _ => (Some(slot.received.into()), None),
+                    };
                     state.unsettled.push(Unsettled {
                         tag: slot.tag,
                         message_format: slot.message_format,
@@ -440,15 +448,16 @@ impl Connection {
                         token: 0,
                         local_state: slot.local_state,
                         remote_state: slot.remote_state,
-                        received: taken.then_some(slot.received),
-                        message: None,
+                        received,
+                        message,
                     });
                 }
             }
         }
         let origin = state.unsettled.get(first).map(|first| first.delivery).unwrap_or_default();
         state.unsettled[first..].sort_by_key(|unsettled| unsettled.delivery.since(origin) as i32);
-        state.unsettled.extend(partial.filter(|partial| !partial.delivery.settled).map(Partial::into_unsettled));
+        let held = partial.filter(|partial| !partial.delivery.settled && !link.terms.in_parts);
+        state.unsettled.extend(held.map(Partial::into_unsettled));
         Some(state)
     }
 

@@ -98,7 +98,7 @@ impl Connection {
         if link.resuming.is_some() {
             self.put_resumed(key);
         }
-        if self.capacity(key) > 0 {
+        if self.capacity(key) > 0 || self.can_append(key) {
             let link = self.links.get_mut(key).expect("just looked up");
             link.blocked = false;
             self.events.push_back(Event::Credit(link.id));
@@ -116,28 +116,41 @@ impl Connection {
         }
     }
 
-    /// Messages that a sending link takes now: none before what it brought along has left.
+    /// Messages that a sending link takes now: none before what it brought along has left, nor within a message.
     #[inline]
     pub(crate) fn capacity(&self, key: Key) -> u32 {
         match self.links.get(key) {
-            Some(link) if link.resuming.is_none() => self.room(key),
+            Some(link) if link.resuming.is_none() && link.open.is_none() => self.room(key),
             _ => 0,
         }
+    }
+
+    /// Whether a sending link takes more of the message that it is within.
+    pub(crate) fn can_append(&self, key: Key) -> bool {
+        let Some(link) = self.links.get(key).filter(|link| link.open.is_some() && self.can_put(link)) else {
+            return false;
+        };
+        self.sessions.get(link.session).is_some_and(|session| session.remote_window > 0)
     }
 
     /// Deliveries that can leave on a sending link now.
     #[inline]
     pub(crate) fn room(&self, key: Key) -> u32 {
         let Some(link) = self.links.get(key) else { return 0 };
-        let sendable = link.phase == Phase::Attached
+        match self.sessions.get(link.session) {
+            Some(session) if self.can_put(link) => link.credit.min(session.remote_window),
+            _ => 0,
+        }
+    }
+
+    /// Whether transfers of a link can be queued at all.
+    #[inline]
+    fn can_put(&self, link: &Link) -> bool {
+        link.phase == Phase::Attached
             && link.parked.is_none()
             && !self.close_sent
             && self.over.is_none()
-            && self.out.len() < self.config.outgoing_bytes;
-        match self.sessions.get(link.session) {
-            Some(session) if sendable => link.credit.min(session.remote_window),
-            _ => 0,
-        }
+            && self.out.len() < self.config.outgoing_bytes
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use postroad_codec::v1_0::{
     Attach, AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Fields, Flow, Handle, MessageFormat,
-    Multiple, Position, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source, Symbol,
+    Multiple, Position, Received, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source, Symbol,
 };
 
 use super::LinkState;
@@ -41,6 +41,8 @@ pub struct LinkTerms {
     pub keep: bool,
     /// Whether a sender settles by itself what has got an outcome.
     pub auto_settle: bool,
+    /// Whether a receiver gives messages in the parts in which they come, instead of holding them until they are whole.
+    pub in_parts: bool,
 }
 
 impl Default for LinkTerms {
@@ -57,6 +59,7 @@ impl Default for LinkTerms {
             properties: None,
             keep: false,
             auto_settle: true,
+            in_parts: false,
         }
     }
 }
@@ -65,6 +68,7 @@ impl LinkTerms {
     /// Fills in what a link that is attached again had before.
     pub(crate) fn continue_from(&mut self, state: &LinkState) {
         self.keep = true;
+        self.in_parts = state.in_parts;
         self.initial_delivery_count = state.delivery_count;
         self.source = self.source.take().or_else(|| state.source.clone());
         self.target = self.target.take().or_else(|| state.target.clone());
@@ -115,6 +119,10 @@ pub(crate) struct Link {
     // Sending end.
     pub(crate) log: SendLog,
     pub(crate) parked: Option<Parked>,
+    /// The message that the owner hands over in parts.
+    pub(crate) open: Option<Open>,
+    /// Whether what waits for the window is the end of a message that was given up.
+    pub(crate) aborting: bool,
     /// Whether the owner was told that it cannot send, and waits to hear that it can.
     pub(crate) blocked: bool,
     /// Whether it is listed among those that wait for the output to empty.
@@ -133,6 +141,8 @@ pub(crate) struct Link {
     /// The delivery of which more transfers follow, even if it is being thrown away.
     pub(crate) arriving: Option<DeliveryNumber>,
     pub(crate) partial: Option<Partial>,
+    /// The message of which the owner has taken a part and not the last one, and how much.
+    pub(crate) reading: Option<(DeliveryNumber, Position)>,
     /// Whether the payload of the delivery that arrives is there already, or of no use.
     pub(crate) skipping: bool,
     pub(crate) queue: VecDeque<Delivery>,
@@ -142,6 +152,16 @@ pub(crate) struct Link {
 #[derive(Debug)]
 pub(crate) struct Parked {
     pub(crate) rest: Bytes,
+    /// Whether the owner has more to hand over behind it.
+    pub(crate) more: bool,
+}
+
+/// A message that is handed over in parts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    pub(crate) delivery: DeliveryNumber,
+    /// Bytes of it so far.
+    pub(crate) length: u64,
 }
 
 /// A delivery of which a part has come.
@@ -149,6 +169,8 @@ pub(crate) struct Parked {
 pub(crate) struct Partial {
     pub(crate) delivery: Delivery,
     pub(crate) bytes: Vec<u8>,
+    /// Bytes that were given in parts.
+    pub(crate) given: u64,
 }
 
 impl Partial {
@@ -163,13 +185,13 @@ impl Partial {
             token: 0,
             local_state: None,
             remote_state: self.delivery.state,
-            received: Some(position.received()),
+            received: Some(position),
             message: Some(self.bytes.into()),
         }
     }
 }
 
-/// A message that has come as a whole.
+/// A message that has come: as a whole, or a part of it on a link that gives parts ([`LinkTerms::in_parts`]).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -183,8 +205,14 @@ pub struct Delivery {
     pub settled: bool,
     /// Its state at the sender, such as a transaction.
     pub state: Option<DeliveryState>,
-    /// The message.
+    /// The message, or a part of it.
     pub payload: Bytes,
+    /// Whether a part came before this one.
+    pub continues: bool,
+    /// Whether more parts follow.
+    pub more: bool,
+    /// Whether the sender gave the message up (2.7.5): what came of it is to be thrown away.
+    pub aborted: bool,
 }
 
 impl Link {
@@ -211,6 +239,8 @@ impl Link {
             resumed: false,
             log: SendLog::default(),
             parked: None,
+            open: None,
+            aborting: false,
             blocked: false,
             held_back: false,
             drain_due: false,
@@ -220,6 +250,7 @@ impl Link {
             overdrawn: 0,
             arriving: None,
             partial: None,
+            reading: None,
             skipping: false,
             queue: VecDeque::new(),
         }
@@ -262,6 +293,13 @@ impl Link {
     #[inline]
     pub(crate) fn partial_len(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| partial.bytes.len())
+    }
+
+    /// Notes how much the owner has of a message that it takes in parts; answers how much that was with the last one.
+    pub(crate) fn note_read(&mut self, part: &Delivery) -> Option<Received> {
+        let (_, position) = self.reading.get_or_insert_with(|| (part.number, Position::default()));
+        position.advance(&part.payload);
+        if part.more { None } else { self.reading.take().map(|(_, position)| position.received()) }
     }
 
     /// The largest message that the peer takes; 0 and nothing mean that there is no limit.

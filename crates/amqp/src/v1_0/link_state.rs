@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, MessageFormat, Received, ReceiverSettleMode,
+    AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, MessageFormat, Position, ReceiverSettleMode,
     Role, SenderSettleMode, SequenceNo, Source,
 };
 
@@ -24,6 +24,8 @@ pub struct LinkState {
     pub snd_settle_mode: SenderSettleMode,
     /// When the receiver settles.
     pub rcv_settle_mode: ReceiverSettleMode,
+    /// Whether our end receives messages in parts.
+    pub in_parts: bool,
     /// The number of deliveries so far.
     pub delivery_count: SequenceNo,
     /// Deliveries that are not settled at our end, oldest first.
@@ -46,11 +48,11 @@ pub struct Unsettled {
     pub local_state: Option<DeliveryState>,
     /// Its state at the peer, as far as we heard.
     pub remote_state: Option<DeliveryState>,
-    /// How much of the message has come, where our end receives. Nothing when the owner had not taken it yet: then it
+    /// How much of the message has come, where our end receives. None when the owner had not taken it yet: then it
     /// comes again.
-    pub received: Option<Received>,
-    /// The message, where our end sent it and kept it; where our end receives, what has come of a message that more
-    /// was to follow of.
+    pub received: Option<Position>,
+    /// The message, where our end sent it and kept it. Where our end receives, and more of the message was to follow,
+    /// what has come of it; nothing of it on a link that gives messages in parts.
     pub message: Option<Bytes>,
 }
 

@@ -76,6 +76,9 @@ impl ReceiverMut<'_> {
     pub fn take(&mut self) -> Option<Delivery> {
         let link = self.connection.links.get_mut(self.key)?;
         let (delivery, session) = (link.queue.pop_front()?, link.session);
+        if link.terms.in_parts {
+            self.note_read(&delivery);
+        }
         self.taken(session, delivery.payload.len());
         Some(delivery)
     }
@@ -84,6 +87,12 @@ impl ReceiverMut<'_> {
     pub fn take_all(&mut self, deliveries: &mut VecDeque<Delivery>) {
         let Some(link) = self.connection.links.get_mut(self.key) else { return };
         if link.queue.is_empty() {
+            return;
+        }
+        if link.terms.in_parts {
+            while let Some(part) = self.take() {
+                deliveries.push_back(part);
+            }
             return;
         }
         let (bytes, session) = (link.queue.iter().map(|delivery| delivery.payload.len()).sum(), link.session);
@@ -116,6 +125,17 @@ impl ReceiverMut<'_> {
         if attached {
             session.dispose(Role::Receiver, delivery, state, settled);
             self.connection.mark(key);
+        }
+    }
+
+    /// Notes how much the owner has of a message that comes in parts.
+    fn note_read(&mut self, part: &Delivery) {
+        let Some(link) = self.connection.links.get_mut(self.key) else { return };
+        if let Some(received) = link.note_read(part)
+            && let Some(session) = self.connection.sessions.get_mut(link.session)
+            && let Some(incoming) = session.incoming.get_mut(part.number)
+        {
+            incoming.received = received;
         }
     }
 

@@ -162,7 +162,10 @@ impl Unsettled {
                 }
                 (_, None) => None,
             },
-            Role::Receiver => self.local_state.clone().or_else(|| self.received.clone().map(DeliveryState::Received)),
+            Role::Receiver => {
+                let received = || self.received.as_ref().map(|position| DeliveryState::Received(position.received()));
+                self.local_state.clone().or_else(received)
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Encode as _, MessageFormat, Role, Transfer};
 
 use super::arena::Key;
-use super::link::{Parked, Phase};
+use super::link::{Open, Parked, Phase};
 use super::send_log::Kept;
 use super::session::Outgoing;
 use super::transmit::SPLICE;
@@ -28,6 +28,9 @@ pub struct Message<'a> {
     pub state: Option<DeliveryState>,
     /// Comes back in every [`Update`](super::Update).
     pub token: u64,
+    /// Whether this is the first part of a message, and [`SenderMut::append`] hands over the rest. Such a message is
+    /// not kept, so it cannot be sent again when its link is resumed.
+    pub more: bool,
 }
 
 impl<'a> Message<'a> {
@@ -35,7 +38,7 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn new(payload: &'a [u8], tag: DeliveryTag, token: u64) -> Self {
         let message_format = MessageFormat(0);
-        Self { payload, shared: None, tag, message_format, settled: false, state: None, token }
+        Self { payload, shared: None, tag, message_format, settled: false, state: None, token, more: false }
     }
 
     /// As [`Message::new`], from a shared buffer.
@@ -90,7 +93,7 @@ impl SenderMut<'_> {
             return Err(SendError::TooLarge(link.peer_limit()));
         }
         let outgoing = (!message.settled).then(|| {
-            let kept = match (link.terms.keep, message.shared) {
+            let kept = match (link.terms.keep && !message.more, message.shared) {
                 (false, _) => Kept::Nothing,
                 (true, Some(shared)) if message.payload.len() >= SPLICE => {
                     Kept::Shared(shared.slice_ref(message.payload))
@@ -106,9 +109,89 @@ impl SenderMut<'_> {
             message_format: Some(message.message_format),
             settled: Some(message.settled),
             state: message.state.clone(),
+            more: message.more,
             ..Transfer::default()
         };
         Ok(self.put_delivery(transfer, outgoing, message.payload, message.shared))
+    }
+
+    /// Whether [`append`](Self::append) takes a part now. Where not, an [`Event::Credit`](super::Event::Credit) follows
+    /// when it does.
+    pub fn can_append(&mut self) -> bool {
+        let can = self.connection.can_append(self.key);
+        if !can {
+            self.block();
+        }
+        can
+    }
+
+    /// Hands over the next part of the message that was begun with [`Message::more`], the last one unless `more`. No
+    /// other message can be handed over on the link before that. Parts are the engine's from then on; each leaves in
+    /// as many frames as it takes, and none of them needs credit.
+    ///
+    /// # Errors
+    /// [`SendError::Blocked`] where [`can_append`](Self::can_append) says so: the part stays the caller's.
+    /// [`SendError::TooLarge`] when the message becomes larger than the receiver takes: [`abort`](Self::abort) it.
+    /// [`SendError::Detached`] when the link is, or `delivery` is not open.
+    pub fn append(
+        &mut self,
+        delivery: DeliveryNumber,
+        payload: &[u8],
+        shared: Option<&Bytes>,
+        more: bool,
+    ) -> Result<(), SendError> {
+        let Some(link) = self.connection.links.get(self.key) else { return Err(SendError::Detached) };
+        let Some(open) = link.open.filter(|open| open.delivery == delivery && link.phase == Phase::Attached) else {
+            return Err(SendError::Detached);
+        };
+        let (limit, length) = (link.peer_limit(), open.length + payload.len() as u64);
+        if self.connection.close_sent || self.connection.over.is_some() {
+            return Err(SendError::Detached);
+        }
+        if length > limit {
+            return Err(SendError::TooLarge(limit));
+        }
+        if !self.can_append() {
+            return Err(SendError::Blocked);
+        }
+        if payload.is_empty() && more {
+            return Ok(());
+        }
+        let link = self.connection.links.get_mut(self.key).expect("looked up above");
+        link.open = more.then_some(Open { length, ..open });
+        let rest = shared.map_or_else(|| Bytes::copy_from_slice(payload), |shared| shared.slice_ref(payload));
+        let session = link.session;
+        link.parked = Some(Parked { rest, more });
+        if let Some(session) = self.connection.sessions.get_mut(session) {
+            session.parked.push_back(self.key);
+        }
+        self.connection.put_parked(session);
+        self.connection.mark(session);
+        Ok(())
+    }
+
+    /// Gives up the message that was begun with [`Message::more`]: the receiver throws away what it has of it (2.7.5).
+    /// It is settled with that, and no [`Event::Update`](super::Event::Update) follows.
+    pub fn abort(&mut self, delivery: DeliveryNumber) {
+        let connection = &mut *self.connection;
+        let Some(link) = connection.links.get_mut(self.key) else { return };
+        if link.open.is_none_or(|open| open.delivery != delivery) {
+            return;
+        }
+        link.open = None;
+        link.parked = None;
+        let Some(session) = connection.sessions.get_mut(link.session) else { return };
+        session.parked.retain(|parked| *parked != self.key);
+        session.outgoing.remove(delivery);
+        if link.phase == Phase::Attached {
+            // As the rest of a message that has no bytes left: it waits for the window as the others do.
+            link.aborting = true;
+            link.parked = Some(Parked { rest: Bytes::new(), more: false });
+            session.parked.push_back(self.key);
+            let session = link.session;
+            connection.put_parked(session);
+            connection.mark(session);
+        }
     }
 
     /// Keeps a message that is sent again, where it was kept before.
@@ -142,6 +225,7 @@ impl SenderMut<'_> {
         }
         transfer.handle = link.handle;
         transfer.delivery_id = Some(number);
+        link.open = transfer.more.then_some(Open { delivery: number, length: payload.len() as u64 });
         let (limit, channel) = (connection.remote_max_frame as usize, session.channel);
         session.remote_window -= 1;
         session.next_outgoing_id = session.next_outgoing_id.next();
@@ -151,7 +235,7 @@ impl SenderMut<'_> {
                 Some(shared) => shared.slice_ref(&payload[sent..]),
                 None => Bytes::copy_from_slice(&payload[sent..]),
             };
-            link.parked = Some(Parked { rest });
+            link.parked = Some(Parked { rest, more: link.open.is_some() });
             session.parked.push_back(self.key);
             let session = link.session;
             connection.put_parked(session);
@@ -189,7 +273,7 @@ impl SenderMut<'_> {
         if !link.drain {
             return;
         }
-        if link.parked.is_some() {
+        if link.parked.is_some() || link.open.is_some() {
             // The credit of that message is used already, but the answer must not overtake its rest.
             link.drain_due = true;
             return;
@@ -236,14 +320,15 @@ impl Connection {
             let Some(mut parked) = link.parked.take() else { continue };
             session.remote_window -= 1;
             session.next_outgoing_id = session.next_outgoing_id.next();
-            let transfer = Transfer { handle: link.handle, ..Transfer::default() };
+            let aborted = std::mem::take(&mut link.aborting);
+            let transfer = Transfer { handle: link.handle, more: parked.more, aborted, ..Transfer::default() };
             let rest = parked.rest.clone();
             let sent = put_transfer(&mut self.out, session.channel, transfer, &rest, Some(&rest), limit);
             if sent < rest.len() {
                 parked.rest = rest.slice(sent..);
                 link.parked = Some(parked);
                 session.parked.push_back(link_key);
-            } else if link.drain_due {
+            } else if link.drain_due && link.open.is_none() {
                 SenderMut { connection: self, key: link_key }.drained();
             } else {
                 self.announce_credit(link_key);

@@ -2,15 +2,15 @@
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    DeliveryNumber, DeliveryTag, Error, ErrorCondition, Position, Received as Extent, Role, Transfer,
+    DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Position, Received as Extent, Role, Transfer,
 };
 
 use super::arena::Key;
 use super::input::SessionFault;
 use super::link::{Delivery, Link, Partial, Phase};
 use super::link_state::Unsettled;
-use super::session::Incoming;
-use super::{Connection, Event};
+use super::session::{Incoming, Session};
+use super::{Connection, Event, LinkId};
 
 /// Messages up to this size are copied out of the read buffer: whoever keeps one must not keep the
 /// whole buffer with it. Larger ones are slices.
@@ -76,47 +76,27 @@ impl Connection {
         };
         let fault = match result {
             Ok(received) => {
-                if let Received::Whole(delivery) = received {
-                    if !delivery.settled {
-                        let incoming = Incoming {
-                            link: link.id,
-                            tag: delivery.tag,
-                            message_format: delivery.message_format,
-                            received: if link.terms.keep { extent(&delivery.payload) } else { Extent::default() },
-                            local_state: None,
-                            remote_state: delivery.state.clone(),
-                        };
-                        session.incoming.push(delivery.number, incoming);
+                let delivery = match received {
+                    Received::Nothing => None,
+                    Received::Delivery(delivery) => {
+                        if !delivery.continues && !delivery.settled {
+                            session.incoming.push(delivery.number, Incoming::new(link, &delivery));
+                        } else if delivery.continues && (delivery.settled || delivery.aborted) {
+                            session.incoming.remove(delivery.number);
+                        }
+                        Some(delivery)
                     }
+                    Received::Again(again) => {
+                        self.events.push_back(again.reassociate(link.id, session));
+                        again.part
+                    }
+                };
+                if let Some(delivery) = delivery {
                     session.queued_bytes += delivery.payload.len();
                     if link.queue.is_empty() {
                         self.events.push_back(Event::Readable(link.id));
                     }
                     link.queue.push_back(delivery);
-                } else if let Received::Again(known, number, settled) = received {
-                    let (id, previous, state) = (link.id, known.delivery, known.remote_state.clone());
-                    let outcomes = [&known.local_state, &state].map(|s| s.as_ref().is_some_and(|s| s.is_terminal()));
-                    if !settled {
-                        session.incoming.push(
-                            number,
-                            Incoming {
-                                link: id,
-                                tag: known.tag,
-                                message_format: known.message_format,
-                                received: known.received.unwrap_or_default(),
-                                local_state: known.local_state,
-                                remote_state: known.remote_state,
-                            },
-                        );
-                    }
-                    // 2.6.13, example 13: the sender's outcome counts, and the receiver settles with it.
-                    let over = settled || outcomes == [true, true];
-                    if over && !settled {
-                        session.incoming.remove(number);
-                        session.dispose(Role::Receiver, number, state.clone(), true);
-                    }
-                    let delivery = (!over).then_some(number);
-                    self.events.push_back(Event::Reassociated { link: id, previous, delivery, state });
                 }
                 let whole = link.phase == Phase::Attached && link.partial.is_none();
                 if whole && link.drain && link.credit == 0 {
@@ -131,7 +111,9 @@ impl Connection {
             }
         };
         self.partial_bytes = self.partial_bytes - had_bytes + link.partial_len();
+        // A message that is given in parts waits for its owner as others do; one that is held must go on to its end.
         match (had_partial, link.partial.is_some()) {
+            _ if link.terms.in_parts => {}
             (false, true) => session.partials += 1,
             (true, false) => session.partials -= 1,
             _ => {}
@@ -158,14 +140,18 @@ impl Connection {
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, "a transfer to the sending end of a link"));
         }
         let limit = link.terms.max_message_size;
-        let arrived = link.partial_len() + payload.len();
+        let given = link.partial.as_ref().map_or(0, |partial| partial.given);
+        let arrived = given + (link.partial_len() + payload.len()) as u64;
         // The payload of an aborted transfer is ignored (2.7.5).
-        if limit != 0 && arrived as u64 > limit && !transfer.aborted {
+        if limit != 0 && arrived > limit && !transfer.aborted {
             let text = format!("a message of more than {limit} bytes");
             return Err(Error::new(ErrorCondition::MESSAGE_SIZE_EXCEEDED, text));
         }
-        if link.partial.is_some() {
-            return Self::receive_more(link, transfer, payload);
+        if let Some(partial) = &link.partial {
+            if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
+                return Err(Error::new(ErrorCondition::NOT_ALLOWED, "another delivery-tag within a delivery"));
+            }
+            return Ok(Self::receive_more(link, transfer, payload));
         }
         let (Some(number), Some(tag)) = (transfer.delivery_id, transfer.delivery_tag) else {
             let text = "the first transfer of a delivery without delivery-id or delivery-tag";
@@ -187,12 +173,39 @@ impl Connection {
         link.delivery_count = link.delivery_count.next();
         link.available = link.available.saturating_sub(1);
         if transfer.resume {
-            return Self::receive_again(link, number, tag, transfer, payload);
+            let again = link.resuming.as_mut().and_then(|resuming| resuming.take(tag));
+            if link.resuming.as_ref().is_some_and(|resuming| resuming.is_received()) {
+                link.resuming = None;
+            }
+            match again {
+                // Nothing of it has come: it is as good as new.
+                Some(known) if known.received.is_none() && known.local_state.is_none() => {
+                    return Self::receive_first(link, number, tag, transfer, payload);
+                }
+                Some(known) => return Ok(Self::receive_again(link, number, known, transfer, payload)),
+                None => {
+                    // 2.7.5: one that we know nothing of is ignored.
+                    link.skipping = true;
+                    return Ok(Received::Nothing);
+                }
+            }
         }
         if link.resuming.as_ref().is_some_and(|resuming| resuming.told_incomplete()) {
             let text = "a new delivery where an unsettled map lacked entries";
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
         }
+        Self::receive_first(link, number, tag, transfer, payload)
+    }
+
+    /// The first transfer of a delivery.
+    #[inline]
+    fn receive_first(
+        link: &mut Link,
+        number: DeliveryNumber,
+        tag: DeliveryTag,
+        transfer: Transfer,
+        payload: &Bytes,
+    ) -> Result<Received, Error> {
         if transfer.aborted {
             return Ok(Received::Nothing);
         }
@@ -203,82 +216,159 @@ impl Connection {
             settled: transfer.settled.unwrap_or(false),
             state: transfer.state,
             payload: Bytes::new(),
+            continues: false,
+            more: false,
+            aborted: false,
         };
-        if transfer.more {
-            link.partial = Some(Partial { delivery, bytes: payload.to_vec() });
+        if transfer.more && !link.terms.in_parts {
+            link.partial = Some(Partial { delivery, bytes: payload.to_vec(), given: 0 });
             return Ok(Received::Nothing);
         }
-        delivery.payload = if payload.len() <= SMALL { Bytes::copy_from_slice(payload) } else { payload.clone() };
-        Ok(Received::Whole(delivery))
+        if transfer.more {
+            let given = payload.len() as u64;
+            delivery.more = true;
+            link.partial = Some(Partial { delivery: delivery.clone(), bytes: Vec::new(), given });
+        }
+        delivery.payload = kept(payload);
+        Ok(Received::Delivery(delivery))
     }
 
-    /// A delivery that the sender resumes (2.6.13).
+    /// A delivery of which something has come before (2.6.13).
     #[cold]
     fn receive_again(
         link: &mut Link,
         number: DeliveryNumber,
-        tag: DeliveryTag,
+        mut known: Unsettled,
         transfer: Transfer,
         payload: &Bytes,
-    ) -> Result<Received, Error> {
-        let Some(mut known) = link.resuming.as_mut().and_then(|resuming| resuming.take(tag)) else {
-            // 2.7.5: one that we know nothing of is ignored.
+    ) -> Received {
+        let settled = transfer.aborted || transfer.settled == Some(true);
+        if known.message.is_none() {
             link.skipping = true;
-            return Ok(Received::Nothing);
-        };
-        if link.resuming.as_ref().is_some_and(|resuming| resuming.is_received()) {
-            link.resuming = None;
-        }
-        if known.is_whole() || (known.local_state.is_some() && known.message.is_none()) {
-            link.skipping = true;
-            let settled = transfer.aborted || transfer.settled == Some(true);
             known.remote_state = transfer.state;
-            return Ok(Received::Again(Box::new(known), number, settled));
+            return Received::Again(Box::new(Again { known, number, settled, part: None }));
         }
-        if transfer.aborted {
-            return Ok(Received::Nothing);
+        if transfer.aborted && !link.terms.in_parts {
+            return Received::Nothing;
         }
         let delivery = Delivery {
             number,
-            tag,
+            tag: known.tag,
             message_format: transfer.message_format.unwrap_or(known.message_format),
             settled: false,
-            state: known.remote_state,
+            state: known.remote_state.clone(),
             payload: Bytes::new(),
+            continues: false,
+            more: false,
+            aborted: false,
         };
-        link.partial = Some(Partial { delivery, bytes: known.message.unwrap_or_default().into() });
-        Self::receive_more(link, transfer, payload)
+        let bytes = known.message.take().unwrap_or_default();
+        link.partial = Some(Partial { delivery, bytes: bytes.into(), given: 0 });
+        if let (true, Some(position)) = (link.terms.in_parts, known.received.clone()) {
+            link.reading = Some((number, position));
+        }
+        match Self::receive_more(link, transfer, payload) {
+            Received::Delivery(part) if part.continues => {
+                Received::Again(Box::new(Again { known, number, settled, part: Some(part) }))
+            }
+            received => received,
+        }
     }
 
-    fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
-        let Some(partial) = &mut link.partial else { return Ok(Received::Nothing) };
-        if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
-            return Err(Error::new(ErrorCondition::NOT_ALLOWED, "another delivery-tag within a delivery"));
-        }
-        if transfer.aborted {
+    fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Received {
+        let Some(partial) = &mut link.partial else { return Received::Nothing };
+        if transfer.aborted && !link.terms.in_parts {
             link.partial = None;
-            return Ok(Received::Nothing);
+            return Received::Nothing;
         }
-        partial.bytes.extend_from_slice(payload);
         partial.delivery.settled |= transfer.settled.unwrap_or(false);
         if transfer.state.is_some() {
             partial.delivery.state = transfer.state;
         }
-        if transfer.more {
-            return Ok(Received::Nothing);
+        if link.terms.in_parts {
+            let mut part = partial.delivery.clone();
+            partial.given += payload.len() as u64;
+            (part.continues, part.aborted, part.more) = (true, transfer.aborted, transfer.more && !transfer.aborted);
+            if !part.aborted {
+                part.payload = kept(payload);
+            }
+            if !part.more {
+                link.partial = None;
+            }
+            return Received::Delivery(part);
         }
-        let Some(Partial { mut delivery, bytes }) = link.partial.take() else { return Ok(Received::Nothing) };
+        partial.bytes.extend_from_slice(payload);
+        if transfer.more {
+            return Received::Nothing;
+        }
+        let Some(Partial { mut delivery, bytes, .. }) = link.partial.take() else { return Received::Nothing };
         delivery.payload = bytes.into();
-        Ok(Received::Whole(delivery))
+        Received::Delivery(delivery)
     }
 }
 
 enum Received {
-    /// A part, or the end of a delivery that was given up.
+    /// A part that is held, or the end of a delivery that was given up.
     Nothing,
-    Whole(Delivery),
-    /// One that had come before, its new number, and whether the sender has settled it.
-    Again(Box<Unsettled>, DeliveryNumber, bool),
+    /// A message, or a part of one on a link that gives parts.
+    Delivery(Delivery),
+    Again(Box<Again>),
+}
+
+/// A delivery that had come before, as a whole or in part, and that the sender resumes.
+struct Again {
+    known: Unsettled,
+    number: DeliveryNumber,
+    /// Whether the sender has settled it.
+    settled: bool,
+    /// What has come of it now.
+    part: Option<Delivery>,
+}
+
+impl Again {
+    /// Gives the delivery its new number, and tells its owner.
+    fn reassociate(&self, link: LinkId, session: &mut Session) -> Event {
+        let (known, number) = (&self.known, self.number);
+        let state = known.remote_state.clone();
+        let terminal = |state: &Option<DeliveryState>| state.as_ref().is_some_and(DeliveryState::is_terminal);
+        // 2.6.13, example 13: the sender's outcome counts, and the receiver settles with it.
+        let restated = terminal(&known.local_state) && terminal(&state);
+        if restated && !self.settled {
+            session.dispose(Role::Receiver, number, state.clone(), true);
+        } else if !self.settled {
+            let incoming = Incoming {
+                link,
+                tag: known.tag,
+                message_format: known.message_format,
+                received: known.received.as_ref().map(Position::received).unwrap_or_default(),
+                local_state: known.local_state.clone(),
+                remote_state: known.remote_state.clone(),
+            };
+            session.incoming.push(number, incoming);
+        }
+        let delivery = (!restated && !self.settled).then_some(number);
+        Event::Reassociated { link, previous: known.delivery, delivery, state }
+    }
+}
+
+impl Incoming {
+    #[inline]
+    fn new(link: &Link, delivery: &Delivery) -> Self {
+        Self {
+            link: link.id,
+            tag: delivery.tag,
+            message_format: delivery.message_format,
+            received: if link.terms.keep { extent(&delivery.payload) } else { Extent::default() },
+            local_state: None,
+            remote_state: delivery.state.clone(),
+        }
+    }
+}
+
+/// The payload as it may be kept.
+#[inline]
+fn kept(payload: &Bytes) -> Bytes {
+    if payload.len() <= SMALL { Bytes::copy_from_slice(payload) } else { payload.clone() }
 }
 
 /// All of a message, as the state `received` tells it.

@@ -37,6 +37,13 @@ enum Next {
     Opaque,
 }
 
+impl From<Received> for Position {
+    /// A place where a section begins, or the end of a message.
+    fn from(received: Received) -> Self {
+        Self { section: received.section_number, offset: received.section_offset, ..Self::default() }
+    }
+}
+
 impl Position {
     /// The place where the next byte belongs.
     #[must_use]
