@@ -14,7 +14,10 @@ use crate::link::Link;
 use crate::options::random_uuid;
 use crate::types::PeerError;
 use crate::v1_0::{LinkId, Remote};
-use crate::{AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session};
+use crate::{
+    AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session,
+    StreamingReceiver,
+};
 
 /// How connections are accepted.
 #[derive(Debug, Clone)]
@@ -214,6 +217,16 @@ impl IncomingLink {
     pub fn into_receiver(mut self, options: &LinkOptions) -> Result<Receiver, AttachError> {
         let link = self.accept(Role::Receiver, options)?;
         Ok(Receiver::new(link, options.prefetch))
+    }
+
+    /// As [`into_receiver`](Self::into_receiver), for content that is given as it comes.
+    ///
+    /// # Errors
+    /// When the link is over already, or the peer receives on it.
+    pub fn into_streaming_receiver(mut self, options: &LinkOptions) -> Result<StreamingReceiver, AttachError> {
+        let options = LinkOptions { in_parts: true, ..options.clone() };
+        let link = self.accept(Role::Receiver, &options)?;
+        Ok(StreamingReceiver::new(Receiver::new(link, options.prefetch)))
     }
 
     /// Accepts a link that the peer receives on. Messages are settled as they are sent where the peer asks

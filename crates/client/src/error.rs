@@ -203,6 +203,9 @@ pub enum SendError {
     /// There is no credit now: the message was not sent (only without waiting).
     #[error("no credit")]
     NoCredit,
+    /// More or less content came than was told before, or a piece of more than 4 GiB: the message was given up.
+    #[error("the content is not as long as was told")]
+    Length,
 }
 
 /// Messages sent without waiting that were not accepted.
@@ -237,4 +240,7 @@ pub enum ReceiveError {
     /// A message came that is no AMQP message. It was rejected; the next call goes on behind it.
     #[error("a message that cannot be read: {0}")]
     Malformed(DecodeError),
+    /// The sender gave the message up while it was being read: what was read of it is to be thrown away.
+    #[error("the sender gave the message up")]
+    Aborted,
 }

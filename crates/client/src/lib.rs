@@ -26,11 +26,13 @@ mod message;
 mod node;
 mod options;
 mod outcome;
+mod reader;
 mod receiver;
 mod sender;
 mod session;
 mod state;
 mod v1_0;
+mod writer;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
@@ -40,9 +42,11 @@ pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::ConnectOptions;
 pub use outcome::Outcome;
 pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::{Origin, Receiver};
 pub use sender::{Sender, Settlement};
 pub use session::Session;
+pub use writer::MessageWriter;
 
 /// The types that values, properties and errors are made of.
 pub mod types {

@@ -56,6 +56,33 @@ impl Message {
         self.inner.encode(out);
     }
 
+    /// The sections in front of the content.
+    pub(crate) fn encode_front(&self) -> Bytes {
+        codec::Message { body: Body::Empty, footer: None, ..self.inner.clone() }.to_bytes()
+    }
+
+    /// A message of which the sections are still to be read.
+    pub(crate) fn front_of(origin: Origin, format: MessageFormat) -> Self {
+        Self { inner: codec::Message::default(), format, origin: Some(origin) }
+    }
+
+    /// Reads the sections in front of the content, or the whole message where its content is no data.
+    pub(crate) fn read_front(&mut self, bytes: &Bytes) -> Result<(), DecodeError> {
+        self.inner = codec::Message::from_bytes(bytes)?;
+        Ok(())
+    }
+
+    /// Reads what stands behind the content: nothing but a footer may.
+    pub(crate) fn read_footer(&mut self, bytes: &Bytes) -> Result<(), DecodeError> {
+        let mut behind = codec::Message::from_bytes(bytes)?;
+        let footer = behind.footer.take();
+        if behind != codec::Message::default() {
+            return Err(codec::Reader::new(bytes).error("section", codec::DecodeErrorKind::SectionOrder));
+        }
+        self.inner.footer = footer;
+        Ok(())
+    }
+
     #[inline]
     pub(crate) fn decode_received(payload: Bytes, format: MessageFormat, origin: Origin) -> Result<Self, DecodeError> {
         let inner = if format == MessageFormat(0) {

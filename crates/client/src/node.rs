@@ -70,6 +70,8 @@ pub struct LinkOptions {
     pub properties: Option<Fields>,
     /// How long to wait for the peer to attach or detach.
     pub timeout: Duration,
+    /// Whether a receiver gives messages in parts.
+    pub(crate) in_parts: bool,
 }
 
 impl Default for LinkOptions {
@@ -82,6 +84,7 @@ impl Default for LinkOptions {
             own_address: None,
             properties: None,
             timeout: Duration::from_secs(30),
+            in_parts: false,
         }
     }
 }

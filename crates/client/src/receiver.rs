@@ -9,7 +9,7 @@ use postroad_codec::v1_0::DeliveryNumber;
 
 use crate::link::Link;
 use crate::state::State;
-use crate::types::{Fields, PeerError, Value};
+use crate::types::{DecodeError, Fields, PeerError, Value};
 use crate::v1_0::{Delivery, DeliveryTag, LinkId};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
@@ -352,23 +352,41 @@ impl Receiver {
         Ok(())
     }
 
-    fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
-        let origin = Origin {
+    /// Waits for the next part of a message, on a link that gives parts.
+    pub(crate) async fn next_part(&mut self) -> Result<Delivery, ReceiveError> {
+        loop {
+            if let Some(part) = self.next() {
+                return Ok(part);
+            }
+            self.arrival().await?;
+        }
+    }
+
+    pub(crate) fn origin(&self, delivery: &Delivery) -> Origin {
+        Origin {
             connection: self.link.session.shared().number(),
             link: self.id,
             number: delivery.number,
             tag: delivery.tag,
             settled: delivery.settled,
-        };
-        Message::decode_received(delivery.payload, delivery.message_format, origin).map_err(|error| {
-            if !delivery.settled {
-                let condition = crate::types::ErrorCondition::DECODE_ERROR;
-                let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
-                // The link may be over; then the message goes back by itself.
-                let _ = self.link.session.dispose(origin, told);
-            }
-            ReceiveError::Malformed(error)
-        })
+        }
+    }
+
+    fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
+        let origin = self.origin(&delivery);
+        Message::decode_received(delivery.payload, delivery.message_format, origin)
+            .map_err(|error| self.refuse_malformed(origin, error))
+    }
+
+    /// Rejects a message that cannot be read.
+    pub(crate) fn refuse_malformed(&self, origin: Origin, error: DecodeError) -> ReceiveError {
+        if !origin.settled {
+            let condition = crate::types::ErrorCondition::DECODE_ERROR;
+            let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
+            // The link may be over; then the message goes back by itself.
+            let _ = self.link.session.dispose(origin, told);
+        }
+        ReceiveError::Malformed(error)
     }
 }
 

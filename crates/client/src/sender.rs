@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use postroad_codec::v1_0::DeliveryNumber;
 
 use crate::link::Link;
 use crate::state::{Shared, Slot, State, UNTRACKED};
@@ -18,8 +19,8 @@ use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, Sy
 /// Dropping it closes the link; what was handed over is on its way before the close.
 #[derive(Debug)]
 pub struct Sender {
-    link: Link,
-    settled: bool,
+    pub(crate) link: Link,
+    pub(crate) settled: bool,
 }
 
 thread_local! {
@@ -187,8 +188,19 @@ impl Sender {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
+        self.put_when_credited(&encoded, message, tracked, false).await.map(|(token, _)| token)
+    }
+
+    /// Waits for credit and puts an encoded message, or its first part, into the link.
+    pub(crate) async fn put_when_credited(
+        &self,
+        encoded: &Bytes,
+        message: &Message,
+        tracked: bool,
+        more: bool,
+    ) -> Result<(u64, DeliveryNumber), SendError> {
         poll_fn(|cx| {
-            self.link.with(|state| match self.put(state, &encoded, Some(&encoded), message, tracked) {
+            self.link.with(|state| match self.put(state, encoded, Some(encoded), message, tracked, more) {
                 Err(SendError::NoCredit) => {
                     state.links[self.link.key].waiters.register(cx);
                     Poll::Pending
@@ -204,9 +216,9 @@ impl Sender {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             message.encode_to(scratch);
-            let result = self.link.with(|state| self.put(state, scratch, None, message, tracked));
+            let result = self.link.with(|state| self.put(state, scratch, None, message, tracked, false));
             let result = match result {
-                Ok(token) => Ok(Ok(token)),
+                Ok((token, _)) => Ok(Ok(token)),
                 Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
                 Err(error) => Err(error),
             };
@@ -226,7 +238,8 @@ impl Sender {
         shared: Option<&Bytes>,
         message: &Message,
         tracked: bool,
-    ) -> Result<u64, SendError> {
+        more: bool,
+    ) -> Result<(u64, DeliveryNumber), SendError> {
         let State { engine, links, .. } = state;
         let entry = &mut links[self.link.key];
         if let Some(error) = &entry.over {
@@ -245,14 +258,15 @@ impl Sender {
             tag: sends.next_tag,
             settled: self.settled,
             token,
+            more,
         };
-        match engine.send(entry.id, &message) {
-            Ok(()) => {}
+        let number = match engine.send(entry.id, &message) {
+            Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),
             Err(Refusal::TooLarge(limit)) => return Err(SendError::TooLarge(limit)),
             // The detach is on its way to the news.
             Err(Refusal::Detached) => return Err(SendError::NotSent(LinkError::Closed)),
-        }
+        };
         sends.next_tag += 1;
         sends.in_flight += usize::from(!self.settled);
         if tracked {
@@ -260,7 +274,7 @@ impl Sender {
         } else if !self.settled {
             sends.untracked += 1;
         }
-        Ok(token)
+        Ok((token, number))
     }
 }
 
@@ -272,7 +286,7 @@ impl Sender {
 #[must_use = "a settlement that is not awaited tells nothing"]
 pub struct Settlement {
     /// Where the outcome will be; nowhere for a message that was settled as it was sent.
-    at: Option<(Arc<Shared>, usize, u64)>,
+    pub(crate) at: Option<(Arc<Shared>, usize, u64)>,
 }
 
 impl Future for Settlement {

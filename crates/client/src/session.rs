@@ -12,7 +12,7 @@ use crate::link::Link;
 use crate::options::random_uuid;
 use crate::state::Shared;
 use crate::v1_0::SessionId;
-use crate::{AttachError, Connection, LinkError, LinkOptions, Node, Receiver, Sender};
+use crate::{AttachError, Connection, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
 
 /// A session. Clones are handles of the same session; when the last one is gone, and the last link on
 /// it, the session ends.
@@ -101,6 +101,30 @@ impl Session {
     pub async fn receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Receiver, AttachError> {
         let link = self.attach(Role::Receiver, &node.into(), &options).await?;
         Ok(Receiver::new(link, options.prefetch))
+    }
+
+    /// Attaches a receiver that gives the content of messages as it comes.
+    ///
+    /// # Errors
+    /// As [`Session::receiver`].
+    ///
+    /// # Cancel safety
+    /// A dropped future detaches the link again.
+    pub async fn streaming_receiver(&self, node: impl Into<Node>) -> Result<StreamingReceiver, AttachError> {
+        self.streaming_receiver_with(node, LinkOptions::default()).await
+    }
+
+    /// As [`Session::streaming_receiver`], on the given terms.
+    ///
+    /// # Errors
+    /// As [`Session::receiver`].
+    pub async fn streaming_receiver_with(
+        &self,
+        node: impl Into<Node>,
+        mut options: LinkOptions,
+    ) -> Result<StreamingReceiver, AttachError> {
+        options.in_parts = true;
+        self.receiver_with(node, options).await.map(StreamingReceiver::new)
     }
 
     async fn attach(&self, role: Role, node: &Node, options: &LinkOptions) -> Result<Link, AttachError> {

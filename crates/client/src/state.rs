@@ -418,6 +418,17 @@ impl State {
         entry.waiters.wake(&mut self.wakes);
     }
 
+    /// Forgets a message that was given up; gives its slot back, whose waker goes outside the lock.
+    pub(crate) fn withdraw(&mut self, key: usize, token: u64) -> Option<Slot> {
+        let sends = &mut self.links.get_mut(key)?.sends;
+        let slot = sends.slots.try_remove(token as usize)?;
+        if !matches!(slot, Slot::Done(_)) {
+            sends.in_flight = sends.in_flight.saturating_sub(1);
+        }
+        self.tidy_link(key);
+        Some(slot)
+    }
+
     fn wake_link(&mut self, id: LinkId) {
         let Self { links, by_engine, wakes, .. } = self;
         let key = by_engine.get(id.index()).copied().flatten();

@@ -63,6 +63,8 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) tag: u64,
     pub(crate) settled: bool,
     pub(crate) token: u64,
+    /// Whether this is the first part of it.
+    pub(crate) more: bool,
 }
 
 impl Engine {
@@ -185,6 +187,7 @@ impl Engine {
             snd_settle_mode: attach.snd_settle_mode,
             rcv_settle_mode: attach.rcv_settle_mode,
             max_message_size: options.max_message_size,
+            in_parts: options.in_parts,
             ..LinkTerms::default()
         };
         self.0.accept(link, terms)
@@ -225,18 +228,32 @@ impl Engine {
     // Sending.
 
     #[inline]
-    pub(crate) fn send(&mut self, link: LinkId, message: &Outgoing<'_>) -> Result<(), Refusal> {
+    pub(crate) fn send(&mut self, link: LinkId, message: &Outgoing<'_>) -> Result<DeliveryNumber, Refusal> {
         let message = amqp::Message {
             shared: message.shared,
             settled: message.settled,
             message_format: message.format,
+            more: message.more,
             ..amqp::Message::new(message.encoded, DeliveryTag::from(message.tag), message.token)
         };
-        match self.0.sender(link).send(&message) {
-            Ok(_) => Ok(()),
-            Err(amqp::SendError::Blocked) => Err(Refusal::Blocked),
-            Err(amqp::SendError::TooLarge(limit)) => Err(Refusal::TooLarge(limit)),
-            Err(_) => Err(Refusal::Detached),
+        self.0.sender(link).send(&message).map_err(refusal)
+    }
+
+    /// Hands over the next part of a message.
+    pub(crate) fn append(
+        &mut self,
+        link: LinkId,
+        delivery: DeliveryNumber,
+        part: &Bytes,
+        more: bool,
+    ) -> Result<(), Refusal> {
+        self.0.sender(link).append(delivery, part, Some(part), more).map_err(refusal)
+    }
+
+    /// Gives up a message of which a part was handed over.
+    pub(crate) fn abort(&mut self, link: LinkId, delivery: DeliveryNumber) {
+        if self.0.has_link(link) {
+            self.0.sender(link).abort(delivery);
         }
     }
 
@@ -281,6 +298,14 @@ impl Engine {
     #[inline]
     pub(crate) fn settle(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome) {
         self.0.receiver(link).dispose(delivery, Some(state(outcome)), true);
+    }
+}
+
+fn refusal(error: amqp::SendError) -> Refusal {
+    match error {
+        amqp::SendError::Blocked => Refusal::Blocked,
+        amqp::SendError::TooLarge(limit) => Refusal::TooLarge(limit),
+        _ => Refusal::Detached,
     }
 }
 
@@ -357,6 +382,7 @@ fn terms(role: Role, node: &Node, options: &LinkOptions) -> LinkTerms {
         },
         max_message_size: options.max_message_size,
         properties: options.properties.clone(),
+        in_parts: options.in_parts,
         ..LinkTerms::default()
     }
 }

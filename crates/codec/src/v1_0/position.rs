@@ -55,7 +55,7 @@ impl Position {
     pub fn advance(&mut self, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
-            rest = &rest[self.advance_in_section(rest)..];
+            rest = &rest[self.advance_section(rest)..];
         }
     }
 
@@ -68,18 +68,19 @@ impl Position {
             if start == encoded.len() {
                 return None;
             }
-            start += position.advance_in_section(&encoded[start..]);
+            start += position.advance_section(&encoded[start..]);
         }
         let offset = usize::try_from(place.section_offset).ok()?;
         let within = match encoded.len() - start {
             0 => 0,
-            _ => position.advance_in_section(&encoded[start..]),
+            _ => position.advance_section(&encoded[start..]),
         };
         (offset <= within).then_some(start + offset)
     }
 
-    /// Moves on to the end of the section, or of `bytes`, and answers how far that was: 1 at least.
-    fn advance_in_section(&mut self, bytes: &[u8]) -> usize {
+    /// Moves on to the end of the section, or of `bytes`, and answers how far that was: 1 at least, where there are
+    /// bytes. At the end of a section the place is the start of the next.
+    pub fn advance_section(&mut self, bytes: &[u8]) -> usize {
         let mut at = 0;
         while at < bytes.len() {
             let step = match self.next {
