@@ -113,7 +113,7 @@ fn plain_is_not_said_in_the_open() {
     let names = std::iter::once(Symbol::from_static("PLAIN")).collect();
     peer.expect_header(ProtocolHeader::SASL).send_header(ProtocolHeader::SASL);
     peer.send_sasl(&SaslMechanisms { sasl_server_mechanisms: names }).expect_nothing();
-    assert_eq!(peer.result(), Err(ConnectionError::Sasl(SaslError::InsecureMechanism)));
+    assert_eq!(peer.result(), Err(ConnectionError::Sasl(SaslError::InsecureMechanism("PLAIN"))));
 }
 
 #[test]

@@ -26,7 +26,7 @@ pub struct ConnectOptions {
     pub sasl_enabled: bool,
     /// The mechanisms that may be used; all that fit when empty.
     pub sasl_mechanisms: Vec<String>,
-    /// Whether a password may be shown to a peer without TLS.
+    /// Whether a password may be shown to a peer without TLS, by PLAIN, or made easy to guess, by CRAM-MD5.
     pub allow_insecure_mechs: bool,
     /// How TLS verifies the peer, for an `amqps` URL; the system's roots by default.
     pub tls: TlsConfig,

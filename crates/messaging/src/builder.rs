@@ -65,7 +65,8 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Sets whether a password may be shown to a broker without TLS; it may not by default.
+    /// Sets whether a password may be shown to a broker without TLS, by PLAIN, or made easy to guess, by CRAM-MD5; it may
+    /// not by default.
     pub fn allow_insecure_mechs(mut self, allow: bool) -> Self {
         self.options.allow_insecure_mechs = allow;
         self

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::cram_md5::CramMd5;
 use super::mechanism::Mechanism;
 use super::plain::Plain;
 use super::prepare::prepare;
@@ -35,7 +36,8 @@ pub struct Client {
 pub struct Init {
     /// The mechanism that the client chose.
     pub mechanism: &'static str,
-    /// The initial response. Always there, though it may be empty: RabbitMQ does not take an init without one.
+    /// The initial response. It is there, though it may be empty, wherever the mechanism starts with the client:
+    /// RabbitMQ does not take an init without one. `CRAM-MD5` starts with the server.
     ///
     /// With `PLAIN` it holds the password, and its buffer is wiped when the last clone is dropped.
     pub response: Option<Bytes>,
@@ -43,13 +45,16 @@ pub struct Init {
 
 /// ```text
 ///  Idle --start--> Sent ------------------------------finish--> Over
+///       --start--> Asking --challenge--> Sent
 ///       --start--> First --challenge--> Final --finish(data)--> Over
 ///                                       Final --challenge--> Verified --finish--> Over
 /// ```
 enum State {
     Idle,
-    /// All was said in the initial response.
+    /// All was said.
     Sent,
+    /// The server has to pose a challenge first.
+    Asking(CramMd5),
     /// The client-first message was sent.
     First {
         hash: ScramHash,
@@ -82,7 +87,8 @@ impl Client {
         self
     }
 
-    /// Allows `PLAIN` on a connection without TLS, where anyone on the way can read the password. Off by default.
+    /// Allows `PLAIN` and `CRAM-MD5` on a connection without TLS, where anyone on the way can read the password, or
+    /// what it takes to guess it. Off by default.
     #[must_use]
     pub const fn allow_insecure(mut self, yes: bool) -> Self {
         self.allow_insecure = yes;
@@ -92,11 +98,12 @@ impl Client {
     /// Chooses the strongest mechanism that both sides know, and says what to send. `secure` tells whether the
     /// connection is encrypted.
     ///
-    /// SCRAM stands before `PLAIN`, and among SCRAM the longer hash before the shorter.
+    /// SCRAM stands before `CRAM-MD5` and that before `PLAIN`, and among SCRAM the longer hash before the shorter.
+    /// `CRAM-MD5` cannot carry an authorization identity, so it is left out where there is one.
     ///
     /// # Errors
-    /// `NoCommonMechanism`; `InsecureMechanism` when only `PLAIN` is left and the connection is not encrypted; `Prep` or
-    /// `TooLong` for credentials that the mechanism cannot carry; `UnexpectedStep` at a second call.
+    /// `NoCommonMechanism`; `InsecureMechanism` when only `CRAM-MD5` or `PLAIN` is left and the connection is not
+    /// encrypted; `Prep` or `TooLong` for credentials that the mechanism cannot carry; `UnexpectedStep` at a second call.
     pub fn start(&mut self, offered: &[&str], secure: bool) -> Result<Init, SaslError> {
         let State::Idle = std::mem::replace(&mut self.state, State::Over) else {
             return Err(SaslError::UnexpectedStep);
@@ -113,11 +120,14 @@ impl Client {
                 let first = ClientFirst::new(&user, authorization, &self.nonce);
                 let response = Bytes::from(first.encode());
                 SaslError::check_length(&response)?;
-                (State::First { hash, first, password }, response)
+                (State::First { hash, first, password }, Some(response))
+            }
+            (Mechanism::CramMd5, Credentials::Password { user, password, .. }) => {
+                (State::Asking(CramMd5::new(user, password)?), None)
             }
             (_, Credentials::Password { user, password, authorization }) => {
                 let authorization = authorization.as_deref();
-                (State::Sent, Plain { authorization, user: &user, password: password.expose() }.encode()?)
+                (State::Sent, Some(Plain { authorization, user: &user, password: password.expose() }.encode()?))
             }
             (_, Credentials::External { authorization }) => {
                 let response = authorization.unwrap_or_default();
@@ -125,12 +135,12 @@ impl Client {
                     return Err(SaslError::Prep("authorization identity"));
                 }
                 SaslError::check_length(response.as_bytes())?;
-                (State::Sent, Bytes::from(response))
+                (State::Sent, Some(Bytes::from(response)))
             }
-            (_, Credentials::Anonymous { trace }) => (State::Sent, anonymous_trace(trace)?),
+            (_, Credentials::Anonymous { trace }) => (State::Sent, Some(anonymous_trace(trace)?)),
         };
         self.state = state;
-        Ok(Init { mechanism: mechanism.name(), response: Some(response) })
+        Ok(Init { mechanism: mechanism.name(), response })
     }
 
     /// Answers a challenge.
@@ -155,6 +165,11 @@ impl Client {
                 self.state = State::Final { signature };
                 Ok(Bytes::from(format!("{without_proof},p={}", STANDARD.encode(&*proof))))
             }
+            State::Asking(user) => {
+                let response = user.respond(challenge)?;
+                self.state = State::Sent;
+                Ok(response)
+            }
             State::Final { signature } => {
                 verify(&signature, challenge)?;
                 self.state = State::Verified;
@@ -174,7 +189,7 @@ impl Client {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Sent | State::Verified => Ok(()),
             State::Final { signature } => verify(&signature, additional.ok_or(SaslError::ServerSignature)?),
-            State::Idle | State::First { .. } | State::Over => Err(SaslError::UnexpectedStep),
+            State::Idle | State::Asking(_) | State::First { .. } | State::Over => Err(SaslError::UnexpectedStep),
         }
     }
 
@@ -182,6 +197,7 @@ impl Client {
         let fits = |mechanism: &Mechanism| match (&self.credentials, mechanism) {
             (Credentials::Anonymous { .. }, mechanism) => *mechanism == Mechanism::Anonymous,
             (Credentials::External { .. }, mechanism) => *mechanism == Mechanism::External,
+            (Credentials::Password { authorization, .. }, Mechanism::CramMd5) => authorization.is_none(),
             (Credentials::Password { .. }, mechanism) => matches!(mechanism, Mechanism::Scram(_) | Mechanism::Plain),
         };
         let allowed = |mechanism: &Mechanism| {
@@ -191,7 +207,9 @@ impl Client {
         };
         let common = |mechanism: &Mechanism| fits(mechanism) && offered.contains(&mechanism.name());
         match Mechanism::ALL.into_iter().find(|mechanism| common(mechanism) && allowed(mechanism)) {
-            Some(Mechanism::Plain) if !secure && !self.allow_insecure => Err(SaslError::InsecureMechanism),
+            Some(mechanism) if mechanism.needs_tls() && !secure && !self.allow_insecure => {
+                Err(SaslError::InsecureMechanism(mechanism.name()))
+            }
             Some(mechanism) => Ok(mechanism),
             None => {
                 let restricted = Mechanism::ALL.iter().any(common);
@@ -207,7 +225,7 @@ impl Client {
             "the mechanisms that are allowed here leave out every one that the server offers for these credentials"
         } else if offered.is_empty() {
             "the server has no mechanism set up, or none that it offers without TLS"
-        } else if offers(|mechanism| matches!(mechanism, Mechanism::Scram(_) | Mechanism::Plain)) {
+        } else if offers(|mechanism| matches!(mechanism, Mechanism::Scram(_) | Mechanism::CramMd5 | Mechanism::Plain)) {
             "the server wants a user name and a password"
         } else if offers(|mechanism| mechanism == Mechanism::External) {
             "the server wants a client certificate and the EXTERNAL mechanism"
@@ -224,6 +242,7 @@ impl fmt::Debug for Client {
         let state = match self.state {
             State::Idle => "idle",
             State::Sent => "sent",
+            State::Asking(_) => "waiting for a challenge",
             State::First { .. } => "client-first sent",
             State::Final { .. } => "proof sent",
             State::Verified => "server verified",

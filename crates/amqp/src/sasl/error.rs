@@ -14,9 +14,9 @@ pub enum SaslError {
         /// What to do about it.
         hint: &'static str,
     },
-    /// Only a mechanism that shows the password is left, and the connection is not encrypted.
-    #[error("PLAIN would show the password on a connection without TLS")]
-    InsecureMechanism,
+    /// Only this mechanism is left, which shows the password or helps to guess it, and the connection is not encrypted.
+    #[error("{0} would show or give away the password on a connection without TLS")]
+    InsecureMechanism(&'static str),
     /// Unknown user or wrong password; which of the two is not told.
     #[error("authentication failed")]
     AuthenticationFailed,
@@ -59,7 +59,9 @@ impl SaslError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoCommonMechanism { hint, .. } => Some(hint),
-            Self::InsecureMechanism => Some("use TLS (amqps), or allow insecure mechanisms if the network is trusted"),
+            Self::InsecureMechanism(_) => {
+                Some("use TLS (amqps), or allow insecure mechanisms if the network is trusted")
+            }
             Self::AuthenticationFailed => Some("check user name and password"),
             Self::NotAuthorized => Some("leave out the authorization identity"),
             Self::ServerSignature => Some("check that this is the right server; do not send it a password by PLAIN"),

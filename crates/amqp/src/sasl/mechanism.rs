@@ -5,17 +5,19 @@ use super::ScramHash;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mechanism {
     Anonymous,
+    CramMd5,
     External,
     Plain,
     Scram(ScramHash),
 }
 
 impl Mechanism {
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 7] = [
         Self::External,
         Self::Scram(ScramHash::Sha512),
         Self::Scram(ScramHash::Sha256),
         Self::Scram(ScramHash::Sha1),
+        Self::CramMd5,
         Self::Plain,
         Self::Anonymous,
     ];
@@ -28,9 +30,18 @@ impl Mechanism {
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Anonymous => "ANONYMOUS",
+            Self::CramMd5 => "CRAM-MD5",
             Self::External => "EXTERNAL",
             Self::Plain => "PLAIN",
             Self::Scram(hash) => hash.mechanism(),
         }
+    }
+
+    /// Whether what a client says helps whoever can read along, or sit in between: it goes over TLS unless asked for.
+    ///
+    /// `CRAM-MD5` does not show the password, but one fast hash of it (RFC 2195 4): whoever reads along can try out
+    /// words by the billion, and whoever sits in between can choose the challenge, and take SCRAM out of the offer.
+    pub(super) const fn needs_tls(self) -> bool {
+        matches!(self, Self::CramMd5 | Self::Plain)
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | `EXTERNAL` | RFC 4422 appendix A | the identity comes from below, such as a TLS certificate |
 //! | `SCRAM-SHA-512`, `SCRAM-SHA-256`, `SCRAM-SHA-1` | RFC 5802, RFC 7677 | without channel binding; both sides prove that they know the password |
+//! | `CRAM-MD5` | RFC 2195 | client only, for old brokers; only under TLS unless asked for |
 //! | `PLAIN` | RFC 4616 | only under TLS unless asked for |
 //! | `ANONYMOUS` | RFC 4505 | |
 //!
@@ -32,6 +33,7 @@
 //! ```
 
 mod client;
+mod cram_md5;
 mod credentials;
 mod error;
 mod mechanism;

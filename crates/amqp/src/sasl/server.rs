@@ -115,6 +115,8 @@ impl ServerConfig {
             Mechanism::Scram(hash) => self.users.as_ref().is_some_and(|users| users.hashes().contains(hash)),
             Mechanism::Plain => self.users.is_some() && (secure || self.plain_without_tls),
             Mechanism::Anonymous => self.anonymous,
+            // It wants the password itself at hand.
+            Mechanism::CramMd5 => false,
         })
     }
 
@@ -261,7 +263,7 @@ impl Server {
                 response => self.first(mechanism, response.unwrap_or_default()),
             },
             None if known == Some(Mechanism::Plain) && self.config.users.is_some() => {
-                Step::Refused(SaslError::InsecureMechanism)
+                Step::Refused(SaslError::InsecureMechanism(Mechanism::Plain.name()))
             }
             None => Step::Refused(SaslError::NoCommonMechanism {
                 offered: self.mechanisms().into_iter().map(str::to_owned).collect(),
@@ -292,6 +294,7 @@ impl Server {
             Mechanism::External => self.external(response),
             Mechanism::Plain => self.plain(response),
             Mechanism::Scram(hash) => self.scram(hash, response),
+            Mechanism::CramMd5 => Err(SaslError::UnexpectedStep),
         });
         step.unwrap_or_else(Step::Refused)
     }
