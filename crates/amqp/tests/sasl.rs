@@ -6,7 +6,8 @@ use std::time::Instant;
 use postroad_amqp::sasl::{Client, Credentials, SaslError, Server, ServerConfig, UserFile};
 use postroad_amqp::v1_0::{ClientSasl, Config, Connection, ConnectionError, Event, ServerSasl};
 use postroad_codec::v1_0::{
-    FrameError, FrameType, ProtocolHeader, SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome, Symbol,
+    Frame, FrameError, FrameType, ProtocolHeader, SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome,
+    SaslResponse, Symbol,
 };
 use postroad_testkit::{Chunks, Pair, ScriptedPeer, Side, begin, open};
 
@@ -84,7 +85,7 @@ fn nothing_of_ours_leaves_before_the_exchange_is_over() {
     peer.expect_header(ProtocolHeader::SASL).expect_nothing();
     let names = std::iter::once(Symbol::from_static("ANONYMOUS")).collect();
     peer.send_header(ProtocolHeader::SASL).send_sasl(&SaslMechanisms { sasl_server_mechanisms: names });
-    assert!(matches!(peer.next_frame(), Some(postroad_codec::v1_0::Frame::Sasl(_))));
+    assert!(matches!(peer.next_frame(), Some(Frame::Sasl(_))));
     peer.expect_nothing();
     peer.send_sasl(&SaslOutcome { code: SaslCode::OK, additional_data: None });
     peer.expect_header(ProtocolHeader::AMQP).expect(open()).expect(begin()).expect_nothing();
@@ -170,4 +171,46 @@ fn steps_out_of_turn_are_refused() {
     peer.send_header(ProtocolHeader::SASL).send_sasl(&SaslChallenge { challenge: Default::default() });
     assert_eq!(peer.result(), Err(ConnectionError::Sasl(SaslError::UnexpectedStep)));
     assert!(peer.take_bytes().ends_with(&[0x44, 0xc0, 0x03, 0x01, 0x50, 0x01]), "an outcome of 1 ends it");
+}
+
+/// What a server says to a client that comes with a token, and the end of it, in pieces of every size.
+#[test]
+fn a_refused_token_is_told_with_the_servers_report() {
+    let report = r#"{"status":"invalid_token"}"#;
+    let mut words = ProtocolHeader::SASL.to_bytes().to_vec();
+    Frame::put_sasl(&mechanisms(&["OAUTHBEARER", "PLAIN"]), &mut words);
+    Frame::put_sasl(&SaslChallenge { challenge: report.into() }, &mut words);
+    Frame::put_sasl(&SaslOutcome { code: SaslCode::AUTH, additional_data: None }, &mut words);
+    let refused = Err(ConnectionError::Sasl(SaslError::TokenRefused { report: report.to_owned() }));
+    let client = || Some(client(Credentials::bearer("t0k3n"), true));
+    for split in 0..=words.len() {
+        let mut peer = ScriptedPeer::of_client_with(Config::new("engine"), client());
+        peer.send_bytes(&words[..split]);
+        assert!(split == words.len() || peer.result().is_ok(), "{split}");
+        peer.send_bytes(&words[split..]);
+        assert_eq!(peer.result(), refused, "{split}");
+        peer.expect_header(ProtocolHeader::SASL).expect_sasl(&SaslInit {
+            mechanism: Symbol::from_static("OAUTHBEARER"),
+            initial_response: Some("n,,\x01auth=Bearer t0k3n\x01\x01".into()),
+            hostname: None,
+        });
+        peer.expect_sasl(&SaslResponse { response: "\x01".into() }).expect_nothing();
+    }
+}
+
+#[test]
+fn cram_md5_starts_with_the_server() {
+    let sasl = client(Credentials::password("tim", "tanstaaftanstaaf"), true);
+    let mut peer = ScriptedPeer::of_client_with(Config::new("engine"), Some(sasl));
+    peer.expect_header(ProtocolHeader::SASL).send_header(ProtocolHeader::SASL).send_sasl(&mechanisms(&["CRAM-MD5"]));
+    let mechanism = Symbol::from_static("CRAM-MD5");
+    peer.expect_sasl(&SaslInit { mechanism, initial_response: None, hostname: None });
+    peer.send_sasl(&SaslChallenge { challenge: "<1896.697170952@postoffice.reston.mci.net>".into() });
+    peer.expect_sasl(&SaslResponse { response: "tim b913a602c7eda7a495b4e6e7334d3890".into() });
+    peer.send_sasl(&SaslOutcome { code: SaslCode::OK, additional_data: None });
+    peer.expect_header(ProtocolHeader::AMQP).expect(open()).expect_nothing();
+}
+
+fn mechanisms(names: &[&'static str]) -> SaslMechanisms {
+    SaslMechanisms { sasl_server_mechanisms: names.iter().map(|name| Symbol::from_static(name)).collect() }
 }

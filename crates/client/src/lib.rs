@@ -41,6 +41,7 @@ pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::ConnectOptions;
 pub use outcome::Outcome;
+pub use postroad_amqp::sasl::Secret;
 pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::{Origin, Receiver};

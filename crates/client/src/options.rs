@@ -22,11 +22,15 @@ pub struct ConnectOptions {
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<String>,
+    /// A bearer token (RFC 6750) that shows who we are; it counts before a password. The user, where there is one, says
+    /// whom to act as. A token that has expired is replaced by a new connection: AMQP has no way to renew it on an open
+    /// one.
+    pub token: Option<Secret>,
     /// Whether a SASL exchange comes first.
     pub sasl_enabled: bool,
     /// The mechanisms that may be used; all that fit when empty.
     pub sasl_mechanisms: Vec<String>,
-    /// Whether a password may be shown to a peer without TLS, by PLAIN, or made easy to guess, by CRAM-MD5.
+    /// Whether a password or token may be shown to a peer without TLS, or a password made easy to guess, by CRAM-MD5.
     pub allow_insecure_mechs: bool,
     /// How TLS verifies the peer, for an `amqps` URL; the system's roots by default.
     pub tls: TlsConfig,
@@ -54,6 +58,7 @@ impl ConnectOptions {
             url,
             user: None,
             password: None,
+            token: None,
             sasl_enabled: true,
             sasl_mechanisms: Vec::new(),
             allow_insecure_mechs: false,
@@ -95,7 +100,7 @@ impl ConnectOptions {
         Ok(config)
     }
 
-    /// The exchange that shows who we are: a password where there is a user, else the identity of the TLS
+    /// The exchange that shows who we are: a token where there is one, else a password where there is a user, else the identity of the TLS
     /// certificate where EXTERNAL is the mechanism, else nobody.
     pub(crate) fn sasl(&self) -> Result<Option<ClientSasl>, ConnectError> {
         if !self.sasl_enabled {
@@ -104,13 +109,14 @@ impl ConnectOptions {
         let user = self.user.clone().or_else(|| self.url.user().map(Into::into)).filter(|user| !user.is_empty());
         let password = self.password.clone().or_else(|| self.url.password().map(Into::into));
         let external = self.sasl_mechanisms.iter().any(|name| name == "EXTERNAL");
-        let credentials = match (user, external) {
-            (Some(user), false) => {
+        let credentials = match (&self.token, user, external) {
+            (Some(token), user, _) => Credentials::Bearer { token: token.clone(), user },
+            (None, Some(user), false) => {
                 let password = password.unwrap_or_default();
                 Credentials::Password { user, password: Secret::from(password), authorization: None }
             }
-            (user, true) => Credentials::External { authorization: user },
-            (None, false) => Credentials::Anonymous { trace: None },
+            (None, user, true) => Credentials::External { authorization: user },
+            (None, None, false) => Credentials::Anonymous { trace: None },
         };
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce).map_err(|error| ConnectError::Options(format!("no random numbers: {error}")))?;
@@ -136,6 +142,7 @@ impl fmt::Debug for ConnectOptions {
             .field("url", &self.url)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "<redacted>"))
+            .field("token", &self.token)
             .field("sasl_enabled", &self.sasl_enabled)
             .field("sasl_mechanisms", &self.sasl_mechanisms)
             .field("allow_insecure_mechs", &self.allow_insecure_mechs)

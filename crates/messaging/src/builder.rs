@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroad_address::BrokerUrl;
 use postroad_client::types::{Symbol, Value};
-use postroad_client::{ConnectOptions, TlsConfig};
+use postroad_client::{ConnectOptions, Secret, TlsConfig};
 
 use crate::{ConnectError, Connection};
 
@@ -52,6 +52,12 @@ impl ConnectionBuilder {
         self
     }
 
+    /// Sets a bearer token, for brokers that take OAuth 2; it counts before a password.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.options.token = Some(Secret::new(token));
+        self
+    }
+
     /// Sets the SASL mechanisms that may be used, such as `SCRAM-SHA-256`; by default all that fit. `EXTERNAL` shows the
     /// certificate of [`ConnectionBuilder::tls`].
     pub fn sasl_mechanisms<M: Into<String>>(mut self, mechanisms: impl IntoIterator<Item = M>) -> Self {
@@ -65,8 +71,8 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Sets whether a password may be shown to a broker without TLS, by PLAIN, or made easy to guess, by CRAM-MD5; it may
-    /// not by default.
+    /// Sets whether a password or token may be shown to a broker without TLS, or a password made easy to guess, by
+    /// CRAM-MD5; it may not by default.
     pub fn allow_insecure_mechs(mut self, allow: bool) -> Self {
         self.options.allow_insecure_mechs = allow;
         self

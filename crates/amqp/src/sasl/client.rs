@@ -8,6 +8,7 @@ use bytes::Bytes;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use super::bearer::Bearer;
 use super::cram_md5::CramMd5;
 use super::mechanism::Mechanism;
 use super::plain::Plain;
@@ -39,13 +40,15 @@ pub struct Init {
     /// The initial response. It is there, though it may be empty, wherever the mechanism starts with the client:
     /// RabbitMQ does not take an init without one. `CRAM-MD5` starts with the server.
     ///
-    /// With `PLAIN` it holds the password, and its buffer is wiped when the last clone is dropped.
+    /// With `PLAIN` it holds the password, with `OAUTHBEARER` and `XOAUTH2` the token, and its buffer is wiped when the last clone is dropped.
     pub response: Option<Bytes>,
 }
 
 /// ```text
 ///  Idle --start--> Sent ------------------------------finish--> Over
 ///       --start--> Asking --challenge--> Sent
+///       --start--> Token ------------------------------finish--> Over
+///                  Token --challenge--> Refused
 ///       --start--> First --challenge--> Final --finish(data)--> Over
 ///                                       Final --challenge--> Verified --finish--> Over
 /// ```
@@ -55,6 +58,12 @@ enum State {
     Sent,
     /// The server has to pose a challenge first.
     Asking(CramMd5),
+    /// The token was sent; a challenge is a report of what is wrong with it.
+    Token(Bearer),
+    /// The report was answered: all that can follow is a bad end.
+    Refused {
+        report: String,
+    },
     /// The client-first message was sent.
     First {
         hash: ScramHash,
@@ -87,8 +96,8 @@ impl Client {
         self
     }
 
-    /// Allows `PLAIN` and `CRAM-MD5` on a connection without TLS, where anyone on the way can read the password, or
-    /// what it takes to guess it. Off by default.
+    /// Allows `PLAIN`, `CRAM-MD5`, `OAUTHBEARER` and `XOAUTH2` on a connection without TLS, where anyone on the way can
+    /// read the password or token, or what it takes to guess it. Off by default.
     #[must_use]
     pub const fn allow_insecure(mut self, yes: bool) -> Self {
         self.allow_insecure = yes;
@@ -99,11 +108,12 @@ impl Client {
     /// connection is encrypted.
     ///
     /// SCRAM stands before `CRAM-MD5` and that before `PLAIN`, and among SCRAM the longer hash before the shorter.
-    /// `CRAM-MD5` cannot carry an authorization identity, so it is left out where there is one.
+    /// `CRAM-MD5` cannot carry an authorization identity, so it is left out where there is one. `OAUTHBEARER` stands
+    /// before `XOAUTH2`.
     ///
     /// # Errors
-    /// `NoCommonMechanism`; `InsecureMechanism` when only `CRAM-MD5` or `PLAIN` is left and the connection is not
-    /// encrypted; `Prep` or `TooLong` for credentials that the mechanism cannot carry; `UnexpectedStep` at a second call.
+    /// `NoCommonMechanism`; `InsecureMechanism` when only one of those that need TLS is left and the connection is not
+    /// encrypted; `Prep`, `Token` or `TooLong` for credentials that the mechanism cannot carry; `UnexpectedStep` at a second call.
     pub fn start(&mut self, offered: &[&str], secure: bool) -> Result<Init, SaslError> {
         let State::Idle = std::mem::replace(&mut self.state, State::Over) else {
             return Err(SaslError::UnexpectedStep);
@@ -129,6 +139,10 @@ impl Client {
                 let authorization = authorization.as_deref();
                 (State::Sent, Some(Plain { authorization, user: &user, password: password.expose() }.encode()?))
             }
+            (mechanism, Credentials::Bearer { token, user }) => {
+                let (bearer, response) = Bearer::start(mechanism, user.as_deref(), token)?;
+                (State::Token(bearer), Some(response))
+            }
             (_, Credentials::External { authorization }) => {
                 let response = authorization.unwrap_or_default();
                 if response.contains('\0') {
@@ -146,7 +160,9 @@ impl Client {
     /// Answers a challenge.
     ///
     /// With SCRAM this derives the keys, which takes a millisecond or so for each 4096 iterations that the server asks
-    /// for. A challenge that shows the server's signature is answered with nothing.
+    /// for. A challenge that shows the server's signature is answered with nothing. With a token a challenge is the
+    /// server's report of what is wrong with it; [`refused`](Self::refused) tells it once the server has ended the
+    /// exchange.
     ///
     /// # Errors
     /// Whatever is wrong with the challenge; `AuthenticationFailed` when it is SCRAM's own error message.
@@ -170,12 +186,29 @@ impl Client {
                 self.state = State::Sent;
                 Ok(response)
             }
+            State::Token(bearer) => {
+                let (report, answer) = bearer.refused(challenge)?;
+                self.state = State::Refused { report };
+                Ok(answer)
+            }
             State::Final { signature } => {
                 verify(&signature, challenge)?;
                 self.state = State::Verified;
                 Ok(Bytes::new())
             }
-            State::Idle | State::Sent | State::Verified | State::Over => Err(SaslError::UnexpectedStep),
+            State::Idle | State::Sent | State::Refused { .. } | State::Verified | State::Over => {
+                Err(SaslError::UnexpectedStep)
+            }
+        }
+    }
+
+    /// The server says that the client is not who it says, or may not come in. The exchange is over.
+    ///
+    /// The error is `TokenRefused` when the server has said what is wrong with the token, else `AuthenticationFailed`.
+    pub fn refused(&mut self) -> SaslError {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Refused { report } => SaslError::TokenRefused { report },
+            _ => SaslError::AuthenticationFailed,
         }
     }
 
@@ -184,10 +217,12 @@ impl Client {
     /// With SCRAM the server shows that it knows the password too, by the additional data or by a last challenge.
     ///
     /// # Errors
-    /// `ServerSignature` when it does not; `UnexpectedStep` when the server ends the exchange before its time.
+    /// `ServerSignature` when it does not; `TokenRefused` when it has said that something is wrong with the token;
+    /// `UnexpectedStep` when the server ends the exchange before its time.
     pub fn finish(&mut self, additional: Option<&[u8]>) -> Result<(), SaslError> {
         match std::mem::replace(&mut self.state, State::Over) {
-            State::Sent | State::Verified => Ok(()),
+            State::Sent | State::Token(_) | State::Verified => Ok(()),
+            State::Refused { report } => Err(SaslError::TokenRefused { report }),
             State::Final { signature } => verify(&signature, additional.ok_or(SaslError::ServerSignature)?),
             State::Idle | State::Asking(_) | State::First { .. } | State::Over => Err(SaslError::UnexpectedStep),
         }
@@ -196,6 +231,8 @@ impl Client {
     fn choose(&self, offered: &[&str], secure: bool) -> Result<Mechanism, SaslError> {
         let fits = |mechanism: &Mechanism| match (&self.credentials, mechanism) {
             (Credentials::Anonymous { .. }, mechanism) => *mechanism == Mechanism::Anonymous,
+            (Credentials::Bearer { user, .. }, Mechanism::XOAuth2) => user.is_some(),
+            (Credentials::Bearer { .. }, mechanism) => *mechanism == Mechanism::OAuthBearer,
             (Credentials::External { .. }, mechanism) => *mechanism == Mechanism::External,
             (Credentials::Password { authorization, .. }, Mechanism::CramMd5) => authorization.is_none(),
             (Credentials::Password { .. }, mechanism) => matches!(mechanism, Mechanism::Scram(_) | Mechanism::Plain),
@@ -227,12 +264,15 @@ impl Client {
             "the server has no mechanism set up, or none that it offers without TLS"
         } else if offers(|mechanism| matches!(mechanism, Mechanism::Scram(_) | Mechanism::CramMd5 | Mechanism::Plain)) {
             "the server wants a user name and a password"
+        } else if offers(|mechanism| matches!(mechanism, Mechanism::OAuthBearer | Mechanism::XOAuth2)) {
+            let bearer = matches!(self.credentials, Credentials::Bearer { .. });
+            if bearer { "XOAUTH2 needs the user's name beside the token" } else { "the server wants a token" }
         } else if offers(|mechanism| mechanism == Mechanism::External) {
             "the server wants a client certificate and the EXTERNAL mechanism"
         } else if offers(|mechanism| mechanism == Mechanism::Anonymous) {
             "the server takes anonymous clients: leave out the credentials"
         } else {
-            "set up one of SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, EXTERNAL or ANONYMOUS on the server"
+            "set up one of SCRAM-SHA-512, SCRAM-SHA-256, SCRAM-SHA-1, PLAIN, OAUTHBEARER, EXTERNAL or ANONYMOUS on the server"
         }
     }
 }
@@ -243,6 +283,8 @@ impl fmt::Debug for Client {
             State::Idle => "idle",
             State::Sent => "sent",
             State::Asking(_) => "waiting for a challenge",
+            State::Token(_) => "token sent",
+            State::Refused { .. } => "token refused",
             State::First { .. } => "client-first sent",
             State::Final { .. } => "proof sent",
             State::Verified => "server verified",

@@ -65,6 +65,13 @@ pub enum Credentials {
         /// Whom to act as, if not as the user itself.
         authorization: Option<String>,
     },
+    /// Whoever a token was issued to (RFC 6750): `OAUTHBEARER` or `XOAUTH2`.
+    Bearer {
+        /// The token, as it was issued.
+        token: Secret,
+        /// Whom to act as: `XOAUTH2` needs it, with `OAUTHBEARER` the token alone may say enough.
+        user: Option<String>,
+    },
     /// Whoever the layer below says, such as the name in a TLS certificate: `EXTERNAL`.
     External {
         /// Whom to act as, if not as the identity of the layer below.
@@ -83,6 +90,11 @@ impl Credentials {
         Self::Password { user: user.into(), password: password.into(), authorization: None }
     }
 
+    /// Whoever the token was issued to.
+    pub fn bearer(token: impl Into<Secret>) -> Self {
+        Self::Bearer { token: token.into(), user: None }
+    }
+
     /// A client that the layer below vouches for.
     pub const fn external() -> Self {
         Self::External { authorization: None }
@@ -98,6 +110,7 @@ mod tests {
         let credentials = Credentials::password("alice", "wonderland");
         let printed = format!("{credentials:?}");
         assert!(printed.contains("alice") && !printed.contains("wonderland"), "{printed}");
+        assert!(!format!("{:?}", Credentials::bearer("s3cr3t")).contains("s3cr3t"));
         assert_eq!(Secret::from("a"), Secret::new("a"));
         assert_ne!(Secret::from("a"), Secret::from("b"));
         assert_ne!(Secret::from("a"), Secret::from("aa"));

@@ -2,7 +2,8 @@
 
 use super::{MAX_ITERATIONS, MAX_MESSAGE};
 
-/// Why an exchange failed. Holds no secret, and of the peer's words only the names of its mechanisms.
+/// Why an exchange failed. Holds no secret, and of the peer's words only the names of its mechanisms and its report on a
+/// token, both cut short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SaslError {
@@ -14,12 +15,22 @@ pub enum SaslError {
         /// What to do about it.
         hint: &'static str,
     },
-    /// Only this mechanism is left, which shows the password or helps to guess it, and the connection is not encrypted.
-    #[error("{0} would show or give away the password on a connection without TLS")]
+    /// Only this mechanism is left, which shows the password or token, or helps to guess it, and the connection is not encrypted.
+    #[error("{0} would give the password or token away on a connection without TLS")]
     InsecureMechanism(&'static str),
     /// Unknown user or wrong password; which of the two is not told.
     #[error("authentication failed")]
     AuthenticationFailed,
+    /// The server does not take the token, and says why.
+    #[error("the server refuses the token: {}", if report.is_empty() { "no reason given" } else { report })]
+    TokenRefused {
+        /// What the server says, as JSON (RFC 7628 3.2.2): the first 1024 characters, with spaces in place of control
+        /// characters.
+        report: String,
+    },
+    /// A token that is empty or has a character that tokens do not have.
+    #[error("the token is empty, or has a character that is no visible ASCII")]
+    Token,
     /// The user is who it says, but may not act as the identity that it asks for.
     #[error("not authorized to act as another user")]
     NotAuthorized,
@@ -63,6 +74,8 @@ impl SaslError {
                 Some("use TLS (amqps), or allow insecure mechanisms if the network is trusted")
             }
             Self::AuthenticationFailed => Some("check user name and password"),
+            Self::TokenRefused { .. } => Some("get a new token: this one may have expired, or be for another service"),
+            Self::Token => Some("give the token as it was issued, without `Bearer` and without a line's end"),
             Self::NotAuthorized => Some("leave out the authorization identity"),
             Self::ServerSignature => Some("check that this is the right server; do not send it a password by PLAIN"),
             Self::IterationCount { count, min } if count < min => {

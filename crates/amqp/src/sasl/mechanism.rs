@@ -7,13 +7,17 @@ pub(super) enum Mechanism {
     Anonymous,
     CramMd5,
     External,
+    OAuthBearer,
     Plain,
     Scram(ScramHash),
+    XOAuth2,
 }
 
 impl Mechanism {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::External,
+        Self::OAuthBearer,
+        Self::XOAuth2,
         Self::Scram(ScramHash::Sha512),
         Self::Scram(ScramHash::Sha256),
         Self::Scram(ScramHash::Sha1),
@@ -32,8 +36,10 @@ impl Mechanism {
             Self::Anonymous => "ANONYMOUS",
             Self::CramMd5 => "CRAM-MD5",
             Self::External => "EXTERNAL",
+            Self::OAuthBearer => "OAUTHBEARER",
             Self::Plain => "PLAIN",
             Self::Scram(hash) => hash.mechanism(),
+            Self::XOAuth2 => "XOAUTH2",
         }
     }
 
@@ -42,6 +48,6 @@ impl Mechanism {
     /// `CRAM-MD5` does not show the password, but one fast hash of it (RFC 2195 4): whoever reads along can try out
     /// words by the billion, and whoever sits in between can choose the challenge, and take SCRAM out of the offer.
     pub(super) const fn needs_tls(self) -> bool {
-        matches!(self, Self::CramMd5 | Self::Plain)
+        matches!(self, Self::CramMd5 | Self::OAuthBearer | Self::Plain | Self::XOAuth2)
     }
 }

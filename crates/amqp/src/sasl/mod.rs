@@ -7,6 +7,7 @@
 //! | mechanism | standard | note |
 //! |---|---|---|
 //! | `EXTERNAL` | RFC 4422 appendix A | the identity comes from below, such as a TLS certificate |
+//! | `OAUTHBEARER`, `XOAUTH2` | RFC 7628, none | client only; a bearer token; only under TLS unless asked for |
 //! | `SCRAM-SHA-512`, `SCRAM-SHA-256`, `SCRAM-SHA-1` | RFC 5802, RFC 7677 | without channel binding; both sides prove that they know the password |
 //! | `CRAM-MD5` | RFC 2195 | client only, for old brokers; only under TLS unless asked for |
 //! | `PLAIN` | RFC 4616 | only under TLS unless asked for |
@@ -32,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod bearer;
 mod client;
 mod cram_md5;
 mod credentials;
@@ -64,3 +66,8 @@ pub const MAX_MESSAGE: usize = 4096;
 ///
 /// Some brokers take tokens of several kilobytes as passwords, so this is more than [`MAX_MESSAGE`].
 pub const MAX_PLAIN_MESSAGE: usize = 65_536;
+
+/// The longest `OAUTHBEARER` or `XOAUTH2` message that a client sends, in bytes.
+///
+/// Tokens of some kilobytes are usual: those that are signed carry what they grant.
+pub const MAX_TOKEN_MESSAGE: usize = 65_536;

@@ -193,7 +193,7 @@ fn decode(text: &str) -> Result<Vec<u8>, SaslError> {
 }
 
 /// A name as a `saslname`: commas and equal signs escaped.
-fn escape(name: &str) -> String {
+pub(super) fn escape(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 

@@ -115,8 +115,8 @@ impl ServerConfig {
             Mechanism::Scram(hash) => self.users.as_ref().is_some_and(|users| users.hashes().contains(hash)),
             Mechanism::Plain => self.users.is_some() && (secure || self.plain_without_tls),
             Mechanism::Anonymous => self.anonymous,
-            // It wants the password itself at hand.
-            Mechanism::CramMd5 => false,
+            // CRAM-MD5 wants the password itself at hand.
+            Mechanism::CramMd5 | Mechanism::OAuthBearer | Mechanism::XOAuth2 => false,
         })
     }
 
@@ -294,7 +294,7 @@ impl Server {
             Mechanism::External => self.external(response),
             Mechanism::Plain => self.plain(response),
             Mechanism::Scram(hash) => self.scram(hash, response),
-            Mechanism::CramMd5 => Err(SaslError::UnexpectedStep),
+            Mechanism::CramMd5 | Mechanism::OAuthBearer | Mechanism::XOAuth2 => Err(SaslError::UnexpectedStep),
         });
         step.unwrap_or_else(Step::Refused)
     }

@@ -166,7 +166,7 @@ impl Connection {
             }
             SaslFrame::Outcome(SaslOutcome { code, .. }) => {
                 return Err(match code {
-                    SaslCode::AUTH => ConnectionError::Sasl(sasl::SaslError::AuthenticationFailed),
+                    SaslCode::AUTH => ConnectionError::Sasl(sasl.client.refused()),
                     code => ConnectionError::SaslOutcome(code),
                 });
             }
