@@ -43,6 +43,11 @@ impl Mechanism {
         }
     }
 
+    /// Whether it carries a token, which may be some kilobytes long.
+    pub(super) const fn carries_token(self) -> bool {
+        matches!(self, Self::OAuthBearer | Self::XOAuth2)
+    }
+
     /// Whether what a client says helps whoever can read along, or sit in between: it goes over TLS unless asked for.
     ///
     /// `CRAM-MD5` does not show the password, but one fast hash of it (RFC 2195 4): whoever reads along can try out

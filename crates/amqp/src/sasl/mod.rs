@@ -56,6 +56,11 @@ pub use scram::{DEFAULT_ITERATIONS, MAX_ITERATIONS, ScramHash, ScramKeys};
 pub use server::{Decoy, Server, ServerConfig, Step, Users};
 pub use user_file::{UserFile, UserFileError, UserFileErrorKind, hash_password};
 
+/// Whether messages of this mechanism may be longer than the smallest frame, since they carry a token.
+pub(crate) fn carries_token(mechanism: &str) -> bool {
+    mechanism::Mechanism::from_name(mechanism).is_some_and(mechanism::Mechanism::carries_token)
+}
+
 /// The longest message that either side takes from the other, in bytes.
 ///
 /// Peers that have not shown who they are must not make us keep or hash more. The longest that an honest one sends is

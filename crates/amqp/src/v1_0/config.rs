@@ -15,6 +15,10 @@ pub struct Config {
     /// The largest frame that we take, in bytes; less than 512 counts as 512. A large one leaves few frames
     /// in the window: see `incoming_bytes`.
     pub max_frame_size: u32,
+    /// The largest SASL frame that we take, in bytes, where 512 is too little: from a server, which may offer many
+    /// mechanisms, and from clients to whom a mechanism is offered that carries a token. Other clients get 512, since
+    /// nobody knows yet who they are; and so does everybody where this is less.
+    pub max_sasl_frame_size: u32,
     /// The largest channel number that we take: sessions at once, less one.
     pub channel_max: u16,
     /// The largest handle that we take: links on a session, less one. A session holds a table as long as
@@ -53,7 +57,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Parameters for the container `container_id`: frames of 64 KiB, 256 sessions of 4096 links, no
+    /// Parameters for the container `container_id`: frames of 64 KiB, SASL frames of 8 KiB, 256 sessions of 4096 links, no
     /// idle timeout, half a minute for the handshake.
     #[must_use]
     pub fn new(container_id: impl Into<ByteString>) -> Self {
@@ -61,6 +65,7 @@ impl Config {
             container_id: container_id.into(),
             hostname: None,
             max_frame_size: 65_536,
+            max_sasl_frame_size: 8192,
             channel_max: 255,
             handle_max: 4095,
             idle_timeout: None,

@@ -97,6 +97,7 @@ impl Connection {
 
     fn new(mut config: Config, now: Instant) -> Self {
         config.max_frame_size = config.max_frame_size.max(MIN_MAX_FRAME_SIZE);
+        config.max_sasl_frame_size = config.max_sasl_frame_size.max(MIN_MAX_FRAME_SIZE);
         config.handle_max = config.handle_max.min(MAX_HANDLE);
         config.incoming_window = config.incoming_window.max(1);
         let handshake_deadline = config.handshake_timeout.and_then(|timeout| now.checked_add(timeout));

@@ -52,10 +52,6 @@ pub(crate) enum Layer {
     Frames,
 }
 
-/// Frames of a server's SASL exchange may be this large for a client. The standard says 512 (5.3.1);
-/// servers with many mechanisms send more.
-const CLIENT_SASL_FRAME: u32 = 8192;
-
 impl Connection {
     /// Reads one step of the handshake; `false`: more bytes are needed.
     pub(crate) fn handle_handshake(&mut self, input: &mut BytesMut) -> Result<bool, ConnectionError> {
@@ -123,7 +119,7 @@ impl Connection {
 
     fn handle_sasl_input(&mut self, input: &mut BytesMut) -> Result<bool, ConnectionError> {
         let client = matches!(self.sasl, Sasl::Client(_));
-        let limit = if client { CLIENT_SASL_FRAME } else { MIN_MAX_FRAME_SIZE };
+        let limit = self.sasl_frame_limit();
         let size = match FrameHeader::frame_size(input, limit).map_err(ConnectionError::Frame)? {
             Some(size) if size <= input.len() => size,
             _ => return Ok(false),
@@ -138,6 +134,16 @@ impl Connection {
             self.handle_client_sasl(body)?
         }
         Ok(true)
+    }
+
+    /// The standard says 512 bytes (5.3.1). Servers with many mechanisms send more, and so do clients with a token.
+    fn sasl_frame_limit(&self) -> u32 {
+        match &self.sasl {
+            Sasl::Server(server) if !server.mechanisms.iter().any(|name| sasl::carries_token(name)) => {
+                MIN_MAX_FRAME_SIZE
+            }
+            _ => self.config.max_sasl_frame_size,
+        }
     }
 
     /// A client takes in what its server says.
