@@ -21,6 +21,9 @@ pub enum ConfigurationError {
     /// The remote endpoint has port 0.
     #[error("no port on the remote endpoint")]
     NoRemotePort,
+    /// TLS was asked for over a stream that has TLS.
+    #[error("the stream is protected by TLS already")]
+    Protected,
     /// The TLS configuration cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),

@@ -169,13 +169,13 @@ impl Sources {
 }
 
 /// What a TLS attempt needs, made before anything is opened.
-struct Protection {
+pub(crate) struct Protection {
     connector: TlsConnector,
     name: ServerName<'static>,
 }
 
 impl Protection {
-    async fn prepare(config: &TlsConfig, host: &str) -> Result<Self, TlsConfigError> {
+    pub(crate) async fn prepare(config: &TlsConfig, host: &str) -> Result<Self, TlsConfigError> {
         let name = config.name_for(host)?;
         let client = if config.client_blocks() {
             let config = config.clone();
@@ -187,7 +187,7 @@ impl Protection {
         Ok(Self { connector: TlsConnector::from(client), name })
     }
 
-    async fn protect(&self, tcp: TcpStream) -> Result<ByteStream, AttemptError> {
+    pub(crate) async fn protect(&self, tcp: TcpStream) -> Result<ByteStream, AttemptError> {
         let stream = self.connector.connect(self.name.clone(), tcp).await.map_err(|error| handshake(&error))?;
         let asked = match &self.name {
             ServerName::DnsName(name) => Some(name.as_ref()),

@@ -41,6 +41,9 @@
 //! [`Connection::into_byte_stream`] gives a [`ByteStream`], which reads and writes like any stream of tokio's, with
 //! vectored writes, and tells when there is something to read before a buffer is needed.
 //!
+//! A protocol whose peers agree on TLS in clear text goes on with [`ByteStream::initiate_tls`] and
+//! [`ByteStream::accept_tls`].
+//!
 //! # Departures
 //! Where the documentation of the original and RFC 9622 differ, or where this crate differs from both:
 //! - Security is on by default (the original's is off); there is no opportunistic mode.

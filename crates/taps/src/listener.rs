@@ -227,15 +227,10 @@ impl Incoming {
         let Shared { tls, framers, properties } = &*self.shared;
         properties.apply(&self.stream).map_err(|error| AttemptError::Property(error.kind()))?;
         let stream = match tls {
-            None => ByteStream::tcp(self.stream),
-            Some(acceptor) => {
-                let stream = acceptor.accept(self.stream).await.map_err(|error| handshake(&error))?;
-                let session = stream.get_ref().1;
-                let info = TlsInfo::of(session, session.server_name());
-                ByteStream::tls(stream.into(), info)
-            }
+            None => ByteStream::tcp(self.stream).map_err(|error| AttemptError::from_io(&error))?,
+            Some(acceptor) => protect(acceptor, self.stream).await?,
         };
-        Connection::open(stream.map_err(|error| AttemptError::from_io(&error))?, framers, properties).await
+        Connection::open(stream, framers, properties).await
     }
 }
 
@@ -282,6 +277,14 @@ impl IntoFuture for Establish {
             Err(EstablishmentError::new(kind, vec![attempt]))
         })
     }
+}
+
+/// Runs the handshake with a client.
+pub(crate) async fn protect(acceptor: &TlsAcceptor, tcp: TcpStream) -> Result<ByteStream, AttemptError> {
+    let stream = acceptor.accept(tcp).await.map_err(|error| handshake(&error))?;
+    let session = stream.get_ref().1;
+    let info = TlsInfo::of(session, session.server_name());
+    ByteStream::tls(stream.into(), info).map_err(|error| AttemptError::from_io(&error))
 }
 
 /// Waits on every socket. Each call to `accept` has its own waker, so several tasks may wait.

@@ -89,6 +89,14 @@ impl ByteStream {
         self.peer
     }
 
+    /// The socket, unless TLS is over it.
+    pub(crate) fn into_tcp(self) -> Option<TcpStream> {
+        match self.io {
+            Io::Tcp(stream) => Some(stream),
+            Io::Tls(_) => None,
+        }
+    }
+
     /// Makes the coming drop reset the connection instead of closing it in order.
     pub(crate) fn reset_on_drop(&self) {
         let socket = match &self.io {

@@ -74,6 +74,14 @@ impl TlsConfig {
         TlsConfigBuilder::default()
     }
 
+    /// Finds out whether a server could use it, as a listener does at its start.
+    ///
+    /// # Errors
+    /// There is no server certificate, or the roots for the clients' certificates cannot be used.
+    pub fn check_server(&self) -> Result<(), TlsConfigError> {
+        self.server().map(drop)
+    }
+
     /// The configuration of a client, made once. The first call may read the system's certificate store.
     pub(crate) fn client(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
         self.inner.client.get_or_init(|| self.inner.make_client().map(Arc::new)).clone()

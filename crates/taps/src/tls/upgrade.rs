@@ -1,0 +1,56 @@
+//! TLS over a transport that began in clear text, for protocols whose peers first agree on it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
+use crate::initiate::Protection;
+use crate::listener::protect;
+use crate::stream::ByteStream;
+use crate::tls::TlsConfig;
+
+/// TLS in the middle of a stream.
+///
+/// Whatever was said before is not protected: somebody in between may have written it, or taken words out. So nothing
+/// of it should count afterwards, and a reader must not have read further than to the last byte in clear text: what it
+/// has behind that is to be dropped, or the connection. What the peer has sent and nobody has read goes into the
+/// handshake, which fails when it is no TLS.
+impl ByteStream {
+    /// Runs the handshake as the client, and verifies that the peer is `host`, unless the configuration names another.
+    /// Takes as long as the peer takes: give it a timeout.
+    ///
+    /// # Errors
+    /// A configuration that cannot be used, a stream that is protected already, and a handshake that failed. The socket
+    /// is then closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
+    pub async fn initiate_tls(self, config: &TlsConfig, host: &str) -> Result<Self, EstablishmentError> {
+        let (peer, started) = (self.peer_addr(), Instant::now());
+        let tcp = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
+        let protection = Protection::prepare(config, host).await.map_err(Kind::from)?;
+        protection.protect(tcp).await.map_err(|error| failed(peer, started, error))
+    }
+
+    /// Runs the handshake as the server. Takes as long as the peer takes: give it a timeout.
+    ///
+    /// # Errors
+    /// As for [`initiate_tls`](Self::initiate_tls); a configuration without a server certificate cannot be used.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
+    pub async fn accept_tls(self, config: &TlsConfig) -> Result<Self, EstablishmentError> {
+        let (peer, started) = (self.peer_addr(), Instant::now());
+        let tcp = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
+        let acceptor = TlsAcceptor::from(config.server().map_err(Kind::from)?);
+        protect(&acceptor, tcp).await.map_err(|error| failed(peer, started, error))
+    }
+}
+
+fn failed(address: SocketAddr, started: Instant, error: AttemptError) -> EstablishmentError {
+    let attempt = Attempt { address, started_after: Duration::ZERO, elapsed: started.elapsed(), error };
+    EstablishmentError::new(Kind::EstablishmentFailed, vec![attempt])
+}
