@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
+use crate::first_words;
 use crate::mailbox::Order;
 use crate::queue::QueueStats;
 use crate::shared::{Registered, Shared};
@@ -105,7 +106,7 @@ impl Broker {
         let registered = self.shared.register();
         async move {
             if let Some(registered) = registered {
-                serve(Blind(stream), false, registered).await;
+                serve(Blind(stream), &[], false, Instant::now(), registered).await;
             }
         }
     }
@@ -160,7 +161,7 @@ async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duratio
 }
 
 async fn establish(incoming: Incoming, handshake: Duration, registered: Registered) {
-    let peer = incoming.peer_addr();
+    let (peer, mut since) = (incoming.peer_addr(), Instant::now());
     let established = tokio::select! {
         established = incoming.establish().timeout(handshake).into_future() => established,
         () = registered.shared.closing() => return,
@@ -170,14 +171,28 @@ async fn establish(incoming: Incoming, handshake: Duration, registered: Register
         Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
         Err(error) => return debug!(%peer, %error, "connection not established"),
     };
-    let secure = stream.tls_info().is_some();
-    serve(stream, secure, registered).await;
+    let tls = registered.shared.settings.tls.as_ref();
+    let begun = tokio::select! {
+        begun = tokio::time::timeout(handshake, first_words::begin(stream, tls)) => begun,
+        () = registered.shared.closing() => return,
+    };
+    let begun = match begun {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
+        Err(_) => return debug!(%peer, "the client said nothing, or asked for TLS and did not go on"),
+    };
+    let secure = begun.stream.tls_info().is_some();
+    if secure {
+        since = Instant::now();
+    }
+    let first = begun.first().to_vec();
+    serve(begun.stream, &first, secure, since, registered).await;
 }
 
 /// In a box, so that what it took to establish the connection is not kept beside it.
-async fn serve<T: Transport>(transport: T, secure: bool, registered: Registered) {
-    match registered.shared.engine(secure) {
-        Ok(engine) => Box::pin(Driver::new(transport, engine, registered)).await,
+async fn serve<T: Transport>(transport: T, first: &[u8], secure: bool, since: Instant, registered: Registered) {
+    match registered.shared.engine(secure, since) {
+        Ok(engine) => Box::pin(Driver::new(transport, first, engine, registered)).await,
         Err(error) => warn!(%error, "no random numbers: a connection was closed"),
     }
 }

@@ -130,14 +130,15 @@ impl Builder {
         self
     }
 
-    /// What `amqps` URLs use; it needs a server certificate.
+    /// What `amqps` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a server
+    /// certificate.
     pub fn tls(mut self, config: TlsConfig) -> Self {
         self.tls = Some(config);
         self
     }
 
-    /// Shows the certificate chain of a PEM file on `amqps` URLs, with the key of another. The files are read
-    /// at the start.
+    /// Shows the certificate chain of a PEM file, with the key of another, where [`tls`](Self::tls) would. The files are
+    /// read at the start.
     pub fn tls_files(mut self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         self.tls_files = Some((certificate.as_ref().to_owned(), key.as_ref().to_owned()));
         self
@@ -172,8 +173,8 @@ impl Builder {
         self
     }
 
-    /// How long a client may take to authenticate and open, ten seconds by default. A TLS handshake has the
-    /// same time before that.
+    /// How long a client may take to authenticate and open, ten seconds by default. A TLS handshake, with AMQP's TLS
+    /// header before it where there is one, has the same time before that.
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
         self.handshake_timeout = timeout;
         self
@@ -201,6 +202,9 @@ impl Builder {
             (None, Some((chain, key))) => Some(TlsConfig::builder().server_certificate_files(chain, key).build()?),
             (None, None) => None,
         };
+        if let Some(config) = &tls {
+            config.check_server()?;
+        }
         let mut sasl = ServerConfig::new(random()?);
         let anonymous = self.anonymous.unwrap_or_else(|| self.users.is_none());
         if !anonymous && self.users.is_none() {
@@ -229,6 +233,7 @@ impl Builder {
             max_message_size: limits.message_size,
             max_connections: limits.connections,
             max_links: limits.links_per_connection,
+            tls: tls.clone(),
         };
         let mut listening = Vec::new();
         for url in self.listen {

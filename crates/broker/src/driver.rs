@@ -108,13 +108,20 @@ const ROUNDS: usize = 16;
 const LINGER: Duration = Duration::from_secs(2);
 
 impl<T: Transport> Driver<T> {
-    pub(crate) fn new(transport: T, engine: Connection, registered: Registered) -> Self {
+    /// Drives an engine over a transport from which `first` was read already.
+    pub(crate) fn new(transport: T, first: &[u8], mut engine: Connection, registered: Registered) -> Self {
+        let mut input = BytesMut::from(first);
+        if !input.is_empty() {
+            // Its error is told by an event as well.
+            let _ = engine.handle_input(Instant::now(), &mut input);
+        }
+        let input = Some(input).filter(|input| !input.is_empty());
         let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
         Self {
             peer,
             transport,
             registered,
-            input: None,
+            input,
             output: Transmit::default(),
             unflushed: false,
             signals: Vec::new(),

@@ -38,6 +38,7 @@ mod broker;
 mod builder;
 mod driver;
 mod error;
+mod first_words;
 mod incoming;
 mod mailbox;
 mod message;

@@ -365,6 +365,7 @@ mod tests {
             max_message_size: 1000,
             max_connections: 1,
             max_links: 10,
+            tls: None,
         };
         let nodes = Arc::new(Nodes::new(1, QueueLimits { messages: 1, bytes: 1 }));
         let shared = Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true);

@@ -1,10 +1,12 @@
 //! What the connections of a broker share.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use postroad_amqp::sasl;
 use postroad_amqp::v1_0::{Config, Connection, ServerSasl};
+use postroad_taps::TlsConfig;
 use slab::Slab;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -35,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) max_message_size: u64,
     pub(crate) max_connections: usize,
     pub(crate) max_links: usize,
+    /// What clients get that ask for TLS where the transport has none.
+    pub(crate) tls: Option<TlsConfig>,
 }
 
 #[derive(Debug, Default)]
@@ -58,14 +62,15 @@ impl Shared {
         }
     }
 
-    /// The engine for a client that has connected. `secure` tells whether the transport is encrypted.
-    pub(crate) fn engine(&self, secure: bool) -> Result<Connection, getrandom::Error> {
+    /// The engine for a client that has connected at `since`, from which on its time runs. `secure` tells whether the
+    /// transport is encrypted.
+    pub(crate) fn engine(&self, secure: bool, since: Instant) -> Result<Connection, getrandom::Error> {
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce)?;
         let mechanisms = self.sasl.mechanisms(secure, None);
         let server = sasl::Server::new(Arc::clone(&self.sasl), secure, None, nonce);
         let sasl = ServerSasl { mechanisms, server, allow_bare: self.anonymous };
-        Ok(Connection::server(self.settings.engine.clone(), Some(sasl), std::time::Instant::now()))
+        Ok(Connection::server(self.settings.engine.clone(), Some(sasl), since))
     }
 
     /// Takes a connection in, unless there are too many.

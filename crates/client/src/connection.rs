@@ -11,9 +11,10 @@ use postroad_taps::{ByteStream, Preconnection};
 
 use crate::driver::Driver;
 use crate::state::Shared;
+use crate::tls_header::ask_for_tls;
 use crate::types::PeerError;
 use crate::v1_0::Engine;
-use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session};
+use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session, TlsMode};
 
 /// An open connection. Clones are handles of the same connection; when the last one is gone, and the
 /// last session and link on it, the connection is closed.
@@ -52,7 +53,10 @@ impl Connection {
         let sasl = options.sasl()?;
         let preconnection = Preconnection::new().remote(options.remote()).security(options.security());
         let transport = preconnection.initiate().timeout(options.connect_timeout).await?;
-        let stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
+        let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
+        if options.tls_mode == TlsMode::Header {
+            stream = ask_for_tls(stream, options).await?;
+        }
         let engine = amqp::Connection::client(options.config()?, sasl, Instant::now());
         Ok(Self::drive(engine, stream, options.close_timeout).await?)
     }

@@ -31,6 +31,7 @@ mod receiver;
 mod sender;
 mod session;
 mod state;
+mod tls_header;
 mod v1_0;
 mod writer;
 
@@ -39,7 +40,7 @@ pub use connection::Connection;
 pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SyncError};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
-pub use options::ConnectOptions;
+pub use options::{ConnectOptions, TlsMode};
 pub use outcome::Outcome;
 pub use postroad_amqp::sasl::Secret;
 pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};

@@ -32,8 +32,10 @@ pub struct ConnectOptions {
     pub sasl_mechanisms: Vec<String>,
     /// Whether a password or token may be shown to a peer without TLS, or a password made easy to guess, by CRAM-MD5.
     pub allow_insecure_mechs: bool,
-    /// How TLS verifies the peer, for an `amqps` URL; the system's roots by default.
+    /// How TLS verifies the peer, where there is TLS; the system's roots by default.
     pub tls: TlsConfig,
+    /// When TLS begins: as the URL's scheme says by default.
+    pub tls_mode: TlsMode,
     /// The id of our container; a random one by default.
     pub container_id: String,
     /// The host that the peer is asked for; the URL's by default.
@@ -50,6 +52,18 @@ pub struct ConnectOptions {
     pub properties: Vec<(String, Value)>,
 }
 
+/// When TLS begins.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum TlsMode {
+    /// With the first byte where the URL's scheme is `amqps`, else never.
+    #[default]
+    Scheme,
+    /// Behind AMQP's TLS header (AMQP 1.0 part 5, 5.2), whatever the scheme: for ports that begin in clear text. A peer
+    /// that does no TLS there is left, with an error; nothing else is ever said in clear text.
+    Header,
+}
+
 impl ConnectOptions {
     /// The defaults for a peer.
     #[must_use]
@@ -63,6 +77,7 @@ impl ConnectOptions {
             sasl_mechanisms: Vec::new(),
             allow_insecure_mechs: false,
             tls: TlsConfig::default(),
+            tls_mode: TlsMode::Scheme,
             container_id: random_uuid().to_string(),
             virtual_host: None,
             idle_timeout: None,
@@ -78,7 +93,15 @@ impl ConnectOptions {
     }
 
     pub(crate) fn security(&self) -> Security {
-        if self.url.scheme().is_secure() { Security::Tls(self.tls.clone()) } else { Security::Disabled }
+        match self.tls_mode {
+            TlsMode::Scheme if self.url.scheme().is_secure() => Security::Tls(self.tls.clone()),
+            TlsMode::Scheme | TlsMode::Header => Security::Disabled,
+        }
+    }
+
+    /// Whether everything but the TLS header goes over TLS.
+    fn is_secure(&self) -> bool {
+        self.url.scheme().is_secure() || self.tls_mode == TlsMode::Header
     }
 
     pub(crate) fn config(&self) -> Result<Config, ConnectError> {
@@ -124,7 +147,7 @@ impl ConnectOptions {
         if !self.sasl_mechanisms.is_empty() {
             client = client.allowed(self.sasl_mechanisms.iter().cloned());
         }
-        Ok(Some(ClientSasl { client, secure: self.url.scheme().is_secure() }))
+        Ok(Some(ClientSasl { client, secure: self.is_secure() }))
     }
 }
 
@@ -146,6 +169,7 @@ impl fmt::Debug for ConnectOptions {
             .field("sasl_enabled", &self.sasl_enabled)
             .field("sasl_mechanisms", &self.sasl_mechanisms)
             .field("allow_insecure_mechs", &self.allow_insecure_mechs)
+            .field("tls_mode", &self.tls_mode)
             .field("container_id", &self.container_id)
             .field("virtual_host", &self.virtual_host)
             .field("idle_timeout", &self.idle_timeout)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroad_address::BrokerUrl;
 use postroad_client::types::{Symbol, Value};
-use postroad_client::{ConnectOptions, Secret, TlsConfig};
+use postroad_client::{ConnectOptions, Secret, TlsConfig, TlsMode};
 
 use crate::{ConnectError, Connection};
 
@@ -78,13 +78,19 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Sets how TLS verifies the broker, and the certificate that it sees of us. It counts for an `amqps` URL; by default
+    /// Sets how TLS verifies the broker, and the certificate that it sees of us. It counts where there is TLS; by default
     /// the broker is verified against the system's roots.
     #[doc(alias = "ssl_trustfile")]
     #[doc(alias = "ssl_certfile")]
     #[doc(alias = "ssl_keyfile")]
     pub fn tls(mut self, tls: TlsConfig) -> Self {
         self.options.tls = tls;
+        self
+    }
+
+    /// Sets when TLS begins: by default with the first byte where the URL's scheme is `amqps`.
+    pub fn tls_mode(mut self, mode: TlsMode) -> Self {
+        self.options.tls_mode = mode;
         self
     }
 

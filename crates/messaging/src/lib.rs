@@ -30,7 +30,7 @@ mod session;
 pub use postroad_address as address;
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
-pub use postroad_client::{Message, TlsConfig, TlsConfigBuilder, TlsConfigError, types};
+pub use postroad_client::{Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
 
 pub use builder::ConnectionBuilder;
 pub use connection::Connection;

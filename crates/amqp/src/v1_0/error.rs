@@ -52,11 +52,14 @@ impl ConnectionError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::ForeignProtocol(foreign) => Some(foreign.hint()),
+            Self::ProtocolHeader { expected, .. } if *expected == ProtocolHeader::TLS => {
+                Some("the peer does no TLS on this port: use its TLS port with amqps, or give the peer a certificate")
+            }
             Self::ProtocolHeader { found, .. } if *found == ProtocolHeader::SASL => {
                 Some("the peer wants a SASL exchange: enable SASL")
             }
             Self::ProtocolHeader { found, .. } if *found == ProtocolHeader::TLS => {
-                Some("the peer wants TLS: use amqps")
+                Some("the peer wants TLS: use amqps, or ask for TLS by AMQP's header on this port")
             }
             Self::ProtocolHeader { .. } => Some("the peer wants no SASL exchange: disable SASL"),
             Self::Sasl(error) => error.hint(),

@@ -50,6 +50,7 @@ mod resume;
 mod send_log;
 mod sender;
 mod session;
+mod tls_header;
 mod transfer;
 mod transmit;
 
@@ -62,4 +63,5 @@ pub use link::{Delivery, LinkTerms};
 pub use link_state::{LinkState, Unsettled};
 pub use receiver::ReceiverMut;
 pub use sender::{Message, SenderMut};
+pub use tls_header::{asks_for_tls, tls_answer};
 pub use transmit::Transmit;

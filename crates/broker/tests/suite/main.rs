@@ -8,6 +8,7 @@ mod limits;
 mod nodes;
 mod sasl;
 mod shutdown;
+mod tls_header;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use postroad_amqp::sasl::UserFile;
 use postroad_messaging::address::{BrokerUrl, Scheme};
-use postroad_messaging::{ConnectError, ConnectionBuilder, ConnectionError, TlsConfig};
+use postroad_messaging::{ConnectError, ConnectionBuilder, ConnectionError, TlsConfig, TlsMode};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use super::*;
@@ -175,4 +175,30 @@ fn secrets_do_not_show() {
     let builder = Connection::new("amqp://u:hidden@localhost").unwrap().password("secret");
     let shown = format!("{builder:?}");
     assert!(!shown.contains("secret") && !shown.contains("hidden"), "{shown}");
+}
+
+#[tokio::test]
+async fn tls_may_begin_behind_a_header() {
+    let (authority, chain, key) = identity();
+    let server = TlsConfig::builder().server_certificate_pem(chain, key).build().unwrap();
+    let broker = guarded().tls(server).listen("amqp://127.0.0.1:0").start().await.unwrap();
+    let trusting = |pem: &str| TlsConfig::builder().roots_pem(pem).build().unwrap();
+    let open = |url: &str, pem: &str| {
+        let builder = Connection::new(url).unwrap().user("alice").password("wonderland").connect_timeout(PATIENCE);
+        // PLAIN goes over TLS alone, at both ends.
+        builder.sasl_mechanisms(["PLAIN"]).tls_mode(TlsMode::Header).tls(trusting(pem)).open()
+    };
+    let connection = open(&broker.urls()[0], &authority).await.unwrap();
+    let session = connection.session().await.unwrap();
+    session.sender("q").await.unwrap().send("a").await.unwrap();
+    assert_eq!(session.receiver("q").await.unwrap().fetch().await.unwrap().text(), Some("a"));
+    connection.close().await.unwrap();
+
+    let (stranger, _, _) = identity();
+    let error = open(&broker.urls()[0], &stranger).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Tls(_)), "{error:?}");
+    let without = guarded().listen("amqp://127.0.0.1:0").start().await.unwrap();
+    let error = open(&without.urls()[0], &authority).await.unwrap_err();
+    assert!(matches!(error, ConnectError::Connection(_)), "{error:?}");
+    assert!(error.hint().unwrap().contains("certificate"), "{error:?}");
 }

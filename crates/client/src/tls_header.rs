@@ -1,0 +1,34 @@
+//! TLS by AMQP's own header (AMQP 1.0 part 5, 5.2), on a stream in clear text.
+
+use postroad_amqp::v1_0::{self as amqp, tls_answer};
+use postroad_codec::v1_0::ProtocolHeader;
+use postroad_taps::ByteStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::{ConnectError, ConnectOptions, ConnectionError};
+
+/// Asks the peer for TLS, and goes on under TLS or not at all.
+///
+/// # Cancel safety
+/// Dropping the future closes the socket.
+pub(crate) async fn ask_for_tls(mut stream: ByteStream, options: &ConnectOptions) -> Result<ByteStream, ConnectError> {
+    exchange_headers(&mut stream).await?;
+    Ok(stream.initiate_tls(&options.tls, &options.remote().host_text()).await?)
+}
+
+async fn exchange_headers(stream: &mut ByteStream) -> Result<(), ConnectionError> {
+    let failed = |error| ConnectionError::of_stream(&error);
+    stream.write_all(&ProtocolHeader::TLS.to_bytes()).await.map_err(failed)?;
+    stream.flush().await.map_err(failed)?;
+    // Not a byte beyond the header: what stands there in clear text must not be read as if it had come under TLS.
+    let (mut answer, mut length) = ([0; ProtocolHeader::LENGTH], 0);
+    loop {
+        match stream.read(&mut answer[length..]).await.map_err(failed)? {
+            0 => return Err(ConnectionError::Protocol(amqp::ConnectionError::Lost)),
+            read => length += read,
+        }
+        if let Some(result) = tls_answer(&answer[..length]) {
+            return result.map_err(ConnectionError::Protocol);
+        }
+    }
+}
