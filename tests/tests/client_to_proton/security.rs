@@ -1,10 +1,11 @@
 //! Who we are and who the peer is: SASL and TLS.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use postroad_amqp::sasl::SaslError;
 use postroad_amqp::v1_0 as amqp;
-use postroad_client::{ConnectError, ConnectOptions, Connection, ConnectionError, Message};
+use postroad_client::{ConnectError, ConnectOptions, Connection, ConnectionError, Message, TlsMode};
 use postroad_taps::{TlsConfig, TlsError};
 use postroad_tests::ours::{options, run, soon};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
@@ -184,5 +185,23 @@ fn tls_on_one_side_alone_is_a_typed_error() {
         // OpenSSL hangs up without a word, so that a hint is all that can be given.
         assert_eq!(error, ConnectionError::Protocol(amqp::ConnectionError::Lost).into());
         assert!(error.hint().is_some_and(|hint| hint.contains("amqps")), "{:?}", error.hint());
+    });
+}
+
+#[test]
+fn the_tls_header_is_never_answered() {
+    let proton = proton!();
+    run(async {
+        let certificates = Certificates::make();
+        let args = certificates.listen_options("server");
+        for args in [&[][..], &args.each_ref().map(String::as_str)] {
+            let listener = proton.listen(args).unwrap();
+            let mut asking = tls_options(listener.port(), &certificates.path("ca.pem"));
+            asking.tls_mode = TlsMode::Header;
+            asking.connect_timeout = Duration::from_secs(1);
+            let error = soon(Connection::open(asking)).await.unwrap_err();
+            assert_eq!(error, ConnectError::Timeout(Duration::from_secs(1)));
+            assert!(error.hint().is_some(), "{error:?}");
+        }
     });
 }

@@ -4,8 +4,9 @@ use postroad_amqp::sasl::SaslError;
 use postroad_amqp::v1_0 as amqp;
 use postroad_client::types::{Bytes, ErrorCondition};
 use postroad_client::{
-    AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node, SendError,
+    AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node, SendError, TlsMode,
 };
+use postroad_codec::v1_0::ProtocolHeader;
 use postroad_tests::ours::{connect, options, run, soon};
 use postroad_tests::peers::{Protocol, RabbitMq};
 
@@ -140,5 +141,18 @@ fn a_rabbitmq_without_its_plugin_is_told_apart() {
         let mut bare = options(&rabbitmq.url());
         bare.sasl_enabled = false;
         assert_eq!(soon(Connection::open(bare)).await.unwrap_err().hint().as_deref(), Some(expected));
+    });
+}
+
+#[test]
+fn the_tls_header_is_answered_with_the_header_of_sasl() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let mut asking = options(&format!("amqp://127.0.0.1:{}", rabbitmq.port()));
+        asking.tls_mode = TlsMode::Header;
+        let error = soon(Connection::open(asking)).await.unwrap_err();
+        let (expected, found) = (ProtocolHeader::TLS, ProtocolHeader::SASL);
+        assert_eq!(error, ConnectionError::Protocol(amqp::ConnectionError::ProtocolHeader { expected, found }).into());
+        assert!(error.hint().is_some_and(|hint| hint.contains("amqps")), "{:?}", error.hint());
     });
 }
