@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postroad_address::BrokerUrl;
-use postroad_amqp::sasl::{ServerConfig, UserFile};
+use postroad_amqp::sasl::{ServerConfig, Tokens, UserFile};
 use postroad_amqp::v1_0::Config;
 use postroad_codec::v1_0::{Fields, Symbol, Value};
 use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
@@ -24,6 +24,7 @@ pub struct Builder {
     auto_create: bool,
     anonymous: Option<bool>,
     users: Option<UserFile>,
+    tokens: Option<Arc<dyn Tokens>>,
     insecure_plain: bool,
     listen: Vec<String>,
     tls: Option<TlsConfig>,
@@ -53,11 +54,14 @@ pub struct Limits {
     pub message_size: u64,
     /// The size of a frame, in bytes; 512 at least.
     pub frame_size: u32,
+    /// The size of a frame before a client is authenticated, in bytes, where it may bring a token; 512 at least, and
+    /// 512 otherwise.
+    pub sasl_frame_size: u32,
 }
 
 impl Default for Limits {
     /// 10 000 connections of 1024 links, 10 000 nodes, a million messages or 256 MiB in a queue, messages of
-    /// 16 MiB, frames of 64 KiB.
+    /// 16 MiB, frames of 64 KiB, those with a token of 8 KiB.
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -67,6 +71,7 @@ impl Default for Limits {
             queue_bytes: 256 * 1024 * 1024,
             message_size: 16 * 1024 * 1024,
             frame_size: 64 * 1024,
+            sasl_frame_size: 8 * 1024,
         }
     }
 }
@@ -78,6 +83,7 @@ impl Default for Builder {
             auto_create: false,
             anonymous: None,
             users: None,
+            tokens: None,
             insecure_plain: false,
             listen: Vec::new(),
             tls: None,
@@ -105,7 +111,7 @@ impl Builder {
     }
 
     /// Lets clients in that do not say who they are: by SASL ANONYMOUS or without SASL. By default they are let
-    /// in as long as there are no [`users`](Self::users).
+    /// in as long as there are no [`users`](Self::users) or [`tokens`](Self::tokens).
     pub fn anonymous(mut self, yes: bool) -> Self {
         self.anonymous = Some(yes);
         self
@@ -114,6 +120,12 @@ impl Builder {
     /// Lets these users in, by SCRAM, and by PLAIN over TLS.
     pub fn users(mut self, users: UserFile) -> Self {
         self.users = Some(users);
+        self
+    }
+
+    /// Lets in whoever brings a bearer token that this takes, over TLS, by OAUTHBEARER.
+    pub fn tokens(mut self, tokens: Arc<dyn Tokens>) -> Self {
+        self.tokens = Some(tokens);
         self
     }
 
@@ -206,12 +218,16 @@ impl Builder {
             config.check_server()?;
         }
         let mut sasl = ServerConfig::new(random()?);
-        let anonymous = self.anonymous.unwrap_or_else(|| self.users.is_none());
-        if !anonymous && self.users.is_none() {
+        let nobody_known = self.users.is_none() && self.tokens.is_none();
+        let anonymous = self.anonymous.unwrap_or(nobody_known);
+        if !anonymous && nobody_known {
             return Err(StartError::Nobody);
         }
         if let Some(users) = self.users {
             sasl = sasl.users(Arc::new(users));
+        }
+        if let Some(tokens) = self.tokens {
+            sasl = sasl.tokens(tokens);
         }
         let sasl = sasl.anonymous(anonymous).plain_without_tls(self.insecure_plain);
         let container_id = match self.container_id {
@@ -220,6 +236,7 @@ impl Builder {
         };
         let mut engine = Config::new(container_id);
         engine.max_frame_size = limits.frame_size;
+        engine.max_sasl_frame_size = limits.sasl_frame_size;
         engine.handle_max = u32::try_from(limits.links_per_connection).unwrap_or(u32::MAX);
         engine.idle_timeout = self.idle_timeout;
         engine.handshake_timeout = Some(self.handshake_timeout);
@@ -251,6 +268,7 @@ impl fmt::Debug for Builder {
             .field("queues", &self.queues)
             .field("auto_create", &self.auto_create)
             .field("users", &self.users)
+            .field("tokens", &self.tokens)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -7,7 +7,8 @@
 //! | mechanism | standard | note |
 //! |---|---|---|
 //! | `EXTERNAL` | RFC 4422 appendix A | the identity comes from below, such as a TLS certificate |
-//! | `OAUTHBEARER`, `XOAUTH2` | RFC 7628, none | client only; a bearer token; only under TLS unless asked for |
+//! | `OAUTHBEARER` | RFC 7628 | a bearer token; only under TLS unless asked for |
+//! | `XOAUTH2` | none | client only; the same, as it was before the standard |
 //! | `SCRAM-SHA-512`, `SCRAM-SHA-256`, `SCRAM-SHA-1` | RFC 5802, RFC 7677 | without channel binding; both sides prove that they know the password |
 //! | `CRAM-MD5` | RFC 2195 | client only, for old brokers; only under TLS unless asked for |
 //! | `PLAIN` | RFC 4616 | only under TLS unless asked for |
@@ -44,6 +45,7 @@ mod prepare;
 mod scram;
 mod scram_message;
 mod server;
+mod tokens;
 mod user_file;
 
 #[cfg(test)]
@@ -54,6 +56,7 @@ pub use credentials::{Credentials, Secret};
 pub use error::SaslError;
 pub use scram::{DEFAULT_ITERATIONS, MAX_ITERATIONS, ScramHash, ScramKeys};
 pub use server::{Decoy, Server, ServerConfig, Step, Users};
+pub use tokens::{TokenRefusal, Tokens};
 pub use user_file::{UserFile, UserFileError, UserFileErrorKind, hash_password};
 
 /// Whether messages of this mechanism may be longer than the smallest frame, since they carry a token.

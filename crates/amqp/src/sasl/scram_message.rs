@@ -197,7 +197,7 @@ pub(super) fn escape(name: &str) -> String {
     name.replace('=', "=3D").replace(',', "=2C")
 }
 
-fn unescape(text: &str) -> Result<String, SaslError> {
+pub(super) fn unescape(text: &str) -> Result<String, SaslError> {
     const NAME: SaslError = SaslError::Malformed("SCRAM: name");
     let mut parts = text.split('=');
     let mut name = parts.next().unwrap_or_default().to_owned();

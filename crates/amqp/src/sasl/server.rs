@@ -13,6 +13,7 @@ use super::plain::Plain;
 use super::prepare::prepare;
 use super::scram::MAX_SALT;
 use super::scram_message::{ClientFinal, ClientFirst, ServerFirst, server_final};
+use super::tokens::{BearerFirst, Tokens};
 use super::{DEFAULT_ITERATIONS, SaslError, ScramHash, ScramKeys};
 
 /// The name of every client that came in by `ANONYMOUS`.
@@ -57,6 +58,7 @@ pub struct Decoy {
 pub struct ServerConfig {
     secret: Zeroizing<[u8; 32]>,
     users: Option<Arc<dyn Users>>,
+    tokens: Option<Arc<dyn Tokens>>,
     anonymous: bool,
     plain_without_tls: bool,
     external: bool,
@@ -69,6 +71,7 @@ impl ServerConfig {
         Self {
             secret: Zeroizing::new(secret),
             users: None,
+            tokens: None,
             anonymous: false,
             plain_without_tls: false,
             external: false,
@@ -79,6 +82,14 @@ impl ServerConfig {
     #[must_use]
     pub fn users(mut self, users: Arc<dyn Users>) -> Self {
         self.users = Some(users);
+        self
+    }
+
+    /// Offers `OAUTHBEARER` under TLS, to whoever has a token that this takes. Whoever carries the messages has to take
+    /// some kilobytes then.
+    #[must_use]
+    pub fn tokens(mut self, tokens: Arc<dyn Tokens>) -> Self {
+        self.tokens = Some(tokens);
         self
     }
 
@@ -115,8 +126,9 @@ impl ServerConfig {
             Mechanism::Scram(hash) => self.users.as_ref().is_some_and(|users| users.hashes().contains(hash)),
             Mechanism::Plain => self.users.is_some() && (secure || self.plain_without_tls),
             Mechanism::Anonymous => self.anonymous,
-            // CRAM-MD5 wants the password itself at hand.
-            Mechanism::CramMd5 | Mechanism::OAuthBearer | Mechanism::XOAuth2 => false,
+            Mechanism::OAuthBearer => self.tokens.is_some() && secure,
+            // CRAM-MD5 wants the password itself at hand, and who knows XOAUTH2 knows its successor.
+            Mechanism::CramMd5 | Mechanism::XOAuth2 => false,
         })
     }
 
@@ -148,6 +160,7 @@ impl fmt::Debug for ServerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerConfig")
             .field("users", &self.users)
+            .field("tokens", &self.tokens)
             .field("anonymous", &self.anonymous)
             .field("plain_without_tls", &self.plain_without_tls)
             .field("external", &self.external)
@@ -190,12 +203,15 @@ pub struct Server {
 ///  Idle --init--> Over
 ///       --init--> Proof --response--> Over
 ///                       --response--> Last --response--> Over     (final_challenge)
+///       --init--> Told --response--> Over                         (a token that is not taken)
 ///       --init--> Asked --response--> as after init
 /// ```
 enum State {
     Idle,
     /// The client named a mechanism and said nothing: it was asked with an empty challenge (RFC 4422 5.1).
     Asked(Mechanism),
+    /// The client was told what is wrong with its token; it has to answer before it can be refused (RFC 7628 3.2.3).
+    Told,
     /// The server-first message was sent.
     Proof(Box<Proof>),
     /// The signature was sent as a challenge; the client has to answer with nothing.
@@ -256,7 +272,7 @@ impl Server {
         match known.filter(offered) {
             Some(mechanism) => match response {
                 // An absent response and an empty one are the same on some wires.
-                None | Some([]) if matches!(mechanism, Mechanism::Plain | Mechanism::Scram(_)) => {
+                None | Some([]) if !matches!(mechanism, Mechanism::External | Mechanism::Anonymous) => {
                     self.state = State::Asked(mechanism);
                     Step::Challenge(Bytes::new())
                 }
@@ -264,6 +280,9 @@ impl Server {
             },
             None if known == Some(Mechanism::Plain) && self.config.users.is_some() => {
                 Step::Refused(SaslError::InsecureMechanism(Mechanism::Plain.name()))
+            }
+            None if known == Some(Mechanism::OAuthBearer) && self.config.tokens.is_some() => {
+                Step::Refused(SaslError::InsecureMechanism(Mechanism::OAuthBearer.name()))
             }
             None => Step::Refused(SaslError::NoCommonMechanism {
                 offered: self.mechanisms().into_iter().map(str::to_owned).collect(),
@@ -276,6 +295,7 @@ impl Server {
     pub fn response(&mut self, response: &[u8]) -> Step {
         match std::mem::replace(&mut self.state, State::Over) {
             State::Asked(mechanism) => self.first(mechanism, response),
+            State::Told => Step::Refused(SaslError::AuthenticationFailed),
             State::Proof(proof) => self.proof(*proof, response).unwrap_or_else(Step::Refused),
             State::Last { user, mechanism } if response.is_empty() => {
                 Step::Accepted { user, mechanism, additional: None }
@@ -286,6 +306,9 @@ impl Server {
     }
 
     fn first(&mut self, mechanism: Mechanism, response: &[u8]) -> Step {
+        if mechanism == Mechanism::OAuthBearer {
+            return self.bearer(response).unwrap_or_else(Step::Refused);
+        }
         let step = SaslError::check_length(response).and_then(|()| match mechanism {
             Mechanism::Anonymous => match str::from_utf8(response) {
                 Ok(_trace) => Ok(accepted(ANONYMOUS_USER.to_owned(), mechanism)),
@@ -318,6 +341,22 @@ impl Server {
         }
         check_authorization(plain.authorization, &user)?;
         Ok(accepted(user.to_string(), Mechanism::Plain))
+    }
+
+    fn bearer(&mut self, response: &[u8]) -> Result<Step, SaslError> {
+        let first = BearerFirst::parse(response)?;
+        let tokens = self.config.tokens.as_ref().ok_or(SaslError::AuthenticationFailed)?;
+        match tokens.check(first.token) {
+            Ok(user) => {
+                let user = prepare(&user, "user name")?;
+                check_authorization(first.authorization.as_deref(), &user)?;
+                Ok(accepted(user.to_string(), Mechanism::OAuthBearer))
+            }
+            Err(refusal) => {
+                self.state = State::Told;
+                Ok(Step::Challenge(Bytes::from(refusal.to_json())))
+            }
+        }
     }
 
     fn scram(&mut self, hash: ScramHash, response: &[u8]) -> Result<Step, SaslError> {
@@ -368,6 +407,7 @@ impl fmt::Debug for Server {
         let state = match self.state {
             State::Idle => "idle",
             State::Asked(_) => "waiting for a first response",
+            State::Told => "token refused",
             State::Proof(_) => "waiting for the proof",
             State::Last { .. } => "waiting for the last response",
             State::Over => "over",

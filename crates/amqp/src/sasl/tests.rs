@@ -263,6 +263,51 @@ fn a_server_says_what_is_wrong_with_a_token() {
     assert_eq!(silent.finish(None), Err(SaslError::UnexpectedStep));
 }
 
+/// Takes tokens of the form `for-USER`.
+#[derive(Debug)]
+struct Issuer;
+
+impl Tokens for Issuer {
+    fn check(&self, token: &str) -> Result<String, TokenRefusal> {
+        token.strip_prefix("for-").map(str::to_owned).ok_or_else(|| TokenRefusal::INVALID.scope("queues"))
+    }
+}
+
+#[test]
+fn a_server_takes_the_tokens_that_it_is_told_to_take() {
+    let server = |secure| server(config().tokens(Arc::new(Issuer)), secure);
+    let bearer = |token: &str, user: Option<&str>| {
+        Client::new(Credentials::Bearer { token: token.into(), user: user.map(str::to_owned) }, CLIENT_NONCE)
+    };
+    assert_eq!(server(true).mechanisms()[0], "OAUTHBEARER");
+    assert_eq!(run(bearer("for-alice", None), server(true), true), accepted("alice", "OAUTHBEARER"));
+    assert_eq!(run(bearer("for-a=b", Some("a=b")), server(true), true), accepted("a=b", "OAUTHBEARER"));
+    // Names are prepared like any other.
+    assert_eq!(run(bearer("for-I-X", None), server(true), true), accepted("I-X", "OAUTHBEARER"));
+    let other = run(bearer("for-alice", Some("bob")), server(true), true);
+    assert_eq!(other, End::RefusedByServer(SaslError::NotAuthorized));
+    assert_eq!(run(bearer("expired", None), server(true), true), End::RefusedByServer(SaslError::AuthenticationFailed));
+
+    // Without TLS it is neither offered nor taken.
+    assert!(!server(false).mechanisms().contains(&"OAUTHBEARER"));
+    let first = b"n,,\x01auth=Bearer for-alice\x01\x01";
+    assert_eq!(
+        server(false).init("OAUTHBEARER", Some(first)),
+        Step::Refused(SaslError::InsecureMechanism("OAUTHBEARER"))
+    );
+    // A client that says nothing first is asked.
+    let mut asking = server(true);
+    assert_eq!(asking.init("OAUTHBEARER", None), Step::Challenge(Bytes::new()));
+    assert!(matches!(asking.response(first), Step::Accepted { user, .. } if user == "alice"));
+    // The report comes before the refusal, and once.
+    let mut telling = server(true);
+    let step = telling.init("OAUTHBEARER", Some(b"n,,\x01auth=Bearer x\x01\x01"));
+    let report = Bytes::from_static(br#"{"status":"invalid_token","scope":"queues"}"#);
+    assert_eq!(step, Step::Challenge(report));
+    assert_eq!(telling.response(b"\x01"), Step::Refused(SaslError::AuthenticationFailed));
+    assert_eq!(telling.response(b"\x01"), Step::Refused(SaslError::UnexpectedStep));
+}
+
 #[test]
 fn wrong_passwords_and_unknown_users_are_refused_alike() {
     for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"] {

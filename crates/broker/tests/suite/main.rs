@@ -9,6 +9,7 @@ mod nodes;
 mod sasl;
 mod shutdown;
 mod tls_header;
+mod tokens;
 
 use std::time::Duration;
 
