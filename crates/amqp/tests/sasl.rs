@@ -96,6 +96,7 @@ fn outcomes_other_than_ok_are_typed() {
     for (code, expected) in [
         (SaslCode::AUTH, ConnectionError::Sasl(SaslError::AuthenticationFailed)),
         (SaslCode::SYS, ConnectionError::SaslOutcome(SaslCode::SYS)),
+        (SaslCode::SYS_PERM, ConnectionError::SaslOutcome(SaslCode::SYS_PERM)),
         (SaslCode::SYS_TEMP, ConnectionError::SaslOutcome(SaslCode::SYS_TEMP)),
     ] {
         let sasl = client(Credentials::anonymous(), false);
@@ -105,6 +106,23 @@ fn outcomes_other_than_ok_are_typed() {
         assert_eq!(peer.result(), Err(expected));
         peer.expect_nothing();
     }
+}
+
+/// The list of mechanisms may not be empty (5.3.3.1).
+#[test]
+fn a_server_that_has_nothing_to_offer_says_so() {
+    let mut peer = ScriptedPeer::of_server_with(Config::new("engine"), Some(server(ServerConfig::new([4; 32]), false)));
+    peer.send_header(ProtocolHeader::SASL).expect_header(ProtocolHeader::SASL);
+    peer.expect_sasl(&SaslOutcome { code: SaslCode::SYS_PERM, additional_data: None }).expect_nothing();
+    let nothing = matches!(peer.result(), Err(ConnectionError::Sasl(SaslError::NoCommonMechanism { offered, .. }))
+        if offered.is_empty());
+    assert!(nothing, "{:?}", peer.result());
+
+    let mut pair = pair(Credentials::anonymous(), ServerConfig::new([4; 32]));
+    pair.run();
+    let told = ConnectionError::SaslOutcome(SaslCode::SYS_PERM);
+    assert!(told.hint().is_some_and(|hint| hint.contains("TLS")));
+    assert_eq!(pair.events(Side::Client), [Event::Closed(told)]);
 }
 
 #[test]

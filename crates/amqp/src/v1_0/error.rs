@@ -63,6 +63,9 @@ impl ConnectionError {
             }
             Self::ProtocolHeader { .. } => Some("the peer wants no SASL exchange: disable SASL"),
             Self::Sasl(error) => error.hint(),
+            Self::SaslOutcome(SaslCode::SYS_PERM) => Some(
+                "the server's operator has to do something, or it offers this connection nothing: does it want TLS?",
+            ),
             _ => None,
         }
     }

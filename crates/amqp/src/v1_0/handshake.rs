@@ -74,7 +74,7 @@ impl Connection {
         match (self.layer, header) {
             (Layer::ClientSaslHeader, ProtocolHeader::SASL) => self.layer = Layer::Sasl,
             (Layer::ClientHeader, ProtocolHeader::AMQP) => self.layer = Layer::Frames,
-            (Layer::ServerHeader, ProtocolHeader::SASL) if matches!(self.sasl, Sasl::Server(_)) => self.offer(),
+            (Layer::ServerHeader, ProtocolHeader::SASL) if matches!(self.sasl, Sasl::Server(_)) => self.offer()?,
             (Layer::ServerHeader, ProtocolHeader::AMQP) if self.may_go_bare() => {
                 self.setup.write(|out| out.extend_from_slice(&header.to_bytes()));
                 self.unlocked = true;
@@ -106,8 +106,15 @@ impl Connection {
     }
 
     /// The server's side of the header exchange: header and mechanisms in one piece.
-    fn offer(&mut self) {
-        let Sasl::Server(server) = &self.sasl else { return };
+    fn offer(&mut self) -> Result<(), ConnectionError> {
+        let Sasl::Server(server) = &self.sasl else { return Ok(()) };
+        if server.mechanisms.is_empty() {
+            // 5.3.3.1: the list may not be empty. That nothing can be offered will not change by itself.
+            self.setup.write(|out| out.extend_from_slice(&ProtocolHeader::SASL.to_bytes()));
+            self.put_outcome(SaslCode::SYS_PERM, None);
+            let hint = "what the server has set up needs TLS, or a client certificate, and this connection has none";
+            return Err(ConnectionError::Sasl(sasl::SaslError::NoCommonMechanism { offered: Vec::new(), hint }));
+        }
         let names = server.mechanisms.iter().map(|name| Symbol::from_static(name)).collect();
         let frame = SaslMechanisms { sasl_server_mechanisms: names };
         self.setup.write(|out| {
@@ -115,6 +122,7 @@ impl Connection {
             Frame::put_sasl(&frame, out);
         });
         self.layer = Layer::Sasl;
+        Ok(())
     }
 
     fn handle_sasl_input(&mut self, input: &mut BytesMut) -> Result<bool, ConnectionError> {
