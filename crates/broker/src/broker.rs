@@ -16,7 +16,7 @@ use crate::error::QueueError;
 use crate::first_words;
 use crate::mailbox::Order;
 use crate::queue::QueueStats;
-use crate::shared::{Registered, Shared};
+use crate::shared::{Registered, Security, Shared};
 
 /// A broker that runs. Dropping it stops everything at once; [`shutdown`](Self::shutdown) lets clients finish.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Broker {
         let registered = self.shared.register();
         async move {
             if let Some(registered) = registered {
-                serve(Blind(stream), &[], false, Instant::now(), registered).await;
+                serve(Blind(stream), &[], Security::default(), Instant::now(), registered).await;
             }
         }
     }
@@ -181,17 +181,17 @@ async fn establish(incoming: Incoming, handshake: Duration, registered: Register
         Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
         Err(_) => return debug!(%peer, "the client said nothing, or asked for TLS and did not go on"),
     };
-    let secure = begun.stream.tls_info().is_some();
-    if secure {
+    let security = Security::of(&begun.stream);
+    if security.secure {
         since = Instant::now();
     }
     let first = begun.first().to_vec();
-    serve(begun.stream, &first, secure, since, registered).await;
+    serve(begun.stream, &first, security, since, registered).await;
 }
 
 /// In a box, so that what it took to establish the connection is not kept beside it.
-async fn serve<T: Transport>(transport: T, first: &[u8], secure: bool, since: Instant, registered: Registered) {
-    match registered.shared.engine(secure, since) {
+async fn serve<T: Transport>(transport: T, first: &[u8], security: Security, since: Instant, registered: Registered) {
+    match registered.shared.engine(security, since) {
         Ok(engine) => Box::pin(Driver::new(transport, first, engine, registered)).await,
         Err(error) => warn!(%error, "no random numbers: a connection was closed"),
     }

@@ -25,6 +25,7 @@ pub struct Builder {
     anonymous: Option<bool>,
     users: Option<UserFile>,
     tokens: Option<Arc<dyn Tokens>>,
+    external: bool,
     insecure_plain: bool,
     listen: Vec<String>,
     tls: Option<TlsConfig>,
@@ -84,6 +85,7 @@ impl Default for Builder {
             anonymous: None,
             users: None,
             tokens: None,
+            external: false,
             insecure_plain: false,
             listen: Vec::new(),
             tls: None,
@@ -111,7 +113,8 @@ impl Builder {
     }
 
     /// Lets clients in that do not say who they are: by SASL ANONYMOUS or without SASL. By default they are let
-    /// in as long as there are no [`users`](Self::users) or [`tokens`](Self::tokens).
+    /// in as long as there are no [`users`](Self::users) or [`tokens`](Self::tokens), and no
+    /// [`certificates`](Self::certificates) count.
     pub fn anonymous(mut self, yes: bool) -> Self {
         self.anonymous = Some(yes);
         self
@@ -126,6 +129,14 @@ impl Builder {
     /// Lets in whoever brings a bearer token that this takes, over TLS, by OAUTHBEARER.
     pub fn tokens(mut self, tokens: Arc<dyn Tokens>) -> Self {
         self.tokens = Some(tokens);
+        self
+    }
+
+    /// Lets in whoever shows a certificate, by EXTERNAL, under the common name of its subject. The configuration of
+    /// [`tls`](Self::tls) has to ask for certificates and says whose it trusts: everybody with one of theirs gets in.
+    /// Off by default.
+    pub fn certificates(mut self, yes: bool) -> Self {
+        self.external = yes;
         self
     }
 
@@ -218,7 +229,7 @@ impl Builder {
             config.check_server()?;
         }
         let mut sasl = ServerConfig::new(random()?);
-        let nobody_known = self.users.is_none() && self.tokens.is_none();
+        let nobody_known = self.users.is_none() && self.tokens.is_none() && !self.external;
         let anonymous = self.anonymous.unwrap_or(nobody_known);
         if !anonymous && nobody_known {
             return Err(StartError::Nobody);
@@ -229,7 +240,7 @@ impl Builder {
         if let Some(tokens) = self.tokens {
             sasl = sasl.tokens(tokens);
         }
-        let sasl = sasl.anonymous(anonymous).plain_without_tls(self.insecure_plain);
+        let sasl = sasl.anonymous(anonymous).plain_without_tls(self.insecure_plain).external(self.external);
         let container_id = match self.container_id {
             Some(id) => id,
             None => format!("postroad-{:016x}", u64::from_be_bytes(random()?)),
@@ -269,6 +280,7 @@ impl fmt::Debug for Builder {
             .field("auto_create", &self.auto_create)
             .field("users", &self.users)
             .field("tokens", &self.tokens)
+            .field("certificates", &self.external)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }

@@ -28,8 +28,8 @@ pub enum StartError {
         /// The URL.
         url: String,
     },
-    /// There are no users and no tokens, and nobody may be anonymous.
-    #[error("nobody could get in: there are no users and no tokens, and anonymous clients are not allowed")]
+    /// There are no users, tokens and certificates that count, and nobody may be anonymous.
+    #[error("nobody could get in: there are no users, tokens or certificates, and anonymous clients are not allowed")]
     Nobody,
     /// The certificate or its key cannot be used.
     #[error(transparent)]

@@ -22,8 +22,8 @@
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
 //! - The anonymous terminus routes each message by its `to`.
-//! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN and OAUTHBEARER. With users or tokens, nobody is anonymous unless that
-//!   is allowed as well.
+//! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
+//!   unless that is allowed as well.
 //! - TLS: on `amqps` URLs, and on `amqp` URLs for clients that ask for it by AMQP's TLS header.
 //!
 //! # What it never does
@@ -55,5 +55,5 @@ pub use broker::Broker;
 pub use builder::{Builder, Limits};
 pub use error::{QueueError, StartError};
 pub use postroad_amqp::sasl::{TokenRefusal, Tokens, UserFile, UserFileError};
-pub use postroad_taps::TlsConfig;
+pub use postroad_taps::{ClientCertificates, TlsConfig};
 pub use queue::QueueStats;

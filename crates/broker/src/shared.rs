@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use postroad_amqp::sasl;
 use postroad_amqp::v1_0::{Config, Connection, ServerSasl};
-use postroad_taps::TlsConfig;
+use postroad_taps::{ByteStream, TlsConfig, TlsInfo};
 use slab::Slab;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -41,6 +41,25 @@ pub(crate) struct Settings {
     pub(crate) tls: Option<TlsConfig>,
 }
 
+/// What the layer below knows of a client.
+#[derive(Debug, Default)]
+pub(crate) struct Security {
+    /// Whether the transport is encrypted.
+    pub(crate) secure: bool,
+    /// The common name in the certificate that the client has shown, which was verified.
+    pub(crate) external: Option<String>,
+}
+
+impl Security {
+    pub(crate) fn of(stream: &ByteStream) -> Self {
+        let tls = stream.tls_info();
+        // A certificate without a name, or with one that no log can show, names nobody.
+        let good = |name: &String| !name.is_empty() && !name.contains(char::is_control);
+        let external = tls.and_then(TlsInfo::peer_common_name).filter(good);
+        Self { secure: tls.is_some(), external }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Connections {
     live: Slab<(Arc<Mailbox>, Option<AbortHandle>)>,
@@ -62,13 +81,13 @@ impl Shared {
         }
     }
 
-    /// The engine for a client that has connected at `since`, from which on its time runs. `secure` tells whether the
-    /// transport is encrypted.
-    pub(crate) fn engine(&self, secure: bool, since: Instant) -> Result<Connection, getrandom::Error> {
+    /// The engine for a client that has connected at `since`, from which on its time runs.
+    pub(crate) fn engine(&self, security: Security, since: Instant) -> Result<Connection, getrandom::Error> {
+        let Security { secure, external } = security;
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce)?;
-        let mechanisms = self.sasl.mechanisms(secure, None);
-        let server = sasl::Server::new(Arc::clone(&self.sasl), secure, None, nonce);
+        let mechanisms = self.sasl.mechanisms(secure, external.as_deref());
+        let server = sasl::Server::new(Arc::clone(&self.sasl), secure, external, nonce);
         let sasl = ServerSasl { mechanisms, server, allow_bare: self.anonymous };
         Ok(Connection::server(self.settings.engine.clone(), Some(sasl), since))
     }

@@ -1,5 +1,6 @@
 //! The broker as its clients see it: an engine on a real socket, driven by hand.
 
+mod certificates;
 mod client;
 mod consumers;
 mod delivery;
