@@ -31,7 +31,7 @@ By hand, in a second terminal beside `postroad broker`:
                       postroad receive orders -c 1
 
 Exit codes: 0 done; 1 some messages failed; 2 fewer messages than asked for came in time; 64 wrong usage;
-65 bad address or input file; 68 unknown host; 69 peer or node not available; 73 output cannot be written;
+65 bad address, input file or bytes; 68 unknown host; 69 peer or node not available; 73 output cannot be written;
 75 connection lost; 76 the peer speaks another protocol; 77 not trusted: user, password, certificate, permission;
 130 interrupted.";
 
@@ -46,6 +46,8 @@ pub(crate) enum Command {
     /// Receives messages from a node of a broker and prints them.
     #[command(alias = "recv", after_help = receive_help())]
     Receive(Box<Receive>),
+    /// Shows what bytes of AMQP 1.0 say: protocol headers, frames, messages.
+    Decode(Decode),
 }
 
 #[derive(Debug, Args)]
@@ -273,6 +275,27 @@ fn receive_help() -> String {
 Prints each body on a line of its own; bytes that are no text are escaped. A message is settled once it is written. \
 Without -c and --timeout it goes on until Ctrl-C.";
     format!("{about}\n\n{}", format::HELP)
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Prints a line for each protocol header and frame, in the form of Proton's PN_TRACE_FRM. Bytes that are no frames may be \
+the sections of a message. With -v each field is shown with the bytes that it takes. What a client answers in SASL is \
+left out, but for ANONYMOUS.\n\n\
+Where the bytes are wrong, stderr shows the place, and the exit code is 65.\n\n\
+Examples:\n  \
+  postroad decode 41 4d 51 50 00 01 00 00\n  \
+  postroad decode -v 0000000c02000000:00531845\n  \
+  postroad decode - < captured.bin")]
+pub(crate) struct Decode {
+    /// Hexadecimal digits; blanks, colons, commas and 0x may stand between bytes. A single - reads the standard input:
+    /// such digits, or the bytes themselves.
+    #[arg(value_name = "HEX", required = true)]
+    pub(crate) hex: Vec<String>,
+
+    /// Prints an object on a line for each header, frame or message.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Which node of which broker.

@@ -150,7 +150,8 @@ fn id(id: &MessageId) -> Json {
     value(&Value::from(id.clone()))
 }
 
-fn bytes(bytes: &[u8]) -> Json {
+/// Bytes: text where they are UTF-8, else in base64.
+pub(crate) fn bytes(bytes: &[u8]) -> Json {
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
         Err(_) => json!({ "$bytes": STANDARD.encode(bytes) }),

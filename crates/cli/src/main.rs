@@ -1,4 +1,4 @@
-//! The command `postroad`: a demo, a broker, and clients that send and receive.
+//! The command `postroad`: a demo, a broker, clients that send and receive, and a reader of frames.
 //!
 //! It reaches the library only through the crate `postroad`. Data goes to stdout, talk to stderr, and how it ended is in
 //! the exit code.
@@ -6,11 +6,13 @@
 mod args;
 mod broker;
 mod connect;
+mod decode;
 mod demo;
 mod exit;
 mod failure;
 mod file;
 mod format;
+mod hex;
 mod json;
 mod receive;
 mod send;
@@ -63,6 +65,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Broker(args) => broker::run(*args, talk).await,
             Command::Send(args) => send::run(*args, talk).await,
             Command::Receive(args) => receive::run(*args, talk).await,
+            Command::Decode(args) => decode::run(&args, talk),
         }
     });
     // A thread may still be waiting for a line of input that nobody wants any more.

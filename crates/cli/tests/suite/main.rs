@@ -1,6 +1,7 @@
 //! The command as a person or a script meets it: what it prints, how it ends, what it leaves behind.
 
 mod broker;
+mod decode;
 mod demo;
 mod errors;
 mod help;

@@ -198,16 +198,14 @@ impl Frame {
 }
 
 impl fmt::Display for Frame {
-    /// As Proton prints it: `0 @open(16) [container-id="x"]`.
+    /// As Proton prints it: `0 @open(16) [container-id="x"]`. Fields that have their default are left out;
+    /// [`FrameText`](super::FrameText) prints a frame as it came.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Amqp { channel, performative, payload } => {
-                write!(f, "{channel} {performative}")?;
-                if !payload.is_empty() {
-                    write!(f, " ({}) ", payload.len())?;
-                    super::print::payload(payload, f)?;
-                }
-                Ok(())
+                let mut line = format!("{channel} {performative}");
+                super::print::payload(payload, &mut line);
+                f.write_str(&line)
             }
             Self::Empty { channel } => write!(f, "{channel} (EMPTY FRAME)"),
             Self::Sasl(body) => write!(f, "0 {body}"),

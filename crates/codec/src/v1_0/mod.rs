@@ -9,9 +9,11 @@ mod definitions;
 mod delivery_state;
 mod error;
 mod frame;
+mod frame_text;
 mod map;
 mod message;
 mod multiple;
+mod outline;
 mod performative;
 mod position;
 mod primitive;
@@ -39,9 +41,11 @@ pub use definitions::{
 pub use delivery_state::{Accepted, DeliveryState, Modified, Outcome, Received, Rejected, Released};
 pub use error::{DecodeError, DecodeErrorKind};
 pub use frame::{Frame, FrameError, FrameHeader, FrameType};
+pub use frame_text::{Direction, FrameText};
 pub use map::Map;
 pub use message::{Body, Message};
 pub use multiple::Multiple;
+pub use outline::{Part, outline};
 pub use performative::{
     Attach, AttachTarget, Begin, Close, Detach, Disposition, End, Flow, Open, Performative, Transfer,
 };

@@ -2,6 +2,8 @@
 //!
 //! They are made by the same lines that make the types, so a type cannot differ from its row.
 
+use super::Value;
+
 /// A composite type: a described list with named fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Composite {
@@ -80,3 +82,42 @@ pub use super::tables::{COMPOSITES, DEFINITIONS, RESTRICTED};
 
 /// Every primitive type.
 pub const PRIMITIVES: &[Primitive] = super::code::PRIMITIVES;
+
+/// A described type of the standard: a composite type, or a restricted type that is described, such as `amqp-value`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Described {
+    /// The standard's name, such as `transfer`.
+    pub name: &'static str,
+    /// The numeric descriptor.
+    pub code: u64,
+    /// The row of a composite type.
+    pub composite: Option<&'static Composite>,
+}
+
+/// The described type of the standard that has this descriptor, be it the number or the symbol.
+#[must_use]
+pub fn described(descriptor: &Value) -> Option<Described> {
+    let is = |code: u64, symbol: &str| match descriptor {
+        Value::Ulong(found) => code == *found,
+        Value::Symbol(found) => symbol == found.as_str(),
+        _ => false,
+    };
+    if let Some(row) = COMPOSITES.iter().find(|row| is(row.code, row.descriptor)) {
+        return Some(Described { name: row.name, code: row.code, composite: Some(row) });
+    }
+    RESTRICTED.iter().find_map(|row| {
+        let (symbol, code) = row.descriptor?;
+        is(code, symbol).then_some(Described { name: row.name, code, composite: None })
+    })
+}
+
+/// Whether a field of a described type is a secret of SASL that nobody should see printed: what a client answers in
+/// any mechanism but ANONYMOUS. `fields` are those of the type, or the first of them.
+#[must_use]
+pub fn is_secret(code: u64, index: usize, fields: &[Value]) -> bool {
+    match (code, index) {
+        (0x41, 1) => fields.first().and_then(Value::as_str) != Some("ANONYMOUS"),
+        (0x43, 0) => true,
+        _ => false,
+    }
+}

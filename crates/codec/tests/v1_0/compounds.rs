@@ -260,13 +260,3 @@ fn described_values_with_descriptors_of_any_type() {
     }
     assert_eq!(read("00 80 0000000000000005 a10166"), described(5u64.into(), "f".into()));
 }
-
-#[test]
-fn values_print_as_in_traces() {
-    let map = Map(vec![(Symbol::from_static("k").into(), Value::List(vec![1u8.into(), "t".into(), Value::Null]))]);
-    assert_eq!(Value::from(map).to_string(), "{:k=[1, \"t\", null]}");
-    assert_eq!(array(ValueType::Int, vec![1i32.into(), 2i32.into()]).to_string(), "@int[1, 2]");
-    assert_eq!(Value::from(vec![0x00, b'a', 0xff]).to_string(), "b\"\\x00a\\xff\"");
-    let source = "@source(40) [address=\"q\", durable=2]";
-    assert_eq!(read("00 5328 c0 06 02 a10171 5202").to_string(), source);
-}
