@@ -17,6 +17,7 @@ use tracing::debug;
 
 use crate::peer::Peer;
 use crate::shared::{READ, Registered};
+use crate::trace::Trace;
 
 /// A stream of bytes that may tell when a read has something to do.
 pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin {
@@ -88,6 +89,8 @@ pub(crate) struct Driver<T> {
     signals: Vec<u32>,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     ending: Ending,
+    /// Nothing unless somebody asks.
+    trace: Option<Box<Trace>>,
 }
 
 /// The end of a connection, once the engine is done with it.
@@ -117,6 +120,7 @@ impl<T: Transport> Driver<T> {
         }
         let input = Some(input).filter(|input| !input.is_empty());
         let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
+        let trace = Trace::start(Arc::as_ptr(&registered.mailbox) as usize);
         Self {
             peer,
             transport,
@@ -127,6 +131,7 @@ impl<T: Transport> Driver<T> {
             signals: Vec::new(),
             timer: None,
             ending: Ending::Running,
+            trace,
         }
     }
 
@@ -163,6 +168,9 @@ impl<T: Transport> Driver<T> {
                         return Poll::Pending;
                     }
                     std::task::ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
+                    if let Some(trace) = &mut self.trace {
+                        trace.end();
+                    }
                     if self.peer.has_closed() {
                         return Poll::Ready(Ok(()));
                     }
@@ -203,6 +211,9 @@ impl<T: Transport> Driver<T> {
     fn poll_output(&mut self, now: Instant, cx: &mut Context<'_>) -> io::Result<bool> {
         if self.output.is_empty() {
             self.peer.engine.poll_transmit(now, &mut self.output);
+            if let Some(trace) = &mut self.trace {
+                trace.write(&self.output);
+            }
         }
         let had = !self.output.is_empty();
         while !self.output.is_empty() {
@@ -227,6 +238,9 @@ impl<T: Transport> Driver<T> {
         let mut input = self.input.take().unwrap_or_else(|| self.registered.shared.buffers.lease());
         input.reserve(READ);
         let read = poll_read_buf(Pin::new(&mut self.transport), cx, &mut input);
+        if let (Some(trace), Poll::Ready(Ok(count))) = (&mut self.trace, &read) {
+            trace.read(&input[input.len() - count..]);
+        }
         let read = match read {
             Poll::Ready(Ok(0)) => Ok(Poll::Ready(false)),
             Poll::Ready(Ok(_)) if self.ending == Ending::Running => {

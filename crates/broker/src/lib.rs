@@ -35,6 +35,11 @@
 //! # Cost
 //! One task per connection owns socket and engine; there is no task or channel per link or message. Connections
 //! meet at a queue's lock, once for a batch, and wake each other once for a batch.
+//!
+//! # Frames
+//! `POSTROAD_TRACE_FRM=1` in the environment, or Proton's `PN_TRACE_FRM=1`, prints every frame on stderr in Proton's
+//! form; a `tracing` subscriber gets them under the target `postroad::frame` at level `TRACE`. Both are looked at when
+//! a connection begins, and passwords are left out.
 
 mod broker;
 mod builder;
@@ -50,6 +55,7 @@ mod peer;
 mod queue;
 mod shared;
 mod terminus;
+mod trace;
 
 pub use broker::Broker;
 pub use builder::{Builder, Limits};

@@ -33,7 +33,9 @@ By hand, in a second terminal beside `postroad broker`:
 Exit codes: 0 done; 1 some messages failed; 2 fewer messages than asked for came in time; 64 wrong usage;
 65 bad address, input file or bytes; 68 unknown host; 69 peer or node not available; 73 output cannot be written;
 75 connection lost; 76 the peer speaks another protocol; 77 not trusted: user, password, certificate, permission;
-130 interrupted.";
+130 interrupted.
+
+POSTROAD_TRACE_FRM=1 in the environment, or PN_TRACE_FRM=1, prints every frame on stderr.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

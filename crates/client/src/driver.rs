@@ -16,6 +16,7 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::ConnectionError;
 use crate::state::Shared;
+use crate::trace::Trace;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -37,13 +38,16 @@ pub(crate) struct Driver {
     sleep: Pin<Box<Sleep>>,
     /// Whether the connection is over, and only what is left of the output goes out.
     ending: bool,
+    /// Boxed, and nothing unless somebody asks: a driver is moved and kept for every connection.
+    trace: Option<Box<Trace>>,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>, stream: ByteStream) -> Self {
         let sleep = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now()));
         let (input, output) = (BytesMut::new(), Transmit::default());
-        Self { shared, stream, input, output, unflushed: false, sleep, ending: false }
+        let trace = Trace::start(Arc::as_ptr(&shared) as usize);
+        Self { shared, stream, input, output, unflushed: false, sleep, ending: false, trace }
     }
 
     /// Writes what there is; `true` when all of it is with the transport.
@@ -77,7 +81,12 @@ impl Driver {
         }
         self.input.reserve(READ);
         match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
-            Poll::Ready(Ok(count)) => Ok(Some(count)),
+            Poll::Ready(Ok(count)) => {
+                if let Some(trace) = &mut self.trace {
+                    trace.read(&self.input[self.input.len() - count..]);
+                }
+                Ok(Some(count))
+            }
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => {
                 if self.input.is_empty() {
@@ -149,6 +158,7 @@ impl Driver {
         state.take_news();
         let drains = state.answer_drains(now);
         let ends = state.close_when_ended(now);
+        let told = self.output.len();
         if written {
             state.engine.poll_transmit(now, &mut self.output);
             state.take_news();
@@ -169,6 +179,9 @@ impl Driver {
         }
         let wakes = state.take_wakes();
         drop(state);
+        if let Some(trace) = &mut self.trace {
+            trace.write(&self.output, told);
+        }
         wakes.into_iter().for_each(Waker::wake);
         if gave_up.is_some() || read.is_err() {
             return Poll::Ready(Round::Over);
@@ -202,6 +215,9 @@ impl Future for Driver {
             match self.round(cx) {
                 Poll::Ready(Round::Progress) => {}
                 Poll::Ready(Round::Over) => {
+                    if let Some(trace) = &mut self.trace {
+                        trace.end();
+                    }
                     // The peer may have reset the connection; there is nobody left to tell.
                     let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
                     return Poll::Ready(());

@@ -16,6 +16,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! `POSTROAD_TRACE_FRM=1` in the environment, or Proton's `PN_TRACE_FRM=1`, prints every frame on stderr in Proton's
+//! form, without passwords. The environment is read when the first connection begins.
 
 mod acceptor;
 mod connection;
@@ -32,6 +35,7 @@ mod sender;
 mod session;
 mod state;
 mod tls_header;
+mod trace;
 mod v1_0;
 mod writer;
 

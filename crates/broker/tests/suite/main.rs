@@ -4,6 +4,7 @@ mod certificates;
 mod client;
 mod consumers;
 mod delivery;
+mod frames;
 mod hostile;
 mod limits;
 mod nodes;

@@ -9,3 +9,4 @@ mod messages;
 mod secure;
 mod signals;
 mod support;
+mod trace;

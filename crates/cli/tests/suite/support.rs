@@ -56,7 +56,10 @@ impl Ran {
 /// The command, with nothing of the environment that it would heed.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-    command.args(args).env_remove("POSTROAD_URL").env_remove("POSTROAD_PASSWORD").stdin(Stdio::null());
+    for variable in ["POSTROAD_URL", "POSTROAD_PASSWORD", "POSTROAD_TRACE_FRM", "PN_TRACE_FRM"] {
+        command.env_remove(variable);
+    }
+    command.args(args).stdin(Stdio::null());
     command
 }
 

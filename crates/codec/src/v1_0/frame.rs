@@ -204,7 +204,7 @@ impl fmt::Display for Frame {
         match self {
             Self::Amqp { channel, performative, payload } => {
                 let mut line = format!("{channel} {performative}");
-                super::print::payload(payload, &mut line);
+                super::print::payload(payload, 0, &mut line);
                 f.write_str(&line)
             }
             Self::Empty { channel } => write!(f, "{channel} (EMPTY FRAME)"),

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::print::{REDACTED, payload};
-use super::{Decode as _, FrameHeader, FrameType, ProtocolHeader, ProtocolId, Reader, Value};
+use super::{Decode as _, ForeignProtocol, FrameHeader, FrameType, ProtocolHeader, ProtocolId, Reader, Value};
 
 /// Which way a frame goes, seen from the end that traces it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +39,8 @@ impl fmt::Display for Direction {
 #[derive(Clone, Copy)]
 pub struct FrameText<'a> {
     bytes: &'a [u8],
+    /// Bytes of the frame that are not there.
+    missing: usize,
     direction: Option<Direction>,
 }
 
@@ -46,7 +48,7 @@ impl<'a> FrameText<'a> {
     /// The text of a protocol header or a frame.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, direction: None }
+        Self { bytes, missing: 0, direction: None }
     }
 
     /// Adds the arrow that says which way it goes.
@@ -55,12 +57,22 @@ impl<'a> FrameText<'a> {
         Self { direction: Some(direction), ..self }
     }
 
-    fn header(&self) -> Option<ProtocolHeader> {
-        ProtocolHeader::parse(self.bytes)?.ok()
+    /// Says that so many bytes of the frame are not there, which is no fault of the peer.
+    #[must_use]
+    pub fn with_missing(self, missing: usize) -> Self {
+        Self { missing, ..self }
     }
 
     fn frame(&self, line: &mut String) {
-        let header = match FrameHeader::parse(self.bytes) {
+        let parsed = match self.bytes.first_chunk::<4>() {
+            Some(size) if self.missing > 0 && u32::from_be_bytes(*size) as usize == self.bytes.len() + self.missing => {
+                let mut here = self.bytes.to_vec();
+                here[..4].copy_from_slice(&(self.bytes.len() as u32).to_be_bytes());
+                FrameHeader::parse(&here)
+            }
+            _ => FrameHeader::parse(self.bytes),
+        };
+        let header = match parsed {
             Ok(header) => header,
             Err(error) => return self.broken(&error, self.bytes, line),
         };
@@ -75,7 +87,7 @@ impl<'a> FrameText<'a> {
                 let rest = &body[reader.offset()..];
                 // Only a broken SASL frame has something behind its body.
                 match header.frame_type {
-                    FrameType::Amqp => payload(rest, line),
+                    FrameType::Amqp => payload(rest, self.missing, line),
                     FrameType::Sasl if rest.is_empty() => {}
                     FrameType::Sasl => line.push_str(REDACTED),
                 }
@@ -88,7 +100,7 @@ impl<'a> FrameText<'a> {
         line.push_str(&format!("({error})"));
         // The octet that says SASL: there may be a password in it.
         if self.bytes.get(5) != Some(&1) {
-            payload(bytes, line);
+            payload(bytes, self.missing, line);
         }
     }
 }
@@ -97,14 +109,23 @@ impl fmt::Display for FrameText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = String::new();
         let arrow = self.direction.map(|direction| format!("{direction} ")).unwrap_or_default();
-        if let Some(header) = self.header() {
-            let blank = if self.direction.is_some() { "  " } else { "" };
-            let layer = match header.id {
-                ProtocolId::Amqp => "AMQP",
-                ProtocolId::Tls => "TLS",
-                ProtocolId::Sasl => "SASL",
-            };
-            return write!(f, "{blank}{arrow}{layer}");
+        let blank = if self.direction.is_some() { "  " } else { "" };
+        match ProtocolHeader::parse(self.bytes) {
+            Some(Ok(header)) => {
+                let layer = match header.id {
+                    ProtocolId::Amqp => "AMQP",
+                    ProtocolId::Tls => "TLS",
+                    ProtocolId::Sasl => "SASL",
+                };
+                return write!(f, "{blank}{arrow}{layer}");
+            }
+            // As a frame it would be far larger than any.
+            Some(Err(foreign)) if !matches!(foreign, ForeignProtocol::Unknown(_)) => {
+                line.push_str(&format!("{blank}{arrow}({foreign})"));
+                payload(self.bytes, self.missing, &mut line);
+                return f.write_str(&line);
+            }
+            _ => {}
         }
         if let Some([high, low]) = self.bytes.get(6..8) {
             line.push_str(&format!("{} ", u16::from_be_bytes([*high, *low])));

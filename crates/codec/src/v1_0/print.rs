@@ -75,16 +75,17 @@ pub(crate) fn encoded(value: &impl Encode, f: &mut Formatter<'_>) -> fmt::Result
     }
 }
 
-/// Appends a payload to a frame's text: its size, and as much of it as the line has room for.
-pub(crate) fn payload(bytes: &[u8], line: &mut String) {
-    if bytes.is_empty() {
+/// Appends a payload to a frame's text: its size, and as much of it as the line has room for. `missing` more bytes belong
+/// to it that are not here.
+pub(crate) fn payload(bytes: &[u8], missing: usize, line: &mut String) {
+    if bytes.is_empty() && missing == 0 {
         return;
     }
-    let _ = write!(line, " ({}) ", bytes.len());
+    let _ = write!(line, " ({}) ", bytes.len() + missing);
     let start = line.len();
     // Each byte takes a character at least.
     let _ = escape(&bytes[..bytes.len().min(LINE)], line);
-    if line.len() > LINE || bytes.len() > LINE {
+    if line.len() > LINE || bytes.len() > LINE || missing > 0 {
         // The line is ASCII from `start` on. A performative that fills it leaves no room.
         line.truncate(LINE.saturating_sub(CUT.len()).max(start));
         line.push_str(CUT);
@@ -156,10 +157,15 @@ pub(crate) fn escape(bytes: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
     })
 }
 
-/// The shortest text that reads back as the same number, with an exponent where it would be long.
+/// The shortest text that reads back as the same number, with an exponent where it would be long. (Proton rounds to
+/// six digits.)
 fn float<T: Into<f64> + Copy + fmt::Display + fmt::LowerExp>(value: T, f: &mut Formatter<'_>) -> fmt::Result {
     let size = value.into().abs();
-    if size.is_finite() && size != 0.0 && !(1e-5..1e15).contains(&size) {
+    if size.is_nan() {
+        f.write_str("nan")
+    } else if size >= 1e15 && size.is_finite() {
+        f.write_str(&format!("{value:e}").replace('e', "e+"))
+    } else if size != 0.0 && size < 1e-5 {
         write!(f, "{value:e}")
     } else {
         write!(f, "{value}")

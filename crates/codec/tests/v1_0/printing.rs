@@ -1,4 +1,5 @@
-//! Values and frames as text. The lines are those that Proton 0.40 prints of the same bytes.
+//! Values and frames as text. But for characters and long numbers the lines are those that Proton 0.40 prints of the
+//! same bytes.
 
 use bytes::Bytes;
 use postroad_codec::v1_0::*;
@@ -25,8 +26,9 @@ fn numbers() {
     check(Timestamp(-5), "-5");
     check(1.0_f64, "1");
     check(1.5_f32, "1.5");
-    check(1e30_f64, "1e30");
-    check(f64::NAN, "NaN");
+    check(1e30_f64, "1e+30");
+    check(-1e-7_f64, "-1e-7");
+    check(f64::NAN, "nan");
     check(f64::NEG_INFINITY, "-inf");
     check(Decimal64(0x1122_3344_5566_7788_u64.to_be_bytes()), "D64(1122334455667788)");
     check(Uuid::from_u128(7), "UUID(00000000-0000-0000-0000-000000000007)");
@@ -96,7 +98,23 @@ fn headers_and_directions() {
 fn what_is_no_frame_is_printed_too() {
     assert_eq!(text(""), "(a frame of 0 bytes, which is less than its header)");
     assert_eq!(text("00000009 02000000 ff"), "0 (value at byte 1: unexpected constructor 0xff) (1) \\xff");
+    assert_eq!(
+        FrameText::new(b"HTTP/1.1 400").with_direction(Direction::In).to_string(),
+        "  <- (HTTP) (12) HTTP/1.1 400"
+    );
+    assert_eq!(text("414d5150 00000901"), "(AMQP 0-9-1) (8) AMQP\\x00\\x00\\x09\\x01");
     assert!(text("00000008 01000000").starts_with("0 (a data offset of 1 words)"));
+}
+
+#[test]
+fn a_frame_of_which_only_the_start_is_kept() {
+    let mut frame = Vec::new();
+    Frame::put_amqp(0, &Transfer::default(), &[b'x'; 100], &mut frame);
+    let kept = frame.len() - 97;
+    let text = FrameText::new(&frame[..kept]).with_missing(97).to_string();
+    assert_eq!(text, "0 @transfer(20) [handle=0x0] (100) xxx ... (truncated)");
+    // What says another size than that is broken all the same.
+    assert!(FrameText::new(&frame[..kept]).with_missing(96).to_string().contains("a frame of"));
 }
 
 #[test]
