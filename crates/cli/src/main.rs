@@ -1,9 +1,10 @@
-//! The command `postroad`: a demo, a broker, clients that send and receive, and a reader of frames.
+//! The command `postroad`: a demo, a broker, clients that send, receive and measure, and a reader of frames.
 //!
 //! It reaches the library only through the crate `postroad`. Data goes to stdout, talk to stderr, and how it ended is in
 //! the exit code.
 
 mod args;
+mod bench;
 mod broker;
 mod connect;
 mod decode;
@@ -14,6 +15,8 @@ mod file;
 mod format;
 mod hex;
 mod json;
+mod load;
+mod numbers;
 mod receive;
 mod send;
 mod signals;
@@ -65,6 +68,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Broker(args) => broker::run(*args, talk).await,
             Command::Send(args) => send::run(*args, talk).await,
             Command::Receive(args) => receive::run(*args, talk).await,
+            Command::Bench(args) => bench::run(*args, talk).await,
             Command::Decode(args) => decode::run(&args, talk),
         }
     });

@@ -307,7 +307,7 @@ fn template(args: &args::Send) -> Message {
 }
 
 /// The address with `link: {reliability: unreliable}`. A text that is no address stays as it is: who uses it says so.
-fn settled_as_sent(text: &str) -> String {
+pub(crate) fn settled_as_sent(text: &str) -> String {
     let Ok(mut address) = Address::parse(text) else { return text.to_owned() };
     let mut options = address.options.take().unwrap_or_default();
     let mut link = match options.get("link") {

@@ -12,7 +12,7 @@ fn help_of_every_command() {
             assert!(text.contains(word), "no {word} in {text}");
         }
     };
-    check(&["--help"], &["demo", "broker", "send", "receive", "decode", "Exit codes", "130"]);
+    check(&["--help"], &["demo", "broker", "send", "receive", "bench", "decode", "Exit codes", "130"]);
     check(&["-h"], &["demo"]);
     check(&["help", "send"], &["ADDRESS"]);
     check(&["demo", "--help"], &["--count", "--size", "--broker", "--password-file"]);
@@ -57,6 +57,11 @@ fn help_of_every_command() {
         &["receive", "--help"],
         &["--count", "--timeout", "--json", "--format", "--raw", "--browse", "%b", "%p{name}", "--connect-timeout"],
     );
+    check(
+        &["bench", "--help"],
+        &["--p2p", "--count", "--duration", "--size", "--window", "--credit", "--prefetch", "--senders", "--receivers"],
+    );
+    check(&["bench", "--help"], &["--settle", "--timeout", "--output-format", "POSTROAD_URL", "--password-file"]);
     check(&["decode", "--help"], &["HEX", "--json", "-v", "65", "PN_TRACE_FRM"]);
 }
 
