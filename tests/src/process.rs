@@ -23,6 +23,7 @@ pub struct Process {
     lines: Receiver<String>,
     put_back: VecDeque<Event>,
     stderr: Arc<Mutex<String>>,
+    stderr_reader: thread::JoinHandle<()>,
 }
 
 /// How a child process has disappointed.
@@ -121,13 +122,13 @@ impl Process {
         });
         let stderr = Arc::new(Mutex::new(String::new()));
         let (sink, mut source) = (Arc::clone(&stderr), child.stderr.take().expect("stderr is piped"));
-        thread::spawn(move || {
+        let stderr_reader = thread::spawn(move || {
             let mut buffer = [0; 4096];
             while let Ok(count @ 1..) = source.read(&mut buffer) {
                 sink.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         });
-        Ok(Self { name: name.into(), child, _stdin: stdin, lines, put_back: VecDeque::new(), stderr })
+        Ok(Self { name: name.into(), child, _stdin: stdin, lines, put_back: VecDeque::new(), stderr, stderr_reader })
     }
 
     /// The process id.
@@ -187,6 +188,10 @@ impl Process {
             }
         }
         let status = self.wait(deadline, within)?;
+        // Its last words may still be in the pipe, which a child of its own may hold open.
+        while !self.stderr_reader.is_finished() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(1));
+        }
         let stderr = self.stderr.lock().expect("no reader panics").clone();
         Ok(Finished { code: status.code(), events: events.into(), stderr })
     }

@@ -15,6 +15,8 @@ use crate::process::{Event, Finished, Process, ProcessError};
 pub struct ProtonPython {
     python: PathBuf,
     version: String,
+    /// Whether it prints its frames on stderr.
+    traced: bool,
 }
 
 /// Proton Python as a listening peer without a broker: it takes any link, records what comes, answers
@@ -52,7 +54,7 @@ fn find() -> Result<ProtonPython, Skipped> {
     }
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     announce(name, &version);
-    Ok(ProtonPython { python, version })
+    Ok(ProtonPython { python, version, traced: false })
 }
 
 impl ProtonPython {
@@ -60,6 +62,12 @@ impl ProtonPython {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// The same, printing every frame on stderr.
+    #[must_use]
+    pub fn traced(self) -> Self {
+        Self { traced: true, ..self }
     }
 
     /// Starts a listening peer on a free port of 127.0.0.1. The options are those of
@@ -117,6 +125,9 @@ impl ProtonPython {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.python);
         command.arg(package("peers/proton_peer.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+        if self.traced {
+            command.env("PN_TRACE_FRM", "1");
+        }
         command
     }
 }

@@ -12,6 +12,7 @@ macro_rules! proton {
 
 mod access;
 mod outcomes;
+mod traces;
 mod values;
 
 use postroad_broker::{Broker, Builder};
