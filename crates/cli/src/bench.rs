@@ -1,4 +1,9 @@
 //! `postroad bench`: how fast messages go through a node, or from peer to peer.
+//!
+//! The JSON object has names that stay: `v`; what was asked for, as the options name it (`p2p`, `broker`, `address`,
+//! `settle`, `size`, `credit`, `window`, `senders`, `receivers`); `sent`, `received`, `lost`, `duplicated`, `refused`,
+//! `interrupted`; `seconds`, `messages_per_second`, `bytes_per_second`, `cpu_us_per_message` (null where the system
+//! does not tell); and `latency_us` with `p50`, `p90`, `p99`, `p99_9`, `p99_99` and `max`.
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,7 @@
 mod show;
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::io::{self, IsTerminal as _, Read as _};
 
 use postroad::client::types::{Bytes, DecodeError};
 use postroad::codec::v1_0::{
@@ -14,6 +14,7 @@ use crate::args;
 use crate::exit::{Exit, Failure};
 use crate::hex;
 use crate::term::{OutputEnd, Talk, write_stdout};
+use crate::text;
 
 /// The most input, in bytes.
 const MAX_INPUT: u64 = 64 * 1024 * 1024;
@@ -25,6 +26,7 @@ pub(crate) fn run(args: &args::Decode, talk: Talk) -> Result<Exit, Failure> {
     if bytes.is_empty() {
         return Err(Failure::new(Exit::Data, "nothing to decode", "the input is empty"));
     }
+    let terminal = io::stdout().is_terminal();
     let mut out = String::new();
     let mut at = 0;
     let mut broken = None;
@@ -41,8 +43,11 @@ pub(crate) fn run(args: &args::Decode, talk: Talk) -> Result<Exit, Failure> {
             Err(it) => broken = Some(it),
         }
         if out.len() >= FLUSH || at == bytes.len() || broken.is_some() {
-            match write_stdout(out.as_bytes()) {
-                Ok(()) => out.clear(),
+            let mut safe = Vec::with_capacity(out.len());
+            text::push_escaped(out.as_bytes(), terminal, &mut safe);
+            out.clear();
+            match write_stdout(&safe) {
+                Ok(()) => {}
                 Err(OutputEnd::ReaderGone) => return Ok(Exit::Ok),
                 Err(OutputEnd::Failed(failure)) => return Err(failure),
             }

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use crate::v1_0::{
-    Body, Decode, DeliveryState, Encode, Frame, FrameError, FrameHeader, Message, ProtocolHeader, Reader, Sections,
-    Value,
+    Body, Decode, DeliveryState, Encode, Frame, FrameError, FrameHeader, FrameText, Message, ProtocolHeader, Reader,
+    Sections, Value, outline,
 };
 
 /// Splits off a frame, reads it, writes it, reads it back.
@@ -74,11 +74,20 @@ pub fn message(data: &[u8]) {
     assert_eq!(again.to_bytes(), written);
 }
 
-/// Reads a value, writes it, reads it back; the same for a delivery state.
+/// Reads a value, writes it, reads it back; the same for a delivery state. The parts of a value are those of the value.
 ///
 /// # Panics
 /// When a value does not survive.
 pub fn value_round_trip(data: &[u8]) {
+    let (mut parts, mut value) = (Reader::from_slice(data), Reader::from_slice(data));
+    match (outline(&mut parts), Value::decode(&mut value)) {
+        (Ok(found), Ok(_)) => {
+            assert_eq!(parts.offset(), value.offset());
+            assert!(found.iter().all(|part| part.offset + part.length <= parts.offset()));
+        }
+        (Err(_), Err(_)) => {}
+        (parts, value) => panic!("{parts:?} of {value:?}"),
+    }
     round_trip::<Value>(data);
     round_trip::<DeliveryState>(data);
 }
@@ -116,6 +125,8 @@ impl Encode for Raw<'_> {
 }
 
 fn whole_frame(bytes: &Bytes) {
+    let text = FrameText::new(bytes).to_string();
+    assert!(!text.is_empty() && !text.contains(|c: char| c.is_control()), "{text:?}");
     let frame = match Frame::decode(bytes) {
         Ok(frame) => frame,
         Err(FrameError::Body(error)) => {

@@ -1,6 +1,9 @@
 //! Bytes shown to people.
 
-use crate::support::{run, run_with_input};
+use std::fs::OpenOptions;
+use std::process::Stdio;
+
+use crate::support::{command, finish, run, run_with_input};
 
 const HEADER: &str = "414d515000010000";
 const CLOSE: &str = "0000000c 02000000 005318 45";
@@ -154,4 +157,12 @@ fn what_is_no_input() {
     let ran = run(&["decode"]);
     assert_eq!(ran.expect(64), "");
     assert!(ran.stderr.contains("HEX"), "{}", ran.stderr);
+}
+
+#[test]
+fn output_that_nobody_takes() {
+    let full = OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+    let mut decode = command(&["decode", HEADER]);
+    let ran = finish(decode.stdout(full).stderr(Stdio::piped()).spawn().expect("it starts"));
+    ran.expect_failure(73, &["stdout"]);
 }
