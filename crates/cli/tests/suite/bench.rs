@@ -119,8 +119,9 @@ fn what_another_receiver_takes_is_lost() {
     let mut stdout = BufReader::new(thief.stdout.take().unwrap());
     stdout.read_line(&mut line).unwrap();
     assert_eq!(line, "probe\n");
-    let place = ["bench", "-b", &broker.url, "bench", "--window", "5", "--credit", "5", "--timeout", "500ms"];
-    // It asks for more some time after it has printed.
+    let place = ["bench", "-b", &broker.url, "bench", "--window", "2", "--credit", "5", "--timeout", "500ms"];
+    // It asks for more some time after it has printed. Two that do not come fill the window: that must not be the end
+    // of all movement.
     let stolen = until(|| {
         let ran = run(&[&place[..], &["-c", "500", "--output-format", "json"]].concat());
         ran.code == Some(1) && object(&ran, 1)["lost"].as_u64().is_some_and(|lost| lost > 0)
