@@ -4,7 +4,7 @@ mod common;
 
 use common::{config, incoming, received, receiving_peer, send, sending_pair, sending_peer, sending_peer_with};
 use postroad_amqp::v1_0::{Event, LinkTerms, Message, SendError};
-use postroad_codec::v1_0::{ErrorCondition, SequenceNo};
+use postroad_codec::v1_0::{ErrorCondition, Fields, Map, SequenceNo, Symbol};
 use postroad_testkit::{ScriptedPeer, Side, attach_receiver, attach_sender, begin, detach, flow, transfer};
 
 #[test]
@@ -241,4 +241,30 @@ fn a_link_that_is_not_attached_takes_nothing() {
     assert_eq!(peer.engine.sender(link).capacity(), 1);
     peer.engine.close(None);
     assert_eq!(send(&mut peer.engine, link, 0), Err(SendError::Detached));
+}
+
+#[test]
+fn flows_tell_properties_both_ways_and_ask_for_an_answer_once() {
+    let (mut pair, ours, theirs) = sending_pair(3);
+    let fields = |text: &'static str| Fields(Map(vec![(Symbol::from_static("txn-id").into(), text.into())]));
+    pair.server.set_flow_properties(theirs, Some(fields("receiver")));
+    pair.client.set_flow_properties(ours, Some(fields("sender")));
+    pair.run();
+    assert!(pair.events(Side::Client).contains(&Event::FlowProperties(ours)));
+    assert!(pair.events(Side::Server).contains(&Event::FlowProperties(theirs)));
+    assert_eq!(pair.client.remote_flow_properties(ours), Some(&fields("receiver")));
+    assert_eq!(pair.server.remote_flow_properties(theirs), Some(&fields("sender")));
+    assert_eq!(pair.client.sender(ours).credit(), 3, "the credit is told as it was");
+    pair.server.set_flow_properties(theirs, None);
+    pair.run();
+    // What a flow does not tell stays as it was told before.
+    assert_eq!(pair.client.remote_flow_properties(ours), Some(&fields("receiver")));
+
+    let (mut peer, link) = receiving_peer(config(), 2);
+    peer.engine.ask_flow(link);
+    peer.expect(flow().handle(0).link_credit(2).echo(true)).expect_nothing();
+    peer.send(flow().handle(0).delivery_count(0).available(9)).expect_nothing();
+    assert_eq!(peer.engine.receiver(link).available(), 9);
+    peer.engine.receiver(link).set_credit(5);
+    peer.expect(flow().handle(0).link_credit(5).echo(false));
 }

@@ -59,6 +59,7 @@ impl Owner {
                 | Event::Drain(link)
                 | Event::Readable(link)
                 | Event::Drained(link)
+                | Event::FlowProperties(link)
                 | Event::Resumed { link, .. }
                 | Event::Reassociated { link, .. }
                 | Event::SettledBySender { link, .. } => self.known(link),

@@ -1,7 +1,9 @@
 //! Links come and go: attach, detach, and what is left of them (part 2, 2.6.3 to 2.6.6).
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, FrameHeader, Handle, Role};
+use postroad_codec::v1_0::{
+    Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, Fields, FrameHeader, Handle, Role,
+};
 
 use super::arena::Key;
 use super::input::SessionFault;
@@ -235,6 +237,7 @@ impl Connection {
             | Event::Credit(named)
             | Event::Drain(named)
             | Event::Readable(named)
+            | Event::FlowProperties(named)
             | Event::Drained(named) => *named != link,
             Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
             Event::Authenticated
@@ -261,6 +264,30 @@ impl Connection {
     #[must_use]
     pub fn remote_attach(&self, link: LinkId) -> Option<&Attach> {
         self.link(link)?.remote.as_deref()
+    }
+
+    /// What a flow of the peer's told last of a link, beside the standard's fields (2.7.4), such as the transaction that
+    /// messages are acquired in (part 4, 4.4.3).
+    #[must_use]
+    pub fn remote_flow_properties(&self, link: LinkId) -> Option<&Fields> {
+        self.link(link)?.remote_flow_properties.as_deref()
+    }
+
+    /// Has our flows tell this of a link, from now on; a flow goes out with it.
+    pub fn set_flow_properties(&mut self, link: LinkId, properties: Option<Fields>) {
+        if let Some(known) = self.links.get_mut(link.0) {
+            known.flow_properties = properties.map(Box::new);
+            self.mark_flow(link.0);
+        }
+    }
+
+    /// Asks the peer for its flow state of a link: a flow goes out that wants an answer (2.7.4, echo). What the answer
+    /// tells shows in the events and views of the link.
+    pub fn ask_flow(&mut self, link: LinkId) {
+        if let Some(known) = self.links.get_mut(link.0) {
+            known.ask = true;
+            self.mark_flow(link.0);
+        }
     }
 
     /// The session of a link.

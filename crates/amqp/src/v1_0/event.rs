@@ -64,6 +64,9 @@ pub enum Event {
     /// The peer wants a sending link's credit used or given up: see
     /// [`SenderMut::drained`](super::SenderMut::drained).
     Drain(LinkId),
+    /// A flow of the peer's told more of a link than the standard's fields: see
+    /// [`remote_flow_properties`](super::Connection::remote_flow_properties).
+    FlowProperties(LinkId),
     /// The peer told of the state of a delivery that we sent.
     Update(Update),
     /// A receiving link has deliveries, where it had none.

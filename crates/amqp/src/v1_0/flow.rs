@@ -39,6 +39,10 @@ impl Connection {
     fn handle_link_flow(&mut self, key: Key, flow: &Flow) {
         let Some(link) = self.links.get_mut(key) else { return };
         let (id, echo) = (link.id, flow.echo);
+        if flow.properties.is_some() {
+            link.remote_flow_properties.clone_from(&flow.properties);
+            self.events.push_back(Event::FlowProperties(id));
+        }
         if link.phase == Phase::AttachReceived {
             // A receiver may give credit behind its attach without waiting for ours: it holds from our
             // initial delivery count on (2.6.7).

@@ -107,7 +107,13 @@ pub(crate) struct Link {
     pub(crate) credit: u32,
     pub(crate) available: u32,
     pub(crate) drain: bool,
+    /// Whether the peer asked for our flow state before we had answered its attach.
     pub(crate) echo: bool,
+    /// Whether our next flow asks for the peer's.
+    pub(crate) ask: bool,
+    /// What our flows tell beside the standard's fields, and what the peer's told last.
+    pub(crate) flow_properties: Option<Box<Fields>>,
+    pub(crate) remote_flow_properties: Option<Box<Fields>>,
     pub(crate) flow_due: bool,
     /// Whether the owner has heard that it is detached, before the peer has answered.
     pub(crate) told: bool,
@@ -233,6 +239,9 @@ impl Link {
             available: 0,
             drain: false,
             echo: false,
+            ask: false,
+            flow_properties: None,
+            remote_flow_properties: None,
             flow_due: false,
             told: false,
             resuming: None,
@@ -310,16 +319,18 @@ impl Link {
         }
     }
 
-    /// Adds the link's part to a flow.
-    pub(crate) fn complete(&self, flow: Flow) -> Flow {
+    /// Adds the link's part to what a flow tells of its session.
+    #[allow(clippy::needless_pass_by_value, reason = "its fields are moved where one is set there")]
+    pub(crate) fn complete(&mut self, session: Flow) -> Flow {
         Flow {
             handle: Some(self.handle),
             delivery_count: Some(self.delivery_count),
             link_credit: Some(self.credit),
             available: (self.role == Role::Sender).then_some(self.available),
             drain: self.drain,
-            echo: self.echo,
-            ..flow
+            echo: std::mem::take(&mut self.ask),
+            properties: self.flow_properties.clone(),
+            ..session
         }
     }
 }
