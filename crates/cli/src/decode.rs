@@ -16,8 +16,8 @@ use crate::hex;
 use crate::term::{OutputEnd, Talk, write_stdout};
 use crate::text;
 
-/// The most input, in bytes.
-const MAX_INPUT: u64 = 64 * 1024 * 1024;
+/// The most input, in bytes: a value takes up to forty times the memory of its encoding.
+const MAX_INPUT: u64 = 16 * 1024 * 1024;
 /// Output is written when it has grown to so many bytes.
 const FLUSH: usize = 64 * 1024;
 
@@ -72,7 +72,7 @@ fn input(args: &args::Decode) -> Result<Vec<u8>, Failure> {
     let read = io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes);
     read.map_err(|error| Failure::new(Exit::Data, "cannot read the standard input", error))?;
     if bytes.len() as u64 > MAX_INPUT {
-        return Err(Failure::new(Exit::Data, "cannot decode", "more than 64MiB of input"));
+        return Err(Failure::new(Exit::Data, "cannot decode", "more than 16MiB of input"));
     }
     if hex::is_text(&bytes) { hex::read(&bytes).map_err(bad) } else { Ok(bytes) }
 }

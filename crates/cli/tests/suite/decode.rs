@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 use std::process::Stdio;
 
-use crate::support::{command, finish, run, run_with_input};
+use crate::support::{command, finish, run, run_with_input, start};
 
 const HEADER: &str = "414d515000010000";
 const CLOSE: &str = "0000000c 02000000 005318 45";
@@ -154,6 +154,8 @@ fn what_is_no_input() {
     run(&["decode", "zz"]).expect_failure(65, &["\"z\" at character 1"]);
     run(&["decode", ""]).expect_failure(65, &["empty"]);
     run(&["decode", "-"]).expect_failure(65, &["empty"]);
+    let endless = std::fs::File::open("/dev/zero").expect("a device of zeros");
+    finish(start(command(&["decode", "-"]).stdin(endless))).expect_failure(65, &["16MiB"]);
     let ran = run(&["decode"]);
     assert_eq!(ran.expect(64), "");
     assert!(ran.stderr.contains("HEX"), "{}", ran.stderr);

@@ -45,7 +45,7 @@ pub use frame_text::{Direction, FrameText};
 pub use map::Map;
 pub use message::{Body, Message};
 pub use multiple::Multiple;
-pub use outline::{Part, outline};
+pub use outline::{MAX_PARTS, Part, outline};
 pub use performative::{
     Attach, AttachTarget, Begin, Close, Detach, Disposition, End, Flow, Open, Performative, Transfer,
 };

@@ -21,8 +21,11 @@ pub struct Part {
     pub text: Option<String>,
 }
 
+/// The most parts that [`outline`] lists: a part takes far more memory than the byte that may encode it.
+pub const MAX_PARTS: usize = 65_536;
+
 /// Reads the next value and lists its parts, each in front of those that it is made of. Fields that are null are left
-/// out, and secrets of SASL are not shown.
+/// out, and secrets of SASL are not shown. Behind [`MAX_PARTS`] the value is read and not listed any more.
 ///
 /// ```
 /// use postroad_codec::v1_0::{Encode as _, Reader, Close, outline};
@@ -43,6 +46,9 @@ pub fn outline(reader: &mut Reader<'_>) -> Result<Vec<Part>, DecodeError> {
 
 fn part(name: Option<String>, depth: usize, reader: &mut Reader<'_>, parts: &mut Vec<Part>) -> Result<(), DecodeError> {
     let (at, offset) = (parts.len(), reader.offset());
+    if at >= MAX_PARTS {
+        return Value::decode(reader).map(drop);
+    }
     parts.push(Part { depth, offset, length: 0, name, ty: "*", text: None });
     let (ty, text) = match reader.peek() {
         Some(code::DESCRIBED) => described(depth, reader, parts)?,
@@ -122,7 +128,9 @@ fn list(
             parts.truncate(at);
         } else if schema::is_secret(code, index, &first) {
             parts.truncate(at + 1);
-            parts[at].text = Some(REDACTED.to_owned());
+            if let Some(part) = parts.get_mut(at) {
+                part.text = Some(REDACTED.to_owned());
+            }
         }
     }
     scope.finish("list")?;

@@ -40,6 +40,20 @@ fn fields_have_names_and_places() {
 }
 
 #[test]
+fn the_list_of_parts_is_bounded() {
+    let bytes = encode(&Value::List(vec![Value::List(vec![Value::Null; 1000]); 1000]));
+    let mut reader = Reader::from_slice(&bytes);
+    assert_eq!(outline(&mut reader).unwrap().len(), MAX_PARTS);
+    assert!(reader.is_empty());
+    // What is behind it is read all the same.
+    assert!(outline(&mut Reader::from_slice(&bytes[..bytes.len() - 1])).is_err());
+    // Secrets too are beyond it.
+    let nulls = Value::List(vec![Value::Null; MAX_PARTS]);
+    let init = Value::described(0x41_u64, Value::List(vec![Symbol::from_static("PLAIN").into(), vec![1].into()]));
+    assert_eq!(outline(&mut Reader::from_slice(&encode(&Value::List(vec![nulls, init])))).unwrap().len(), MAX_PARTS);
+}
+
+#[test]
 fn it_takes_exactly_what_a_value_takes() {
     let mut all: Vec<Vec<u8>> = performatives().iter().map(encode).collect();
     all.extend(sasl_frames().iter().map(encode));
