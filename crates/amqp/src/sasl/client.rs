@@ -40,7 +40,8 @@ pub struct Init {
     /// The initial response. It is there, though it may be empty, wherever the mechanism starts with the client:
     /// RabbitMQ does not take an init without one. `CRAM-MD5` starts with the server.
     ///
-    /// With `PLAIN` it holds the password, with `OAUTHBEARER` and `XOAUTH2` the token, and its buffer is wiped when the last clone is dropped.
+    /// With `PLAIN` it holds the password, with `OAUTHBEARER` and `XOAUTH2` the token, and its buffer is wiped when the
+    /// last clone is dropped.
     pub response: Option<Bytes>,
 }
 
@@ -113,7 +114,8 @@ impl Client {
     ///
     /// # Errors
     /// `NoCommonMechanism`; `InsecureMechanism` when only one of those that need TLS is left and the connection is not
-    /// encrypted; `Prep`, `Token` or `TooLong` for credentials that the mechanism cannot carry; `UnexpectedStep` at a second call.
+    /// encrypted; `Prep`, `Token` or `TooLong` for credentials that the mechanism cannot carry; `UnexpectedStep` at a
+    /// second call.
     pub fn start(&mut self, offered: &[&str], secure: bool) -> Result<Init, SaslError> {
         let State::Idle = std::mem::replace(&mut self.state, State::Over) else {
             return Err(SaslError::UnexpectedStep);
