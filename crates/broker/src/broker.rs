@@ -14,8 +14,10 @@ use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
 use crate::mailbox::Order;
+use crate::node::Kind;
 use crate::queue::QueueStats;
 use crate::shared::{Registered, Shared};
+use crate::topic::{self, TopicStats};
 
 /// A broker that runs. Dropping it stops everything at once; [`shutdown`](Self::shutdown) lets clients finish.
 #[derive(Debug)]
@@ -69,27 +71,54 @@ impl Broker {
     /// Makes a queue, and says whether it is new.
     ///
     /// # Errors
-    /// When the name is empty or longer than 1024 bytes, or there are too many nodes.
+    /// When the name is empty or longer than 1024 bytes or a topic has it, or there are too many nodes.
     pub fn declare_queue(&self, name: &str) -> Result<bool, QueueError> {
-        declare(&self.shared.nodes, name)
+        declare(&self.shared.nodes, name, Kind::Queue)
+    }
+
+    /// Makes a topic, and says whether it is new.
+    ///
+    /// # Errors
+    /// As for [`declare_queue`](Self::declare_queue), where a queue has the name.
+    pub fn declare_topic(&self, name: &str) -> Result<bool, QueueError> {
+        declare(&self.shared.nodes, name, Kind::Topic)
     }
 
     /// Deletes a queue with its messages, and says whether there was one. Links to and from it are detached
     /// with `amqp:resource-deleted`.
     pub fn delete_queue(&self, name: &str) -> bool {
-        self.shared.nodes.delete(name)
+        self.shared.nodes.delete(name, Kind::Queue)
+    }
+
+    /// Deletes a topic with its subscriptions, and says whether there was one. Links to and from it are detached
+    /// with `amqp:resource-deleted`.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        self.shared.nodes.delete(name, Kind::Topic)
     }
 
     /// The names of all queues, in no order.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
-        self.shared.nodes.names().into_iter().map(|name| name.to_string()).collect()
+        self.shared.nodes.names(Kind::Queue).into_iter().map(|name| name.to_string()).collect()
+    }
+
+    /// The names of all topics, in no order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        self.shared.nodes.names(Kind::Topic).into_iter().map(|name| name.to_string()).collect()
     }
 
     /// What a queue holds now; `None` where there is no such queue.
     #[must_use]
     pub fn queue_stats(&self, name: &str) -> Option<QueueStats> {
-        Some(self.shared.nodes.find(name)?.lock().queue.stats())
+        let node = self.shared.nodes.find(name).filter(|node| node.kind == Kind::Queue)?;
+        Some(node.lock().queue.stats())
+    }
+
+    /// What a topic and its subscriptions hold now; `None` where there is no such topic.
+    #[must_use]
+    pub fn topic_stats(&self, name: &str) -> Option<TopicStats> {
+        topic::stats(&*self.shared.nodes.find(name)?)
     }
 
     /// Serves one client on a stream that somebody else has opened, such as one end of

@@ -13,14 +13,16 @@ use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
 
 use crate::broker::{Broker, Listening};
 use crate::error::{QueueError, StartError};
-use crate::node::Nodes;
+use crate::node::{Kind, NodeLimits, Nodes};
+use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
 use crate::shared::{Settings, Shared};
 
 /// Builds a [`Broker`].
 #[must_use]
 pub struct Builder {
-    queues: Vec<String>,
+    nodes: Vec<(String, Kind)>,
+    policies: Policies,
     auto_create: bool,
     anonymous: Option<bool>,
     users: Option<UserFile>,
@@ -49,6 +51,13 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes of messages in a queue, as for `queue_messages`.
     pub queue_bytes: usize,
+    /// Subscriptions of a topic; the next ones are refused.
+    pub subscriptions_per_topic: usize,
+    /// Messages in a subscription, unsettled ones included. What happens beyond is the topic's
+    /// [`Overflow`](crate::Overflow).
+    pub subscription_messages: usize,
+    /// Bytes of messages in a subscription, as for `subscription_messages`.
+    pub subscription_bytes: usize,
     /// The size of a message, in bytes. A link that brings a larger one is detached.
     pub message_size: u64,
     /// The size of a frame, in bytes; 512 at least.
@@ -56,8 +65,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 000 connections of 1024 links, 10 000 nodes, a million messages or 256 MiB in a queue, messages of
-    /// 16 MiB, frames of 64 KiB.
+    /// 10 000 connections of 1024 links, 10 000 nodes, a million messages or 256 MiB in a queue, 10 000
+    /// subscriptions of a topic with 10 000 messages or 64 MiB in each, messages of 16 MiB, frames of 64 KiB.
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -65,6 +74,9 @@ impl Default for Limits {
             nodes: 10_000,
             queue_messages: 1_000_000,
             queue_bytes: 256 * 1024 * 1024,
+            subscriptions_per_topic: 10_000,
+            subscription_messages: 10_000,
+            subscription_bytes: 64 * 1024 * 1024,
             message_size: 16 * 1024 * 1024,
             frame_size: 64 * 1024,
         }
@@ -74,7 +86,8 @@ impl Default for Limits {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            queues: Vec::new(),
+            nodes: Vec::new(),
+            policies: Policies::default(),
             auto_create: false,
             anonymous: None,
             users: None,
@@ -93,7 +106,33 @@ impl Default for Builder {
 impl Builder {
     /// Makes a queue at the start.
     pub fn queue(mut self, name: impl Into<String>) -> Self {
-        self.queues.push(name.into());
+        self.nodes.push((name.into(), Kind::Queue));
+        self
+    }
+
+    /// Makes a queue at the start, with options of its own.
+    pub fn queue_with(mut self, name: impl Into<String>, options: NodeOptions) -> Self {
+        let name = name.into();
+        self.policies.named.insert(name.clone(), Arc::new(options));
+        self.queue(name)
+    }
+
+    /// Makes a topic at the start.
+    pub fn topic(mut self, name: impl Into<String>) -> Self {
+        self.nodes.push((name.into(), Kind::Topic));
+        self
+    }
+
+    /// Makes a topic at the start, with options of its own.
+    pub fn topic_with(mut self, name: impl Into<String>, options: NodeOptions) -> Self {
+        let name = name.into();
+        self.policies.named.insert(name.clone(), Arc::new(options));
+        self.topic(name)
+    }
+
+    /// Sets the options of all nodes that have none of their own, those that are made later included.
+    pub fn node_defaults(mut self, options: NodeOptions) -> Self {
+        self.policies.others = Arc::new(options);
         self
     }
 
@@ -192,9 +231,15 @@ impl Builder {
     pub async fn start(self) -> Result<Broker, StartError> {
         let limits = self.limits;
         let queue_limits = QueueLimits { messages: limits.queue_messages, bytes: limits.queue_bytes };
-        let nodes = Arc::new(Nodes::new(limits.nodes, queue_limits));
-        for name in &self.queues {
-            declare(&nodes, name)?;
+        let node_limits = NodeLimits {
+            nodes: limits.nodes,
+            subscriptions: limits.subscriptions_per_topic,
+            queue: queue_limits,
+            subscription: QueueLimits { messages: limits.subscription_messages, bytes: limits.subscription_bytes },
+        };
+        let nodes = Arc::new(Nodes::new(node_limits, self.policies));
+        for (name, kind) in &self.nodes {
+            declare(&nodes, name, *kind)?;
         }
         let tls = match (self.tls, self.tls_files) {
             (Some(config), _) => Some(config),
@@ -243,7 +288,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("listen", &self.listen)
-            .field("queues", &self.queues)
+            .field("nodes", &self.nodes)
             .field("auto_create", &self.auto_create)
             .field("users", &self.users)
             .field("limits", &self.limits)
@@ -251,12 +296,17 @@ impl fmt::Debug for Builder {
     }
 }
 
-pub(crate) fn declare(nodes: &Nodes, name: &str) -> Result<bool, QueueError> {
-    let declared = nodes.declare(name, None);
-    declared.map(|(_, created)| created).map_err(|error| QueueError {
-        name: name.to_owned(),
-        reason: error.description.map_or_else(|| error.condition.to_string(), |text| text.to_string()),
-    })
+pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Kind) -> Result<bool, QueueError> {
+    let failed = |reason| QueueError { name: name.to_owned(), reason };
+    match nodes.declare(name, kind, None) {
+        Ok((node, created)) if node.kind == kind => Ok(created),
+        Ok(_) => {
+            Err(failed(format!("there is a {} of that name", if kind == Kind::Queue { "topic" } else { "queue" })))
+        }
+        Err(error) => {
+            Err(failed(error.description.map_or_else(|| error.condition.to_string(), |text| text.to_string())))
+        }
+    }
 }
 
 async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartError> {

@@ -42,7 +42,7 @@ pub enum StartError {
         /// What stands in the way.
         error: ListenError,
     },
-    /// A queue cannot be made.
+    /// A queue or topic cannot be made.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The system gives no random numbers.
@@ -66,9 +66,9 @@ impl StartError {
     }
 }
 
-/// Why a queue cannot be made.
+/// Why a queue or topic cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("queue {name:?}: {reason}")]
+#[error("node {name:?}: {reason}")]
 pub struct QueueError {
     /// The name that was asked for.
     pub name: String,

@@ -1,4 +1,4 @@
-//! The receiving end of a link: a producer for a queue, or for any by the address in each message.
+//! The receiving end of a link: a producer for a node, or for any by the address in each message.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,8 +11,9 @@ use postroad_codec::v1_0::{
 use crate::error::clip;
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
-use crate::node::{Hold, Node, Nodes};
+use crate::node::{Hold, Kind, Node, Nodes};
 use crate::outgoing::{Look, Scratch, deleted};
+use crate::topic;
 
 /// A link that brings messages.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub(crate) struct Incoming {
 
 #[derive(Debug)]
 enum To {
-    Queue {
+    Node {
         hold: Hold,
         producer: usize,
     },
@@ -56,9 +57,9 @@ const WINDOW_BYTES: usize = 16 * 1024 * 1024;
 const MAX_UNSETTLED: usize = 4096;
 
 impl Incoming {
-    pub(crate) fn to_queue(id: LinkId, session: SessionId, wake: Wake, hold: Hold, mode: ReceiverSettleMode) -> Self {
+    pub(crate) fn to_node(id: LinkId, session: SessionId, wake: Wake, hold: Hold, mode: ReceiverSettleMode) -> Self {
         let producer = hold.node.lock().queue.add_producer(wake);
-        Self::new(id, session, To::Queue { hold, producer }, mode)
+        Self::new(id, session, To::Node { hold, producer }, mode)
     }
 
     pub(crate) fn relay(
@@ -109,7 +110,7 @@ impl Incoming {
         self.weight = heaviest.max(self.weight - self.weight / 8).max(1);
         let mut lost = None;
         match &mut self.to {
-            To::Queue { hold, .. } => {
+            To::Node { hold, .. } => {
                 let node = Arc::clone(&hold.node);
                 put(engine, self.id, self.settles_first, &node, deliveries.drain(..), &mut lost, scratch);
             }
@@ -146,7 +147,7 @@ impl Incoming {
         let credit = receiver.credit();
         let granted = match &self.to {
             To::Relay { .. } => wish,
-            To::Queue { hold, producer } => {
+            To::Node { hold, producer } => {
                 let mut state = hold.node.lock();
                 if state.deleted {
                     return Look::Deleted;
@@ -154,7 +155,11 @@ impl Incoming {
                 if credit > wish / 2 {
                     return Look::Waits;
                 }
-                state.queue.grant(*producer, wish as usize) as u32
+                let granted = match hold.node.kind {
+                    Kind::Queue => state.queue.grant(*producer, wish as usize),
+                    Kind::Topic => topic::grant(&hold.node, &mut state, *producer, wish as usize),
+                };
+                granted as u32
             }
         };
         let settles = self.unsettled < MAX_UNSETTLED;
@@ -168,7 +173,7 @@ impl Incoming {
     /// The error that tells a producer that its node is gone.
     pub(crate) fn deleted(&self) -> Error {
         match &self.to {
-            To::Queue { hold, .. } => deleted(hold),
+            To::Node { hold, .. } => deleted(hold),
             To::Relay { .. } => Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted"),
         }
     }
@@ -176,13 +181,13 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let To::Queue { hold, producer } = &self.to {
+        if let To::Node { hold, producer } = &self.to {
             hold.node.lock().queue.remove_producer(*producer);
         }
     }
 }
 
-/// Puts a batch into a queue under one lock, and settles it.
+/// Puts a batch into a node under one lock, and settles it.
 fn put(
     engine: &mut Connection,
     link: LinkId,
@@ -196,6 +201,8 @@ fn put(
     let mut refused = Vec::new();
     {
         let mut state = node.lock();
+        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state));
+        let mut published = Vec::new();
         for mut delivery in batch {
             let payload = std::mem::take(&mut delivery.payload);
             if state.deleted || is_transactional(&delivery) {
@@ -203,13 +210,27 @@ fn put(
                 continue;
             }
             let (number, settled) = (delivery.number, delivery.settled);
-            match state.queue.push(Held::new(payload, delivery.message_format)) {
-                Ok(()) if settled => {}
-                Ok(()) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
-                Err(_) => refused.push(delivery),
+            let held = Held::new(payload, delivery.message_format);
+            let taken = match &mut room {
+                None => state.queue.push(held).is_ok(),
+                Some(room) => {
+                    room.take(held.size()) && {
+                        published.push(held);
+                        true
+                    }
+                }
+            };
+            match (taken, settled) {
+                (true, true) => {}
+                (true, false) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
+                (false, _) => refused.push(delivery),
             }
         }
-        state.queue.dispatch(&mut scratch.woken);
+        if published.is_empty() {
+            state.queue.dispatch(&mut scratch.woken);
+        } else {
+            topic::publish(node, &mut state, &published, &mut scratch.woken);
+        }
     }
     wake_all(&mut scratch.woken);
     if refused.is_empty() {
@@ -223,7 +244,11 @@ fn put(
         } else if gone {
             Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {name:?} was deleted"))
         } else {
-            Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, format!("queue {name:?} is full"))
+            let text = match node.kind {
+                Kind::Queue => format!("queue {name:?} is full"),
+                Kind::Topic => format!("a subscription of topic {name:?} is full"),
+            };
+            Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
         };
         refuse(engine, link, settles_first, &delivery, error, lost);
     }
@@ -267,7 +292,7 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
     }
     match nodes.find(&to) {
         Some(node) => Ok(node),
-        None if auto_create => nodes.declare(&to, None).map(|(node, _)| node),
+        None if auto_create => nodes.declare(&to, Kind::Queue, None).map(|(node, _)| node),
         None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {:?}", &*to))),
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded broker: queues in memory behind AMQP 1.0, for tests, tools, the edge and small services.
+//! The embedded broker: queues and topics in memory behind AMQP 1.0, for tests, tools, the edge and small services.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,6 +18,7 @@
 //! # What it does
 //! - Queues: made by the builder, by [`Broker::declare_queue`], on demand (capability `create-on-demand`), for any
 //!   name with [`Builder::auto_create`], and dynamic ones with the four lifetime policies of the standard.
+//! - Topics: every message goes to every subscription, each a queue of its own; links may share one.
 //! - Competing consumers take turns; a source with the distribution mode `copy` browses.
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
@@ -27,8 +28,8 @@
 //! # What it never does
 //! It keeps nothing on disk: a terminus or node that is to be durable is refused with `amqp:not-implemented`. It
 //! never blocks a connection on another: a client that stops reading costs what its credit allows, and a queue
-//! that is full withholds credit from its senders. Transactions, topics and filters are refused or, for filters,
-//! not told back: none is applied.
+//! that is full withholds credit from its senders. Transactions are refused, as are subscriptions that outlive their
+//! link; filters are not told back: none is applied.
 //!
 //! # Cost
 //! One task per connection owns socket and engine; there is no task or channel per link or message. Connections
@@ -42,15 +43,19 @@ mod incoming;
 mod mailbox;
 mod message;
 mod node;
+mod options;
 mod outgoing;
 mod peer;
 mod queue;
 mod shared;
 mod terminus;
+mod topic;
 
 pub use broker::Broker;
 pub use builder::{Builder, Limits};
 pub use error::{QueueError, StartError};
+pub use options::{NodeOptions, Overflow};
 pub use postroad_amqp::sasl::{UserFile, UserFileError};
 pub use postroad_taps::TlsConfig;
 pub use queue::QueueStats;
+pub use topic::TopicStats;

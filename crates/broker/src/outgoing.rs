@@ -64,8 +64,15 @@ const SLOT_SHIFT: u32 = 32;
 const NO_KEY: u64 = u32::MAX as u64;
 
 impl Outgoing {
-    pub(crate) fn new(id: LinkId, session: SessionId, wake: Wake, hold: Hold, browse: bool, presettled: bool) -> Self {
-        let slot = wake.slot;
+    pub(crate) fn new(
+        id: LinkId,
+        session: SessionId,
+        slot: u32,
+        wake: Wake,
+        hold: Hold,
+        browse: bool,
+        presettled: bool,
+    ) -> Self {
         let consumer = hold.node.lock().queue.add_consumer(browse, wake);
         Self {
             id,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LimitError, LinkId, LinkTerms, SessionId};
-use postroad_codec::v1_0::{Error, ErrorCondition, Role, SenderSettleMode};
+use postroad_codec::v1_0::{ByteString, Error, ErrorCondition, Role, SenderSettleMode};
 use slab::Slab;
 use tracing::debug;
 
@@ -238,7 +238,8 @@ impl Peer {
             let text = format!("more than {} links on one connection", settings.max_links);
             return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
         }
-        let wake = Wake { mailbox: Arc::clone(&self.mailbox), slot: self.links.vacant_key() as u32 };
+        let slot = self.links.vacant_key() as u32;
+        let wake = Wake::Link { mailbox: Arc::clone(&self.mailbox), slot };
         let (nodes, auto_create) = (&self.shared.nodes, settings.auto_create);
         let mut terms = LinkTerms {
             snd_settle_mode: attach.snd_settle_mode,
@@ -249,11 +250,11 @@ impl Peer {
         // An attach of the peer's as a receiver makes us the sender.
         let kind = match attach.role {
             Role::Receiver => {
-                let granted = grant_source(nodes, auto_create, attach)?;
+                let granted = grant_source(nodes, auto_create, attach, || self.scope())?;
                 terms.source = Some(granted.source);
                 terms.target = attach.target.as_deref().cloned();
                 let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
-                let outgoing = Outgoing::new(id, session, wake, granted.hold, granted.browse, presettled);
+                let outgoing = Outgoing::new(id, session, slot, wake, granted.hold, granted.browse, presettled);
                 Kind::Outgoing(Box::new(outgoing))
             }
             Role::Sender => {
@@ -262,12 +263,19 @@ impl Peer {
                 terms.target = Some(granted.target.into());
                 let mode = attach.rcv_settle_mode;
                 Kind::Incoming(Box::new(match granted.hold {
-                    Some(hold) => Incoming::to_queue(id, session, wake, hold, mode),
+                    Some(hold) => Incoming::to_node(id, session, wake, hold, mode),
                     None => Incoming::relay(id, session, Arc::clone(nodes), auto_create, mode),
                 }))
             }
         };
         Ok(Some((kind, terms)))
+    }
+
+    /// The user and the container: what they name is theirs alone.
+    fn scope(&self) -> (ByteString, ByteString) {
+        let user = self.engine.user().map(|(user, _)| ByteString::from(user)).unwrap_or_default();
+        let container = self.engine.remote_open().map(|open| open.container_id.clone()).unwrap_or_default();
+        (user, container)
     }
 
     fn look(&mut self, slot: usize) -> Look {
@@ -345,7 +353,8 @@ mod tests {
     use postroad_codec::v1_0::Source;
 
     use super::*;
-    use crate::node::Nodes;
+    use crate::node::{NodeLimits, Nodes};
+    use crate::options::Policies;
     use crate::queue::QueueLimits;
     use crate::shared::Settings;
 
@@ -366,7 +375,9 @@ mod tests {
             max_connections: 1,
             max_links: 10,
         };
-        let nodes = Arc::new(Nodes::new(1, QueueLimits { messages: 1, bytes: 1 }));
+        let queue = QueueLimits { messages: 1, bytes: 1 };
+        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue };
+        let nodes = Arc::new(Nodes::new(limits, Policies::default()));
         let shared = Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true);
         let now = Instant::now();
         let engine = Connection::server(Config::new("broker"), None, now);

@@ -43,6 +43,8 @@ pub(crate) struct Queue<W> {
     fresh: bool,
     enqueued: u64,
     settled: u64,
+    /// Messages that made room for later ones.
+    dropped: u64,
 }
 
 /// How much a queue takes.
@@ -140,15 +142,40 @@ impl<W: Clone> Queue<W> {
             fresh: false,
             enqueued: 0,
             settled: 0,
+            dropped: 0,
         }
     }
 
     /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
-    pub(crate) fn push(&mut self, mut message: Held) -> Result<(), Full> {
-        let size = message.payload.len();
-        if self.messages >= self.limits.messages || self.bytes.saturating_add(size) > self.limits.bytes {
+    pub(crate) fn push(&mut self, message: Held) -> Result<(), Full> {
+        if !self.fits(message.payload.len()) {
             return Err(Full);
         }
+        self.add(message);
+        Ok(())
+    }
+
+    /// Adds a message at the end, and drops the oldest of those that wait to make room for it. Where that is not
+    /// enough, since consumers hold the rest, it is dropped itself.
+    pub(crate) fn push_over(&mut self, message: Held) {
+        let size = message.payload.len();
+        while !self.fits(size) {
+            let fits_alone = size <= self.limits.bytes;
+            let oldest = fits_alone.then(|| next_for(&mut self.ready, &mut self.returned, u64::MAX, &mut 0));
+            let Some(oldest) = oldest.flatten() else {
+                self.dropped += 1;
+                return;
+            };
+            self.messages -= 1;
+            self.bytes = self.bytes.saturating_sub(oldest.size());
+            self.dropped += 1;
+        }
+        self.add(message);
+    }
+
+    /// Adds a message at the end, whether or not there is room: its caller has seen that there is.
+    pub(crate) fn add(&mut self, mut message: Held) {
+        let size = message.payload.len();
         message.seq = self.next_seq;
         self.next_seq += 1;
         self.messages += 1;
@@ -156,7 +183,6 @@ impl<W: Clone> Queue<W> {
         self.enqueued += 1;
         self.fresh = true;
         self.ready.push_back(message);
-        Ok(())
     }
 
     /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
@@ -286,12 +312,20 @@ impl<W: Clone> Queue<W> {
         self.messages = self.messages.saturating_sub(messages);
         self.bytes = self.bytes.saturating_sub(bytes);
         self.settled += messages as u64;
-        if self.starving > 0 && self.has_room() {
-            self.starving = 0;
-            for (_, producer) in &mut self.producers {
-                if std::mem::take(&mut producer.starving) {
-                    woken.push(producer.wake.clone());
-                }
+        if self.has_room() {
+            self.feed(woken);
+        }
+    }
+
+    /// Lists the producers that got less credit than they could use.
+    pub(crate) fn feed(&mut self, woken: &mut Vec<W>) {
+        if self.starving == 0 {
+            return;
+        }
+        self.starving = 0;
+        for (_, producer) in &mut self.producers {
+            if std::mem::take(&mut producer.starving) {
+                woken.push(producer.wake.clone());
             }
         }
     }
@@ -328,16 +362,33 @@ impl<W: Clone> Queue<W> {
     /// that gets less is woken when there is room again.
     pub(crate) fn grant(&mut self, id: usize, wish: usize) -> usize {
         let producers = self.producers.len().max(1);
-        let Some(producer) = self.producers.get_mut(id) else { return 0 };
-        let room = self.limits.messages.saturating_sub(self.messages);
+        if !self.producers.contains(id) {
+            return 0;
+        }
+        let Demand { messages, bytes } = self.room();
         let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
-        let bytes = self.limits.bytes.saturating_sub(self.bytes) / size;
-        let room = room.min(bytes);
+        let room = messages.min(bytes / size);
         let share = if room == 0 { 0 } else { (room / producers).max(1) };
-        let starving = share < wish;
-        self.starving = self.starving + usize::from(starving) - usize::from(producer.starving);
-        producer.starving = starving;
+        self.set_starving(id, share < wish);
         share.min(wish)
+    }
+
+    /// Notes whether a producer got less credit than it could use.
+    pub(crate) fn set_starving(&mut self, id: usize, starving: bool) {
+        if let Some(producer) = self.producers.get_mut(id) {
+            self.starving = self.starving + usize::from(starving) - usize::from(producer.starving);
+            producer.starving = starving;
+        }
+    }
+
+    /// How many links send to the queue.
+    pub(crate) fn producers(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// Messages that made room for later ones.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Everyone who uses the queue, when it is deleted.
@@ -373,6 +424,18 @@ impl<W: Clone> Queue<W> {
             enqueued: self.enqueued,
             settled: self.settled,
         }
+    }
+
+    /// What fits in before the limits are met.
+    pub(crate) fn room(&self) -> Demand {
+        Demand {
+            messages: self.limits.messages.saturating_sub(self.messages),
+            bytes: self.limits.bytes.saturating_sub(self.bytes),
+        }
+    }
+
+    fn fits(&self, size: usize) -> bool {
+        self.messages < self.limits.messages && self.bytes.saturating_add(size) <= self.limits.bytes
     }
 
     fn has_room(&self) -> bool {
@@ -443,7 +506,7 @@ impl<W: Clone> Queue<W> {
 }
 
 impl Demand {
-    fn less(self, bytes: usize) -> Self {
+    pub(crate) fn less(self, bytes: usize) -> Self {
         Self { messages: self.messages.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
     }
 }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use postroad::broker::Overflow;
 
 use crate::format::{self, Format};
-use crate::value::{self, Property};
+use crate::value::{self, Property, Scoped};
 
 /// Sends and receives messages over AMQP 1.0, and runs a small broker for them.
 #[derive(Debug, Parser)]
@@ -96,6 +97,15 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Vec<String>,
 
+    /// Makes a topic at the start: every subscriber gets every message. Can be given again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) topic: Vec<String>,
+
+    /// What topics do when a subscriber is slow: hold-back makes senders wait for it, drop-oldest drops its oldest
+    /// messages. With NAME= in front it is for one topic, which is made at the start.
+    #[arg(long, value_name = "[NAME=]POLICY", default_value = "hold-back", value_parser = value::scoped_overflow)]
+    pub(crate) topic_overflow: Vec<Scoped<Overflow>>,
+
     /// Refuses names that nobody declared, instead of making a queue of them.
     #[arg(long)]
     pub(crate) no_auto_create: bool,
@@ -123,6 +133,18 @@ pub(crate) struct Broker {
     /// The most clients at once.
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_connections: Option<u64>,
+
+    /// The most subscribers of a topic.
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_subscriptions: Option<u64>,
+
+    /// The most messages that a topic keeps for one subscriber; --topic-overflow says what happens then.
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_subscription_messages: Option<u64>,
+
+    /// The most bytes that a topic keeps for one subscriber.
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_subscription_bytes: Option<u64>,
 
     /// The most messages in a queue; near it senders have to wait.
     #[arg(long, value_name = "N", value_parser = value::count)]

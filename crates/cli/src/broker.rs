@@ -4,13 +4,14 @@ use std::io::Write as _;
 use std::path::Path;
 
 use postroad::amqp::sasl::UserFile;
-use postroad::broker::{self, StartError};
+use postroad::broker::{self, NodeOptions, StartError};
 use postroad::taps::ListenError;
 
 use crate::args;
 use crate::exit::{Exit, Failure};
 use crate::signals::Stop;
 use crate::term::Talk;
+use crate::value::Scoped;
 
 /// The largest file of users that is read, in bytes; the library's own limit is the same.
 const MAX_USERS_FILE: u64 = 4 * 1024 * 1024;
@@ -24,6 +25,17 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
     for queue in &args.queue {
         builder = builder.queue(queue);
     }
+    for topic in &args.topic {
+        builder = builder.topic(topic);
+    }
+    let mut defaults = NodeOptions::default();
+    for Scoped { node, value } in &args.topic_overflow {
+        match node {
+            None => defaults = defaults.overflow(*value),
+            Some(name) => builder = builder.topic_with(name, NodeOptions::default().overflow(*value)),
+        }
+    }
+    builder = builder.node_defaults(defaults);
     if let Some(path) = &args.users {
         builder = builder.users(users(path)?).allow_insecure_plain(args.allow_insecure_mechs);
     }
@@ -35,6 +47,9 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
         limits.connections = args.max_connections.map_or(limits.connections, at_most);
         limits.queue_messages = args.max_queue_messages.map_or(limits.queue_messages, at_most);
         limits.queue_bytes = args.max_queue_bytes.map_or(limits.queue_bytes, at_most);
+        limits.subscriptions_per_topic = args.max_subscriptions.map_or(limits.subscriptions_per_topic, at_most);
+        limits.subscription_messages = args.max_subscription_messages.map_or(limits.subscription_messages, at_most);
+        limits.subscription_bytes = args.max_subscription_bytes.map_or(limits.subscription_bytes, at_most);
         limits.message_size = args.max_message_size.unwrap_or(limits.message_size);
     });
     let broker = builder.start().await.map_err(|error| not_started(&error))?;

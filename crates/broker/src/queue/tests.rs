@@ -305,3 +305,32 @@ impl super::Consumer<u32> {
         self.inbox().len()
     }
 }
+
+#[test]
+fn the_oldest_make_room_and_what_is_under_way_does_not() {
+    let mut queue = queue(100);
+    let id = queue.add_consumer(false, 0);
+    let held = take(&mut queue, id, 2);
+    assert_eq!(seqs(&held), [0, 1]);
+    for _ in 0..3 {
+        queue.push_over(message(1));
+    }
+    assert_eq!(queue.dropped(), 3);
+    assert_eq!(queue.stats().bytes, 100);
+    queue.give_back(id, held.into_iter().map(|held| (held, Return::Released)));
+    // What came back is the oldest again.
+    queue.push_over(message(1));
+    assert_eq!(seqs(&take(&mut queue, id, 3)), [1, 5, 6]);
+    // A message that never fits costs no other.
+    queue.push_over(message(1001));
+    assert_eq!((queue.dropped(), queue.stats().ready), (5, 97));
+}
+
+#[test]
+fn a_message_goes_where_consumers_hold_everything() {
+    let mut queue = queue(100);
+    let id = queue.add_consumer(false, 0);
+    assert_eq!(take(&mut queue, id, 100).len(), 100);
+    queue.push_over(message(1));
+    assert_eq!((queue.dropped(), queue.stats().unsettled, queue.stats().ready), (1, 100, 0));
+}

@@ -106,7 +106,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     pub(crate) async fn attach(&mut self, role: Role, terms: LinkTerms) -> Result<LinkId, Error> {
         self.names += 1;
-        let link = self.engine.attach(self.session(), format!("link-{}", self.names), role, terms);
+        let name = format!("link-{}", self.names);
+        self.attach_as(&name, role, terms).await
+    }
+
+    pub(crate) async fn attach_as(&mut self, name: &str, role: Role, terms: LinkTerms) -> Result<LinkId, Error> {
+        let link = self.engine.attach(self.session(), name, role, terms);
         let link = link.expect("names and handles are free");
         self.wait("attach", |event| matches!(event, Event::LinkAttached(id) if *id == link).then_some(())).await;
         let answer = self.engine.remote_attach(link).expect("it has come");

@@ -8,6 +8,7 @@ mod limits;
 mod nodes;
 mod sasl;
 mod shutdown;
+mod topics;
 
 use std::time::Duration;
 

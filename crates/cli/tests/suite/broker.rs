@@ -89,3 +89,23 @@ fn files_that_cannot_be_used() {
         .expect_failure(65, &["/nowhere/c"]);
     run(&["broker", "-l", "amqp://host.invalid:0"]).expect_failure(68, &["host.invalid"]);
 }
+
+#[test]
+fn a_topic_reaches_every_subscriber() {
+    let broker = Broker::start(&["--topic", "news", "--topic-overflow", "prices=drop-oldest"]);
+    for (topic, node) in [("news", "news"), ("prices", "prices; {node: {type: topic}}")] {
+        let receive = ["receive", "-b", &broker.url, node, "-c", "1"];
+        let readers = [start(&mut command(&receive)), start(&mut command(&receive))];
+        // Whoever is not there yet misses what is sent, and nobody gets two.
+        let mut readers = readers.map(Some);
+        let sent = until(|| {
+            broker.send(&[topic, "x"]).expect(0);
+            readers.iter_mut().flatten().all(|reader| reader.try_wait().unwrap().is_some())
+        });
+        let texts = readers.each_mut().map(|reader| finish(reader.take().unwrap()).expect(0).to_owned());
+        assert!(sent, "both have theirs");
+        assert_eq!(texts, ["x\n", "x\n"]);
+    }
+    let refused = broker.receive(&["news; {node: {type: queue}}", "--timeout", "0"]);
+    refused.expect_failure(69, &["no such queue: news"]);
+}

@@ -18,7 +18,19 @@ fn help_of_every_command() {
     check(&["demo", "--help"], &["--count", "--size", "--broker", "--password-file"]);
     check(
         &["broker", "--help"],
-        &["--listen", "--queue", "--ready-file", "--users", "--cert", "--key", "--no-auto-create", "5672"],
+        &[
+            "--listen",
+            "--queue",
+            "--ready-file",
+            "--users",
+            "--cert",
+            "--key",
+            "--no-auto-create",
+            "--topic",
+            "--topic-overflow",
+            "--max-subscriptions",
+            "5672",
+        ],
     );
     check(
         &["send", "--help"],
@@ -93,6 +105,8 @@ fn wrong_usage() {
     check(&["broker", "--cert", "c"], "--key");
     check(&["broker", "-l", "http://h"], "amqp://");
     check(&["broker", "-l", "amqps://127.0.0.1:0"], "--cert");
+    check(&["broker", "--topic-overflow", "t=never"], "drop-oldest");
+    check(&["broker", "--topic-overflow", "=hold-back"], "name");
     check(&["demo", "--count", "0"], "from 1");
     check(&["demo", "--size", "10"], "24");
 }
