@@ -13,6 +13,7 @@ use tracing::{debug, warn};
 use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
+use crate::janitor;
 use crate::mailbox::Order;
 use crate::node::Kind;
 use crate::queue::QueueStats;
@@ -25,6 +26,7 @@ pub struct Broker {
     shared: Arc<Shared>,
     listeners: Vec<(Arc<Listener>, JoinHandle<()>)>,
     urls: Vec<String>,
+    janitor: JoinHandle<()>,
 }
 
 /// A socket that listens, and the URL by which it is reached.
@@ -40,7 +42,10 @@ impl Broker {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, listening: Vec<Listening>, handshake: Duration) -> Self {
-        let mut broker = Self { shared, listeners: Vec::new(), urls: Vec::new() };
+        let mut broker = {
+            let janitor = tokio::spawn(janitor::run(Arc::clone(&shared.nodes)));
+            Self { shared, listeners: Vec::new(), urls: Vec::new(), janitor }
+        };
         for Listening { url, listener } in listening {
             let task = tokio::spawn(accept(Arc::clone(&listener), Arc::clone(&broker.shared), handshake));
             broker.listeners.push((listener, task));
@@ -160,6 +165,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.janitor.abort();
         for (listener, task) in &self.listeners {
             listener.stop();
             task.abort();

@@ -9,6 +9,7 @@ use postroad_codec::v1_0::{
 };
 
 use crate::error::clip;
+use crate::expiry::expiry;
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, Nodes};
@@ -112,7 +113,15 @@ impl Incoming {
         match &mut self.to {
             To::Node { hold, .. } => {
                 let node = Arc::clone(&hold.node);
-                put(engine, self.id, self.settles_first, &node, deliveries.drain(..), &mut lost, scratch);
+                put(
+                    engine,
+                    self.id,
+                    self.settles_first,
+                    (hold.nodes(), &node),
+                    deliveries.drain(..),
+                    &mut lost,
+                    scratch,
+                );
             }
             To::Relay { nodes, auto_create, last } => {
                 last.take_if(|last| last.lock().deleted);
@@ -123,7 +132,7 @@ impl Incoming {
                         Ok(node) => {
                             if let Some(other) = last.as_ref().filter(|last| !Arc::ptr_eq(last, &node)) {
                                 let batch = batch.drain(..);
-                                put(engine, self.id, self.settles_first, other, batch, &mut lost, scratch);
+                                put(engine, self.id, self.settles_first, (nodes, other), batch, &mut lost, scratch);
                             }
                             *last = Some(node);
                             batch.push(delivery);
@@ -132,7 +141,7 @@ impl Incoming {
                     }
                 }
                 if let Some(node) = last {
-                    put(engine, self.id, self.settles_first, node, batch, &mut lost, scratch);
+                    put(engine, self.id, self.settles_first, (nodes, node), batch, &mut lost, scratch);
                 }
             }
         }
@@ -192,7 +201,7 @@ fn put(
     engine: &mut Connection,
     link: LinkId,
     settles_first: bool,
-    node: &Node,
+    (nodes, node): (&Nodes, &Node),
     batch: impl IntoIterator<Item = Delivery>,
     lost: &mut Option<Error>,
     scratch: &mut Scratch,
@@ -201,7 +210,8 @@ fn put(
     let mut refused = Vec::new();
     {
         let mut state = node.lock();
-        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state));
+        state.queue.tick(scratch.now);
+        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, scratch.now));
         let mut published = Vec::new();
         for mut delivery in batch {
             let payload = std::mem::take(&mut delivery.payload);
@@ -210,7 +220,11 @@ fn put(
                 continue;
             }
             let (number, settled) = (delivery.number, delivery.settled);
-            let held = Held::new(payload, delivery.message_format);
+            let mut held = Held::new(payload, delivery.message_format);
+            held.expires = expiry(&held.payload, held.format, scratch.now);
+            if held.expires.is_some() {
+                nodes.janitor.call();
+            }
             let taken = match &mut room {
                 None => state.queue.push(held).is_ok(),
                 Some(room) => {
@@ -229,7 +243,7 @@ fn put(
         if published.is_empty() {
             state.queue.dispatch(&mut scratch.woken);
         } else {
-            topic::publish(node, &mut state, &published, &mut scratch.woken);
+            topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken);
         }
     }
     wake_all(&mut scratch.woken);

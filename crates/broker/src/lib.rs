@@ -22,6 +22,7 @@
 //! - Competing consumers take turns; a source with the distribution mode `copy` browses.
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
+//! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
 //! - The anonymous terminus routes each message by its `to`.
 //! - SASL: ANONYMOUS, SCRAM, and PLAIN over TLS. With users, nobody is anonymous unless that is allowed as well.
 //!
@@ -39,7 +40,9 @@ mod broker;
 mod builder;
 mod driver;
 mod error;
+mod expiry;
 mod incoming;
+mod janitor;
 mod mailbox;
 mod message;
 mod node;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use postroad_codec::v1_0::{ByteString, Error, ErrorCondition};
 
+use crate::janitor::Janitor;
 use crate::mailbox::{Wake, wake_all};
 use crate::options::{NodeOptions, Policies};
 use crate::queue::{Queue, QueueLimits};
@@ -91,6 +92,7 @@ pub(crate) struct Nodes {
     map: RwLock<HashMap<ByteString, Arc<Node>>>,
     limits: NodeLimits,
     policies: Policies,
+    pub(crate) janitor: Janitor,
 }
 
 /// How many nodes there may be, and how much is in each.
@@ -107,7 +109,7 @@ const MAX_NAME: usize = 1024;
 
 impl Nodes {
     pub(crate) fn new(limits: NodeLimits, policies: Policies) -> Self {
-        Self { map: RwLock::default(), limits, policies }
+        Self { map: RwLock::default(), limits, policies, janitor: Janitor::default() }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
@@ -117,6 +119,10 @@ impl Nodes {
     pub(crate) fn names(&self, kind: Kind) -> Vec<ByteString> {
         let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
         map.values().filter(|node| node.kind == kind).map(|node| node.name.clone()).collect()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// How many subscriptions a topic may have.
@@ -221,6 +227,10 @@ impl Hold {
     pub(crate) fn within(mut self, topic: Self) -> Self {
         self.topic = Some(Box::new(topic));
         self
+    }
+
+    pub(crate) fn nodes(&self) -> &Arc<Nodes> {
+        &self.nodes
     }
 
     /// The node that has the address: of a subscription, its topic.

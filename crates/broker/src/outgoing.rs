@@ -1,6 +1,7 @@
 //! The sending end of a link: a consumer of a queue.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use postroad_amqp::v1_0::{Connection, LinkId, Message, SendError, SessionId, Update};
 use postroad_codec::v1_0::{DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
@@ -34,10 +35,18 @@ pub(crate) struct Outgoing {
 }
 
 /// Buffers that all links of a connection share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scratch {
     held: VecDeque<Held>,
     pub(crate) woken: Vec<Wake>,
+    /// The time of the round of work.
+    pub(crate) now: Instant,
+}
+
+impl Scratch {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { held: VecDeque::new(), woken: Vec::new(), now }
+    }
 }
 
 /// How a look at a link ended.
@@ -158,10 +167,11 @@ impl Outgoing {
                 return None;
             }
             let queue = &mut state.queue;
+            let before = queue.is_empty();
+            queue.tick(scratch.now);
             if self.settled.messages > 0 {
                 let settled = std::mem::take(&mut self.settled);
                 queue.settle(settled.messages, settled.bytes, &mut scratch.woken);
-                emptied = queue.is_empty();
             }
             let gave_back = !self.returned.is_empty();
             if gave_back {
@@ -178,6 +188,7 @@ impl Outgoing {
             if gave_back {
                 queue.dispatch(&mut scratch.woken);
             }
+            emptied |= !before && queue.is_empty();
             queue.available()
         };
         wake_all(&mut scratch.woken);
@@ -193,6 +204,7 @@ impl Outgoing {
             return;
         }
         let mut state = self.hold.node.lock();
+        state.queue.tick(scratch.now);
         if withdraw {
             state.queue.withdraw(self.consumer);
         }
@@ -216,7 +228,7 @@ impl Outgoing {
                 self.returned.push((held, Return::Unsent));
                 continue;
             }
-            let rewritten = held.rewritten();
+            let rewritten = held.rewritten(scratch.now);
             let payload = rewritten.as_ref().unwrap_or(&held.payload);
             let keep = !self.browse && !self.presettled;
             let key = if keep { self.unsettled.vacant_key() as u64 } else { NO_KEY };
@@ -279,6 +291,7 @@ impl Drop for Outgoing {
         let mut woken = Vec::new();
         let mut state = self.hold.node.lock();
         let queue = &mut state.queue;
+        queue.tick(Instant::now());
         let settled = std::mem::take(&mut self.settled);
         queue.settle(settled.messages, settled.bytes, &mut woken);
         let failed = self.unsettled.drain().map(|held| (held, Return::Failed));

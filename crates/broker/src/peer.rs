@@ -63,7 +63,7 @@ impl Peer {
             links: Slab::new(),
             by_id: HashMap::new(),
             dirty: Vec::new(),
-            scratch: Scratch::default(),
+            scratch: Scratch::new(Instant::now()),
             stage: Stage::Serving,
         }
     }
@@ -89,6 +89,7 @@ impl Peer {
 
     /// Works through everything that has happened. `true`: there is more to do at once.
     pub(crate) fn work(&mut self, now: Instant) -> bool {
+        self.scratch.now = now;
         while let Some(event) = self.engine.poll_event() {
             self.handle(event);
         }

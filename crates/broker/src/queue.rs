@@ -10,6 +10,7 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use slab::Slab;
 
@@ -45,6 +46,13 @@ pub(crate) struct Queue<W> {
     settled: u64,
     /// Messages that made room for later ones.
     dropped: u64,
+    /// The time that the caller has told.
+    now: Option<Instant>,
+    /// No message that waits expires before that.
+    earliest: Option<Instant>,
+    expired: u64,
+    /// Whether messages were buried since producers were told.
+    buried: bool,
 }
 
 /// How much a queue takes.
@@ -79,6 +87,8 @@ pub struct QueueStats {
     pub enqueued: u64,
     /// Messages that have been settled for good.
     pub settled: u64,
+    /// Messages that have ever expired.
+    pub expired: u64,
 }
 
 /// A message would exceed a limit of the queue.
@@ -143,13 +153,25 @@ impl<W: Clone> Queue<W> {
             enqueued: 0,
             settled: 0,
             dropped: 0,
+            now: None,
+            earliest: None,
+            expired: 0,
+            buried: false,
         }
+    }
+
+    /// Tells what time it is: from then on it is the time of whatever is done.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.now = Some(now);
     }
 
     /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
     pub(crate) fn push(&mut self, message: Held) -> Result<(), Full> {
         if !self.fits(message.payload.len()) {
-            return Err(Full);
+            self.sweep();
+            if !self.fits(message.payload.len()) {
+                return Err(Full);
+            }
         }
         self.add(message);
         Ok(())
@@ -182,12 +204,40 @@ impl<W: Clone> Queue<W> {
         self.bytes += size;
         self.enqueued += 1;
         self.fresh = true;
+        self.note_expiry(&message);
         self.ready.push_back(message);
+    }
+
+    /// Removes what has expired among the messages that wait. Otherwise one is found when its turn comes. `true`:
+    /// there are others whose time will be over. [`Queue::dispatch`] afterwards.
+    pub(crate) fn sweep(&mut self) -> bool {
+        let (Some(now), Some(earliest)) = (self.now, self.earliest) else { return self.earliest.is_some() };
+        if earliest > now {
+            return true;
+        }
+        let mut next: Option<Instant> = None;
+        let mut expired = Vec::new();
+        let mut keep = |held: &Held| {
+            if held.is_expired(now) {
+                expired.push(held.clone());
+                return false;
+            }
+            next = [next, held.expires].into_iter().flatten().min();
+            true
+        };
+        self.ready.retain(&mut keep);
+        self.returned.retain(|_, held| keep(held));
+        self.earliest = next;
+        for held in expired {
+            self.bury(&held);
+        }
+        next.is_some()
     }
 
     /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
     pub(crate) fn dispatch(&mut self, woken: &mut Vec<W>) {
         self.assign(None, woken);
+        self.tell_of_room(woken);
         if std::mem::take(&mut self.fresh) && self.browsers > 0 {
             for (_, consumer) in &mut self.consumers {
                 if matches!(consumer.mode, Mode::Browse { hungry: true, .. }) && !consumer.told {
@@ -225,6 +275,7 @@ impl<W: Clone> Queue<W> {
                 }
             }
         }
+        self.tell_of_room(woken);
         if let Some((taker, told)) = self.taker(id) {
             *told = false;
             if !standing {
@@ -272,6 +323,9 @@ impl<W: Clone> Queue<W> {
             let held = if from_returned { returned.next() } else { ready.next() };
             let held = held.expect("peeked at it");
             *next = held.seq + 1;
+            if self.now.is_some_and(|now| held.is_expired(now)) {
+                continue;
+            }
             left = left.less(held.payload.len());
             out.push_back(held.clone());
         }
@@ -293,6 +347,11 @@ impl<W: Clone> Queue<W> {
             let (before, room) = (held.size(), self.limits.bytes.saturating_sub(self.bytes));
             held.mark(how, uid, room, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
             self.bytes = (self.bytes + held.size()).saturating_sub(before);
+            if self.now.is_some_and(|now| held.is_expired(now)) {
+                self.bury(&held);
+                continue;
+            }
+            self.note_expiry(&held);
             lowest = lowest.min(held.seq);
             self.returned.insert(held.seq, held);
         }
@@ -423,6 +482,7 @@ impl<W: Clone> Queue<W> {
             producers: self.producers.len(),
             enqueued: self.enqueued,
             settled: self.settled,
+            expired: self.expired,
         }
     }
 
@@ -447,6 +507,7 @@ impl<W: Clone> Queue<W> {
     fn assign(&mut self, caller: Option<usize>, woken: &mut Vec<W>) {
         let mut passed = Vec::new();
         let (mut turns, mut share) = (0, 0);
+        let mut expired = Vec::new();
         while self.available() > 0 {
             if turns == 0 {
                 turns = self.rotation.len();
@@ -460,6 +521,10 @@ impl<W: Clone> Queue<W> {
             while got < share && taker.demand.messages > 0 && taker.demand.bytes > 0 {
                 let next = next_for(&mut self.ready, &mut self.returned, consumer.uid, &mut taker.cursor);
                 let Some(held) = next else { break };
+                if self.now.is_some_and(|now| held.is_expired(now)) {
+                    expired.push(held);
+                    continue;
+                }
                 taker.demand = taker.demand.less(held.payload.len());
                 taker.inbox.push_back(held);
                 got += 1;
@@ -481,9 +546,13 @@ impl<W: Clone> Queue<W> {
         for id in passed.into_iter().rev() {
             self.rotation.push_front(id);
         }
+        for held in expired {
+            self.bury(&held);
+        }
     }
 
     fn empty_inbox(&mut self, id: usize, want: Demand, out: &mut VecDeque<Held>) -> Demand {
+        self.expire_inbox(id);
         let Some((taker, _)) = self.taker(id) else { return Demand::default() };
         let missing = taker.inbox.iter().fold(want, |left, held| left.less(held.payload.len()));
         let taken = taker.inbox.len();
@@ -495,6 +564,42 @@ impl<W: Clone> Queue<W> {
         taker.demand = Demand::default();
         self.assigned -= taken;
         missing
+    }
+
+    /// What has expired since it was assigned is not handed over.
+    fn expire_inbox(&mut self, id: usize) {
+        let Some(now) = self.now else { return };
+        let Some((taker, _)) = self.taker(id) else { return };
+        if !taker.inbox.iter().any(|held| held.is_expired(now)) {
+            return;
+        }
+        let (expired, kept): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut taker.inbox).into_iter().partition(|held| held.is_expired(now));
+        taker.inbox = kept;
+        self.assigned -= expired.len();
+        for held in expired {
+            self.bury(&held);
+        }
+    }
+
+    fn note_expiry(&mut self, held: &Held) {
+        if let Some(at) = held.expires {
+            self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
+        }
+    }
+
+    /// Counts a message out whose time is over.
+    fn bury(&mut self, held: &Held) {
+        self.expired += 1;
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(held.size());
+        self.buried = true;
+    }
+
+    fn tell_of_room(&mut self, woken: &mut Vec<W>) {
+        if std::mem::take(&mut self.buried) && self.has_room() {
+            self.feed(woken);
+        }
     }
 
     fn taker(&mut self, id: usize) -> Option<(&mut Taker, &mut bool)> {

@@ -10,6 +10,7 @@
 //! has room in all of them when it is looked at still has it when it is added.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use postroad_codec::v1_0::{ByteString, Error, ErrorCondition};
 
@@ -24,8 +25,9 @@ use crate::queue::{Demand, Queue};
 pub(crate) struct Topic {
     bindings: Vec<Binding>,
     published: u64,
-    /// Messages that subscriptions which are gone had dropped.
+    /// Messages that subscriptions which are gone had dropped, and that had expired there.
     dropped: u64,
+    expired: u64,
 }
 
 /// A queue that gets a copy of every message.
@@ -58,6 +60,8 @@ pub struct TopicStats {
     pub published: u64,
     /// Copies that were dropped because a subscription was full.
     pub dropped: u64,
+    /// Copies that have ever expired.
+    pub expired: u64,
     /// Copies that wait for a subscriber.
     pub ready: usize,
     /// Copies that were sent to subscribers and are not settled.
@@ -106,12 +110,18 @@ pub(crate) fn unsubscribe(topic: &Node, queue: &Arc<Node>) {
         gone.deleted = true;
         gone.queue.clear();
         state.topic.dropped += gone.queue.dropped();
+        state.topic.expired += gone.queue.stats().expired;
     }
     state.topic.bindings.swap_remove(at);
     // It may have been what held the senders back.
     state.queue.feed(&mut woken);
     drop(state);
     wake_all(&mut woken);
+}
+
+/// The queues behind the subscriptions of a topic.
+pub(crate) fn subscriptions(topic: &Node) -> Vec<Arc<Node>> {
+    topic.lock().topic.bindings.iter().map(|binding| Arc::clone(&binding.queue)).collect()
 }
 
 /// How many messages of a batch a topic takes now, by what is in them: the next one is asked for with its size.
@@ -130,11 +140,13 @@ impl Room {
 }
 
 /// The room that the fullest subscription has.
-pub(crate) fn room(node: &Node, state: &NodeState) -> Room {
+pub(crate) fn room(node: &Node, state: &NodeState, now: Instant) -> Room {
     let mut room = Demand { messages: usize::MAX, bytes: usize::MAX };
     if node.options.overflow == Overflow::HoldBack {
         for binding in &state.topic.bindings {
-            let left = binding.queue.lock().queue.room();
+            let mut bound = binding.queue.lock();
+            bound.queue.tick(now);
+            let left = bound.queue.room();
             room.messages = room.messages.min(left.messages);
             room.bytes = room.bytes.min(left.bytes);
         }
@@ -143,11 +155,12 @@ pub(crate) fn room(node: &Node, state: &NodeState) -> Room {
 }
 
 /// Copies messages that fit into every subscription. Their bodies stay where they are.
-pub(crate) fn publish(node: &Node, state: &mut NodeState, messages: &[Held], woken: &mut Vec<Wake>) {
+pub(crate) fn publish(node: &Node, state: &mut NodeState, messages: &[Held], now: Instant, woken: &mut Vec<Wake>) {
     state.topic.published += messages.len() as u64;
     for binding in &state.topic.bindings {
         let mut bound = binding.queue.lock();
         let queue: &mut Queue<Wake> = &mut bound.queue;
+        queue.tick(now);
         for held in messages {
             match node.options.overflow {
                 Overflow::HoldBack => queue.add(held.clone()),
@@ -201,12 +214,14 @@ pub(crate) fn stats(node: &Node) -> Option<TopicStats> {
         producers: state.queue.stats().producers,
         published: state.topic.published,
         dropped: state.topic.dropped,
+        expired: state.topic.expired,
         ..TopicStats::default()
     };
     for binding in &state.topic.bindings {
         let bound = binding.queue.lock();
         let queue = bound.queue.stats();
         stats.dropped += bound.queue.dropped();
+        stats.expired += queue.expired;
         stats.ready += queue.ready;
         stats.unsettled += queue.unsettled;
         stats.bytes += queue.bytes;

@@ -1,6 +1,7 @@
 //! The queue against a model that is too slow to be wrong.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::MessageFormat;
@@ -333,4 +334,79 @@ fn a_message_goes_where_consumers_hold_everything() {
     assert_eq!(take(&mut queue, id, 100).len(), 100);
     queue.push_over(message(1));
     assert_eq!((queue.dropped(), queue.stats().unsettled, queue.stats().ready), (1, 100, 0));
+}
+
+fn expiring(expires: Option<Instant>) -> Held {
+    let mut held = message(1);
+    held.expires = expires;
+    held
+}
+
+/// A queue with one message that expires after each of these seconds, or never for 0.
+fn mortal(now: Instant, seconds: &[u64]) -> Queue<u32> {
+    let mut queue = queue(0);
+    queue.tick(now);
+    for seconds in seconds {
+        let expires = (*seconds > 0).then(|| now + Duration::from_secs(*seconds));
+        queue.push(expiring(expires)).unwrap();
+    }
+    queue
+}
+
+#[test]
+fn what_has_expired_is_given_to_nobody() {
+    let now = Instant::now();
+    let mut queue = mortal(now, &[1, 0, 5, 2, 0]);
+    let browser = queue.add_consumer(true, 1);
+    let id = queue.add_consumer(false, 0);
+    queue.tick(now + Duration::from_secs(2));
+    let mut out = VecDeque::new();
+    queue.browse(browser, want(10), &mut out);
+    assert_eq!(out.iter().map(|held| held.seq).collect::<Vec<_>>(), [1, 2, 4]);
+    assert_eq!(queue.stats().ready, 5, "it counts until somebody comes by");
+    let mut held = take(&mut queue, id, 10);
+    assert_eq!(seqs(&held), [1, 2, 4]);
+    let stats = queue.stats();
+    assert_eq!((stats.expired, stats.ready, stats.unsettled, stats.bytes), (2, 0, 3, 3));
+    // What comes back too late does not stay.
+    queue.tick(now + Duration::from_secs(5));
+    queue.give_back(id, held.drain(..).map(|held| (held, Return::Released)));
+    assert_eq!(seqs(&take(&mut queue, id, 10)), [1, 4]);
+    assert_eq!(queue.stats().expired, 3);
+}
+
+#[test]
+fn what_expires_in_an_inbox_leaves_room_for_others() {
+    let now = Instant::now();
+    let mut queue = mortal(now, &[]);
+    let id = queue.add_consumer(false, 0);
+    assert!(take(&mut queue, id, 2).is_empty());
+    for seconds in [1, 1, 0, 0] {
+        let expires = (seconds > 0).then(|| now + Duration::from_secs(seconds));
+        queue.push(expiring(expires)).unwrap();
+    }
+    queue.dispatch(&mut Vec::new());
+    assert_eq!(queue.consumers[id].inbox(), [0, 1]);
+    queue.tick(now + Duration::from_secs(1));
+    assert_eq!(seqs(&take(&mut queue, id, 2)), [2, 3]);
+    assert_eq!((queue.stats().expired, queue.stats().ready), (2, 0));
+}
+
+#[test]
+fn a_sweep_makes_room() {
+    let now = Instant::now();
+    let mut queue = mortal(now, &[3; 100]);
+    let producer = queue.add_producer(4);
+    assert_eq!(queue.grant(producer, 10), 0);
+    assert!(queue.sweep(), "they will expire");
+    queue.tick(now + Duration::from_secs(3));
+    assert!(!queue.sweep(), "none is left that will");
+    let mut woken = Vec::new();
+    queue.dispatch(&mut woken);
+    assert_eq!((woken, queue.is_empty()), (vec![4], true));
+
+    let mut queue = mortal(now, &[3; 100]);
+    queue.tick(now + Duration::from_secs(3));
+    queue.push(message(1)).unwrap();
+    assert_eq!((queue.stats().expired, queue.stats().ready), (100, 1));
 }

@@ -3,6 +3,7 @@
 mod client;
 mod consumers;
 mod delivery;
+mod expiry;
 mod hostile;
 mod limits;
 mod nodes;
