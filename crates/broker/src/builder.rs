@@ -237,9 +237,16 @@ impl Builder {
             queue: queue_limits,
             subscription: QueueLimits { messages: limits.subscription_messages, bytes: limits.subscription_bytes },
         };
+        let mut graves: Vec<String> = self.policies.dead_letter_nodes().map(str::to_owned).collect();
+        graves.retain(|grave| self.nodes.iter().all(|(name, _)| name != grave));
+        graves.sort();
+        graves.dedup();
         let nodes = Arc::new(Nodes::new(node_limits, self.policies));
         for (name, kind) in &self.nodes {
             declare(&nodes, name, *kind)?;
+        }
+        for name in &graves {
+            declare(&nodes, name, Kind::Queue)?;
         }
         let tls = match (self.tls, self.tls_files) {
             (Some(config), _) => Some(config),

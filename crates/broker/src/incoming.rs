@@ -208,7 +208,7 @@ fn put(
 ) {
     let mut receiver = engine.receiver(link);
     let mut refused = Vec::new();
-    {
+    let dead = {
         let mut state = node.lock();
         state.queue.tick(scratch.now);
         let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, scratch.now));
@@ -242,11 +242,13 @@ fn put(
         }
         if published.is_empty() {
             state.queue.dispatch(&mut scratch.woken);
+            state.queue.take_dead()
         } else {
-            topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken);
+            topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken)
         }
-    }
+    };
     wake_all(&mut scratch.woken);
+    nodes.bury(node, dead);
     if refused.is_empty() {
         return;
     }

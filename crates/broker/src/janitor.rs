@@ -68,9 +68,11 @@ fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
     state.queue.tick(Instant::now());
     let left = state.queue.sweep();
     state.queue.dispatch(&mut woken);
+    let dead = state.queue.take_dead();
     let emptied = !before && state.queue.is_empty();
     drop(state);
     wake_all(&mut woken);
+    nodes.bury(node, dead);
     if emptied {
         nodes.reap(node);
     }

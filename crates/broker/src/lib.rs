@@ -23,6 +23,8 @@
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
 //! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
+//! - Dead letters: what is rejected, expires or fails too often goes to another node, annotated, where
+//!   [`NodeOptions::dead_letter`] names one.
 //! - The anonymous terminus routes each message by its `to`.
 //! - SASL: ANONYMOUS, SCRAM, and PLAIN over TLS. With users, nobody is anonymous unless that is allowed as well.
 //!
@@ -38,6 +40,7 @@
 
 mod broker;
 mod builder;
+mod dead_letter;
 mod driver;
 mod error;
 mod expiry;

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    Decode as _, DeliveryAnnotations, Encode as _, Fields, Header, MessageAnnotations, MessageFormat, Milliseconds,
-    Reader, Sections,
+    ByteString, Decode as _, DeliveryAnnotations, Encode as _, Error, Fields, Header, MessageAnnotations,
+    MessageFormat, Milliseconds, Reader, Sections,
 };
 
 /// A message in a queue: the bytes that came, and what has happened to them since.
@@ -30,6 +30,8 @@ struct Changes {
     not_for: Vec<u64>,
     /// Merged into the message annotations. They are kept encoded: what they take is what they count for.
     annotations: Bytes,
+    /// Nodes in which it died, before it came to this one as a dead letter.
+    deaths: Vec<ByteString>,
 }
 
 /// How a consumer gives a message back.
@@ -45,6 +47,8 @@ pub(crate) enum Return {
     Modified { failed: bool, undeliverable_here: bool, annotations: Option<Fields> },
     /// It cannot be sent to this consumer.
     Unfit,
+    /// Invalid, perhaps for a reason (3.4.3): it goes to the dead-letter node.
+    Rejected(Option<Box<Error>>),
 }
 
 /// Annotations that consumers add to one message may take this much, encoded; the rest is left out.
@@ -60,6 +64,21 @@ impl Held {
         self.expires.is_some_and(|at| at <= now)
     }
 
+    /// Deliveries that failed in its queue.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// The nodes in which it died before.
+    pub(crate) fn deaths(&self) -> &[ByteString] {
+        self.changes.as_ref().map_or(&[], |changes| &changes.deaths)
+    }
+
+    pub(crate) fn with_deaths(mut self, deaths: Vec<ByteString>) -> Self {
+        self.changes.get_or_insert_default().deaths = deaths;
+        self
+    }
+
     /// What it counts for in its queue, in bytes: consumers' annotations are held as well.
     pub(crate) fn size(&self) -> usize {
         self.payload.len() + self.changes.as_ref().map_or(0, |changes| changes.annotations.len())
@@ -71,7 +90,7 @@ impl Held {
         let (failed, not_here, annotations) = match how {
             Return::Unsent => return,
             Return::Unfit => (false, true, None),
-            Return::Released => (false, false, None),
+            Return::Released | Return::Rejected(_) => (false, false, None),
             Return::Failed => (true, false, None),
             Return::Modified { failed, undeliverable_here, annotations } => (failed, undeliverable_here, annotations),
         };
@@ -125,6 +144,27 @@ impl Held {
         }
         let mut header = came.unwrap_or_default();
         header.ttl = ttl;
+        self.write(&sections, header, annotations.map(decoded))
+    }
+
+    /// The message for a dead-letter node: with these annotations, and without a ttl, which is over or of no use there.
+    /// `None` where it cannot be annotated.
+    pub(crate) fn annotated(&self, annotations: Fields) -> Option<Bytes> {
+        if self.format != MessageFormat(0) {
+            return None;
+        }
+        let sections = Sections::find(self.payload.clone()).ok()?;
+        let mut header = sections.header().ok()?.unwrap_or_default();
+        header.ttl = None;
+        let mut added = self.changes.as_ref().map(|changes| decoded(&changes.annotations)).unwrap_or_default();
+        for (key, value) in annotations.0.0 {
+            added.0.insert(key, value);
+        }
+        self.write(&sections, header, Some(added))
+    }
+
+    /// Writes the message with another header, and with more annotations.
+    fn write(&self, sections: &Sections, mut header: Header, added: Option<Fields>) -> Option<Bytes> {
         let count = header.delivery_count.unwrap_or(0).saturating_add(self.failures);
         header.delivery_count = (count > 0).then_some(count);
         if self.acquired {
@@ -138,11 +178,11 @@ impl Held {
         if let Some(DeliveryAnnotations(kept)) = delivery_annotations {
             DeliveryAnnotations(kept).encode(&mut out);
         }
-        match annotations {
+        match added {
             None => out.extend_from_slice(&sections.behind_delivery_annotations()),
             Some(added) => {
                 let mut merged = sections.message_annotations().ok()?.unwrap_or_default();
-                for (key, value) in decoded(added).0.0 {
+                for (key, value) in added.0.0 {
                     merged.0.0.insert(key, value);
                 }
                 MessageAnnotations(merged.0).encode(&mut out);

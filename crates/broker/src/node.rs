@@ -8,7 +8,7 @@ use postroad_codec::v1_0::{ByteString, Error, ErrorCondition};
 use crate::janitor::Janitor;
 use crate::mailbox::{Wake, wake_all};
 use crate::options::{NodeOptions, Policies};
-use crate::queue::{Queue, QueueLimits};
+use crate::queue::{Dead, Queue, QueueLimits};
 use crate::topic::{self, Topic};
 
 /// Something with an address, or a subscription of it.
@@ -61,7 +61,7 @@ impl Node {
         limits: QueueLimits,
     ) -> Arc<Self> {
         let state = NodeState {
-            queue: Queue::new(limits),
+            queue: Queue::new(limits, options.rules(&name)),
             topic: Topic::default(),
             deleted: false,
             links: 0,
@@ -236,6 +236,11 @@ impl Hold {
     /// The node that has the address: of a subscription, its topic.
     pub(crate) fn addressed(&self) -> &Node {
         self.topic.as_ref().map_or(&*self.node, |topic| &*topic.node)
+    }
+
+    /// Moves what died in the node to its dead-letter node.
+    pub(crate) fn bury(&self, dead: Vec<Dead>) {
+        self.nodes.bury(&self.node, dead);
     }
 
     /// Checks whether the node's time is over, after messages have gone.

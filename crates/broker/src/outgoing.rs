@@ -112,6 +112,9 @@ impl Outgoing {
         }
         let Some(held) = self.unsettled.try_remove((update.token & NO_KEY) as usize) else { return };
         match update.state {
+            Some(DeliveryState::Rejected(rejected)) if self.hold.node.options.dead_letter.is_some() => {
+                self.returned.push((held, Return::Rejected(rejected.error.map(Box::new))));
+            }
             Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => self.settle(held.size()),
             Some(DeliveryState::Released) => self.returned.push((held, Return::Released)),
             Some(DeliveryState::Modified(modified)) => {
@@ -161,7 +164,7 @@ impl Outgoing {
     /// node is gone.
     fn exchange(&mut self, want: Demand, standing: bool, scratch: &mut Scratch) -> Option<usize> {
         let mut emptied = false;
-        let available = {
+        let (available, dead) = {
             let mut state = self.hold.node.lock();
             if state.deleted {
                 return None;
@@ -189,9 +192,10 @@ impl Outgoing {
                 queue.dispatch(&mut scratch.woken);
             }
             emptied |= !before && queue.is_empty();
-            queue.available()
+            (queue.available(), queue.take_dead())
         };
         wake_all(&mut scratch.woken);
+        self.hold.bury(dead);
         if emptied {
             self.hold.reap();
         }
@@ -213,8 +217,10 @@ impl Outgoing {
         state.queue.give_back(self.consumer, self.returned.drain(..));
         state.queue.dispatch(&mut scratch.woken);
         let emptied = state.queue.is_empty();
+        let dead = state.queue.take_dead();
         drop(state);
         wake_all(&mut scratch.woken);
+        self.hold.bury(dead);
         if emptied {
             self.hold.reap();
         }
@@ -298,10 +304,12 @@ impl Drop for Outgoing {
         queue.give_back(self.consumer, self.returned.drain(..).chain(failed));
         queue.remove_consumer(self.consumer);
         queue.dispatch(&mut woken);
+        let dead = state.queue.take_dead();
         if state.deleted {
             state.queue.clear();
         }
         drop(state);
         wake_all(&mut woken);
+        self.hold.bury(dead);
     }
 }

@@ -16,13 +16,18 @@ use slab::Slab;
 
 use crate::message::{Held, Return};
 
+mod dead;
+mod room;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use dead::{Dead, Reason, Rules};
 
 /// A queue whose consumers and producers are woken through `W`.
 #[derive(Debug)]
 pub(crate) struct Queue<W> {
     limits: QueueLimits,
+    rules: Rules,
     next_seq: u64,
     /// Messages that nobody has had yet, by rising seq.
     ready: VecDeque<Held>,
@@ -51,8 +56,11 @@ pub(crate) struct Queue<W> {
     /// No message that waits expires before that.
     earliest: Option<Instant>,
     expired: u64,
-    /// Whether messages were buried since producers were told.
+    /// Whether messages died since producers were told.
     buried: bool,
+    /// Messages for the dead-letter node, which the caller takes.
+    dead: Vec<Dead>,
+    dead_lettered: u64,
 }
 
 /// How much a queue takes.
@@ -89,6 +97,10 @@ pub struct QueueStats {
     pub settled: u64,
     /// Messages that have ever expired.
     pub expired: u64,
+    /// Messages that were moved to the dead-letter node, for whatever reason.
+    pub dead_lettered: u64,
+    /// Messages that were lost to a limit: dead letters for which there was no room here.
+    pub dropped: u64,
 }
 
 /// A message would exceed a limit of the queue.
@@ -134,9 +146,10 @@ struct Producer<W> {
 const QUANTUM: usize = 64;
 
 impl<W: Clone> Queue<W> {
-    pub(crate) fn new(limits: QueueLimits) -> Self {
+    pub(crate) fn new(limits: QueueLimits, rules: Rules) -> Self {
         Self {
             limits,
+            rules,
             next_seq: 0,
             ready: VecDeque::new(),
             returned: BTreeMap::new(),
@@ -157,6 +170,8 @@ impl<W: Clone> Queue<W> {
             earliest: None,
             expired: 0,
             buried: false,
+            dead: Vec::new(),
+            dead_lettered: 0,
         }
     }
 
@@ -206,32 +221,6 @@ impl<W: Clone> Queue<W> {
         self.fresh = true;
         self.note_expiry(&message);
         self.ready.push_back(message);
-    }
-
-    /// Removes what has expired among the messages that wait. Otherwise one is found when its turn comes. `true`:
-    /// there are others whose time will be over. [`Queue::dispatch`] afterwards.
-    pub(crate) fn sweep(&mut self) -> bool {
-        let (Some(now), Some(earliest)) = (self.now, self.earliest) else { return self.earliest.is_some() };
-        if earliest > now {
-            return true;
-        }
-        let mut next: Option<Instant> = None;
-        let mut expired = Vec::new();
-        let mut keep = |held: &Held| {
-            if held.is_expired(now) {
-                expired.push(held.clone());
-                return false;
-            }
-            next = [next, held.expires].into_iter().flatten().min();
-            true
-        };
-        self.ready.retain(&mut keep);
-        self.returned.retain(|_, held| keep(held));
-        self.earliest = next;
-        for held in expired {
-            self.bury(&held);
-        }
-        next.is_some()
     }
 
     /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
@@ -345,10 +334,11 @@ impl<W: Clone> Queue<W> {
         for (mut held, how) in messages {
             let consumers = &self.consumers;
             let (before, room) = (held.size(), self.limits.bytes.saturating_sub(self.bytes));
+            let reason = self.rules.verdict(&how);
             held.mark(how, uid, room, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
             self.bytes = (self.bytes + held.size()).saturating_sub(before);
-            if self.now.is_some_and(|now| held.is_expired(now)) {
-                self.bury(&held);
+            if let Some(reason) = reason.or_else(|| self.is_over(&held)) {
+                self.bury(held, reason);
                 continue;
             }
             self.note_expiry(&held);
@@ -376,19 +366,6 @@ impl<W: Clone> Queue<W> {
         }
     }
 
-    /// Lists the producers that got less credit than they could use.
-    pub(crate) fn feed(&mut self, woken: &mut Vec<W>) {
-        if self.starving == 0 {
-            return;
-        }
-        self.starving = 0;
-        for (_, producer) in &mut self.producers {
-            if std::mem::take(&mut producer.starving) {
-                woken.push(producer.wake.clone());
-            }
-        }
-    }
-
     pub(crate) fn add_consumer(&mut self, browse: bool, wake: W) -> usize {
         let uid = self.next_uid;
         self.next_uid += 1;
@@ -405,44 +382,6 @@ impl<W: Clone> Queue<W> {
             Some(Mode::Take(taker)) if taker.rotating => self.rotation.retain(|rotating| *rotating != id),
             Some(Mode::Take(_)) | None => {}
         }
-    }
-
-    pub(crate) fn add_producer(&mut self, wake: W) -> usize {
-        self.producers.insert(Producer { wake, starving: false })
-    }
-
-    pub(crate) fn remove_producer(&mut self, id: usize) {
-        if let Some(producer) = self.producers.try_remove(id) {
-            self.starving -= usize::from(producer.starving);
-        }
-    }
-
-    /// How many messages a producer may send from now on, `wish` at most: its share of the room. One
-    /// that gets less is woken when there is room again.
-    pub(crate) fn grant(&mut self, id: usize, wish: usize) -> usize {
-        let producers = self.producers.len().max(1);
-        if !self.producers.contains(id) {
-            return 0;
-        }
-        let Demand { messages, bytes } = self.room();
-        let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
-        let room = messages.min(bytes / size);
-        let share = if room == 0 { 0 } else { (room / producers).max(1) };
-        self.set_starving(id, share < wish);
-        share.min(wish)
-    }
-
-    /// Notes whether a producer got less credit than it could use.
-    pub(crate) fn set_starving(&mut self, id: usize, starving: bool) {
-        if let Some(producer) = self.producers.get_mut(id) {
-            self.starving = self.starving + usize::from(starving) - usize::from(producer.starving);
-            producer.starving = starving;
-        }
-    }
-
-    /// How many links send to the queue.
-    pub(crate) fn producers(&self) -> usize {
-        self.producers.len()
     }
 
     /// Messages that made room for later ones.
@@ -483,23 +422,9 @@ impl<W: Clone> Queue<W> {
             enqueued: self.enqueued,
             settled: self.settled,
             expired: self.expired,
+            dead_lettered: self.dead_lettered,
+            dropped: self.dropped,
         }
-    }
-
-    /// What fits in before the limits are met.
-    pub(crate) fn room(&self) -> Demand {
-        Demand {
-            messages: self.limits.messages.saturating_sub(self.messages),
-            bytes: self.limits.bytes.saturating_sub(self.bytes),
-        }
-    }
-
-    fn fits(&self, size: usize) -> bool {
-        self.messages < self.limits.messages && self.bytes.saturating_add(size) <= self.limits.bytes
-    }
-
-    fn has_room(&self) -> bool {
-        self.messages < self.limits.messages && self.bytes < self.limits.bytes
     }
 
     /// Gives turns until nothing waits or nobody wants more. In each round a turn is worth an equal share of
@@ -547,7 +472,7 @@ impl<W: Clone> Queue<W> {
             self.rotation.push_front(id);
         }
         for held in expired {
-            self.bury(&held);
+            self.bury(held, Reason::Expired);
         }
     }
 
@@ -564,42 +489,6 @@ impl<W: Clone> Queue<W> {
         taker.demand = Demand::default();
         self.assigned -= taken;
         missing
-    }
-
-    /// What has expired since it was assigned is not handed over.
-    fn expire_inbox(&mut self, id: usize) {
-        let Some(now) = self.now else { return };
-        let Some((taker, _)) = self.taker(id) else { return };
-        if !taker.inbox.iter().any(|held| held.is_expired(now)) {
-            return;
-        }
-        let (expired, kept): (VecDeque<_>, VecDeque<_>) =
-            std::mem::take(&mut taker.inbox).into_iter().partition(|held| held.is_expired(now));
-        taker.inbox = kept;
-        self.assigned -= expired.len();
-        for held in expired {
-            self.bury(&held);
-        }
-    }
-
-    fn note_expiry(&mut self, held: &Held) {
-        if let Some(at) = held.expires {
-            self.earliest = Some(self.earliest.map_or(at, |earliest| earliest.min(at)));
-        }
-    }
-
-    /// Counts a message out whose time is over.
-    fn bury(&mut self, held: &Held) {
-        self.expired += 1;
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(held.size());
-        self.buried = true;
-    }
-
-    fn tell_of_room(&mut self, woken: &mut Vec<W>) {
-        if std::mem::take(&mut self.buried) && self.has_room() {
-            self.feed(woken);
-        }
     }
 
     fn taker(&mut self, id: usize) -> Option<(&mut Taker, &mut bool)> {

@@ -18,7 +18,7 @@ use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, NodeState, Nodes};
 use crate::options::Overflow;
-use crate::queue::{Demand, Queue};
+use crate::queue::{Dead, Demand, Queue};
 
 /// What a topic knows beside the links that send to it.
 #[derive(Debug, Default)]
@@ -154,8 +154,15 @@ pub(crate) fn room(node: &Node, state: &NodeState, now: Instant) -> Room {
     Room(room)
 }
 
-/// Copies messages that fit into every subscription. Their bodies stay where they are.
-pub(crate) fn publish(node: &Node, state: &mut NodeState, messages: &[Held], now: Instant, woken: &mut Vec<Wake>) {
+/// Copies messages that fit into every subscription. Their bodies stay where they are. Answers what died meanwhile.
+pub(crate) fn publish(
+    node: &Node,
+    state: &mut NodeState,
+    messages: &[Held],
+    now: Instant,
+    woken: &mut Vec<Wake>,
+) -> Vec<Dead> {
+    let mut dead = Vec::new();
     state.topic.published += messages.len() as u64;
     for binding in &state.topic.bindings {
         let mut bound = binding.queue.lock();
@@ -168,7 +175,9 @@ pub(crate) fn publish(node: &Node, state: &mut NodeState, messages: &[Held], now
             }
         }
         queue.dispatch(woken);
+        dead.extend(queue.take_dead());
     }
+    dead
 }
 
 /// How many messages a sender may send from now on, `wish` at most.

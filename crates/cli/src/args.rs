@@ -106,6 +106,15 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "[NAME=]POLICY", default_value = "hold-back", value_parser = value::scoped_overflow)]
     pub(crate) topic_overflow: Vec<Scoped<Overflow>>,
 
+    /// Where messages go that are rejected, expire, or fail too often; without it they are dropped. With NAME= in front
+    /// it is for one queue, which is made at the start, or topic.
+    #[arg(long, value_name = "[NAME=]NODE", value_parser = value::scoped_node)]
+    pub(crate) dead_letter: Vec<Scoped<String>>,
+
+    /// How many deliveries of a message may fail before nobody gets it any more. With NAME= as above.
+    #[arg(long, value_name = "[NAME=]N", value_parser = value::scoped_count)]
+    pub(crate) max_deliveries: Vec<Scoped<u32>>,
+
     /// Refuses names that nobody declared, instead of making a queue of them.
     #[arg(long)]
     pub(crate) no_auto_create: bool,

@@ -1,10 +1,11 @@
 //! `postroad broker`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
 use postroad::amqp::sasl::UserFile;
-use postroad::broker::{self, NodeOptions, StartError};
+use postroad::broker::{self, Builder, NodeOptions, StartError};
 use postroad::taps::ListenError;
 
 use crate::args;
@@ -22,20 +23,7 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
     for url in &args.listen {
         builder = builder.listen(url);
     }
-    for queue in &args.queue {
-        builder = builder.queue(queue);
-    }
-    for topic in &args.topic {
-        builder = builder.topic(topic);
-    }
-    let mut defaults = NodeOptions::default();
-    for Scoped { node, value } in &args.topic_overflow {
-        match node {
-            None => defaults = defaults.overflow(*value),
-            Some(name) => builder = builder.topic_with(name, NodeOptions::default().overflow(*value)),
-        }
-    }
-    builder = builder.node_defaults(defaults);
+    builder = nodes(builder, &args);
     if let Some(path) = &args.users {
         builder = builder.users(users(path)?).allow_insecure_plain(args.allow_insecure_mechs);
     }
@@ -74,6 +62,44 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
         () = stop.second() => talk.say(0, || "stopped at once".to_owned()),
     }
     Ok(Exit::Ok)
+}
+
+/// Declares the nodes, with what is said about all of them and about single ones.
+fn nodes(mut builder: Builder, args: &args::Broker) -> Builder {
+    type Change<'a> = Box<dyn Fn(NodeOptions) -> NodeOptions + 'a>;
+    let mut changes: Vec<(Option<&str>, Change<'_>)> = Vec::new();
+    for Scoped { node, value } in &args.topic_overflow {
+        changes.push((node.as_deref(), Box::new(move |options| options.overflow(*value))));
+    }
+    for Scoped { node, value } in &args.dead_letter {
+        changes.push((node.as_deref(), Box::new(move |options| options.dead_letter(value))));
+    }
+    for Scoped { node, value } in &args.max_deliveries {
+        changes.push((node.as_deref(), Box::new(move |options| options.max_deliveries(*value))));
+    }
+    let mut defaults = NodeOptions::default();
+    for (_, change) in changes.iter().filter(|(node, _)| node.is_none()) {
+        defaults = change(defaults);
+    }
+    // What is said about all nodes holds for a single one where nothing else is said about it.
+    let mut single = BTreeMap::new();
+    for (node, change) in changes.iter().filter_map(|(node, change)| Some(((*node)?, change))) {
+        let options = single.remove(node).unwrap_or_else(|| defaults.clone());
+        single.insert(node, change(options));
+    }
+    let with_overflow = args.topic_overflow.iter().filter_map(|scoped| scoped.node.as_deref());
+    let topics: BTreeSet<&str> = args.topic.iter().map(String::as_str).chain(with_overflow).collect();
+    for queue in &args.queue {
+        builder = builder.queue(queue);
+    }
+    for topic in &topics {
+        builder = builder.topic(*topic);
+    }
+    for (node, options) in single {
+        builder =
+            if topics.contains(node) { builder.topic_with(node, options) } else { builder.queue_with(node, options) };
+    }
+    builder.node_defaults(defaults)
 }
 
 /// Puts the URLs into a file that appears complete: whoever waits for it never reads half of it.

@@ -110,6 +110,19 @@ fn scoped<T>(text: &str, value: impl FnOnce(&str) -> Result<T, String>) -> Resul
     value(text).map(|value| Scoped { node, value })
 }
 
+/// Reads the name of a node.
+pub(crate) fn scoped_node(text: &str) -> Result<Scoped<String>, String> {
+    scoped(text, |node| if node.is_empty() { Err("write a name".to_owned()) } else { Ok(node.to_owned()) })
+}
+
+/// Reads a count from 1.
+pub(crate) fn scoped_count(text: &str) -> Result<Scoped<u32>, String> {
+    scoped(text, |text| {
+        let count = u32::try_from(count(text)?).map_err(|_| "too many".to_owned())?;
+        if count == 0 { Err("from 1".to_owned()) } else { Ok(count) }
+    })
+}
+
 /// Reads what a topic does when a subscriber is slow.
 pub(crate) fn scoped_overflow(text: &str) -> Result<Scoped<Overflow>, String> {
     scoped(text, |policy| match policy {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use postroad_codec::v1_0::MessageFormat;
 use proptest::prelude::*;
 
-use super::{Demand, Full, Queue, QueueLimits};
+use super::{Dead, Demand, Full, Queue, QueueLimits, Reason, Rules};
 use crate::message::{Held, Return};
 
 const LIMITS: QueueLimits = QueueLimits { messages: 100, bytes: 1000 };
@@ -21,7 +21,7 @@ fn want(messages: usize) -> Demand {
 }
 
 fn queue(messages: usize) -> Queue<u32> {
-    let mut queue = Queue::new(LIMITS);
+    let mut queue = Queue::new(LIMITS, Rules::default());
     for _ in 0..messages {
         queue.push(message(1)).unwrap();
     }
@@ -118,7 +118,7 @@ fn a_turn_that_nobody_can_use_blocks_nobody() {
 
 #[test]
 fn bytes_bound_a_turn() {
-    let mut queue = Queue::<u32>::new(LIMITS);
+    let mut queue = Queue::<u32>::new(LIMITS, Rules::default());
     for _ in 0..5 {
         queue.push(message(100)).unwrap();
     }
@@ -146,7 +146,7 @@ fn limits_hold_and_room_is_shared() {
     queue.settle(1, 1, &mut woken);
     assert_eq!(woken.len(), 2, "told once");
 
-    let mut queue = Queue::<u32>::new(LIMITS);
+    let mut queue = Queue::<u32>::new(LIMITS, Rules::default());
     assert_eq!(queue.push(message(1001)), Err(Full));
     queue.push(message(900)).unwrap();
     assert_eq!(queue.push(message(101)), Err(Full));
@@ -193,7 +193,7 @@ proptest! {
     /// not, new ones come to each consumer in order, and what waits is offered oldest first.
     #[test]
     fn nothing_is_lost_doubled_or_out_of_order(ops in prop::collection::vec(op(), 1..200)) {
-        let mut queue = Queue::<u32>::new(LIMITS);
+        let mut queue = Queue::<u32>::new(LIMITS, Rules::default());
         let mut clients: Vec<Client> = (0..4)
             .map(|wake| Client { id: queue.add_consumer(false, wake), ..Client::default() })
             .collect();
@@ -409,4 +409,44 @@ fn a_sweep_makes_room() {
     queue.tick(now + Duration::from_secs(3));
     queue.push(message(1)).unwrap();
     assert_eq!((queue.stats().expired, queue.stats().ready), (100, 1));
+}
+
+#[test]
+fn what_dies_is_kept_for_the_dead_letter_node() {
+    let now = Instant::now();
+    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 2, keeps_dead: true });
+    queue.tick(now);
+    for seconds in [0, 0, 0, 1] {
+        queue.push(expiring((seconds > 0).then(|| now + Duration::from_secs(seconds)))).unwrap();
+    }
+    let id = queue.add_consumer(false, 0);
+    let fail = |held: Held| (held, Return::Failed);
+    let mut held = take(&mut queue, id, 4);
+    queue.give_back(id, [(held.remove(0), Return::Rejected(None))]);
+    queue.give_back(id, held.into_iter().map(fail));
+    assert_eq!(reasons(&mut queue), [(0, Reason::Rejected(None))]);
+    let mut held = take(&mut queue, id, 3);
+    assert_eq!(seqs(&held), [1, 2, 3]);
+    queue.tick(now + Duration::from_secs(1));
+    // Release does not count, and what has expired has expired.
+    queue.give_back(id, [(held.remove(0), Return::Released)]);
+    queue.give_back(id, held.into_iter().map(fail));
+    assert_eq!(reasons(&mut queue), [(2, Reason::DeliveryLimit), (3, Reason::Expired)]);
+    let stats = queue.stats();
+    assert_eq!((stats.ready, stats.unsettled, stats.bytes), (1, 0, 1));
+    assert_eq!((stats.dead_lettered, stats.expired, stats.settled), (3, 1, 0));
+}
+
+#[test]
+fn without_a_dead_letter_node_nothing_is_kept() {
+    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false });
+    queue.push(message(1)).unwrap();
+    let id = queue.add_consumer(false, 0);
+    let held = take(&mut queue, id, 1);
+    queue.give_back(id, held.into_iter().map(|held| (held, Return::Failed)));
+    assert!(queue.is_empty() && queue.take_dead().is_empty());
+}
+
+fn reasons(queue: &mut Queue<u32>) -> Vec<(u64, Reason)> {
+    queue.take_dead().into_iter().map(|Dead { held, reason }| (held.seq, reason)).collect()
 }

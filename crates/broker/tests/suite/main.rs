@@ -2,6 +2,7 @@
 
 mod client;
 mod consumers;
+mod dead_letters;
 mod delivery;
 mod expiry;
 mod hostile;

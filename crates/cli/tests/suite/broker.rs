@@ -109,3 +109,16 @@ fn a_topic_reaches_every_subscriber() {
     let refused = broker.receive(&["news; {node: {type: queue}}", "--timeout", "0"]);
     refused.expect_failure(69, &["no such queue: news"]);
 }
+
+#[test]
+fn dead_letters_go_where_they_should() {
+    let broker =
+        Broker::start(&["--no-auto-create", "--queue", "a", "--dead-letter", "dead", "--dead-letter", "b=own"]);
+    for (queue, grave) in [("a", "dead"), ("b", "own")] {
+        broker.send(&[queue, "x", "--ttl", "1ms"]).expect(0);
+        let ran = broker.receive(&[grave, "-c", "1", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(ran.expect(0)).unwrap();
+        assert!(json.to_string().contains("x-opt-dead-letter-reason"), "{json}");
+        assert!(json.to_string().contains("expired"), "{json}");
+    }
+}

@@ -28,6 +28,8 @@ fn help_of_every_command() {
             "--no-auto-create",
             "--topic",
             "--topic-overflow",
+            "--dead-letter",
+            "--max-deliveries",
             "--max-subscriptions",
             "5672",
         ],
@@ -107,6 +109,8 @@ fn wrong_usage() {
     check(&["broker", "-l", "amqps://127.0.0.1:0"], "--cert");
     check(&["broker", "--topic-overflow", "t=never"], "drop-oldest");
     check(&["broker", "--topic-overflow", "=hold-back"], "name");
+    check(&["broker", "--dead-letter", "q="], "write a name");
+    check(&["broker", "--max-deliveries", "q=0"], "from 1");
     check(&["demo", "--count", "0"], "from 1");
     check(&["demo", "--size", "10"], "24");
 }
