@@ -136,7 +136,7 @@ impl Broker {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let registered = self.shared.register();
+        let registered = self.shared.register(None);
         async move {
             if let Some(registered) = registered {
                 serve(Blind(stream), false, registered).await;
@@ -180,8 +180,9 @@ async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duratio
     loop {
         match listener.incoming().await {
             Ok(Some(incoming)) => {
-                let Some(registered) = shared.register() else {
-                    warn!(peer = %incoming.peer_addr(), "too many connections: one was closed");
+                let peer = incoming.peer_addr();
+                let Some(registered) = shared.register(Some(peer.ip())) else {
+                    warn!(%peer, "too many connections: one was cut off");
                     continue;
                 };
                 let (key, mailbox) = (registered.key(), Arc::clone(&registered.mailbox));

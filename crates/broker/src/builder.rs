@@ -12,6 +12,7 @@ use postroad_codec::v1_0::{Fields, Symbol, Value};
 use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
 
 use crate::broker::{Broker, Listening};
+use crate::connections::ConnectionLimits;
 use crate::error::{QueueError, StartError};
 use crate::node::{Kind, NodeLimits, Nodes};
 use crate::options::{NodeOptions, Policies};
@@ -40,10 +41,19 @@ pub struct Builder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at once, those that are not authenticated yet included; the next ones are closed.
+    /// Connections at once, those that are not authenticated yet included; the next ones are closed once they are
+    /// open.
     pub connections: usize,
-    /// Links on a connection; the next ones are refused.
+    /// Connections at once from one IP address, as for `connections`.
+    pub connections_per_address: usize,
+    /// Connections at once of one user who is not anonymous, as for `connections`.
+    pub connections_per_user: usize,
+    /// Sessions on a connection; one more is a framing error, since clients know the limit. 65 536 at most.
+    pub sessions_per_connection: usize,
+    /// Links on a connection; the next ones are refused. A client that leaves as many detaches unanswered is closed.
     pub links_per_connection: usize,
+    /// Links on a session; the next ones are refused.
+    pub links_per_session: usize,
     /// Queues and other nodes; the next ones are not made.
     pub nodes: usize,
     /// Messages in a queue, unsettled ones included. Near it senders get less credit, and what comes all the
@@ -65,12 +75,16 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 000 connections of 1024 links, 10 000 nodes, a million messages or 256 MiB in a queue, 10 000
+    /// 10 000 connections, from anywhere and of anyone, of 256 sessions and 1024 links, all on one session or not, 10 000 nodes, a million messages or 256 MiB in a queue, 10 000
     /// subscriptions of a topic with 10 000 messages or 64 MiB in each, messages of 16 MiB, frames of 64 KiB.
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_address: usize::MAX,
+            connections_per_user: usize::MAX,
+            sessions_per_connection: 256,
             links_per_connection: 1024,
+            links_per_session: 1024,
             nodes: 10_000,
             queue_messages: 1_000_000,
             queue_bytes: 256 * 1024 * 1024,
@@ -269,6 +283,7 @@ impl Builder {
         let mut engine = Config::new(container_id);
         engine.max_frame_size = limits.frame_size;
         engine.handle_max = u32::try_from(limits.links_per_connection).unwrap_or(u32::MAX);
+        engine.channel_max = u16::try_from(limits.sessions_per_connection.saturating_sub(1)).unwrap_or(u16::MAX);
         engine.idle_timeout = self.idle_timeout;
         engine.handshake_timeout = Some(self.handshake_timeout);
         engine.offered_capabilities = vec![Symbol::from_static("ANONYMOUS-RELAY")].into();
@@ -279,8 +294,13 @@ impl Builder {
             engine,
             auto_create: self.auto_create,
             max_message_size: limits.message_size,
-            max_connections: limits.connections,
+            connections: ConnectionLimits {
+                all: limits.connections,
+                per_address: limits.connections_per_address,
+                per_user: limits.connections_per_user,
+            },
             max_links: limits.links_per_connection,
+            max_links_per_session: limits.links_per_session,
         };
         let mut listening = Vec::new();
         for url in self.listen {

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -109,7 +108,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 impl<T: Transport> Driver<T> {
     pub(crate) fn new(transport: T, engine: Connection, registered: Registered) -> Self {
-        let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
+        let peer = Peer::new(engine, &registered);
         Self {
             peer,
             transport,

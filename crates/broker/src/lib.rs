@@ -40,6 +40,7 @@
 
 mod broker;
 mod builder;
+mod connections;
 mod dead_letter;
 mod driver;
 mod error;

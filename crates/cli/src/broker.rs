@@ -30,16 +30,7 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
     if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
         builder = builder.tls_files(cert, key);
     }
-    let at_most = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    builder = builder.with_limits(|limits| {
-        limits.connections = args.max_connections.map_or(limits.connections, at_most);
-        limits.queue_messages = args.max_queue_messages.map_or(limits.queue_messages, at_most);
-        limits.queue_bytes = args.max_queue_bytes.map_or(limits.queue_bytes, at_most);
-        limits.subscriptions_per_topic = args.max_subscriptions.map_or(limits.subscriptions_per_topic, at_most);
-        limits.subscription_messages = args.max_subscription_messages.map_or(limits.subscription_messages, at_most);
-        limits.subscription_bytes = args.max_subscription_bytes.map_or(limits.subscription_bytes, at_most);
-        limits.message_size = args.max_message_size.unwrap_or(limits.message_size);
-    });
+    builder = builder.with_limits(|limits| args.limits.apply(limits));
     let broker = builder.start().await.map_err(|error| not_started(&error))?;
     for url in broker.urls() {
         talk.say(0, || format!("listening on {url}"));
@@ -62,6 +53,32 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
         () = stop.second() => talk.say(0, || "stopped at once".to_owned()),
     }
     Ok(Exit::Ok)
+}
+
+impl args::Limits {
+    /// Sets what was given.
+    fn apply(&self, limits: &mut broker::Limits) {
+        let counts = [
+            (self.max_connections, &mut limits.connections),
+            (self.max_connections_per_address, &mut limits.connections_per_address),
+            (self.max_connections_per_user, &mut limits.connections_per_user),
+            (self.max_sessions, &mut limits.sessions_per_connection),
+            (self.max_links, &mut limits.links_per_connection),
+            (self.max_links_per_session, &mut limits.links_per_session),
+            (self.max_nodes, &mut limits.nodes),
+            (self.max_queue_messages, &mut limits.queue_messages),
+            (self.max_queue_bytes, &mut limits.queue_bytes),
+            (self.max_subscriptions, &mut limits.subscriptions_per_topic),
+            (self.max_subscription_messages, &mut limits.subscription_messages),
+            (self.max_subscription_bytes, &mut limits.subscription_bytes),
+        ];
+        for (given, limit) in counts {
+            if let Some(given) = given {
+                *limit = usize::try_from(given).unwrap_or(usize::MAX);
+            }
+        }
+        limits.message_size = self.max_message_size.unwrap_or(limits.message_size);
+    }
 }
 
 /// Declares the nodes, with what is said about all of them and about single ones.

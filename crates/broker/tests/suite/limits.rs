@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use postroad_amqp::sasl::{Credentials, UserFile};
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
     Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, ErrorCondition, Frame, Handle, Message, Open,
@@ -160,11 +161,81 @@ async fn a_message_beyond_the_limit_ends_its_link_alone() {
     assert_eq!(broker.queue_stats("q0").unwrap().enqueued, 1);
 }
 
+async fn tcp(broker: &Broker) -> TcpStream {
+    TcpStream::connect(broker.addr().unwrap()).await.unwrap()
+}
+
 #[tokio::test]
-async fn too_many_connections_links_and_nodes() {
+async fn a_connection_too_many_is_told_so() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.connections = 2)).await;
+    let first = Client::connect(&broker).await;
+    let second = Client::connect(&broker).await;
+    let error = Client::refused(tcp(&broker).await, None).await;
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("2 connections"));
+    assert_eq!(broker.connections(), 2, "it never counted");
+    second.close().await;
+    eventually("there is room", || broker.connections() == 1).await;
+    Client::connect(&broker).await.close().await;
+    first.close().await;
+    assert_eq!(broker.shutdown(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+async fn one_that_does_not_answer_is_not_waited_for() {
+    let broker = start(Broker::builder().with_limits(|limits| limits.connections = 0)).await;
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    assert!(matches!(next_performative(&mut stream).await, Performative::Open(_)));
+    let Performative::Close(close) = next_performative(&mut stream).await else { panic!("no close") };
+    assert_eq!(close.error.unwrap().condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 8])).await;
+    assert!(matches!(ended.expect("it is cut off"), Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn too_many_connections_from_an_address() {
+    let limited = Broker::builder().with_limits(|limits| limits.connections_per_address = 1);
+    let broker = start(limited).await;
+    let first = Client::connect(&broker).await;
+    let error = Client::refused(tcp(&broker).await, None).await;
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("address"));
+    // A stream without an address is from nowhere.
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let serving = tokio::spawn(broker.serve(theirs));
+    Client::open(ours, None).await.unwrap().close().await;
+    serving.await.unwrap();
+    first.close().await;
+    eventually("there is room", || broker.connections() == 0).await;
+    Client::connect(&broker).await;
+}
+
+#[tokio::test]
+async fn too_many_connections_of_a_user() {
+    let users = UserFile::parse("alice:wonderland\nbob:builder", [3; 32]).unwrap();
+    let limited = Broker::builder().users(users).anonymous(true).with_limits(|limits| limits.connections_per_user = 1);
+    let broker = start(limited).await;
+    let credentials = |user: &str, password: &str| Some((Credentials::password(user, password), false));
+    let alice = Client::open(tcp(&broker).await, credentials("alice", "wonderland")).await.unwrap();
+    let error = Client::refused(tcp(&broker).await, credentials("alice", "wonderland")).await;
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("user"));
+    let _bob = Client::open(tcp(&broker).await, credentials("bob", "builder")).await.unwrap();
+    let _nobody = [Client::connect(&broker).await, Client::connect(&broker).await];
+    alice.close().await;
+    eventually("her place is free", || broker.connections() == 3).await;
+    Client::open(tcp(&broker).await, credentials("alice", "wonderland")).await.unwrap();
+}
+
+#[tokio::test]
+async fn too_many_links_and_nodes() {
     let broker = start(Broker::builder().queue("q0").with_limits(|limits| {
-        limits.connections = 2;
-        limits.links_per_connection = 3;
+        limits.links_per_connection = 4;
+        limits.links_per_session = 3;
         limits.nodes = 2;
     }))
     .await;
@@ -172,16 +243,87 @@ async fn too_many_connections_links_and_nodes() {
     for _ in 0..3 {
         client.sender("q0").await.unwrap();
     }
-    assert_refused(client.sender("q0").await, &ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
-    assert!(broker.declare_queue("q1").is_ok());
-    assert!(broker.declare_queue("q2").is_err());
+    // More often than there are links: whoever answers a refusal may try again.
+    for _ in 0..10 {
+        let error = client.sender("q0").await.unwrap_err();
+        assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+        assert!(error.description.unwrap().contains("session"));
+    }
+    client.begin().await;
+    client.sender("q0").await.unwrap();
+    let error = client.sender("q0").await.unwrap_err();
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("connection"));
 
-    let second = Client::connect(&broker).await;
-    let mut third = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
-    assert!(matches!(third.read(&mut [0; 8]).await, Ok(0) | Err(_)), "the third is closed");
-    second.close().await;
-    eventually("there is room", || broker.connections() == 1).await;
-    Client::connect(&broker).await;
+    let mut client = Client::connect(&broker).await;
+    let on_demand = |name: &str| {
+        let capabilities = vec![postroad_codec::v1_0::Symbol::from_static("create-on-demand")];
+        Target { capabilities: capabilities.into(), ..Target::at(name) }
+    };
+    client.attach_target(on_demand("q1")).await.unwrap();
+    assert_refused(client.attach_target(on_demand("q2")).await, &ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(broker.declare_queue("q2").is_err());
+    broker.delete_queue("q1");
+    assert!(broker.declare_queue("q2").is_ok());
+}
+
+#[tokio::test]
+async fn a_session_beyond_the_limit_is_a_framing_error() {
+    let broker = start(Broker::builder().with_limits(|limits| limits.sessions_per_connection = 2)).await;
+    let mut client = Client::connect(&broker).await;
+    assert_eq!(client.engine.remote_open().unwrap().channel_max, 1);
+    client.begin().await;
+    assert!(client.engine.begin().is_err(), "our own engine keeps to it");
+
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    Frame::put_amqp(2, &Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() }, &[], &mut out);
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    assert!(matches!(next_performative(&mut stream).await, Performative::Open(_)));
+    let Performative::Close(close) = next_performative(&mut stream).await else { panic!("no close") };
+    assert_eq!(close.error.unwrap().condition, ErrorCondition::FRAMING_ERROR);
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_detach_is_closed() {
+    let broker = start(Broker::builder().with_limits(|limits| limits.links_per_connection = 5)).await;
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    for session in 0..3 {
+        Frame::put_amqp(session, &Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() }, &[], &mut out);
+        for handle in 0..4 {
+            let attach = Attach {
+                name: format!("link-{session}-{handle}").into(),
+                handle: Handle(handle),
+                role: Role::Sender,
+                source: Some(Box::default()),
+                target: Some(Box::new(Target::at("nowhere").into())),
+                initial_delivery_count: Some(SequenceNo(0)),
+                ..Attach::default()
+            };
+            Frame::put_amqp(session, &attach, &[], &mut out);
+        }
+    }
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    let mut refused = 0;
+    loop {
+        match next_performative(&mut stream).await {
+            Performative::Detach(detach) => {
+                assert_eq!(detach.error.unwrap().condition, ErrorCondition::NOT_FOUND);
+                refused += 1;
+            }
+            Performative::Close(close) => {
+                assert_eq!(close.error.unwrap().condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(refused, 6);
 }
 
 #[tokio::test]

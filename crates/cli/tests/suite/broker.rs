@@ -122,3 +122,15 @@ fn dead_letters_go_where_they_should() {
         assert!(json.to_string().contains("expired"), "{json}");
     }
 }
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let broker = Broker::start(&["--max-nodes", "1", "--queue", "a", "--max-message-size", "100", "--max-links", "1"]);
+    broker.send(&["a", "x"]).expect(0);
+    broker.send(&["b", "x"]).expect_failure(69, &["takes no more"]);
+    assert_ne!(broker.send(&["a", "--size", "1000"]).code, Some(0));
+
+    let full = Broker::start(&["--max-connections", "0"]);
+    let ran = full.send(&["a", "x"]);
+    assert!(ran.code != Some(0) && ran.stderr.contains("takes no more"), "{}", ran.stderr);
+}
