@@ -73,6 +73,12 @@ impl Broker {
         self.shared.connections_len()
     }
 
+    /// Bytes of messages that it holds: what [`Limits::total_bytes`](crate::Limits::total_bytes) bounds.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.shared.nodes.budget.used()
+    }
+
     /// Makes a queue, and says whether it is new.
     ///
     /// # Errors

@@ -61,6 +61,9 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes of messages in a queue, as for `queue_messages`.
     pub queue_bytes: usize,
+    /// Bytes of messages in all queues and subscriptions together, as for `queue_bytes`. Queues take from it a
+    /// little ahead, 64 KiB at most each. A message of a topic counts once.
+    pub total_bytes: usize,
     /// Subscriptions of a topic; the next ones are refused.
     pub subscriptions_per_topic: usize,
     /// Messages in a subscription, unsettled ones included. What happens beyond is the topic's
@@ -75,8 +78,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 000 connections, from anywhere and of anyone, of 256 sessions and 1024 links, all on one session or not, 10 000 nodes, a million messages or 256 MiB in a queue, 10 000
-    /// subscriptions of a topic with 10 000 messages or 64 MiB in each, messages of 16 MiB, frames of 64 KiB.
+    /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 nodes, a million
+    /// messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of a topic with 10 000 messages or 64 MiB in
+    /// each, messages of 16 MiB, frames of 64 KiB.
     fn default() -> Self {
         Self {
             connections: 10_000,
@@ -88,6 +92,7 @@ impl Default for Limits {
             nodes: 10_000,
             queue_messages: 1_000_000,
             queue_bytes: 256 * 1024 * 1024,
+            total_bytes: 1024 * 1024 * 1024,
             subscriptions_per_topic: 10_000,
             subscription_messages: 10_000,
             subscription_bytes: 64 * 1024 * 1024,
@@ -250,6 +255,7 @@ impl Builder {
             subscriptions: limits.subscriptions_per_topic,
             queue: queue_limits,
             subscription: QueueLimits { messages: limits.subscription_messages, bytes: limits.subscription_bytes },
+            bytes: limits.total_bytes,
         };
         let mut graves: Vec<String> = self.policies.dead_letter_nodes().map(str::to_owned).collect();
         graves.retain(|grave| self.nodes.iter().all(|(name, _)| name != grave));

@@ -82,9 +82,9 @@ impl Nodes {
                 state.queue.take_dead()
             }
             Kind::Topic => {
-                let mut room = topic::room(&node, &state, now);
+                let mut room = topic::room(&node, &state, &self.budget, now);
                 let before = letters.len();
-                letters.retain(|letter| room.take(letter.size()));
+                letters.retain_mut(|letter| room.take(letter).is_ok());
                 lost += before - letters.len();
                 topic::publish(&node, &mut state, &letters, now, &mut woken)
             }

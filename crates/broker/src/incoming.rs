@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use postroad_amqp::v1_0::{Connection, Delivery, LinkId, SessionId};
 use postroad_codec::v1_0::{
     DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
@@ -14,6 +15,8 @@ use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, Nodes};
 use crate::outgoing::{Look, Scratch, deleted};
+use crate::queue::Full;
+use crate::shared::READ;
 use crate::topic;
 
 /// A link that brings messages.
@@ -166,7 +169,7 @@ impl Incoming {
                 }
                 let granted = match hold.node.kind {
                     Kind::Queue => state.queue.grant(*producer, wish as usize),
-                    Kind::Topic => topic::grant(&hold.node, &mut state, *producer, wish as usize),
+                    Kind::Topic => topic::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize),
                 };
                 granted as u32
             }
@@ -206,38 +209,36 @@ fn put(
     lost: &mut Option<Error>,
     scratch: &mut Scratch,
 ) {
+    // Half of what a read takes in: a body that is kept alone pins no more than twice its size.
+    let compact = READ.max(engine.config().max_frame_size as usize) / 2;
     let mut receiver = engine.receiver(link);
     let mut refused = Vec::new();
     let dead = {
         let mut state = node.lock();
         state.queue.tick(scratch.now);
-        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, scratch.now));
+        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, &nodes.budget, scratch.now));
         let mut published = Vec::new();
         for mut delivery in batch {
             let payload = std::mem::take(&mut delivery.payload);
             if state.deleted || is_transactional(&delivery) {
-                refused.push(delivery);
+                refused.push((delivery, None));
                 continue;
             }
             let (number, settled) = (delivery.number, delivery.settled);
+            let payload = if payload.len() < compact { alone(payload) } else { payload };
             let mut held = Held::new(payload, delivery.message_format);
             held.expires = expiry(&held.payload, held.format, scratch.now);
             if held.expires.is_some() {
                 nodes.janitor.call();
             }
             let taken = match &mut room {
-                None => state.queue.push(held).is_ok(),
-                Some(room) => {
-                    room.take(held.size()) && {
-                        published.push(held);
-                        true
-                    }
-                }
+                None => state.queue.push(held),
+                Some(room) => room.take(&mut held).map(|()| published.push(held)),
             };
-            match (taken, settled) {
-                (true, true) => {}
-                (true, false) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
-                (false, _) => refused.push(delivery),
+            match taken {
+                Ok(()) if settled => {}
+                Ok(()) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
+                Err(full) => refused.push((delivery, Some(full))),
             }
         }
         if published.is_empty() {
@@ -253,21 +254,27 @@ fn put(
         return;
     }
     let gone = node.lock().deleted;
-    for delivery in refused {
+    for (delivery, full) in refused {
         let name = &*node.name;
         let error = if is_transactional(&delivery) {
             Error::new(ErrorCondition::NOT_IMPLEMENTED, "transactions are not implemented")
         } else if gone {
             Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {name:?} was deleted"))
         } else {
-            let text = match node.kind {
-                Kind::Queue => format!("queue {name:?} is full"),
-                Kind::Topic => format!("a subscription of topic {name:?} is full"),
+            let text = match (full, node.kind) {
+                (Some(Full::Broker), _) => format!("the broker may hold {} bytes of messages", nodes.budget.max()),
+                (_, Kind::Queue) => format!("queue {name:?} is full"),
+                (_, Kind::Topic) => format!("a subscription of topic {name:?} is full"),
             };
             Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
         };
         refuse(engine, link, settles_first, &delivery, error, lost);
     }
+}
+
+/// A body that keeps no more memory than its own: one that came in a buffer with others is copied.
+fn alone(payload: Bytes) -> Bytes {
+    if payload.is_unique() { payload } else { Bytes::copy_from_slice(&payload) }
 }
 
 fn is_transactional(delivery: &Delivery) -> bool {

@@ -1,4 +1,5 @@
-//! What has to be done in queues though nobody comes by: messages that expire are removed.
+//! What has to be done in queues though nobody comes by: messages that expire are removed, and senders hear of room that
+//! other queues have made.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +22,9 @@ pub(crate) struct Janitor {
 /// queue until it is removed; it is delivered to nobody in any case.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How long senders rest at least that have filled the broker.
+const REST: Duration = Duration::from_millis(10);
+
 impl Janitor {
     /// Has all queues looked through from now on.
     pub(crate) fn call(&self) {
@@ -32,6 +36,11 @@ impl Janitor {
 
 /// Looks through the queues while there is a reason to.
 pub(crate) async fn run(nodes: Arc<Nodes>) {
+    tokio::join!(sweep(&nodes), feed(&nodes));
+}
+
+/// Removes what has expired.
+async fn sweep(nodes: &Nodes) {
     loop {
         nodes.janitor.notify.notified().await;
         loop {
@@ -40,7 +49,7 @@ pub(crate) async fn run(nodes: Arc<Nodes>) {
             nodes.janitor.called.store(false, Ordering::Release);
             let mut left = false;
             for node in nodes.all() {
-                left |= clean(&nodes, &node);
+                left |= clean(nodes, &node);
                 // A round through many nodes is nobody's only work.
                 tokio::task::yield_now().await;
             }
@@ -50,6 +59,19 @@ pub(crate) async fn run(nodes: Arc<Nodes>) {
                 break;
             }
         }
+    }
+}
+
+/// Wakes senders that got no credit for want of room in the broker, when others have made some.
+async fn feed(nodes: &Nodes) {
+    loop {
+        nodes.budget.eased.notified().await;
+        for node in nodes.all() {
+            let mut woken = Vec::new();
+            node.lock().queue.feed(&mut woken);
+            wake_all(&mut woken);
+        }
+        tokio::time::sleep(REST).await;
     }
 }
 

@@ -39,6 +39,7 @@
 //! meet at a queue's lock, once for a batch, and wake each other once for a batch.
 
 mod broker;
+mod budget;
 mod builder;
 mod connections;
 mod dead_letter;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use postroad_codec::v1_0::{ByteString, Error, ErrorCondition};
 
+use crate::budget::{Budget, Lease};
 use crate::janitor::Janitor;
 use crate::mailbox::{Wake, wake_all};
 use crate::options::{NodeOptions, Policies};
@@ -59,9 +60,10 @@ impl Node {
         options: Arc<NodeOptions>,
         lifetime: Option<Lifetime>,
         limits: QueueLimits,
+        lease: Option<Lease>,
     ) -> Arc<Self> {
         let state = NodeState {
-            queue: Queue::new(limits, options.rules(&name)),
+            queue: Queue::new(limits, options.rules(&name), lease),
             topic: Topic::default(),
             deleted: false,
             links: 0,
@@ -93,6 +95,7 @@ pub(crate) struct Nodes {
     limits: NodeLimits,
     policies: Policies,
     pub(crate) janitor: Janitor,
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// How many nodes there may be, and how much is in each.
@@ -102,6 +105,8 @@ pub(crate) struct NodeLimits {
     pub(crate) subscriptions: usize,
     pub(crate) queue: QueueLimits,
     pub(crate) subscription: QueueLimits,
+    /// Bytes in all of them.
+    pub(crate) bytes: usize,
 }
 
 /// The longest name of a node, in bytes.
@@ -109,7 +114,8 @@ const MAX_NAME: usize = 1024;
 
 impl Nodes {
     pub(crate) fn new(limits: NodeLimits, policies: Policies) -> Self {
-        Self { map: RwLock::default(), limits, policies, janitor: Janitor::default() }
+        let budget = Budget::new(limits.bytes);
+        Self { map: RwLock::default(), limits, policies, janitor: Janitor::default(), budget }
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
@@ -132,7 +138,7 @@ impl Nodes {
 
     /// Makes the queue behind a subscription, which lives as long as links use it.
     pub(crate) fn subscription(&self, topic: &Node) -> Arc<Node> {
-        Node::new(topic.name.clone(), Kind::Queue, Arc::clone(&topic.options), None, self.limits.subscription)
+        Node::new(topic.name.clone(), Kind::Queue, Arc::clone(&topic.options), None, self.limits.subscription, None)
     }
 
     /// Finds a node or makes it, and tells whether it was made. One that is there may be of another kind.
@@ -155,7 +161,7 @@ impl Nodes {
             return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
         }
         let options = Arc::clone(self.policies.of(name));
-        let node = Node::new(name.into(), kind, options, lifetime, self.limits.queue);
+        let node = Node::new(name.into(), kind, options, lifetime, self.limits.queue, Some(Lease::new(&self.budget)));
         map.insert(node.name.clone(), Arc::clone(&node));
         Ok((node, true))
     }
@@ -275,7 +281,7 @@ mod tests {
     #[test]
     fn a_deleted_node_holds_no_messages() {
         let queue = QueueLimits { messages: 10, bytes: 1000 };
-        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue };
+        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1000 };
         let nodes = Nodes::new(limits, Policies::default());
         let (node, _) = nodes.declare("a", Kind::Queue, None).unwrap();
         node.lock().queue.push(Held::new(Bytes::from_static(b"message"), MessageFormat(0))).unwrap();

@@ -445,7 +445,7 @@ mod tests {
             max_links_per_session: 10,
         };
         let queue = QueueLimits { messages: 1, bytes: 1 };
-        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue };
+        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };
         let nodes = Arc::new(Nodes::new(limits, Policies::default()));
         let shared = Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true);
         let now = Instant::now();

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use crate::budget::Lease;
 use crate::message::{Held, Return};
 
 mod dead;
@@ -28,6 +29,8 @@ pub(crate) use dead::{Dead, Reason, Rules};
 pub(crate) struct Queue<W> {
     limits: QueueLimits,
     rules: Rules,
+    /// What it has of the broker's bytes; the copies of a topic are charged for by themselves.
+    lease: Option<Lease>,
     next_seq: u64,
     /// Messages that nobody has had yet, by rising seq.
     ready: VecDeque<Held>,
@@ -103,9 +106,14 @@ pub struct QueueStats {
     pub dropped: u64,
 }
 
-/// A message would exceed a limit of the queue.
+/// A message would exceed a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) enum Full {
+    /// Of its queue.
+    Queue,
+    /// Of the broker.
+    Broker,
+}
 
 #[derive(Debug)]
 struct Consumer<W> {
@@ -146,10 +154,11 @@ struct Producer<W> {
 const QUANTUM: usize = 64;
 
 impl<W: Clone> Queue<W> {
-    pub(crate) fn new(limits: QueueLimits, rules: Rules) -> Self {
+    pub(crate) fn new(limits: QueueLimits, rules: Rules, lease: Option<Lease>) -> Self {
         Self {
             limits,
             rules,
+            lease,
             next_seq: 0,
             ready: VecDeque::new(),
             returned: BTreeMap::new(),
@@ -182,10 +191,14 @@ impl<W: Clone> Queue<W> {
 
     /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
     pub(crate) fn push(&mut self, message: Held) -> Result<(), Full> {
-        if !self.fits(message.payload.len()) {
+        let size = message.payload.len();
+        if !self.fits(size) || !self.cover(size) {
             self.sweep();
-            if !self.fits(message.payload.len()) {
-                return Err(Full);
+            if !self.fits(size) {
+                return Err(Full::Queue);
+            }
+            if !self.cover(size) {
+                return Err(Full::Broker);
             }
         }
         self.add(message);
@@ -345,6 +358,8 @@ impl<W: Clone> Queue<W> {
             lowest = lowest.min(held.seq);
             self.returned.insert(held.seq, held);
         }
+        // They may have grown, as far as the queue's own limit allows.
+        self.cover(0);
         if lowest == u64::MAX {
             return;
         }
@@ -361,6 +376,7 @@ impl<W: Clone> Queue<W> {
         self.messages = self.messages.saturating_sub(messages);
         self.bytes = self.bytes.saturating_sub(bytes);
         self.settled += messages as u64;
+        self.trim();
         if self.has_room() {
             self.feed(woken);
         }
@@ -397,8 +413,12 @@ impl<W: Clone> Queue<W> {
 
     /// Drops what waits: nobody can reach the queue any more.
     pub(crate) fn clear(&mut self) {
-        self.ready = VecDeque::new();
-        self.returned.clear();
+        let waiting =
+            std::mem::take(&mut self.ready).into_iter().chain(std::mem::take(&mut self.returned).into_values());
+        let (messages, bytes) = waiting.fold((0, 0), |(messages, bytes), held| (messages + 1, bytes + held.size()));
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.trim();
     }
 
     /// Messages that wait for any consumer.

@@ -14,11 +14,12 @@ use std::time::Instant;
 
 use postroad_codec::v1_0::{ByteString, Error, ErrorCondition};
 
+use crate::budget::Budget;
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, NodeState, Nodes};
 use crate::options::Overflow;
-use crate::queue::{Dead, Demand, Queue};
+use crate::queue::{Dead, Demand, Full, Queue};
 
 /// What a topic knows beside the links that send to it.
 #[derive(Debug, Default)]
@@ -124,23 +125,31 @@ pub(crate) fn subscriptions(topic: &Node) -> Vec<Arc<Node>> {
     topic.lock().topic.bindings.iter().map(|binding| Arc::clone(&binding.queue)).collect()
 }
 
-/// How many messages of a batch a topic takes now, by what is in them: the next one is asked for with its size.
+/// What a topic takes now.
 #[derive(Debug)]
-pub(crate) struct Room(Demand);
+pub(crate) struct Room {
+    left: Demand,
+    /// The broker's, where anybody gets the messages.
+    budget: Option<Arc<Budget>>,
+}
 
 impl Room {
-    /// Whether a message of this size fits, which then takes its room.
-    pub(crate) fn take(&mut self, size: usize) -> bool {
-        let fits = self.0.messages > 0 && self.0.bytes >= size;
-        if fits {
-            self.0 = self.0.less(size);
+    /// Takes the room for a message, whose body is charged for once, however many get it.
+    pub(crate) fn take(&mut self, held: &mut Held) -> Result<(), Full> {
+        let size = held.payload.len();
+        if self.left.messages == 0 || self.left.bytes < size {
+            return Err(Full::Queue);
         }
-        fits
+        if let Some(budget) = &self.budget {
+            held.payload = budget.charge(held.payload.clone()).ok_or(Full::Broker)?;
+        }
+        self.left = self.left.less(size);
+        Ok(())
     }
 }
 
 /// The room that the fullest subscription has.
-pub(crate) fn room(node: &Node, state: &NodeState, now: Instant) -> Room {
+pub(crate) fn room(node: &Node, state: &NodeState, budget: &Arc<Budget>, now: Instant) -> Room {
     let mut room = Demand { messages: usize::MAX, bytes: usize::MAX };
     if node.options.overflow == Overflow::HoldBack {
         for binding in &state.topic.bindings {
@@ -151,7 +160,7 @@ pub(crate) fn room(node: &Node, state: &NodeState, now: Instant) -> Room {
             room.bytes = room.bytes.min(left.bytes);
         }
     }
-    Room(room)
+    Room { left: room, budget: (!state.topic.bindings.is_empty()).then(|| Arc::clone(budget)) }
 }
 
 /// Copies messages that fit into every subscription. Their bodies stay where they are. Answers what died meanwhile.
@@ -181,9 +190,13 @@ pub(crate) fn publish(
 }
 
 /// How many messages a sender may send from now on, `wish` at most.
-pub(crate) fn grant(node: &Node, state: &mut NodeState, producer: usize, wish: usize) -> usize {
+pub(crate) fn grant(node: &Node, state: &mut NodeState, budget: &Budget, producer: usize, wish: usize) -> usize {
     let producers = state.queue.producers().max(1);
     let mut share = wish;
+    if !state.topic.bindings.is_empty() && budget.room() == 0 {
+        budget.want();
+        share = if budget.room() == 0 { 0 } else { wish };
+    }
     if node.options.overflow == Overflow::HoldBack {
         for binding in &state.topic.bindings {
             let granted = binding.queue.lock().queue.grant(binding.producer, wish.saturating_mul(producers));

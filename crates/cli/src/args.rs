@@ -187,6 +187,10 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_queue_bytes: Option<u64>,
 
+    /// The most bytes of messages in all queues and topics [1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_total_bytes: Option<u64>,
+
     /// The most subscribers of a topic [10k].
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_subscriptions: Option<u64>,

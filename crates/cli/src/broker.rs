@@ -68,6 +68,7 @@ impl args::Limits {
             (self.max_nodes, &mut limits.nodes),
             (self.max_queue_messages, &mut limits.queue_messages),
             (self.max_queue_bytes, &mut limits.queue_bytes),
+            (self.max_total_bytes, &mut limits.total_bytes),
             (self.max_subscriptions, &mut limits.subscriptions_per_topic),
             (self.max_subscription_messages, &mut limits.subscription_messages),
             (self.max_subscription_bytes, &mut limits.subscription_bytes),

@@ -113,6 +113,7 @@ impl<W: Clone> Queue<W> {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(held.size());
         self.buried = true;
+        self.trim();
         if self.rules.keeps_dead {
             self.dead_lettered += 1;
             self.dead.push(Dead { held, reason });

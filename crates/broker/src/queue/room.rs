@@ -20,12 +20,21 @@ impl<W: Clone> Queue<W> {
         if !self.producers.contains(id) {
             return 0;
         }
+        let mut share = self.share(producers);
+        if let Some(lease) = self.lease.as_ref().filter(|_| share < wish) {
+            lease.want();
+            share = self.share(producers);
+        }
+        self.set_starving(id, share < wish);
+        share.min(wish)
+    }
+
+    /// The part of the room that each of several has, in messages like those that are here.
+    fn share(&self, producers: usize) -> usize {
         let Demand { messages, bytes } = self.room();
         let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
         let room = messages.min(bytes / size);
-        let share = if room == 0 { 0 } else { (room / producers).max(1) };
-        self.set_starving(id, share < wish);
-        share.min(wish)
+        if room == 0 { 0 } else { (room / producers).max(1) }
     }
 
     /// Notes whether a producer got less credit than it could use.
@@ -58,7 +67,7 @@ impl<W: Clone> Queue<W> {
     pub(crate) fn room(&self) -> Demand {
         Demand {
             messages: self.limits.messages.saturating_sub(self.messages),
-            bytes: self.limits.bytes.saturating_sub(self.bytes),
+            bytes: self.limits.bytes.saturating_sub(self.bytes).min(self.broker_room()),
         }
     }
 
@@ -67,6 +76,22 @@ impl<W: Clone> Queue<W> {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.messages < self.limits.messages && self.bytes < self.limits.bytes
+        self.messages < self.limits.messages && self.bytes < self.limits.bytes && self.broker_room() > 0
+    }
+
+    fn broker_room(&self) -> usize {
+        self.lease.as_ref().map_or(usize::MAX, |lease| lease.room(self.bytes))
+    }
+
+    /// Whether the broker has room for a message more in this queue, which is then the queue's.
+    pub(super) fn cover(&mut self, size: usize) -> bool {
+        self.lease.as_mut().is_none_or(|lease| lease.cover(self.bytes + size))
+    }
+
+    /// Gives back to the broker what the queue no longer needs.
+    pub(super) fn trim(&mut self) {
+        if let Some(lease) = &mut self.lease {
+            lease.trim(self.bytes);
+        }
     }
 }

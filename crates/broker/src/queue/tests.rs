@@ -8,6 +8,7 @@ use postroad_codec::v1_0::MessageFormat;
 use proptest::prelude::*;
 
 use super::{Dead, Demand, Full, Queue, QueueLimits, Reason, Rules};
+use crate::budget::{Budget, Lease};
 use crate::message::{Held, Return};
 
 const LIMITS: QueueLimits = QueueLimits { messages: 100, bytes: 1000 };
@@ -21,7 +22,7 @@ fn want(messages: usize) -> Demand {
 }
 
 fn queue(messages: usize) -> Queue<u32> {
-    let mut queue = Queue::new(LIMITS, Rules::default());
+    let mut queue = Queue::new(LIMITS, Rules::default(), None);
     for _ in 0..messages {
         queue.push(message(1)).unwrap();
     }
@@ -118,7 +119,7 @@ fn a_turn_that_nobody_can_use_blocks_nobody() {
 
 #[test]
 fn bytes_bound_a_turn() {
-    let mut queue = Queue::<u32>::new(LIMITS, Rules::default());
+    let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
     for _ in 0..5 {
         queue.push(message(100)).unwrap();
     }
@@ -137,7 +138,7 @@ fn limits_hold_and_room_is_shared() {
     for _ in 0..10 {
         queue.push(message(1)).unwrap();
     }
-    assert_eq!(queue.push(message(1)), Err(Full));
+    assert_eq!(queue.push(message(1)), Err(Full::Queue));
     assert_eq!(queue.grant(b, 3), 0);
     let mut woken = Vec::new();
     queue.settle(1, 1, &mut woken);
@@ -146,10 +147,10 @@ fn limits_hold_and_room_is_shared() {
     queue.settle(1, 1, &mut woken);
     assert_eq!(woken.len(), 2, "told once");
 
-    let mut queue = Queue::<u32>::new(LIMITS, Rules::default());
-    assert_eq!(queue.push(message(1001)), Err(Full));
+    let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
+    assert_eq!(queue.push(message(1001)), Err(Full::Queue));
     queue.push(message(900)).unwrap();
-    assert_eq!(queue.push(message(101)), Err(Full));
+    assert_eq!(queue.push(message(101)), Err(Full::Queue));
 }
 
 #[derive(Debug, Clone)]
@@ -193,7 +194,7 @@ proptest! {
     /// not, new ones come to each consumer in order, and what waits is offered oldest first.
     #[test]
     fn nothing_is_lost_doubled_or_out_of_order(ops in prop::collection::vec(op(), 1..200)) {
-        let mut queue = Queue::<u32>::new(LIMITS, Rules::default());
+        let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
         let mut clients: Vec<Client> = (0..4)
             .map(|wake| Client { id: queue.add_consumer(false, wake), ..Client::default() })
             .collect();
@@ -414,7 +415,7 @@ fn a_sweep_makes_room() {
 #[test]
 fn what_dies_is_kept_for_the_dead_letter_node() {
     let now = Instant::now();
-    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 2, keeps_dead: true });
+    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 2, keeps_dead: true }, None);
     queue.tick(now);
     for seconds in [0, 0, 0, 1] {
         queue.push(expiring((seconds > 0).then(|| now + Duration::from_secs(seconds)))).unwrap();
@@ -439,7 +440,7 @@ fn what_dies_is_kept_for_the_dead_letter_node() {
 
 #[test]
 fn without_a_dead_letter_node_nothing_is_kept() {
-    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false });
+    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false }, None);
     queue.push(message(1)).unwrap();
     let id = queue.add_consumer(false, 0);
     let held = take(&mut queue, id, 1);
@@ -449,4 +450,26 @@ fn without_a_dead_letter_node_nothing_is_kept() {
 
 fn reasons(queue: &mut Queue<u32>) -> Vec<(u64, Reason)> {
     queue.take_dead().into_iter().map(|Dead { held, reason }| (held.seq, reason)).collect()
+}
+
+#[test]
+fn queues_share_what_the_broker_holds() {
+    let budget = Budget::new(1000);
+    let make = || Queue::<u32>::new(LIMITS, Rules::default(), Some(Lease::new(&budget)));
+    let (mut one, mut two) = (make(), make());
+    one.push(message(900)).unwrap();
+    assert_eq!(two.push(message(200)), Err(Full::Broker));
+    two.push(message(50)).unwrap();
+    let producer = two.add_producer(7);
+    assert!(two.grant(producer, 100) < 3);
+    let id = one.add_consumer(false, 0);
+    take(&mut one, id, 1);
+    one.settle(1, 900, &mut Vec::new());
+    assert_eq!(budget.used(), 50 + 50 / 8);
+    assert_eq!(two.grant(producer, 10), 10);
+    two.clear();
+    assert_eq!(budget.used(), 0, "a deleted queue holds nothing");
+    one.push(message(10)).unwrap();
+    drop(one);
+    assert_eq!(budget.used(), 0);
 }

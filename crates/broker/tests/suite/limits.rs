@@ -365,3 +365,157 @@ async fn other_protocols_are_told_what_is_spoken_here() {
     assert!(answer.starts_with(b"AMQP\x00\x01\x00\x00"));
     Client::connect(&broker).await;
 }
+
+#[tokio::test]
+async fn all_queues_share_what_the_broker_holds() {
+    let builder = Broker::builder().queue("q0").queue("q1").with_limits(|limits| limits.total_bytes = 10_000);
+    let broker = start(builder).await;
+    let payload = Message::from(vec![0; 1000]).to_bytes();
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    for _ in 0..9 {
+        let token = client.send_with(sender, &payload, false).await;
+        assert_eq!(client.outcome(sender, token).await.state, Some(DeliveryState::Accepted));
+    }
+    assert!((9 * payload.len()..=10_000).contains(&broker.held_bytes()));
+    // The other queue is empty, and so it does not know the size of messages yet: what it cannot take is rejected.
+    let other = client.sender("q1").await.unwrap();
+    let token = client.send_with(other, &payload, false).await;
+    let Some(DeliveryState::Rejected(rejected)) = client.outcome(other, token).await.state else { panic!("no room") };
+    let error = rejected.error.unwrap();
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("10000 bytes"));
+
+    let mut reader = Client::connect(&broker).await;
+    let receiver = reader.receiver("q0", 100).await.unwrap();
+    for _ in 0..9 {
+        let delivery = reader.receive(receiver).await;
+        reader.accept(receiver, delivery.number);
+    }
+    reader.flush().await;
+    eventually("nothing is held", || broker.held_bytes() == 0).await;
+    let token = client.send_with(other, &payload, false).await;
+    assert_eq!(client.outcome(other, token).await.state, Some(DeliveryState::Accepted));
+    broker.delete_queue("q1");
+    assert_eq!(broker.held_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_sender_without_room_in_the_broker_goes_on_when_another_queue_makes_some() {
+    let builder = Broker::builder().queue("q0").queue("q1").with_limits(|limits| limits.total_bytes = 2000);
+    let broker = start(builder).await;
+    let mut client = Client::connect(&broker).await;
+    let first = client.sender("q0").await.unwrap();
+    let payload = Message::from(vec![0; 990]).to_bytes();
+    let token = client.send_with(first, &payload, false).await;
+    assert_eq!(client.outcome(first, token).await.state, Some(DeliveryState::Accepted));
+    let second = client.sender("q1").await.unwrap();
+    let small = Message::from(vec![0; 90]).to_bytes();
+    for _ in 0..500 {
+        if client.engine.sender(second).capacity() == 0 {
+            // A flow may be behind the last outcome.
+            let _ = tokio::time::timeout(Duration::from_millis(100), client.step()).await;
+        }
+        if client.engine.sender(second).capacity() == 0 {
+            break;
+        }
+        let token = client.send_with(second, &small, false).await;
+        client.outcome(second, token).await;
+    }
+    assert_eq!(client.engine.sender(second).capacity(), 0, "there is no room for one more");
+    let mut reader = Client::connect(&broker).await;
+    let receiver = reader.receiver("q0", 1).await.unwrap();
+    let delivery = reader.receive(receiver).await;
+    reader.accept(receiver, delivery.number);
+    reader.flush().await;
+    client.send_all(second, numbered(0..1)).await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_topic_counts_once() {
+    let builder = Broker::builder().topic("t").with_limits(|limits| limits.total_bytes = 10_000);
+    let broker = start(builder).await;
+    let payload = Message::from(vec![0; 4000]).to_bytes();
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("t").await.unwrap();
+    for _ in 0..5 {
+        // Nobody gets it, so nobody keeps it.
+        client.send_with(sender, &payload, false).await;
+    }
+    let receivers = [client.receiver("t", 2).await.unwrap(), client.receiver("t", 2).await.unwrap()];
+    for _ in 0..2 {
+        let token = client.send_with(sender, &payload, false).await;
+        assert_eq!(client.outcome(sender, token).await.state, Some(DeliveryState::Accepted));
+    }
+    assert_eq!(broker.held_bytes(), 2 * payload.len());
+    let token = client.send_with(sender, &payload, false).await;
+    let state = client.outcome(sender, token).await.state;
+    assert!(matches!(state, Some(DeliveryState::Rejected(_))), "{state:?}");
+    for receiver in receivers {
+        for _ in 0..2 {
+            let delivery = client.receive(receiver).await;
+            client.accept(receiver, delivery.number);
+        }
+    }
+    client.flush().await;
+    eventually("nothing is held", || broker.held_bytes() == 0).await;
+}
+
+/// A client that attaches a receiver to `q0` and never reads again.
+async fn stalled(broker: &Broker, credit: u32) -> Client<tokio::io::DuplexStream> {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(broker.serve(theirs));
+    let mut client = Client::open(ours, None).await.unwrap();
+    client.receiver("q0", credit).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn a_receiver_that_stops_costs_its_window_and_no_more() {
+    const MESSAGES: usize = 6000;
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from(vec![0; 1000]).to_bytes();
+    let mut last = 0;
+    for _ in 0..MESSAGES {
+        last = client.send_with(sender, &payload, false).await;
+    }
+    client.outcome(sender, last).await;
+    // With a little credit it has that, with much credit what the stream and the output hold.
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(stalled(&broker, 10).await);
+    }
+    eventually("each has its credit", || broker.queue_stats("q0").unwrap().unsettled == 50).await;
+    for _ in 0..5 {
+        clients.push(stalled(&broker, u32::MAX).await);
+    }
+    let unsettled = || broker.queue_stats("q0").unwrap().unsettled;
+    let mut before = 0;
+    eventually("nothing more goes out", || {
+        let now = unsettled();
+        std::mem::replace(&mut before, now) == now && now > 50 + 5 * 64
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // 64 KiB in the stream, 256 KiB of output and a batch beyond.
+    let each = (unsettled() - 50) / 5;
+    assert!((64..700).contains(&each), "{each} messages each");
+
+    // Everything else goes to whoever reads, and what they had when they are gone.
+    let left = MESSAGES - unsettled();
+    let receiver = client.receiver("q0", u32::MAX).await.unwrap();
+    for _ in 0..left {
+        let delivery = client.receive(receiver).await;
+        client.accept(receiver, delivery.number);
+    }
+    drop(clients);
+    for _ in left..MESSAGES {
+        let delivery = client.receive(receiver).await;
+        client.accept(receiver, delivery.number);
+    }
+    client.flush().await;
+    eventually("none is left", || broker.queue_stats("q0").unwrap().settled == MESSAGES as u64).await;
+    assert_eq!(broker.held_bytes(), 0);
+}

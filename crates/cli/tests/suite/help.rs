@@ -39,6 +39,7 @@ fn help_of_every_command() {
             "--max-nodes",
             "--max-queue-messages",
             "--max-queue-bytes",
+            "--max-total-bytes",
             "--max-subscriptions",
             "--max-subscription-messages",
             "--max-subscription-bytes",
