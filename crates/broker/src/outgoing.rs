@@ -27,6 +27,8 @@ pub(crate) struct Outgoing {
     /// What it has settled and the queue has not heard of.
     settled: Demand,
     returned: Vec<(Held, Return)>,
+    /// What a browser has not settled: the engine remembers it.
+    looked_at: usize,
     /// Where a browser reads on that was handed more than it could send.
     missed: Option<u64>,
     /// Whether the last batch had messages that are too large for the consumer.
@@ -66,6 +68,9 @@ const BATCH: usize = 256;
 /// Batches that one look takes before other links have their turn.
 const BATCHES: usize = 8;
 
+/// A browser that leaves so many messages unsettled gets no more before it settles some.
+const MAX_LOOKED_AT: usize = 4096;
+
 /// The slot of a link is the upper part of its tokens.
 const SLOT_SHIFT: u32 = 32;
 
@@ -94,6 +99,7 @@ impl Outgoing {
             unsettled: Slab::new(),
             settled: Demand::default(),
             returned: Vec::new(),
+            looked_at: 0,
             missed: None,
             passed_over: false,
             next_tag: 0,
@@ -108,6 +114,10 @@ impl Outgoing {
     /// Takes note of what became of a delivery. The queue hears of it at the next look.
     pub(crate) fn update(&mut self, update: Update) {
         if !update.settled || update.link != self.id {
+            return;
+        }
+        if self.browse {
+            self.looked_at = self.looked_at.saturating_sub(1);
             return;
         }
         let Some(held) = self.unsettled.try_remove((update.token & NO_KEY) as usize) else { return };
@@ -133,7 +143,7 @@ impl Outgoing {
         for _ in 0..BATCHES {
             let room = engine.config().outgoing_bytes.saturating_sub(engine.output_len());
             let mut sender = engine.sender(self.id);
-            let capacity = if closing { 0 } else { sender.capacity() as usize };
+            let capacity = if closing { 0 } else { (sender.capacity() as usize).min(self.may_look_at()) };
             let draining = sender.is_draining();
             let want = Demand { messages: capacity.min(BATCH), bytes: room };
             let Some(available) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
@@ -143,13 +153,15 @@ impl Outgoing {
             sender.offered(u32::try_from(here).unwrap_or(u32::MAX));
             self.send(engine, scratch, closing);
             let mut sender = engine.sender(self.id);
-            let open = !closing && sender.capacity() > 0;
+            let may = self.may_look_at();
+            let open = !closing && sender.capacity() > 0 && may > 0;
             // What was too large took a share of the batch: behind it there may be more.
             if open && (taken >= want.messages || self.passed_over) {
                 continue;
             }
-            if open && draining {
-                // Everything that the queue had for it is on its way: what credit is left is given up.
+            if !closing && draining && (open || may == 0) {
+                // Everything that the queue had for it is on its way, or all that it may have: what credit is left is
+                // given up.
                 sender.drained();
             }
             // A link that waits for credit or the socket must not be assigned what others could have.
@@ -251,6 +263,8 @@ impl Outgoing {
                         self.unsettled.insert(held);
                     } else if !self.browse {
                         self.settle(held.size());
+                    } else if !self.presettled {
+                        self.looked_at += 1;
                     }
                 }
                 Err(SendError::TooLarge(_)) => {
@@ -267,6 +281,11 @@ impl Outgoing {
                 Err(_) => self.returned.push((held, Return::Unsent)),
             }
         }
+    }
+
+    /// How many messages more a browser may have before it settles some. What others have counts in the queue.
+    fn may_look_at(&self) -> usize {
+        if self.browse { MAX_LOOKED_AT.saturating_sub(self.looked_at) } else { usize::MAX }
     }
 
     fn settle(&mut self, bytes: usize) {

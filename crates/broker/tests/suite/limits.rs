@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use postroad_amqp::sasl::{Credentials, UserFile};
+use postroad_amqp::v1_0::Event;
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
-    Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, ErrorCondition, Frame, Handle, Message, Open,
-    Performative, ProtocolHeader, Role, SequenceNo, Target, Transfer,
+    Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, DistributionMode, ErrorCondition, Frame, Handle,
+    Message, Open, Performative, ProtocolHeader, Role, SequenceNo, Source, Target, Transfer,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -518,4 +519,43 @@ async fn a_receiver_that_stops_costs_its_window_and_no_more() {
     client.flush().await;
     eventually("none is left", || broker.queue_stats("q0").unwrap().settled == MESSAGES as u64).await;
     assert_eq!(broker.held_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_browser_that_settles_nothing_is_bounded() {
+    const MESSAGES: usize = 4200;
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from("x").to_bytes();
+    let mut last = 0;
+    for _ in 0..MESSAGES {
+        last = client.send_with(sender, &payload, false).await;
+    }
+    client.outcome(sender, last).await;
+    let browse = Source { distribution_mode: Some(DistributionMode::COPY), ..Source::at("q0") };
+    let browser = client.attach_source(browse, u32::MAX).await.unwrap();
+    let mut looked_at = Vec::new();
+    for _ in 0..4096 {
+        looked_at.push(client.receive(browser).await.number);
+    }
+    client.expect_nothing(browser).await;
+    for number in looked_at.drain(..10) {
+        client.accept(browser, number);
+    }
+    for _ in 0..10 {
+        looked_at.push(client.receive(browser).await.number);
+    }
+    client.expect_nothing(browser).await;
+    // A drain is answered all the same.
+    client.engine.receiver(browser).drain();
+    client.wait("drained", |event| matches!(event, Event::Drained(id) if *id == browser).then_some(())).await;
+    client.engine.receiver(browser).set_credit(u32::MAX);
+    for number in looked_at {
+        client.accept(browser, number);
+    }
+    for _ in 4096 + 10..MESSAGES {
+        client.receive(browser).await;
+    }
+    assert_eq!(broker.queue_stats("q0").unwrap().ready, MESSAGES, "nothing was taken");
 }
