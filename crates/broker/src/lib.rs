@@ -34,6 +34,8 @@
 //! that is full withholds credit from its senders. Transactions are refused, as are subscriptions that outlive their
 //! link; filters are not told back: none is applied.
 //!
+//! The guide, with a table of all limits, is `docs/guide/broker.md`.
+//!
 //! # Cost
 //! One task per connection owns socket and engine; there is no task or channel per link or message. Connections
 //! meet at a queue's lock, once for a batch, and wake each other once for a batch.
@@ -67,3 +69,7 @@ pub use postroad_amqp::sasl::{UserFile, UserFileError};
 pub use postroad_taps::TlsConfig;
 pub use queue::QueueStats;
 pub use topic::TopicStats;
+
+#[doc = include_str!("../../../docs/guide/broker.md")]
+#[cfg(any(doc, doctest))]
+pub mod guide {}
