@@ -53,6 +53,7 @@ impl Owner {
                 Event::LinkAttached(link)
                 | Event::Credit(link)
                 | Event::Drain(link)
+                | Event::Echo(link)
                 | Event::Readable(link)
                 | Event::Drained(link)
                 | Event::SettledBySender { link, .. } => self.known(link),

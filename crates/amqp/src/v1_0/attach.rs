@@ -165,6 +165,7 @@ impl Connection {
             | Event::LinkIncoming(named)
             | Event::Credit(named)
             | Event::Drain(named)
+            | Event::Echo(named)
             | Event::Readable(named)
             | Event::Drained(named) => *named != link,
             Event::Authenticated

@@ -64,6 +64,9 @@ pub enum Event {
     /// The peer wants a sending link's credit used or given up: see
     /// [`SenderMut::drained`](super::SenderMut::drained).
     Drain(LinkId),
+    /// The peer asks for the state of a sending link, which goes out with the next output: the time for
+    /// [`SenderMut::offered`](super::SenderMut::offered).
+    Echo(LinkId),
     /// The peer told of the state of a delivery that we sent.
     Update(Update),
     /// A receiving link has deliveries, where it had none.

@@ -6,8 +6,8 @@ use postroad_amqp::sasl::{Credentials, UserFile};
 use postroad_amqp::v1_0::Event;
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
-    Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, DistributionMode, ErrorCondition, Frame, Handle,
-    Message, Open, Performative, ProtocolHeader, Role, SequenceNo, Source, Target, Transfer,
+    Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, DistributionMode, ErrorCondition, Flow, Frame, Handle,
+    Message, Open, Performative, ProtocolHeader, Role, SequenceNo, Source, Target, Transfer, TransferNumber,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -96,15 +96,21 @@ async fn what_exceeds_the_bytes_of_a_queue_is_rejected() {
 /// The next performative that is not a flow.
 async fn next_performative(stream: &mut TcpStream) -> Performative {
     loop {
-        let size = stream.read_u32().await.unwrap();
-        let mut frame = size.to_be_bytes().to_vec();
-        frame.resize(size as usize, 0);
-        stream.read_exact(&mut frame[4..]).await.unwrap();
-        match Frame::decode(&frame.into()).unwrap() {
-            Frame::Amqp { performative: Performative::Flow(_), .. } => {}
-            Frame::Amqp { performative, .. } => return performative,
-            other => panic!("{other:?}"),
+        match performative(stream).await {
+            Performative::Flow(_) => {}
+            other => return other,
         }
+    }
+}
+
+async fn performative(stream: &mut TcpStream) -> Performative {
+    let size = stream.read_u32().await.unwrap();
+    let mut frame = size.to_be_bytes().to_vec();
+    frame.resize(size as usize, 0);
+    stream.read_exact(&mut frame[4..]).await.unwrap();
+    match Frame::decode(&frame.into()).unwrap() {
+        Frame::Amqp { performative, .. } => performative,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -558,4 +564,49 @@ async fn a_browser_that_settles_nothing_is_bounded() {
         client.receive(browser).await;
     }
     assert_eq!(broker.queue_stats("q0").unwrap().ready, MESSAGES, "nothing was taken");
+}
+
+#[tokio::test]
+async fn a_consumer_without_credit_may_ask_what_there_is() {
+    let broker = broker().await;
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    let begin = Begin { incoming_window: 100, outgoing_window: 100, ..Begin::default() };
+    Frame::put_amqp(0, &begin, &[], &mut out);
+    let attach = Attach {
+        name: "link".into(),
+        handle: Handle(0),
+        role: Role::Receiver,
+        source: Some(Box::new(Source::at("q0"))),
+        target: Some(Box::new(Target::default().into())),
+        ..Attach::default()
+    };
+    Frame::put_amqp(0, &attach, &[], &mut out);
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    for _ in 0..3 {
+        next_performative(&mut stream).await;
+    }
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    for count in 1..4 {
+        client.send_all(sender, ["x".to_owned()]).await;
+        let ask = Flow {
+            next_incoming_id: Some(TransferNumber(0)),
+            incoming_window: 100,
+            next_outgoing_id: TransferNumber(0),
+            outgoing_window: 100,
+            handle: Some(Handle(0)),
+            delivery_count: Some(SequenceNo(0)),
+            link_credit: Some(0),
+            echo: true,
+            ..Flow::default()
+        };
+        let mut out = Vec::new();
+        Frame::put_amqp(0, &ask, &[], &mut out);
+        stream.write_all(&out).await.unwrap();
+        let Performative::Flow(flow) = performative(&mut stream).await else { panic!("no flow") };
+        assert_eq!(flow.available, Some(count));
+    }
 }
