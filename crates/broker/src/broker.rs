@@ -14,9 +14,12 @@ use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
 use crate::first_words;
+use crate::janitor;
 use crate::mailbox::Order;
+use crate::node::Kind;
 use crate::queue::QueueStats;
 use crate::shared::{Registered, Security, Shared};
+use crate::topic::{self, TopicStats};
 
 /// A broker that runs. Dropping it stops everything at once; [`shutdown`](Self::shutdown) lets clients finish.
 #[derive(Debug)]
@@ -24,6 +27,7 @@ pub struct Broker {
     shared: Arc<Shared>,
     listeners: Vec<(Arc<Listener>, JoinHandle<()>)>,
     urls: Vec<String>,
+    janitor: JoinHandle<()>,
 }
 
 /// A socket that listens, and the URL by which it is reached.
@@ -39,7 +43,10 @@ impl Broker {
     }
 
     pub(crate) fn new(shared: Arc<Shared>, listening: Vec<Listening>, handshake: Duration) -> Self {
-        let mut broker = Self { shared, listeners: Vec::new(), urls: Vec::new() };
+        let mut broker = {
+            let janitor = tokio::spawn(janitor::run(Arc::clone(&shared.nodes)));
+            Self { shared, listeners: Vec::new(), urls: Vec::new(), janitor }
+        };
         for Listening { url, listener } in listening {
             let task = tokio::spawn(accept(Arc::clone(&listener), Arc::clone(&broker.shared), handshake));
             broker.listeners.push((listener, task));
@@ -67,30 +74,63 @@ impl Broker {
         self.shared.connections_len()
     }
 
+    /// Bytes of messages that it holds: what [`Limits::total_bytes`](crate::Limits::total_bytes) bounds.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.shared.nodes.budget.used()
+    }
+
     /// Makes a queue, and says whether it is new.
     ///
     /// # Errors
-    /// When the name is empty or longer than 1024 bytes, or there are too many nodes.
+    /// When the name is empty or longer than 1024 bytes or a topic has it, or there are too many nodes.
     pub fn declare_queue(&self, name: &str) -> Result<bool, QueueError> {
-        declare(&self.shared.nodes, name)
+        declare(&self.shared.nodes, name, Kind::Queue)
+    }
+
+    /// Makes a topic, and says whether it is new.
+    ///
+    /// # Errors
+    /// As for [`declare_queue`](Self::declare_queue), where a queue has the name.
+    pub fn declare_topic(&self, name: &str) -> Result<bool, QueueError> {
+        declare(&self.shared.nodes, name, Kind::Topic)
     }
 
     /// Deletes a queue with its messages, and says whether there was one. Links to and from it are detached
     /// with `amqp:resource-deleted`.
     pub fn delete_queue(&self, name: &str) -> bool {
-        self.shared.nodes.delete(name)
+        self.shared.nodes.delete(name, Kind::Queue)
+    }
+
+    /// Deletes a topic with its subscriptions, and says whether there was one. Links to and from it are detached
+    /// with `amqp:resource-deleted`.
+    pub fn delete_topic(&self, name: &str) -> bool {
+        self.shared.nodes.delete(name, Kind::Topic)
     }
 
     /// The names of all queues, in no order.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
-        self.shared.nodes.names().into_iter().map(|name| name.to_string()).collect()
+        self.shared.nodes.names(Kind::Queue).into_iter().map(|name| name.to_string()).collect()
+    }
+
+    /// The names of all topics, in no order.
+    #[must_use]
+    pub fn topics(&self) -> Vec<String> {
+        self.shared.nodes.names(Kind::Topic).into_iter().map(|name| name.to_string()).collect()
     }
 
     /// What a queue holds now; `None` where there is no such queue.
     #[must_use]
     pub fn queue_stats(&self, name: &str) -> Option<QueueStats> {
-        Some(self.shared.nodes.find(name)?.lock().queue.stats())
+        let node = self.shared.nodes.find(name).filter(|node| node.kind == Kind::Queue)?;
+        Some(node.lock().queue.stats())
+    }
+
+    /// What a topic and its subscriptions hold now; `None` where there is no such topic.
+    #[must_use]
+    pub fn topic_stats(&self, name: &str) -> Option<TopicStats> {
+        topic::stats(&*self.shared.nodes.find(name)?)
     }
 
     /// Serves one client on a stream that somebody else has opened, such as one end of
@@ -103,7 +143,7 @@ impl Broker {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let registered = self.shared.register();
+        let registered = self.shared.register(None);
         async move {
             if let Some(registered) = registered {
                 serve(Blind(stream), &[], Security::default(), Instant::now(), registered).await;
@@ -132,6 +172,7 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
+        self.janitor.abort();
         for (listener, task) in &self.listeners {
             listener.stop();
             task.abort();
@@ -146,8 +187,9 @@ async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duratio
     loop {
         match listener.incoming().await {
             Ok(Some(incoming)) => {
-                let Some(registered) = shared.register() else {
-                    warn!(peer = %incoming.peer_addr(), "too many connections: one was closed");
+                let peer = incoming.peer_addr();
+                let Some(registered) = shared.register(Some(peer.ip())) else {
+                    warn!(%peer, "too many connections: one was cut off");
                     continue;
                 };
                 let (key, mailbox) = (registered.key(), Arc::clone(&registered.mailbox));

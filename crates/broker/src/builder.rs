@@ -12,15 +12,18 @@ use postroad_codec::v1_0::{Fields, Symbol, Value};
 use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
 
 use crate::broker::{Broker, Listening};
+use crate::connections::ConnectionLimits;
 use crate::error::{QueueError, StartError};
-use crate::node::Nodes;
+use crate::node::{Kind, NodeLimits, Nodes};
+use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
 use crate::shared::{Settings, Shared};
 
 /// Builds a [`Broker`].
 #[must_use]
 pub struct Builder {
-    queues: Vec<String>,
+    nodes: Vec<(String, Kind)>,
+    policies: Policies,
     auto_create: bool,
     anonymous: Option<bool>,
     users: Option<UserFile>,
@@ -40,10 +43,19 @@ pub struct Builder {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Connections at once, those that are not authenticated yet included; the next ones are closed.
+    /// Connections at once, those that are not authenticated yet included; the next ones are closed once they are
+    /// open.
     pub connections: usize,
-    /// Links on a connection; the next ones are refused.
+    /// Connections at once from one IP address, as for `connections`.
+    pub connections_per_address: usize,
+    /// Connections at once of one user who is not anonymous, as for `connections`.
+    pub connections_per_user: usize,
+    /// Sessions on a connection; one more is a framing error, since clients know the limit. 65 536 at most.
+    pub sessions_per_connection: usize,
+    /// Links on a connection; the next ones are refused. A client that leaves as many detaches unanswered is closed.
     pub links_per_connection: usize,
+    /// Links on a session; the next ones are refused.
+    pub links_per_session: usize,
     /// Queues and other nodes; the next ones are not made.
     pub nodes: usize,
     /// Messages in a queue, unsettled ones included. Near it senders get less credit, and what comes all the
@@ -51,6 +63,16 @@ pub struct Limits {
     pub queue_messages: usize,
     /// Bytes of messages in a queue, as for `queue_messages`.
     pub queue_bytes: usize,
+    /// Bytes of messages in all queues and subscriptions together, as for `queue_bytes`. Queues take from it a
+    /// little ahead, 64 KiB at most each. A message of a topic counts once.
+    pub total_bytes: usize,
+    /// Subscriptions of a topic; the next ones are refused.
+    pub subscriptions_per_topic: usize,
+    /// Messages in a subscription, unsettled ones included. What happens beyond is the topic's
+    /// [`Overflow`](crate::Overflow).
+    pub subscription_messages: usize,
+    /// Bytes of messages in a subscription, as for `subscription_messages`.
+    pub subscription_bytes: usize,
     /// The size of a message, in bytes. A link that brings a larger one is detached.
     pub message_size: u64,
     /// The size of a frame, in bytes; 512 at least.
@@ -61,15 +83,25 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 000 connections of 1024 links, 10 000 nodes, a million messages or 256 MiB in a queue, messages of
-    /// 16 MiB, frames of 64 KiB, those with a token of 8 KiB.
+    /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 nodes, a million
+    /// messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of a topic with 10 000 messages or 64 MiB in
+    /// each, messages of 16 MiB, frames of 64 KiB, those
+    /// with a token of 8 KiB.
     fn default() -> Self {
         Self {
             connections: 10_000,
+            connections_per_address: usize::MAX,
+            connections_per_user: usize::MAX,
+            sessions_per_connection: 256,
             links_per_connection: 1024,
+            links_per_session: 1024,
             nodes: 10_000,
             queue_messages: 1_000_000,
             queue_bytes: 256 * 1024 * 1024,
+            total_bytes: 1024 * 1024 * 1024,
+            subscriptions_per_topic: 10_000,
+            subscription_messages: 10_000,
+            subscription_bytes: 64 * 1024 * 1024,
             message_size: 16 * 1024 * 1024,
             frame_size: 64 * 1024,
             sasl_frame_size: 8 * 1024,
@@ -80,7 +112,8 @@ impl Default for Limits {
 impl Default for Builder {
     fn default() -> Self {
         Self {
-            queues: Vec::new(),
+            nodes: Vec::new(),
+            policies: Policies::default(),
             auto_create: false,
             anonymous: None,
             users: None,
@@ -101,7 +134,33 @@ impl Default for Builder {
 impl Builder {
     /// Makes a queue at the start.
     pub fn queue(mut self, name: impl Into<String>) -> Self {
-        self.queues.push(name.into());
+        self.nodes.push((name.into(), Kind::Queue));
+        self
+    }
+
+    /// Makes a queue at the start, with options of its own.
+    pub fn queue_with(mut self, name: impl Into<String>, options: NodeOptions) -> Self {
+        let name = name.into();
+        self.policies.named.insert(name.clone(), Arc::new(options));
+        self.queue(name)
+    }
+
+    /// Makes a topic at the start.
+    pub fn topic(mut self, name: impl Into<String>) -> Self {
+        self.nodes.push((name.into(), Kind::Topic));
+        self
+    }
+
+    /// Makes a topic at the start, with options of its own.
+    pub fn topic_with(mut self, name: impl Into<String>, options: NodeOptions) -> Self {
+        let name = name.into();
+        self.policies.named.insert(name.clone(), Arc::new(options));
+        self.topic(name)
+    }
+
+    /// Sets the options of all nodes that have none of their own, those that are made later included.
+    pub fn node_defaults(mut self, options: NodeOptions) -> Self {
+        self.policies.others = Arc::new(options);
         self
     }
 
@@ -216,9 +275,23 @@ impl Builder {
     pub async fn start(self) -> Result<Broker, StartError> {
         let limits = self.limits;
         let queue_limits = QueueLimits { messages: limits.queue_messages, bytes: limits.queue_bytes };
-        let nodes = Arc::new(Nodes::new(limits.nodes, queue_limits));
-        for name in &self.queues {
-            declare(&nodes, name)?;
+        let node_limits = NodeLimits {
+            nodes: limits.nodes,
+            subscriptions: limits.subscriptions_per_topic,
+            queue: queue_limits,
+            subscription: QueueLimits { messages: limits.subscription_messages, bytes: limits.subscription_bytes },
+            bytes: limits.total_bytes,
+        };
+        let mut graves: Vec<String> = self.policies.dead_letter_nodes().map(str::to_owned).collect();
+        graves.retain(|grave| self.nodes.iter().all(|(name, _)| name != grave));
+        graves.sort();
+        graves.dedup();
+        let nodes = Arc::new(Nodes::new(node_limits, self.policies));
+        for (name, kind) in &self.nodes {
+            declare(&nodes, name, *kind)?;
+        }
+        for name in &graves {
+            declare(&nodes, name, Kind::Queue)?;
         }
         let tls = match (self.tls, self.tls_files) {
             (Some(config), _) => Some(config),
@@ -249,6 +322,7 @@ impl Builder {
         engine.max_frame_size = limits.frame_size;
         engine.max_sasl_frame_size = limits.sasl_frame_size;
         engine.handle_max = u32::try_from(limits.links_per_connection).unwrap_or(u32::MAX);
+        engine.channel_max = u16::try_from(limits.sessions_per_connection.saturating_sub(1)).unwrap_or(u16::MAX);
         engine.idle_timeout = self.idle_timeout;
         engine.handshake_timeout = Some(self.handshake_timeout);
         engine.offered_capabilities = vec![Symbol::from_static("ANONYMOUS-RELAY")].into();
@@ -259,9 +333,14 @@ impl Builder {
             engine,
             auto_create: self.auto_create,
             max_message_size: limits.message_size,
-            max_connections: limits.connections,
+            connections: ConnectionLimits {
+                all: limits.connections,
+                per_address: limits.connections_per_address,
+                per_user: limits.connections_per_user,
+            },
             max_links: limits.links_per_connection,
             tls: tls.clone(),
+            max_links_per_session: limits.links_per_session,
         };
         let mut listening = Vec::new();
         for url in self.listen {
@@ -276,7 +355,7 @@ impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("listen", &self.listen)
-            .field("queues", &self.queues)
+            .field("nodes", &self.nodes)
             .field("auto_create", &self.auto_create)
             .field("users", &self.users)
             .field("tokens", &self.tokens)
@@ -286,12 +365,17 @@ impl fmt::Debug for Builder {
     }
 }
 
-pub(crate) fn declare(nodes: &Nodes, name: &str) -> Result<bool, QueueError> {
-    let declared = nodes.declare(name, None);
-    declared.map(|(_, created)| created).map_err(|error| QueueError {
-        name: name.to_owned(),
-        reason: error.description.map_or_else(|| error.condition.to_string(), |text| text.to_string()),
-    })
+pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Kind) -> Result<bool, QueueError> {
+    let failed = |reason| QueueError { name: name.to_owned(), reason };
+    match nodes.declare(name, kind, None) {
+        Ok((node, created)) if node.kind == kind => Ok(created),
+        Ok(_) => {
+            Err(failed(format!("there is a {} of that name", if kind == Kind::Queue { "topic" } else { "queue" })))
+        }
+        Err(error) => {
+            Err(failed(error.description.map_or_else(|| error.condition.to_string(), |text| text.to_string())))
+        }
+    }
 }
 
 async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartError> {

@@ -119,7 +119,7 @@ impl<T: Transport> Driver<T> {
             let _ = engine.handle_input(Instant::now(), &mut input);
         }
         let input = Some(input).filter(|input| !input.is_empty());
-        let peer = Peer::new(engine, Arc::clone(&registered.shared), Arc::clone(&registered.mailbox));
+        let peer = Peer::new(engine, &registered);
         let trace = Trace::start(Arc::as_ptr(&registered.mailbox) as usize);
         Self {
             peer,

@@ -1,7 +1,7 @@
 //! Why a broker did not start, or did not do what it was asked.
 
 use postroad_address::UrlError;
-use postroad_codec::v1_0::Error;
+use postroad_codec::v1_0::{ByteString, Error};
 use postroad_taps::{ListenError, TlsConfigError};
 
 /// Why a broker did not start. Nothing of it is left running.
@@ -42,7 +42,7 @@ pub enum StartError {
         /// What stands in the way.
         error: ListenError,
     },
-    /// A queue cannot be made.
+    /// A queue or topic cannot be made.
     #[error(transparent)]
     Queue(#[from] QueueError),
     /// The system gives no random numbers.
@@ -66,9 +66,9 @@ impl StartError {
     }
 }
 
-/// Why a queue cannot be made.
+/// Why a queue or topic cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("queue {name:?}: {reason}")]
+#[error("node {name:?}: {reason}")]
 pub struct QueueError {
     /// The name that was asked for.
     pub name: String,
@@ -82,9 +82,15 @@ const LONGEST: usize = 200;
 
 /// An error that fits into any frame.
 pub(crate) fn clip(mut error: Error) -> Error {
-    if let Some(text) = error.description.as_ref().filter(|text| text.len() > LONGEST) {
-        let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        error.description = Some(format!("{}...", &text[..end]).into());
-    }
+    error.description = error.description.as_ref().map(clip_text);
     error
+}
+
+/// The start of a text that is too long.
+pub(crate) fn clip_text(text: &ByteString) -> ByteString {
+    if text.len() <= LONGEST {
+        return text.clone();
+    }
+    let end = (0..=LONGEST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}...", &text[..end]).into()
 }

@@ -1,18 +1,23 @@
-//! The receiving end of a link: a producer for a queue, or for any by the address in each message.
+//! The receiving end of a link: a producer for a node, or for any by the address in each message.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use postroad_amqp::v1_0::{Connection, Delivery, LinkId, SessionId};
 use postroad_codec::v1_0::{
     DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
 };
 
 use crate::error::clip;
+use crate::expiry::expiry;
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
-use crate::node::{Hold, Node, Nodes};
+use crate::node::{Hold, Kind, Node, Nodes};
 use crate::outgoing::{Look, Scratch, deleted};
+use crate::queue::Full;
+use crate::shared::READ;
+use crate::topic;
 
 /// A link that brings messages.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ pub(crate) struct Incoming {
 
 #[derive(Debug)]
 enum To {
-    Queue {
+    Node {
         hold: Hold,
         producer: usize,
     },
@@ -56,9 +61,9 @@ const WINDOW_BYTES: usize = 16 * 1024 * 1024;
 const MAX_UNSETTLED: usize = 4096;
 
 impl Incoming {
-    pub(crate) fn to_queue(id: LinkId, session: SessionId, wake: Wake, hold: Hold, mode: ReceiverSettleMode) -> Self {
+    pub(crate) fn to_node(id: LinkId, session: SessionId, wake: Wake, hold: Hold, mode: ReceiverSettleMode) -> Self {
         let producer = hold.node.lock().queue.add_producer(wake);
-        Self::new(id, session, To::Queue { hold, producer }, mode)
+        Self::new(id, session, To::Node { hold, producer }, mode)
     }
 
     pub(crate) fn relay(
@@ -109,9 +114,17 @@ impl Incoming {
         self.weight = heaviest.max(self.weight - self.weight / 8).max(1);
         let mut lost = None;
         match &mut self.to {
-            To::Queue { hold, .. } => {
+            To::Node { hold, .. } => {
                 let node = Arc::clone(&hold.node);
-                put(engine, self.id, self.settles_first, &node, deliveries.drain(..), &mut lost, scratch);
+                put(
+                    engine,
+                    self.id,
+                    self.settles_first,
+                    (hold.nodes(), &node),
+                    deliveries.drain(..),
+                    &mut lost,
+                    scratch,
+                );
             }
             To::Relay { nodes, auto_create, last } => {
                 last.take_if(|last| last.lock().deleted);
@@ -122,7 +135,7 @@ impl Incoming {
                         Ok(node) => {
                             if let Some(other) = last.as_ref().filter(|last| !Arc::ptr_eq(last, &node)) {
                                 let batch = batch.drain(..);
-                                put(engine, self.id, self.settles_first, other, batch, &mut lost, scratch);
+                                put(engine, self.id, self.settles_first, (nodes, other), batch, &mut lost, scratch);
                             }
                             *last = Some(node);
                             batch.push(delivery);
@@ -131,7 +144,7 @@ impl Incoming {
                     }
                 }
                 if let Some(node) = last {
-                    put(engine, self.id, self.settles_first, node, batch, &mut lost, scratch);
+                    put(engine, self.id, self.settles_first, (nodes, node), batch, &mut lost, scratch);
                 }
             }
         }
@@ -146,7 +159,7 @@ impl Incoming {
         let credit = receiver.credit();
         let granted = match &self.to {
             To::Relay { .. } => wish,
-            To::Queue { hold, producer } => {
+            To::Node { hold, producer } => {
                 let mut state = hold.node.lock();
                 if state.deleted {
                     return Look::Deleted;
@@ -154,7 +167,11 @@ impl Incoming {
                 if credit > wish / 2 {
                     return Look::Waits;
                 }
-                state.queue.grant(*producer, wish as usize) as u32
+                let granted = match hold.node.kind {
+                    Kind::Queue => state.queue.grant(*producer, wish as usize),
+                    Kind::Topic => topic::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize),
+                };
+                granted as u32
             }
         };
         let settles = self.unsettled < MAX_UNSETTLED;
@@ -168,7 +185,7 @@ impl Incoming {
     /// The error that tells a producer that its node is gone.
     pub(crate) fn deleted(&self) -> Error {
         match &self.to {
-            To::Queue { hold, .. } => deleted(hold),
+            To::Node { hold, .. } => deleted(hold),
             To::Relay { .. } => Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted"),
         }
     }
@@ -176,57 +193,88 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        if let To::Queue { hold, producer } = &self.to {
+        if let To::Node { hold, producer } = &self.to {
             hold.node.lock().queue.remove_producer(*producer);
         }
     }
 }
 
-/// Puts a batch into a queue under one lock, and settles it.
+/// Puts a batch into a node under one lock, and settles it.
 fn put(
     engine: &mut Connection,
     link: LinkId,
     settles_first: bool,
-    node: &Node,
+    (nodes, node): (&Nodes, &Node),
     batch: impl IntoIterator<Item = Delivery>,
     lost: &mut Option<Error>,
     scratch: &mut Scratch,
 ) {
+    // Half of what a read takes in: a body that is kept alone pins no more than twice its size.
+    let compact = READ.max(engine.config().max_frame_size as usize) / 2;
     let mut receiver = engine.receiver(link);
     let mut refused = Vec::new();
-    {
+    let dead = {
         let mut state = node.lock();
+        state.queue.tick(scratch.now);
+        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, &nodes.budget, scratch.now));
+        let mut published = Vec::new();
         for mut delivery in batch {
             let payload = std::mem::take(&mut delivery.payload);
             if state.deleted || is_transactional(&delivery) {
-                refused.push(delivery);
+                refused.push((delivery, None));
                 continue;
             }
             let (number, settled) = (delivery.number, delivery.settled);
-            match state.queue.push(Held::new(payload, delivery.message_format)) {
+            let payload = if payload.len() < compact { alone(payload) } else { payload };
+            let mut held = Held::new(payload, delivery.message_format);
+            held.expires = expiry(&held.payload, held.format, scratch.now);
+            if held.expires.is_some() {
+                nodes.janitor.call();
+            }
+            let taken = match &mut room {
+                None => state.queue.push(held),
+                Some(room) => room.take(&mut held).map(|()| published.push(held)),
+            };
+            match taken {
                 Ok(()) if settled => {}
                 Ok(()) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
-                Err(_) => refused.push(delivery),
+                Err(full) => refused.push((delivery, Some(full))),
             }
         }
-        state.queue.dispatch(&mut scratch.woken);
-    }
+        if published.is_empty() {
+            state.queue.dispatch(&mut scratch.woken);
+            state.queue.take_dead()
+        } else {
+            topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken)
+        }
+    };
     wake_all(&mut scratch.woken);
+    nodes.bury(node, dead);
     if refused.is_empty() {
         return;
     }
     let gone = node.lock().deleted;
-    for delivery in refused {
+    for (delivery, full) in refused {
         let name = &*node.name;
         let error = if is_transactional(&delivery) {
             Error::new(ErrorCondition::NOT_IMPLEMENTED, "transactions are not implemented")
         } else if gone {
             Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {name:?} was deleted"))
         } else {
-            Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, format!("queue {name:?} is full"))
+            let text = match (full, node.kind) {
+                (Some(Full::Broker), _) => format!("the broker may hold {} bytes of messages", nodes.budget.max()),
+                (_, Kind::Queue) => format!("queue {name:?} is full"),
+                (_, Kind::Topic) => format!("a subscription of topic {name:?} is full"),
+            };
+            Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
         };
         refuse(engine, link, settles_first, &delivery, error, lost);
     }
+}
+
+/// A body that keeps no more memory than its own: one that came in a buffer with others is copied.
+fn alone(payload: Bytes) -> Bytes {
+    if payload.is_unique() { payload } else { Bytes::copy_from_slice(&payload) }
 }
 
 fn is_transactional(delivery: &Delivery) -> bool {
@@ -267,7 +315,7 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
     }
     match nodes.find(&to) {
         Some(node) => Ok(node),
-        None if auto_create => nodes.declare(&to, None).map(|(node, _)| node),
+        None if auto_create => nodes.declare(&to, Kind::Queue, None).map(|(node, _)| node),
         None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {:?}", &*to))),
     }
 }

@@ -1,4 +1,4 @@
-//! The embedded broker: queues in memory behind AMQP 1.0, for tests, tools, the edge and small services.
+//! The embedded broker: queues and topics in memory behind AMQP 1.0, for tests, tools, the edge and small services.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,9 +18,13 @@
 //! # What it does
 //! - Queues: made by the builder, by [`Broker::declare_queue`], on demand (capability `create-on-demand`), for any
 //!   name with [`Builder::auto_create`], and dynamic ones with the four lifetime policies of the standard.
+//! - Topics: every message goes to every subscription, each a queue of its own; links may share one.
 //! - Competing consumers take turns; a source with the distribution mode `copy` browses.
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
+//! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
+//! - Dead letters: what is rejected, expires or fails too often goes to another node, annotated, where
+//!   [`NodeOptions::dead_letter`] names one.
 //! - The anonymous terminus routes each message by its `to`.
 //! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
 //!   unless that is allowed as well.
@@ -29,8 +33,10 @@
 //! # What it never does
 //! It keeps nothing on disk: a terminus or node that is to be durable is refused with `amqp:not-implemented`. It
 //! never blocks a connection on another: a client that stops reading costs what its credit allows, and a queue
-//! that is full withholds credit from its senders. Transactions, topics and filters are refused or, for filters,
-//! not told back: none is applied.
+//! that is full withholds credit from its senders. Transactions are refused, as are subscriptions that outlive their
+//! link; filters are not told back: none is applied.
+//!
+//! The guide, with a table of all limits, is `docs/guide/broker.md`.
 //!
 //! # Cost
 //! One task per connection owns socket and engine; there is no task or channel per link or message. Connections
@@ -42,24 +48,37 @@
 //! a connection begins, and passwords are left out.
 
 mod broker;
+mod budget;
 mod builder;
+mod connections;
+mod dead_letter;
 mod driver;
 mod error;
+mod expiry;
 mod first_words;
 mod incoming;
+mod janitor;
 mod mailbox;
 mod message;
 mod node;
+mod options;
 mod outgoing;
 mod peer;
 mod queue;
 mod shared;
 mod terminus;
+mod topic;
 mod trace;
 
 pub use broker::Broker;
 pub use builder::{Builder, Limits};
 pub use error::{QueueError, StartError};
+pub use options::{NodeOptions, Overflow};
 pub use postroad_amqp::sasl::{TokenRefusal, Tokens, UserFile, UserFileError};
 pub use postroad_taps::{ClientCertificates, TlsConfig};
 pub use queue::QueueStats;
+pub use topic::TopicStats;
+
+#[doc = include_str!("../../../docs/guide/broker.md")]
+#[cfg(any(doc, doctest))]
+pub mod guide {}

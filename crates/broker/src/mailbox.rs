@@ -1,8 +1,11 @@
 //! How one connection tells another that there is something to do.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Instant;
+
+use crate::node::Node;
+use crate::topic;
 
 /// The one part of a connection that others reach: which of its links to look at, and the task to
 /// wake. It is locked for a few instructions, never across a wait.
@@ -63,16 +66,25 @@ impl Mailbox {
     }
 }
 
-/// A link, as others wake it.
+/// Who is told that a queue has messages or room.
 #[derive(Debug, Clone)]
-pub(crate) struct Wake {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) slot: u32,
+pub(crate) enum Wake {
+    /// A link of a connection.
+    Link { mailbox: Arc<Mailbox>, slot: u32 },
+    /// The topic whose subscription the queue is, for its senders.
+    Topic(Weak<Node>),
 }
 
 impl Wake {
     pub(crate) fn wake(&self) {
-        self.mailbox.look_at(self.slot);
+        match self {
+            Self::Link { mailbox, slot } => mailbox.look_at(*slot),
+            Self::Topic(node) => {
+                if let Some(node) = node.upgrade() {
+                    topic::feed(&node);
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sending end of a link: a consumer of a queue.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use postroad_amqp::v1_0::{Connection, LinkId, Message, SendError, SessionId, Update};
 use postroad_codec::v1_0::{DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
@@ -26,6 +27,8 @@ pub(crate) struct Outgoing {
     /// What it has settled and the queue has not heard of.
     settled: Demand,
     returned: Vec<(Held, Return)>,
+    /// What a browser has not settled: the engine remembers it.
+    looked_at: usize,
     /// Where a browser reads on that was handed more than it could send.
     missed: Option<u64>,
     /// Whether the last batch had messages that are too large for the consumer.
@@ -34,10 +37,18 @@ pub(crate) struct Outgoing {
 }
 
 /// Buffers that all links of a connection share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Scratch {
     held: VecDeque<Held>,
     pub(crate) woken: Vec<Wake>,
+    /// The time of the round of work.
+    pub(crate) now: Instant,
+}
+
+impl Scratch {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { held: VecDeque::new(), woken: Vec::new(), now }
+    }
 }
 
 /// How a look at a link ended.
@@ -57,6 +68,9 @@ const BATCH: usize = 256;
 /// Batches that one look takes before other links have their turn.
 const BATCHES: usize = 8;
 
+/// A browser that leaves so many messages unsettled gets no more before it settles some.
+const MAX_LOOKED_AT: usize = 4096;
+
 /// The slot of a link is the upper part of its tokens.
 const SLOT_SHIFT: u32 = 32;
 
@@ -64,8 +78,15 @@ const SLOT_SHIFT: u32 = 32;
 const NO_KEY: u64 = u32::MAX as u64;
 
 impl Outgoing {
-    pub(crate) fn new(id: LinkId, session: SessionId, wake: Wake, hold: Hold, browse: bool, presettled: bool) -> Self {
-        let slot = wake.slot;
+    pub(crate) fn new(
+        id: LinkId,
+        session: SessionId,
+        slot: u32,
+        wake: Wake,
+        hold: Hold,
+        browse: bool,
+        presettled: bool,
+    ) -> Self {
         let consumer = hold.node.lock().queue.add_consumer(browse, wake);
         Self {
             id,
@@ -78,6 +99,7 @@ impl Outgoing {
             unsettled: Slab::new(),
             settled: Demand::default(),
             returned: Vec::new(),
+            looked_at: 0,
             missed: None,
             passed_over: false,
             next_tag: 0,
@@ -94,8 +116,15 @@ impl Outgoing {
         if !update.settled || update.link != self.id {
             return;
         }
+        if self.browse {
+            self.looked_at = self.looked_at.saturating_sub(1);
+            return;
+        }
         let Some(held) = self.unsettled.try_remove((update.token & NO_KEY) as usize) else { return };
         match update.state {
+            Some(DeliveryState::Rejected(rejected)) if self.hold.node.options.dead_letter.is_some() => {
+                self.returned.push((held, Return::Rejected(rejected.error.map(Box::new))));
+            }
             Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => self.settle(held.size()),
             Some(DeliveryState::Released) => self.returned.push((held, Return::Released)),
             Some(DeliveryState::Modified(modified)) => {
@@ -114,7 +143,7 @@ impl Outgoing {
         for _ in 0..BATCHES {
             let room = engine.config().outgoing_bytes.saturating_sub(engine.output_len());
             let mut sender = engine.sender(self.id);
-            let capacity = if closing { 0 } else { sender.capacity() as usize };
+            let capacity = if closing { 0 } else { (sender.capacity() as usize).min(self.may_look_at()) };
             let draining = sender.is_draining();
             let want = Demand { messages: capacity.min(BATCH), bytes: room };
             let Some(available) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
@@ -124,13 +153,15 @@ impl Outgoing {
             sender.offered(u32::try_from(here).unwrap_or(u32::MAX));
             self.send(engine, scratch, closing);
             let mut sender = engine.sender(self.id);
-            let open = !closing && sender.capacity() > 0;
+            let may = self.may_look_at();
+            let open = !closing && sender.capacity() > 0 && may > 0;
             // What was too large took a share of the batch: behind it there may be more.
             if open && (taken >= want.messages || self.passed_over) {
                 continue;
             }
-            if open && draining {
-                // Everything that the queue had for it is on its way: what credit is left is given up.
+            if !closing && draining && (open || may == 0) {
+                // Everything that the queue had for it is on its way, or all that it may have: what credit is left is
+                // given up.
                 sender.drained();
             }
             // A link that waits for credit or the socket must not be assigned what others could have.
@@ -145,16 +176,17 @@ impl Outgoing {
     /// node is gone.
     fn exchange(&mut self, want: Demand, standing: bool, scratch: &mut Scratch) -> Option<usize> {
         let mut emptied = false;
-        let available = {
+        let (available, dead) = {
             let mut state = self.hold.node.lock();
             if state.deleted {
                 return None;
             }
             let queue = &mut state.queue;
+            let before = queue.is_empty();
+            queue.tick(scratch.now);
             if self.settled.messages > 0 {
                 let settled = std::mem::take(&mut self.settled);
                 queue.settle(settled.messages, settled.bytes, &mut scratch.woken);
-                emptied = queue.is_empty();
             }
             let gave_back = !self.returned.is_empty();
             if gave_back {
@@ -171,9 +203,11 @@ impl Outgoing {
             if gave_back {
                 queue.dispatch(&mut scratch.woken);
             }
-            queue.available()
+            emptied |= !before && queue.is_empty();
+            (queue.available(), queue.take_dead())
         };
         wake_all(&mut scratch.woken);
+        self.hold.bury(dead);
         if emptied {
             self.hold.reap();
         }
@@ -186,6 +220,7 @@ impl Outgoing {
             return;
         }
         let mut state = self.hold.node.lock();
+        state.queue.tick(scratch.now);
         if withdraw {
             state.queue.withdraw(self.consumer);
         }
@@ -194,8 +229,10 @@ impl Outgoing {
         state.queue.give_back(self.consumer, self.returned.drain(..));
         state.queue.dispatch(&mut scratch.woken);
         let emptied = state.queue.is_empty();
+        let dead = state.queue.take_dead();
         drop(state);
         wake_all(&mut scratch.woken);
+        self.hold.bury(dead);
         if emptied {
             self.hold.reap();
         }
@@ -209,7 +246,7 @@ impl Outgoing {
                 self.returned.push((held, Return::Unsent));
                 continue;
             }
-            let rewritten = held.rewritten();
+            let rewritten = held.rewritten(scratch.now);
             let payload = rewritten.as_ref().unwrap_or(&held.payload);
             let keep = !self.browse && !self.presettled;
             let key = if keep { self.unsettled.vacant_key() as u64 } else { NO_KEY };
@@ -226,6 +263,8 @@ impl Outgoing {
                         self.unsettled.insert(held);
                     } else if !self.browse {
                         self.settle(held.size());
+                    } else if !self.presettled {
+                        self.looked_at += 1;
                     }
                 }
                 Err(SendError::TooLarge(_)) => {
@@ -242,6 +281,11 @@ impl Outgoing {
                 Err(_) => self.returned.push((held, Return::Unsent)),
             }
         }
+    }
+
+    /// How many messages more a browser may have before it settles some. What others have counts in the queue.
+    fn may_look_at(&self) -> usize {
+        if self.browse { MAX_LOOKED_AT.saturating_sub(self.looked_at) } else { usize::MAX }
     }
 
     fn settle(&mut self, bytes: usize) {
@@ -272,16 +316,19 @@ impl Drop for Outgoing {
         let mut woken = Vec::new();
         let mut state = self.hold.node.lock();
         let queue = &mut state.queue;
+        queue.tick(Instant::now());
         let settled = std::mem::take(&mut self.settled);
         queue.settle(settled.messages, settled.bytes, &mut woken);
         let failed = self.unsettled.drain().map(|held| (held, Return::Failed));
         queue.give_back(self.consumer, self.returned.drain(..).chain(failed));
         queue.remove_consumer(self.consumer);
         queue.dispatch(&mut woken);
+        let dead = state.queue.take_dead();
         if state.deleted {
             state.queue.clear();
         }
         drop(state);
         wake_all(&mut woken);
+        self.hold.bury(dead);
     }
 }

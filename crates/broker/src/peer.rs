@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LimitError, LinkId, LinkTerms, SessionId};
-use postroad_codec::v1_0::{Error, ErrorCondition, Role, SenderSettleMode};
+use postroad_codec::v1_0::{ByteString, Error, ErrorCondition, Role, SenderSettleMode};
 use slab::Slab;
 use tracing::debug;
 
@@ -13,7 +13,7 @@ use crate::error::clip;
 use crate::incoming::Incoming;
 use crate::mailbox::{Mailbox, Order, Wake};
 use crate::outgoing::{Look, Outgoing, Scratch};
-use crate::shared::Shared;
+use crate::shared::{Registered, Shared};
 use crate::terminus::{grant_source, grant_target};
 
 /// A client's connection and links.
@@ -28,6 +28,12 @@ pub(crate) struct Peer {
     dirty: Vec<u32>,
     scratch: Scratch,
     stage: Stage,
+    /// The connection's key among those of the broker.
+    key: usize,
+    /// Why it is closed as soon as it is open.
+    refusal: Option<Error>,
+    /// Links that we have detached, as far as they are not known to be forgotten.
+    departing: Vec<LinkId>,
 }
 
 #[derive(Debug)]
@@ -50,21 +56,32 @@ enum Stage {
     Settling {
         until: Instant,
     },
-    /// Our close has been sent.
-    Closing,
+    /// Our close has been sent; the peer has until then to answer, where it has no other limit.
+    Closing {
+        until: Option<Instant>,
+    },
 }
 
+/// The mechanism of clients that are nobody.
+const ANONYMOUS: &str = "ANONYMOUS";
+
+/// How long a client that is closed has to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+
 impl Peer {
-    pub(crate) fn new(engine: Connection, shared: Arc<Shared>, mailbox: Arc<Mailbox>) -> Self {
+    pub(crate) fn new(engine: Connection, registered: &Registered) -> Self {
         Self {
             engine,
-            shared,
-            mailbox,
+            shared: Arc::clone(&registered.shared),
+            mailbox: Arc::clone(&registered.mailbox),
             links: Slab::new(),
             by_id: HashMap::new(),
             dirty: Vec::new(),
-            scratch: Scratch::default(),
+            scratch: Scratch::new(Instant::now()),
             stage: Stage::Serving,
+            key: registered.key(),
+            refusal: registered.refusal.clone(),
+            departing: Vec::new(),
         }
     }
 
@@ -89,6 +106,7 @@ impl Peer {
 
     /// Works through everything that has happened. `true`: there is more to do at once.
     pub(crate) fn work(&mut self, now: Instant) -> bool {
+        self.scratch.now = now;
         while let Some(event) = self.engine.poll_event() {
             self.handle(event);
         }
@@ -112,7 +130,8 @@ impl Peer {
     pub(crate) fn deadline(&self) -> Option<Instant> {
         match self.stage {
             Stage::Settling { until } => Some(until),
-            Stage::Serving | Stage::Closing => None,
+            Stage::Serving => None,
+            Stage::Closing { until } => until,
         }
     }
 
@@ -123,6 +142,12 @@ impl Peer {
     }
 
     fn advance(&mut self, now: Instant) {
+        if let Stage::Closing { until: Some(until) } = self.stage
+            && now >= until
+        {
+            self.stage = Stage::Closing { until: None };
+            self.engine.handle_eof();
+        }
         let Stage::Settling { until } = self.stage else { return };
         let unsettled = self.links.iter().any(|(_, link)| match &link.kind {
             Kind::Outgoing(outgoing) => outgoing.unsettled() > 0,
@@ -130,10 +155,10 @@ impl Peer {
         });
         if self.engine.remote_open().is_none() {
             // There is nothing to close yet.
-            self.stage = Stage::Closing;
+            self.stage = Stage::Closing { until: None };
             self.engine.handle_eof();
         } else if !unsettled || now >= until {
-            self.stage = Stage::Closing;
+            self.stage = Stage::Closing { until: None };
             let error = Error::new(ErrorCondition::CONNECTION_FORCED, "the broker is shutting down");
             self.engine.close(Some(error));
         }
@@ -157,7 +182,7 @@ impl Peer {
                     Err(error) => self.detach(slot, error),
                 }
             }
-            Event::Credit(id) | Event::Drain(id) => {
+            Event::Credit(id) | Event::Drain(id) | Event::Echo(id) => {
                 if let Some(&slot) = self.by_id.get(&id) {
                     self.touch(slot);
                 }
@@ -190,9 +215,46 @@ impl Peer {
             Event::Opened => {
                 let container = self.engine.remote_open().map(|open| open.container_id.to_string());
                 debug!(container, user = self.engine.user().map(|(user, _)| user), "connection open");
+                if let Err(error) = self.admit() {
+                    self.close(error);
+                }
             }
             // The engine has done what there is to do.
             _ => {}
+        }
+    }
+
+    /// Whether the client may stay, now that it is known who it is.
+    fn admit(&mut self) -> Result<(), Error> {
+        if let Some(error) = self.refusal.take() {
+            return Err(error);
+        }
+        match self.engine.user() {
+            Some((user, mechanism)) if mechanism != ANONYMOUS => self.shared.authenticated(self.key, user),
+            _ => Ok(()),
+        }
+    }
+
+    /// Closes the connection for what the client has done, or for being one too many.
+    fn close(&mut self, error: Error) {
+        tracing::info!(%error, "connection refused");
+        self.engine.close(Some(clip(error)));
+        self.stage = Stage::Closing { until: Some(self.scratch.now + ANSWER) };
+    }
+
+    /// Remembers a link that waits for the client's detach. A client that attaches and never answers would have us keep
+    /// more and more of them.
+    fn depart(&mut self, id: LinkId) {
+        let _ = self.engine.release(id);
+        let max = self.shared.settings.max_links;
+        if self.departing.len() >= max {
+            let engine = &self.engine;
+            self.departing.retain(|id| engine.role_of(*id).is_some());
+        }
+        self.departing.push(id);
+        if self.departing.len() > max && self.stage == Stage::Serving {
+            let text = format!("more than {max} detached links whose detach was not answered");
+            self.close(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
         }
     }
 
@@ -223,7 +285,7 @@ impl Peer {
     fn refuse(&mut self, id: LinkId, error: Error) {
         debug!(%error, "attach refused");
         self.engine.refuse(id, clip(error));
-        let _ = self.engine.release(id);
+        self.depart(id);
     }
 
     fn grant(&mut self, id: LinkId) -> Result<Option<(Kind, LinkTerms)>, Error> {
@@ -238,7 +300,13 @@ impl Peer {
             let text = format!("more than {} links on one connection", settings.max_links);
             return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
         }
-        let wake = Wake { mailbox: Arc::clone(&self.mailbox), slot: self.links.vacant_key() as u32 };
+        let on_session = self.links.iter().filter(|(_, link)| link.session() == session).count();
+        if on_session >= settings.max_links_per_session {
+            let text = format!("more than {} links on one session", settings.max_links_per_session);
+            return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
+        }
+        let slot = self.links.vacant_key() as u32;
+        let wake = Wake::Link { mailbox: Arc::clone(&self.mailbox), slot };
         let (nodes, auto_create) = (&self.shared.nodes, settings.auto_create);
         let mut terms = LinkTerms {
             snd_settle_mode: attach.snd_settle_mode,
@@ -249,11 +317,11 @@ impl Peer {
         // An attach of the peer's as a receiver makes us the sender.
         let kind = match attach.role {
             Role::Receiver => {
-                let granted = grant_source(nodes, auto_create, attach)?;
+                let granted = grant_source(nodes, auto_create, attach, || self.scope())?;
                 terms.source = Some(granted.source);
                 terms.target = attach.target.as_deref().cloned();
                 let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
-                let outgoing = Outgoing::new(id, session, wake, granted.hold, granted.browse, presettled);
+                let outgoing = Outgoing::new(id, session, slot, wake, granted.hold, granted.browse, presettled);
                 Kind::Outgoing(Box::new(outgoing))
             }
             Role::Sender => {
@@ -262,12 +330,19 @@ impl Peer {
                 terms.target = Some(granted.target.into());
                 let mode = attach.rcv_settle_mode;
                 Kind::Incoming(Box::new(match granted.hold {
-                    Some(hold) => Incoming::to_queue(id, session, wake, hold, mode),
+                    Some(hold) => Incoming::to_node(id, session, wake, hold, mode),
                     None => Incoming::relay(id, session, Arc::clone(nodes), auto_create, mode),
                 }))
             }
         };
         Ok(Some((kind, terms)))
+    }
+
+    /// The user and the container: what they name is theirs alone.
+    fn scope(&self) -> (ByteString, ByteString) {
+        let user = self.engine.user().map(|(user, _)| ByteString::from(user)).unwrap_or_default();
+        let container = self.engine.remote_open().map(|open| open.container_id.clone()).unwrap_or_default();
+        (user, container)
     }
 
     fn look(&mut self, slot: usize) -> Look {
@@ -292,8 +367,8 @@ impl Peer {
         let Some(id) = self.links.get(slot).map(Link::id) else { return };
         debug!(%error, "link detached");
         self.engine.detach(id, true, Some(clip(error)));
-        let _ = self.engine.release(id);
         self.remove(id);
+        self.depart(id);
     }
 
     fn end(&mut self, session: SessionId) {
@@ -345,7 +420,9 @@ mod tests {
     use postroad_codec::v1_0::Source;
 
     use super::*;
-    use crate::node::Nodes;
+    use crate::connections::ConnectionLimits;
+    use crate::node::{NodeLimits, Nodes};
+    use crate::options::Policies;
     use crate::queue::QueueLimits;
     use crate::shared::Settings;
 
@@ -363,15 +440,19 @@ mod tests {
             engine: Config::new("broker"),
             auto_create: false,
             max_message_size: 1000,
-            max_connections: 1,
+            connections: ConnectionLimits { all: 1, per_address: 1, per_user: 1 },
             max_links: 10,
             tls: None,
+            max_links_per_session: 10,
         };
-        let nodes = Arc::new(Nodes::new(1, QueueLimits { messages: 1, bytes: 1 }));
+        let queue = QueueLimits { messages: 1, bytes: 1 };
+        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };
+        let nodes = Arc::new(Nodes::new(limits, Policies::default()));
         let shared = Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true);
         let now = Instant::now();
         let engine = Connection::server(Config::new("broker"), None, now);
-        let mut peer = Peer::new(engine, Arc::new(shared), Arc::default());
+        let registered = Arc::new(shared).register(None).unwrap();
+        let mut peer = Peer::new(engine, &registered);
         let mut client = Connection::client(Config::new("client"), None, now);
         for _ in 0..3 {
             carry(&mut client, &mut peer.engine);

@@ -10,18 +10,27 @@
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
 
 use slab::Slab;
 
+use crate::budget::Lease;
 use crate::message::{Held, Return};
 
+mod dead;
+mod room;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use dead::{Dead, Reason, Rules};
 
 /// A queue whose consumers and producers are woken through `W`.
 #[derive(Debug)]
 pub(crate) struct Queue<W> {
     limits: QueueLimits,
+    rules: Rules,
+    /// What it has of the broker's bytes; the copies of a topic are charged for by themselves.
+    lease: Option<Lease>,
     next_seq: u64,
     /// Messages that nobody has had yet, by rising seq.
     ready: VecDeque<Held>,
@@ -43,6 +52,18 @@ pub(crate) struct Queue<W> {
     fresh: bool,
     enqueued: u64,
     settled: u64,
+    /// Messages that made room for later ones.
+    dropped: u64,
+    /// The time that the caller has told.
+    now: Option<Instant>,
+    /// No message that waits expires before that.
+    earliest: Option<Instant>,
+    expired: u64,
+    /// Whether messages died since producers were told.
+    buried: bool,
+    /// Messages for the dead-letter node, which the caller takes.
+    dead: Vec<Dead>,
+    dead_lettered: u64,
 }
 
 /// How much a queue takes.
@@ -77,11 +98,22 @@ pub struct QueueStats {
     pub enqueued: u64,
     /// Messages that have been settled for good.
     pub settled: u64,
+    /// Messages that have ever expired.
+    pub expired: u64,
+    /// Messages that were moved to the dead-letter node, for whatever reason.
+    pub dead_lettered: u64,
+    /// Messages that were lost to a limit: dead letters for which there was no room here.
+    pub dropped: u64,
 }
 
-/// A message would exceed a limit of the queue.
+/// A message would exceed a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+pub(crate) enum Full {
+    /// Of its queue.
+    Queue,
+    /// Of the broker.
+    Broker,
+}
 
 #[derive(Debug)]
 struct Consumer<W> {
@@ -122,9 +154,11 @@ struct Producer<W> {
 const QUANTUM: usize = 64;
 
 impl<W: Clone> Queue<W> {
-    pub(crate) fn new(limits: QueueLimits) -> Self {
+    pub(crate) fn new(limits: QueueLimits, rules: Rules, lease: Option<Lease>) -> Self {
         Self {
             limits,
+            rules,
+            lease,
             next_seq: 0,
             ready: VecDeque::new(),
             returned: BTreeMap::new(),
@@ -140,28 +174,72 @@ impl<W: Clone> Queue<W> {
             fresh: false,
             enqueued: 0,
             settled: 0,
+            dropped: 0,
+            now: None,
+            earliest: None,
+            expired: 0,
+            buried: false,
+            dead: Vec::new(),
+            dead_lettered: 0,
         }
     }
 
+    /// Tells what time it is: from then on it is the time of whatever is done.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        self.now = Some(now);
+    }
+
     /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
-    pub(crate) fn push(&mut self, mut message: Held) -> Result<(), Full> {
+    pub(crate) fn push(&mut self, message: Held) -> Result<(), Full> {
         let size = message.payload.len();
-        if self.messages >= self.limits.messages || self.bytes.saturating_add(size) > self.limits.bytes {
-            return Err(Full);
+        if !self.fits(size) || !self.cover(size) {
+            self.sweep();
+            if !self.fits(size) {
+                return Err(Full::Queue);
+            }
+            if !self.cover(size) {
+                return Err(Full::Broker);
+            }
         }
+        self.add(message);
+        Ok(())
+    }
+
+    /// Adds a message at the end, and drops the oldest of those that wait to make room for it. Where that is not
+    /// enough, since consumers hold the rest, it is dropped itself.
+    pub(crate) fn push_over(&mut self, message: Held) {
+        let size = message.payload.len();
+        while !self.fits(size) {
+            let fits_alone = size <= self.limits.bytes;
+            let oldest = fits_alone.then(|| next_for(&mut self.ready, &mut self.returned, u64::MAX, &mut 0));
+            let Some(oldest) = oldest.flatten() else {
+                self.dropped += 1;
+                return;
+            };
+            self.messages -= 1;
+            self.bytes = self.bytes.saturating_sub(oldest.size());
+            self.dropped += 1;
+        }
+        self.add(message);
+    }
+
+    /// Adds a message at the end, whether or not there is room: its caller has seen that there is.
+    pub(crate) fn add(&mut self, mut message: Held) {
+        let size = message.payload.len();
         message.seq = self.next_seq;
         self.next_seq += 1;
         self.messages += 1;
         self.bytes += size;
         self.enqueued += 1;
         self.fresh = true;
+        self.note_expiry(&message);
         self.ready.push_back(message);
-        Ok(())
     }
 
     /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
     pub(crate) fn dispatch(&mut self, woken: &mut Vec<W>) {
         self.assign(None, woken);
+        self.tell_of_room(woken);
         if std::mem::take(&mut self.fresh) && self.browsers > 0 {
             for (_, consumer) in &mut self.consumers {
                 if matches!(consumer.mode, Mode::Browse { hungry: true, .. }) && !consumer.told {
@@ -199,6 +277,7 @@ impl<W: Clone> Queue<W> {
                 }
             }
         }
+        self.tell_of_room(woken);
         if let Some((taker, told)) = self.taker(id) {
             *told = false;
             if !standing {
@@ -246,6 +325,9 @@ impl<W: Clone> Queue<W> {
             let held = if from_returned { returned.next() } else { ready.next() };
             let held = held.expect("peeked at it");
             *next = held.seq + 1;
+            if self.now.is_some_and(|now| held.is_expired(now)) {
+                continue;
+            }
             left = left.less(held.payload.len());
             out.push_back(held.clone());
         }
@@ -265,11 +347,19 @@ impl<W: Clone> Queue<W> {
         for (mut held, how) in messages {
             let consumers = &self.consumers;
             let (before, room) = (held.size(), self.limits.bytes.saturating_sub(self.bytes));
+            let reason = self.rules.verdict(&how);
             held.mark(how, uid, room, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
             self.bytes = (self.bytes + held.size()).saturating_sub(before);
+            if let Some(reason) = reason.or_else(|| self.is_over(&held)) {
+                self.bury(held, reason);
+                continue;
+            }
+            self.note_expiry(&held);
             lowest = lowest.min(held.seq);
             self.returned.insert(held.seq, held);
         }
+        // They may have grown, as far as the queue's own limit allows.
+        self.cover(0);
         if lowest == u64::MAX {
             return;
         }
@@ -286,13 +376,9 @@ impl<W: Clone> Queue<W> {
         self.messages = self.messages.saturating_sub(messages);
         self.bytes = self.bytes.saturating_sub(bytes);
         self.settled += messages as u64;
-        if self.starving > 0 && self.has_room() {
-            self.starving = 0;
-            for (_, producer) in &mut self.producers {
-                if std::mem::take(&mut producer.starving) {
-                    woken.push(producer.wake.clone());
-                }
-            }
+        self.trim();
+        if self.has_room() {
+            self.feed(woken);
         }
     }
 
@@ -314,30 +400,9 @@ impl<W: Clone> Queue<W> {
         }
     }
 
-    pub(crate) fn add_producer(&mut self, wake: W) -> usize {
-        self.producers.insert(Producer { wake, starving: false })
-    }
-
-    pub(crate) fn remove_producer(&mut self, id: usize) {
-        if let Some(producer) = self.producers.try_remove(id) {
-            self.starving -= usize::from(producer.starving);
-        }
-    }
-
-    /// How many messages a producer may send from now on, `wish` at most: its share of the room. One
-    /// that gets less is woken when there is room again.
-    pub(crate) fn grant(&mut self, id: usize, wish: usize) -> usize {
-        let producers = self.producers.len().max(1);
-        let Some(producer) = self.producers.get_mut(id) else { return 0 };
-        let room = self.limits.messages.saturating_sub(self.messages);
-        let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
-        let bytes = self.limits.bytes.saturating_sub(self.bytes) / size;
-        let room = room.min(bytes);
-        let share = if room == 0 { 0 } else { (room / producers).max(1) };
-        let starving = share < wish;
-        self.starving = self.starving + usize::from(starving) - usize::from(producer.starving);
-        producer.starving = starving;
-        share.min(wish)
+    /// Messages that made room for later ones.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Everyone who uses the queue, when it is deleted.
@@ -348,8 +413,12 @@ impl<W: Clone> Queue<W> {
 
     /// Drops what waits: nobody can reach the queue any more.
     pub(crate) fn clear(&mut self) {
-        self.ready = VecDeque::new();
-        self.returned.clear();
+        let waiting =
+            std::mem::take(&mut self.ready).into_iter().chain(std::mem::take(&mut self.returned).into_values());
+        let (messages, bytes) = waiting.fold((0, 0), |(messages, bytes), held| (messages + 1, bytes + held.size()));
+        self.messages = self.messages.saturating_sub(messages);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.trim();
     }
 
     /// Messages that wait for any consumer.
@@ -372,11 +441,10 @@ impl<W: Clone> Queue<W> {
             producers: self.producers.len(),
             enqueued: self.enqueued,
             settled: self.settled,
+            expired: self.expired,
+            dead_lettered: self.dead_lettered,
+            dropped: self.dropped,
         }
-    }
-
-    fn has_room(&self) -> bool {
-        self.messages < self.limits.messages && self.bytes < self.limits.bytes
     }
 
     /// Gives turns until nothing waits or nobody wants more. In each round a turn is worth an equal share of
@@ -384,6 +452,7 @@ impl<W: Clone> Queue<W> {
     fn assign(&mut self, caller: Option<usize>, woken: &mut Vec<W>) {
         let mut passed = Vec::new();
         let (mut turns, mut share) = (0, 0);
+        let mut expired = Vec::new();
         while self.available() > 0 {
             if turns == 0 {
                 turns = self.rotation.len();
@@ -397,6 +466,10 @@ impl<W: Clone> Queue<W> {
             while got < share && taker.demand.messages > 0 && taker.demand.bytes > 0 {
                 let next = next_for(&mut self.ready, &mut self.returned, consumer.uid, &mut taker.cursor);
                 let Some(held) = next else { break };
+                if self.now.is_some_and(|now| held.is_expired(now)) {
+                    expired.push(held);
+                    continue;
+                }
                 taker.demand = taker.demand.less(held.payload.len());
                 taker.inbox.push_back(held);
                 got += 1;
@@ -418,9 +491,13 @@ impl<W: Clone> Queue<W> {
         for id in passed.into_iter().rev() {
             self.rotation.push_front(id);
         }
+        for held in expired {
+            self.bury(held, Reason::Expired);
+        }
     }
 
     fn empty_inbox(&mut self, id: usize, want: Demand, out: &mut VecDeque<Held>) -> Demand {
+        self.expire_inbox(id);
         let Some((taker, _)) = self.taker(id) else { return Demand::default() };
         let missing = taker.inbox.iter().fold(want, |left, held| left.less(held.payload.len()));
         let taken = taker.inbox.len();
@@ -443,7 +520,7 @@ impl<W: Clone> Queue<W> {
 }
 
 impl Demand {
-    fn less(self, bytes: usize) -> Self {
+    pub(crate) fn less(self, bytes: usize) -> Self {
         Self { messages: self.messages.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
     }
 }

@@ -1,16 +1,18 @@
 //! What the connections of a broker share.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use bytes::BytesMut;
 use postroad_amqp::sasl;
 use postroad_amqp::v1_0::{Config, Connection, ServerSasl};
+use postroad_codec::v1_0::Error;
 use postroad_taps::{ByteStream, TlsConfig, TlsInfo};
-use slab::Slab;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use crate::connections::{ConnectionLimits, Connections};
 use crate::mailbox::{Mailbox, Order};
 use crate::node::Nodes;
 
@@ -35,8 +37,9 @@ pub(crate) struct Settings {
     pub(crate) engine: Config,
     pub(crate) auto_create: bool,
     pub(crate) max_message_size: u64,
-    pub(crate) max_connections: usize,
+    pub(crate) connections: ConnectionLimits,
     pub(crate) max_links: usize,
+    pub(crate) max_links_per_session: usize,
     /// What clients get that ask for TLS where the transport has none.
     pub(crate) tls: Option<TlsConfig>,
 }
@@ -58,13 +61,6 @@ impl Security {
         let external = tls.and_then(TlsInfo::peer_common_name).filter(good);
         Self { secure: tls.is_some(), external }
     }
-}
-
-#[derive(Debug, Default)]
-struct Connections {
-    live: Slab<(Arc<Mailbox>, Option<AbortHandle>)>,
-    /// No more are taken.
-    shut: Option<Order>,
 }
 
 impl Shared {
@@ -92,38 +88,34 @@ impl Shared {
         Ok(Connection::server(self.settings.engine.clone(), Some(sasl), since))
     }
 
-    /// Takes a connection in, unless there are too many.
-    pub(crate) fn register(self: &Arc<Self>) -> Option<Registered> {
+    /// Takes a connection in. One that is too many is to be told so; `None` where there is no time even for that.
+    pub(crate) fn register(self: &Arc<Self>, address: Option<IpAddr>) -> Option<Registered> {
         let mut connections = self.connections();
-        if connections.live.len() >= self.settings.max_connections || connections.shut.is_some() {
-            return None;
-        }
         let mailbox = Arc::new(Mailbox::default());
-        let key = connections.live.insert((Arc::clone(&mailbox), None));
-        self.count.send_replace(connections.live.len());
-        Some(Registered { shared: Arc::clone(self), mailbox, key })
+        let (key, refusal) = connections.add(Arc::clone(&mailbox), address, self.settings.connections)?;
+        self.count.send_replace(connections.in_all());
+        Some(Registered { shared: Arc::clone(self), mailbox, key, refusal })
+    }
+
+    /// Notes whose connection it is, and refuses it where the user has too many.
+    pub(crate) fn authenticated(&self, key: usize, user: &str) -> Result<(), Error> {
+        self.connections().authenticated(key, user, self.settings.connections)
     }
 
     /// Lets the broker cut off the task of a connection.
     pub(crate) fn set_abort(&self, key: usize, mailbox: &Arc<Mailbox>, abort: AbortHandle) {
-        let mut connections = self.connections();
-        // The task may be over already, and its place another's.
-        if let Some((found, slot)) = connections.live.get_mut(key)
-            && Arc::ptr_eq(found, mailbox)
-        {
-            *slot = Some(abort);
-        }
+        self.connections().set_abort(key, mailbox, abort);
     }
 
     pub(crate) fn connections_len(&self) -> usize {
-        self.connections().live.len()
+        self.connections().len()
     }
 
     /// Tells every connection to end, and takes no more.
     pub(crate) fn close_all(&self, order: Order) {
         let mut connections = self.connections();
         connections.shut = Some(order);
-        let mailboxes: Vec<_> = connections.live.iter().map(|(_, (mailbox, _))| Arc::clone(mailbox)).collect();
+        let mailboxes = connections.mailboxes();
         drop(connections);
         self.closing.send_replace(true);
         for mailbox in mailboxes {
@@ -135,12 +127,8 @@ impl Shared {
     pub(crate) fn abort_all(&self, order: Order) -> usize {
         let mut connections = self.connections();
         connections.shut = Some(order);
-        for (_, (_, abort)) in &connections.live {
-            if let Some(abort) = abort {
-                abort.abort();
-            }
-        }
-        connections.live.len()
+        connections.abort_all();
+        connections.in_all()
     }
 
     /// Waits until no connection is left.
@@ -166,6 +154,8 @@ pub(crate) struct Registered {
     pub(crate) shared: Arc<Shared>,
     pub(crate) mailbox: Arc<Mailbox>,
     key: usize,
+    /// What it is to be told in place of being served.
+    pub(crate) refusal: Option<Error>,
 }
 
 impl Registered {
@@ -178,8 +168,8 @@ impl Registered {
 impl Drop for Registered {
     fn drop(&mut self) {
         let mut connections = self.shared.connections();
-        connections.live.remove(self.key);
-        let left = connections.live.len();
+        connections.remove(self.key);
+        let left = connections.in_all();
         self.shared.count.send_replace(left);
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use postroad_codec::v1_0::{
-    Address, Attach, AttachTarget, DistributionMode, Error, ErrorCondition, Fields, Multiple, NodeProperties, Outcome,
-    Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
+    Address, Attach, AttachTarget, ByteString, DistributionMode, Error, ErrorCondition, Fields, Multiple,
+    NodeProperties, Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
 };
 
-use crate::node::{Hold, Lifetime, Nodes};
+use crate::node::{Hold, Kind, Lifetime, Nodes};
+use crate::topic::{self, Share};
 
 /// A source that was asked for and can be had.
 #[derive(Debug)]
@@ -38,7 +39,14 @@ const LIFETIMES: [(u64, &str, Lifetime); 4] = [
 ];
 
 /// Finds or makes the source of a link.
-pub(crate) fn grant_source(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attach) -> Result<GrantedSource, Error> {
+///
+/// `scope` tells the user and the container, within which a subscription is shared that is not global.
+pub(crate) fn grant_source(
+    nodes: &Arc<Nodes>,
+    auto_create: bool,
+    attach: &Attach,
+    scope: impl FnOnce() -> (ByteString, ByteString),
+) -> Result<GrantedSource, Error> {
     let Some(asked) = attach.source.as_deref() else {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that receives needs a source"));
     };
@@ -61,7 +69,18 @@ pub(crate) fn grant_source(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
     if wanted.address.is_none() && !wanted.dynamic {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "the source has no address"));
     }
-    let hold = wanted.find(nodes, auto_create)?;
+    let mut hold = wanted.find(nodes, auto_create)?;
+    let topic = hold.node.kind == Kind::Topic;
+    if topic {
+        if asked.expiry_policy == TerminusExpiryPolicy::NEVER {
+            let text = "a subscription that outlives its link: the broker keeps none";
+            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
+        }
+        hold = topic::subscribe(hold, nodes, wanted.share(&attach.name, scope))?;
+    }
+    // Whoever reads a subscription takes its copies away, and no other's.
+    let copies = browse || topic;
+    let browse = browse && !topic;
     let source = Source {
         address: Some(Address(hold.node.name.clone())),
         durable: TerminusDurability::NONE,
@@ -69,7 +88,7 @@ pub(crate) fn grant_source(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
         expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
         dynamic: asked.dynamic,
         dynamic_node_properties: wanted.answered_properties(&hold),
-        distribution_mode: Some(if browse { DistributionMode::COPY } else { DistributionMode::MOVE }),
+        distribution_mode: Some(if copies { DistributionMode::COPY } else { DistributionMode::MOVE }),
         // Filters are told back as far as they are applied, and none is.
         filter: None,
         // A delivery that is settled without an outcome counts as a failed one.
@@ -78,7 +97,7 @@ pub(crate) fn grant_source(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
             .into_iter()
             .map(Symbol::from_static)
             .collect(),
-        capabilities: wanted.answered_capabilities(),
+        capabilities: wanted.answered_capabilities(&hold),
         ..Source::default()
     };
     Ok(GrantedSource { hold, source, browse })
@@ -110,7 +129,7 @@ pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
         expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
         dynamic: asked.dynamic,
         dynamic_node_properties: hold.as_ref().and_then(|hold| wanted.answered_properties(hold)),
-        capabilities: wanted.answered_capabilities(),
+        capabilities: hold.as_ref().map_or_else(Multiple::default, |hold| wanted.answered_capabilities(hold)),
         ..Target::default()
     };
     Ok(GrantedTarget { hold, target })
@@ -133,33 +152,72 @@ impl Wanted<'_> {
             let text = "nothing durable: the broker has no store configured";
             return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
         }
-        if self.has("topic") && !self.has("queue") {
-            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "topics are not implemented"));
-        }
         Ok(())
+    }
+
+    /// The kind of node that is asked for: by capability, or by the distribution modes that it must know.
+    fn kind(&self) -> Option<Kind> {
+        match (self.has("queue"), self.has("topic")) {
+            (true, false) => return Some(Kind::Queue),
+            (false, true) => return Some(Kind::Topic),
+            _ => {}
+        }
+        let modes = match self.properties?.0.0.get_str("supported-dist-modes")? {
+            Value::List(modes) => modes.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        match modes {
+            [mode] if mode.as_str() == Some("move") => Some(Kind::Queue),
+            [mode] if mode.as_str() == Some("copy") => Some(Kind::Topic),
+            _ => None,
+        }
+    }
+
+    /// By what other links share the subscription, where that is asked for.
+    fn share(&self, link: &str, scope: impl FnOnce() -> (ByteString, ByteString)) -> Option<Share> {
+        // What is behind the bar tells apart the links of one subscription, by the convention of JMS clients.
+        let name = link.split('|').next().unwrap_or(link).into();
+        let shared = self.has("shared");
+        shared.then(|| Share { scope: (!self.has("global")).then(scope), name })
     }
 
     fn find(&self, nodes: &Arc<Nodes>, auto_create: bool) -> Result<Hold, Error> {
         self.refuse_what_is_missing()?;
         let lifetime = self.lifetime()?;
+        let kind = self.kind();
+        let made = kind.unwrap_or(Kind::Queue);
         let address = self.address.map_or("", |address| &**address);
         // The node may be deleted between finding and holding it.
         for _ in 0..8 {
             let (node, created) = if self.dynamic {
                 // A dynamic node without a policy goes with its link (3.5.3).
-                nodes.declare(&unique_name()?, Some(lifetime.unwrap_or(Lifetime::Close)))?
+                nodes.declare(&unique_name()?, made, Some(lifetime.unwrap_or(Lifetime::Close)))?
             } else if let Some(node) = nodes.find(address) {
                 (node, false)
             } else if auto_create || self.has(CREATE_ON_DEMAND) {
-                nodes.declare(address, lifetime)?
+                nodes.declare(address, made, lifetime)?
             } else {
                 return Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {address:?}")));
             };
+            if let Some(kind) = kind.filter(|kind| *kind != node.kind) {
+                return Err(self.mismatch(address, kind));
+            }
             if let Some(hold) = Hold::new(node, nodes, created) {
                 return Ok(hold);
             }
         }
         Err(Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {address:?} was deleted")))
+    }
+
+    /// A node of the other kind has the name.
+    fn mismatch(&self, address: &str, kind: Kind) -> Error {
+        let text = match kind {
+            Kind::Queue => format!("no queue {address:?}: it is a topic"),
+            Kind::Topic => format!("no topic {address:?}: it is a queue"),
+        };
+        let create = self.has(CREATE_ON_DEMAND);
+        let condition = if create { ErrorCondition::PRECONDITION_FAILED } else { ErrorCondition::NOT_FOUND };
+        Error::new(condition, text)
     }
 
     fn has(&self, capability: &str) -> bool {
@@ -188,18 +246,28 @@ impl Wanted<'_> {
             return None;
         }
         let mut fields = Fields::default();
-        if let Some(lifetime) = hold.node.lifetime {
+        if let Some(lifetime) = hold.addressed().lifetime {
             let (code, _, _) = LIFETIMES.iter().find(|(_, _, known)| *known == lifetime)?;
             let policy = Value::described(Value::Ulong(*code), Value::List(Vec::new()));
             fields.0.insert(Value::Symbol("lifetime-policy".into()), policy);
         }
-        let modes = ["move", "copy"].map(Symbol::from_static);
-        fields.0.insert(Value::Symbol("supported-dist-modes".into()), Value::List(modes.map(Value::Symbol).to_vec()));
+        let modes: &[&str] = match hold.addressed().kind {
+            Kind::Queue => &["move", "copy"],
+            Kind::Topic => &["copy"],
+        };
+        let modes = modes.iter().map(|mode| Value::Symbol(Symbol::from_static(mode))).collect();
+        fields.0.insert(Value::Symbol("supported-dist-modes".into()), Value::List(modes));
         Some(NodeProperties(fields))
     }
 
-    fn answered_capabilities(&self) -> Multiple<Symbol> {
-        let known = [CREATE_ON_DEMAND, "queue"];
+    fn answered_capabilities(&self, hold: &Hold) -> Multiple<Symbol> {
+        let known: &[&str] = match hold.addressed().kind {
+            Kind::Queue => &[CREATE_ON_DEMAND, "queue"],
+            // A target has no subscription to share.
+            Kind::Topic if hold.node.kind == Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
+            Kind::Topic if self.has("shared") => &[CREATE_ON_DEMAND, "topic", "shared", "global"],
+            Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
+        };
         self.capabilities.iter().filter(|symbol| known.contains(&symbol.as_str())).cloned().collect()
     }
 }

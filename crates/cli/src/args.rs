@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use postroad::broker::Overflow;
 
 pub(crate) use self::bench::{Bench, Output};
 pub(crate) use self::decode::Decode;
 use crate::format::{self, Format};
-use crate::value::{self, Property};
+use crate::value::{self, Property, Scoped};
 
 /// Sends and receives messages over AMQP 1.0, and runs a small broker for them.
 #[derive(Debug, Parser)]
@@ -107,6 +108,24 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "NAME")]
     pub(crate) queue: Vec<String>,
 
+    /// Makes a topic at the start: every subscriber gets every message. Can be given again.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) topic: Vec<String>,
+
+    /// What topics do when a subscriber is slow: hold-back makes senders wait for it, drop-oldest drops its oldest
+    /// messages. With NAME= in front it is for one topic, which is made at the start.
+    #[arg(long, value_name = "[NAME=]POLICY", default_value = "hold-back", value_parser = value::scoped_overflow)]
+    pub(crate) topic_overflow: Vec<Scoped<Overflow>>,
+
+    /// Where messages go that are rejected, expire, or fail too often; without it they are dropped. With NAME= in front
+    /// it is for one queue, which is made at the start, or topic.
+    #[arg(long, value_name = "[NAME=]NODE", value_parser = value::scoped_node)]
+    pub(crate) dead_letter: Vec<Scoped<String>>,
+
+    /// How many deliveries of a message may fail before nobody gets it any more. With NAME= as above.
+    #[arg(long, value_name = "[NAME=]N", value_parser = value::scoped_count)]
+    pub(crate) max_deliveries: Vec<Scoped<u32>>,
+
     /// Refuses names that nobody declared, instead of making a queue of them.
     #[arg(long)]
     pub(crate) no_auto_create: bool,
@@ -131,25 +150,73 @@ pub(crate) struct Broker {
     #[arg(long)]
     pub(crate) allow_insecure_mechs: bool,
 
-    /// The most clients at once.
-    #[arg(long, value_name = "N", value_parser = value::count)]
-    pub(crate) max_connections: Option<u64>,
-
-    /// The most messages in a queue; near it senders have to wait.
-    #[arg(long, value_name = "N", value_parser = value::count)]
-    pub(crate) max_queue_messages: Option<u64>,
-
-    /// The most bytes of messages in a queue, such as 64MiB.
-    #[arg(long, value_name = "SIZE", value_parser = value::size)]
-    pub(crate) max_queue_bytes: Option<u64>,
-
-    /// The largest message.
-    #[arg(long, value_name = "SIZE", value_parser = value::size)]
-    pub(crate) max_message_size: Option<u64>,
-
     /// How long clients may take to finish when the broker is stopped.
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::duration)]
     pub(crate) grace: Duration,
+
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// What a broker takes before it says no.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub(crate) struct Limits {
+    /// The most clients at once [10k]. One more is closed with an error, as with the next two.
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_connections: Option<u64>,
+
+    /// The most clients at once from one IP address [no limit].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_connections_per_address: Option<u64>,
+
+    /// The most connections at once of one user [no limit].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_connections_per_user: Option<u64>,
+
+    /// The most sessions of a client [256].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_sessions: Option<u64>,
+
+    /// The most senders and receivers of a client [1024].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_links: Option<u64>,
+
+    /// The most senders and receivers on one session [1024].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_links_per_session: Option<u64>,
+
+    /// The most queues and topics [10k].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_nodes: Option<u64>,
+
+    /// The most messages in a queue [1m]; near it senders have to wait.
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_queue_messages: Option<u64>,
+
+    /// The most bytes of messages in a queue [256MiB].
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_queue_bytes: Option<u64>,
+
+    /// The most bytes of messages in all queues and topics [1GiB].
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_total_bytes: Option<u64>,
+
+    /// The most subscribers of a topic [10k].
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_subscriptions: Option<u64>,
+
+    /// The most messages that a topic keeps for one subscriber [10k]; --topic-overflow says what happens then.
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_subscription_messages: Option<u64>,
+
+    /// The most bytes that a topic keeps for one subscriber [64MiB].
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_subscription_bytes: Option<u64>,
+
+    /// The largest message [16MiB]; a sender of a larger one loses its link.
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_message_size: Option<u64>,
 }
 
 #[derive(Debug, Args)]

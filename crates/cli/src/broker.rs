@@ -1,16 +1,18 @@
 //! `postroad broker`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 
 use postroad::amqp::sasl::UserFile;
-use postroad::broker::{self, StartError};
+use postroad::broker::{self, Builder, NodeOptions, StartError};
 use postroad::taps::ListenError;
 
 use crate::args;
 use crate::exit::{Exit, Failure};
 use crate::signals::Stop;
 use crate::term::Talk;
+use crate::value::Scoped;
 
 /// The largest file of users that is read, in bytes; the library's own limit is the same.
 const MAX_USERS_FILE: u64 = 4 * 1024 * 1024;
@@ -21,22 +23,14 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
     for url in &args.listen {
         builder = builder.listen(url);
     }
-    for queue in &args.queue {
-        builder = builder.queue(queue);
-    }
+    builder = nodes(builder, &args);
     if let Some(path) = &args.users {
         builder = builder.users(users(path)?).allow_insecure_plain(args.allow_insecure_mechs);
     }
     if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
         builder = builder.tls_files(cert, key);
     }
-    let at_most = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-    builder = builder.with_limits(|limits| {
-        limits.connections = args.max_connections.map_or(limits.connections, at_most);
-        limits.queue_messages = args.max_queue_messages.map_or(limits.queue_messages, at_most);
-        limits.queue_bytes = args.max_queue_bytes.map_or(limits.queue_bytes, at_most);
-        limits.message_size = args.max_message_size.unwrap_or(limits.message_size);
-    });
+    builder = builder.with_limits(|limits| args.limits.apply(limits));
     let broker = builder.start().await.map_err(|error| not_started(&error))?;
     for url in broker.urls() {
         talk.say(0, || format!("listening on {url}"));
@@ -59,6 +53,71 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
         () = stop.second() => talk.say(0, || "stopped at once".to_owned()),
     }
     Ok(Exit::Ok)
+}
+
+impl args::Limits {
+    /// Sets what was given.
+    fn apply(&self, limits: &mut broker::Limits) {
+        let counts = [
+            (self.max_connections, &mut limits.connections),
+            (self.max_connections_per_address, &mut limits.connections_per_address),
+            (self.max_connections_per_user, &mut limits.connections_per_user),
+            (self.max_sessions, &mut limits.sessions_per_connection),
+            (self.max_links, &mut limits.links_per_connection),
+            (self.max_links_per_session, &mut limits.links_per_session),
+            (self.max_nodes, &mut limits.nodes),
+            (self.max_queue_messages, &mut limits.queue_messages),
+            (self.max_queue_bytes, &mut limits.queue_bytes),
+            (self.max_total_bytes, &mut limits.total_bytes),
+            (self.max_subscriptions, &mut limits.subscriptions_per_topic),
+            (self.max_subscription_messages, &mut limits.subscription_messages),
+            (self.max_subscription_bytes, &mut limits.subscription_bytes),
+        ];
+        for (given, limit) in counts {
+            if let Some(given) = given {
+                *limit = usize::try_from(given).unwrap_or(usize::MAX);
+            }
+        }
+        limits.message_size = self.max_message_size.unwrap_or(limits.message_size);
+    }
+}
+
+/// Declares the nodes, with what is said about all of them and about single ones.
+fn nodes(mut builder: Builder, args: &args::Broker) -> Builder {
+    type Change<'a> = Box<dyn Fn(NodeOptions) -> NodeOptions + 'a>;
+    let mut changes: Vec<(Option<&str>, Change<'_>)> = Vec::new();
+    for Scoped { node, value } in &args.topic_overflow {
+        changes.push((node.as_deref(), Box::new(move |options| options.overflow(*value))));
+    }
+    for Scoped { node, value } in &args.dead_letter {
+        changes.push((node.as_deref(), Box::new(move |options| options.dead_letter(value))));
+    }
+    for Scoped { node, value } in &args.max_deliveries {
+        changes.push((node.as_deref(), Box::new(move |options| options.max_deliveries(*value))));
+    }
+    let mut defaults = NodeOptions::default();
+    for (_, change) in changes.iter().filter(|(node, _)| node.is_none()) {
+        defaults = change(defaults);
+    }
+    // What is said about all nodes holds for a single one where nothing else is said about it.
+    let mut single = BTreeMap::new();
+    for (node, change) in changes.iter().filter_map(|(node, change)| Some(((*node)?, change))) {
+        let options = single.remove(node).unwrap_or_else(|| defaults.clone());
+        single.insert(node, change(options));
+    }
+    let with_overflow = args.topic_overflow.iter().filter_map(|scoped| scoped.node.as_deref());
+    let topics: BTreeSet<&str> = args.topic.iter().map(String::as_str).chain(with_overflow).collect();
+    for queue in &args.queue {
+        builder = builder.queue(queue);
+    }
+    for topic in &topics {
+        builder = builder.topic(*topic);
+    }
+    for (node, options) in single {
+        builder =
+            if topics.contains(node) { builder.topic_with(node, options) } else { builder.queue_with(node, options) };
+    }
+    builder.node_defaults(defaults)
 }
 
 /// Puts the URLs into a file that appears complete: whoever waits for it never reads half of it.

@@ -3,6 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use postroad::broker::Overflow;
 use postroad::client::types::{Bytes, Symbol, Timestamp, Uuid, Value};
 
 /// The longest duration that is taken: a hundred years, which any clock can add to now.
@@ -90,6 +91,45 @@ fn scaled(text: &str, value: f64, unit: &str, factor: u64) -> Option<u64> {
     }
     let product = value * factor as f64;
     (product.fract() == 0.0 && product < 9e15).then_some(product as u64)
+}
+
+/// A value for one node or, without a name, for all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Scoped<T> {
+    pub(crate) node: Option<String>,
+    pub(crate) value: T,
+}
+
+/// Reads `value` or `node=value`. A name may have an equals sign in it, a value not.
+fn scoped<T>(text: &str, value: impl FnOnce(&str) -> Result<T, String>) -> Result<Scoped<T>, String> {
+    let (node, text) = match text.rsplit_once('=') {
+        None => (None, text),
+        Some(("", _)) => return Err("a name is missing before the =".to_owned()),
+        Some((node, text)) => (Some(node.to_owned()), text),
+    };
+    value(text).map(|value| Scoped { node, value })
+}
+
+/// Reads the name of a node.
+pub(crate) fn scoped_node(text: &str) -> Result<Scoped<String>, String> {
+    scoped(text, |node| if node.is_empty() { Err("write a name".to_owned()) } else { Ok(node.to_owned()) })
+}
+
+/// Reads a count from 1.
+pub(crate) fn scoped_count(text: &str) -> Result<Scoped<u32>, String> {
+    scoped(text, |text| {
+        let count = u32::try_from(count(text)?).map_err(|_| "too many".to_owned())?;
+        if count == 0 { Err("from 1".to_owned()) } else { Ok(count) }
+    })
+}
+
+/// Reads what a topic does when a subscriber is slow.
+pub(crate) fn scoped_overflow(text: &str) -> Result<Scoped<Overflow>, String> {
+    scoped(text, |policy| match policy {
+        "hold-back" => Ok(Overflow::HoldBack),
+        "drop-oldest" => Ok(Overflow::DropOldest),
+        _ => Err("write hold-back or drop-oldest".to_owned()),
+    })
 }
 
 /// A property from the command line: `color=red`, `size:int=5`.

@@ -57,6 +57,7 @@ impl Owner {
                 Event::LinkAttached(link)
                 | Event::Credit(link)
                 | Event::Drain(link)
+                | Event::Echo(link)
                 | Event::Readable(link)
                 | Event::Drained(link)
                 | Event::FlowProperties(link)

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
+use std::sync::OnceLock;
 
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::prepare::prepare;
@@ -35,16 +37,21 @@ const MAX_NAME: usize = 256;
 ///   may have a line for each hash. A hash is offered when all users have keys for it, for the strongest mechanism would
 ///   shut out those who do not.
 ///
-/// `PLAIN` derives the keys again at each login. `Debug` shows no name and no key.
+/// `PLAIN` derives the keys again until a login has succeeded, and for each that does not; from then on a keyed digest of
+/// the password is compared, which is kept in memory only. `Debug` shows no name and no key.
 pub struct UserFile {
     users: Vec<User>,
     index: HashMap<String, usize>,
     hashes: Vec<ScramHash>,
+    /// The key of the digests of passwords.
+    digest_key: Zeroizing<Vec<u8>>,
 }
 
 /// Keys in the order of [`ScramHash::STRONGEST_FIRST`], one at least.
 struct User {
     keys: Vec<ScramKeys>,
+    /// The digest of the password that fitted the keys, once one did: deriving keys takes as long as it is meant to.
+    passed: OnceLock<Zeroizing<Vec<u8>>>,
 }
 
 /// A line of a user file that cannot be used.
@@ -175,7 +182,9 @@ impl UserFile {
             }
             users.push(user);
         }
-        Ok(Self { users, index: lines.index, hashes })
+        // No salt is made of these words: those have a hash and a name in them.
+        let digest_key = ScramHash::Sha512.hmac(&*salt_seed, b"passwords that fitted");
+        Ok(Self { users, index: lines.index, hashes, digest_key })
     }
 
     /// How many users there are.
@@ -197,7 +206,7 @@ impl Users for UserFile {
 
     fn check_plain(&self, user: &str, password: &str) -> bool {
         match self.index.get(user) {
-            Some(&index) => self.users[index].check_keys().verify_password(password),
+            Some(&index) => self.users[index].check(password, &self.digest_key),
             None => {
                 // Some user's keys, the same for each name, so that the answer takes as long as for a user we have.
                 let pick = user.bytes().fold(0, |sum: usize, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
@@ -234,6 +243,20 @@ impl fmt::Debug for UserFile {
 }
 
 impl User {
+    /// Checks a password as it was sent, quickly where it has fitted before.
+    fn check(&self, password: &str, digest_key: &[u8]) -> bool {
+        let digest = ScramHash::Sha512.hmac(digest_key, password.as_bytes());
+        if self.passed.get().is_some_and(|passed| passed.ct_eq(&digest).into()) {
+            return true;
+        }
+        let fits = self.check_keys().verify_password(password);
+        if fits {
+            // Another spelling of the same password may be there already.
+            let _ = self.passed.set(digest);
+        }
+        fits
+    }
+
     /// The keys that a plain password is checked against: SHA-256, the quickest where processors know it.
     fn check_keys(&self) -> &ScramKeys {
         self.keys.iter().find(|keys| keys.hash() == ScramHash::Sha256).unwrap_or(&self.keys[0])
@@ -323,7 +346,7 @@ impl LineSecret {
                 })
                 .collect(),
         };
-        User { keys }
+        User { keys, passed: OnceLock::new() }
     }
 }
 
@@ -364,6 +387,23 @@ mod tests {
         assert_eq!(users.scram("carol", ScramHash::Sha256).unwrap().to_rfc5803(), KEYS);
         let printed = format!("{users:?}");
         assert!(!printed.contains("alice") && printed.contains("users: 3"), "{printed}");
+    }
+
+    #[test]
+    fn a_password_that_fitted_is_known_again() {
+        let users = UserFile::parse("alice:wonderland\nbob:x", [1; 32]).unwrap();
+        let passed = |name: &str| users.users[users.index[name]].passed.get().is_some();
+        assert!(!users.check_plain("alice", "wonder") && !passed("alice"), "one that does not fit is not kept");
+        assert!(users.check_plain("alice", "wonderland") && passed("alice") && !passed("bob"));
+        assert!(users.check_plain("alice", "wonderland"));
+        for wrong in ["wonder", "", "wonderland ", "x"] {
+            assert!(!users.check_plain("alice", wrong), "{wrong}");
+        }
+        assert!(!users.check_plain("bob", "wonderland"));
+        // The digest alone is looked at: here it is of a password that does not fit the keys.
+        let bob = &users.users[users.index["bob"]];
+        bob.passed.set(ScramHash::Sha512.hmac(&users.digest_key, b"other")).unwrap();
+        assert!(users.check_plain("bob", "other"));
     }
 
     #[test]

@@ -236,6 +236,7 @@ impl Connection {
             | Event::LinkIncoming(named)
             | Event::Credit(named)
             | Event::Drain(named)
+            | Event::Echo(named)
             | Event::Readable(named)
             | Event::FlowProperties(named)
             | Event::Drained(named) => *named != link,

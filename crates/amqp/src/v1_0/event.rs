@@ -67,6 +67,9 @@ pub enum Event {
     /// A flow of the peer's told more of a link than the standard's fields: see
     /// [`remote_flow_properties`](super::Connection::remote_flow_properties).
     FlowProperties(LinkId),
+    /// The peer asks for the state of a sending link, which goes out with the next output: the time for
+    /// [`SenderMut::offered`](super::SenderMut::offered).
+    Echo(LinkId),
     /// The peer told of the state of a delivery that we sent.
     Update(Update),
     /// A receiving link has deliveries, where it had none.

@@ -69,6 +69,9 @@ impl Connection {
                 if flow.drain {
                     self.events.push_back(Event::Drain(id));
                 }
+                if echo {
+                    self.events.push_back(Event::Echo(id));
+                }
                 self.announce_credit(key);
             }
             Role::Receiver => {

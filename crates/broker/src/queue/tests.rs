@@ -1,12 +1,14 @@
 //! The queue against a model that is too slow to be wrong.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::MessageFormat;
 use proptest::prelude::*;
 
-use super::{Demand, Full, Queue, QueueLimits};
+use super::{Dead, Demand, Full, Queue, QueueLimits, Reason, Rules};
+use crate::budget::{Budget, Lease};
 use crate::message::{Held, Return};
 
 const LIMITS: QueueLimits = QueueLimits { messages: 100, bytes: 1000 };
@@ -20,7 +22,7 @@ fn want(messages: usize) -> Demand {
 }
 
 fn queue(messages: usize) -> Queue<u32> {
-    let mut queue = Queue::new(LIMITS);
+    let mut queue = Queue::new(LIMITS, Rules::default(), None);
     for _ in 0..messages {
         queue.push(message(1)).unwrap();
     }
@@ -117,7 +119,7 @@ fn a_turn_that_nobody_can_use_blocks_nobody() {
 
 #[test]
 fn bytes_bound_a_turn() {
-    let mut queue = Queue::<u32>::new(LIMITS);
+    let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
     for _ in 0..5 {
         queue.push(message(100)).unwrap();
     }
@@ -136,7 +138,7 @@ fn limits_hold_and_room_is_shared() {
     for _ in 0..10 {
         queue.push(message(1)).unwrap();
     }
-    assert_eq!(queue.push(message(1)), Err(Full));
+    assert_eq!(queue.push(message(1)), Err(Full::Queue));
     assert_eq!(queue.grant(b, 3), 0);
     let mut woken = Vec::new();
     queue.settle(1, 1, &mut woken);
@@ -145,10 +147,10 @@ fn limits_hold_and_room_is_shared() {
     queue.settle(1, 1, &mut woken);
     assert_eq!(woken.len(), 2, "told once");
 
-    let mut queue = Queue::<u32>::new(LIMITS);
-    assert_eq!(queue.push(message(1001)), Err(Full));
+    let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
+    assert_eq!(queue.push(message(1001)), Err(Full::Queue));
     queue.push(message(900)).unwrap();
-    assert_eq!(queue.push(message(101)), Err(Full));
+    assert_eq!(queue.push(message(101)), Err(Full::Queue));
 }
 
 #[derive(Debug, Clone)]
@@ -192,7 +194,7 @@ proptest! {
     /// not, new ones come to each consumer in order, and what waits is offered oldest first.
     #[test]
     fn nothing_is_lost_doubled_or_out_of_order(ops in prop::collection::vec(op(), 1..200)) {
-        let mut queue = Queue::<u32>::new(LIMITS);
+        let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
         let mut clients: Vec<Client> = (0..4)
             .map(|wake| Client { id: queue.add_consumer(false, wake), ..Client::default() })
             .collect();
@@ -304,4 +306,170 @@ impl super::Consumer<u32> {
     fn inbox_len(&self) -> usize {
         self.inbox().len()
     }
+}
+
+#[test]
+fn the_oldest_make_room_and_what_is_under_way_does_not() {
+    let mut queue = queue(100);
+    let id = queue.add_consumer(false, 0);
+    let held = take(&mut queue, id, 2);
+    assert_eq!(seqs(&held), [0, 1]);
+    for _ in 0..3 {
+        queue.push_over(message(1));
+    }
+    assert_eq!(queue.dropped(), 3);
+    assert_eq!(queue.stats().bytes, 100);
+    queue.give_back(id, held.into_iter().map(|held| (held, Return::Released)));
+    // What came back is the oldest again.
+    queue.push_over(message(1));
+    assert_eq!(seqs(&take(&mut queue, id, 3)), [1, 5, 6]);
+    // A message that never fits costs no other.
+    queue.push_over(message(1001));
+    assert_eq!((queue.dropped(), queue.stats().ready), (5, 97));
+}
+
+#[test]
+fn a_message_goes_where_consumers_hold_everything() {
+    let mut queue = queue(100);
+    let id = queue.add_consumer(false, 0);
+    assert_eq!(take(&mut queue, id, 100).len(), 100);
+    queue.push_over(message(1));
+    assert_eq!((queue.dropped(), queue.stats().unsettled, queue.stats().ready), (1, 100, 0));
+}
+
+fn expiring(expires: Option<Instant>) -> Held {
+    let mut held = message(1);
+    held.expires = expires;
+    held
+}
+
+/// A queue with one message that expires after each of these seconds, or never for 0.
+fn mortal(now: Instant, seconds: &[u64]) -> Queue<u32> {
+    let mut queue = queue(0);
+    queue.tick(now);
+    for seconds in seconds {
+        let expires = (*seconds > 0).then(|| now + Duration::from_secs(*seconds));
+        queue.push(expiring(expires)).unwrap();
+    }
+    queue
+}
+
+#[test]
+fn what_has_expired_is_given_to_nobody() {
+    let now = Instant::now();
+    let mut queue = mortal(now, &[1, 0, 5, 2, 0]);
+    let browser = queue.add_consumer(true, 1);
+    let id = queue.add_consumer(false, 0);
+    queue.tick(now + Duration::from_secs(2));
+    let mut out = VecDeque::new();
+    queue.browse(browser, want(10), &mut out);
+    assert_eq!(out.iter().map(|held| held.seq).collect::<Vec<_>>(), [1, 2, 4]);
+    assert_eq!(queue.stats().ready, 5, "it counts until somebody comes by");
+    let mut held = take(&mut queue, id, 10);
+    assert_eq!(seqs(&held), [1, 2, 4]);
+    let stats = queue.stats();
+    assert_eq!((stats.expired, stats.ready, stats.unsettled, stats.bytes), (2, 0, 3, 3));
+    // What comes back too late does not stay.
+    queue.tick(now + Duration::from_secs(5));
+    queue.give_back(id, held.drain(..).map(|held| (held, Return::Released)));
+    assert_eq!(seqs(&take(&mut queue, id, 10)), [1, 4]);
+    assert_eq!(queue.stats().expired, 3);
+}
+
+#[test]
+fn what_expires_in_an_inbox_leaves_room_for_others() {
+    let now = Instant::now();
+    let mut queue = mortal(now, &[]);
+    let id = queue.add_consumer(false, 0);
+    assert!(take(&mut queue, id, 2).is_empty());
+    for seconds in [1, 1, 0, 0] {
+        let expires = (seconds > 0).then(|| now + Duration::from_secs(seconds));
+        queue.push(expiring(expires)).unwrap();
+    }
+    queue.dispatch(&mut Vec::new());
+    assert_eq!(queue.consumers[id].inbox(), [0, 1]);
+    queue.tick(now + Duration::from_secs(1));
+    assert_eq!(seqs(&take(&mut queue, id, 2)), [2, 3]);
+    assert_eq!((queue.stats().expired, queue.stats().ready), (2, 0));
+}
+
+#[test]
+fn a_sweep_makes_room() {
+    let now = Instant::now();
+    let mut queue = mortal(now, &[3; 100]);
+    let producer = queue.add_producer(4);
+    assert_eq!(queue.grant(producer, 10), 0);
+    assert!(queue.sweep(), "they will expire");
+    queue.tick(now + Duration::from_secs(3));
+    assert!(!queue.sweep(), "none is left that will");
+    let mut woken = Vec::new();
+    queue.dispatch(&mut woken);
+    assert_eq!((woken, queue.is_empty()), (vec![4], true));
+
+    let mut queue = mortal(now, &[3; 100]);
+    queue.tick(now + Duration::from_secs(3));
+    queue.push(message(1)).unwrap();
+    assert_eq!((queue.stats().expired, queue.stats().ready), (100, 1));
+}
+
+#[test]
+fn what_dies_is_kept_for_the_dead_letter_node() {
+    let now = Instant::now();
+    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 2, keeps_dead: true }, None);
+    queue.tick(now);
+    for seconds in [0, 0, 0, 1] {
+        queue.push(expiring((seconds > 0).then(|| now + Duration::from_secs(seconds)))).unwrap();
+    }
+    let id = queue.add_consumer(false, 0);
+    let fail = |held: Held| (held, Return::Failed);
+    let mut held = take(&mut queue, id, 4);
+    queue.give_back(id, [(held.remove(0), Return::Rejected(None))]);
+    queue.give_back(id, held.into_iter().map(fail));
+    assert_eq!(reasons(&mut queue), [(0, Reason::Rejected(None))]);
+    let mut held = take(&mut queue, id, 3);
+    assert_eq!(seqs(&held), [1, 2, 3]);
+    queue.tick(now + Duration::from_secs(1));
+    // Release does not count, and what has expired has expired.
+    queue.give_back(id, [(held.remove(0), Return::Released)]);
+    queue.give_back(id, held.into_iter().map(fail));
+    assert_eq!(reasons(&mut queue), [(2, Reason::DeliveryLimit), (3, Reason::Expired)]);
+    let stats = queue.stats();
+    assert_eq!((stats.ready, stats.unsettled, stats.bytes), (1, 0, 1));
+    assert_eq!((stats.dead_lettered, stats.expired, stats.settled), (3, 1, 0));
+}
+
+#[test]
+fn without_a_dead_letter_node_nothing_is_kept() {
+    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false }, None);
+    queue.push(message(1)).unwrap();
+    let id = queue.add_consumer(false, 0);
+    let held = take(&mut queue, id, 1);
+    queue.give_back(id, held.into_iter().map(|held| (held, Return::Failed)));
+    assert!(queue.is_empty() && queue.take_dead().is_empty());
+}
+
+fn reasons(queue: &mut Queue<u32>) -> Vec<(u64, Reason)> {
+    queue.take_dead().into_iter().map(|Dead { held, reason }| (held.seq, reason)).collect()
+}
+
+#[test]
+fn queues_share_what_the_broker_holds() {
+    let budget = Budget::new(1000);
+    let make = || Queue::<u32>::new(LIMITS, Rules::default(), Some(Lease::new(&budget)));
+    let (mut one, mut two) = (make(), make());
+    one.push(message(900)).unwrap();
+    assert_eq!(two.push(message(200)), Err(Full::Broker));
+    two.push(message(50)).unwrap();
+    let producer = two.add_producer(7);
+    assert!(two.grant(producer, 100) < 3);
+    let id = one.add_consumer(false, 0);
+    take(&mut one, id, 1);
+    one.settle(1, 900, &mut Vec::new());
+    assert_eq!(budget.used(), 50 + 50 / 8);
+    assert_eq!(two.grant(producer, 10), 10);
+    two.clear();
+    assert_eq!(budget.used(), 0, "a deleted queue holds nothing");
+    one.push(message(10)).unwrap();
+    drop(one);
+    assert_eq!(budget.used(), 0);
 }

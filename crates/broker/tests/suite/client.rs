@@ -52,18 +52,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         credentials: Option<(sasl::Credentials, bool)>,
         config: Config,
     ) -> Result<Self, ConnectionError> {
-        let sasl = credentials
-            .map(|(credentials, secure)| ClientSasl { client: sasl::Client::new(credentials, [7; 24]), secure });
-        let engine = Connection::client(config, sasl, Instant::now());
-        let mut client = Self {
-            stream,
-            engine,
-            input: BytesMut::new(),
-            events: VecDeque::new(),
-            session: None,
-            names: 0,
-            next_token: 0,
-        };
+        let mut client = Self::new(stream, credentials, config);
         client
             .wait("open", |event| match event {
                 Event::Opened => Some(Ok(())),
@@ -71,14 +60,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
                 _ => None,
             })
             .await?;
-        let session = client.engine.begin().expect("a channel is free");
-        client.wait("begin", |event| matches!(event, Event::SessionBegun(_)).then_some(())).await;
-        client.session = Some(session);
+        client.begin().await;
         Ok(client)
+    }
+
+    fn new(stream: S, credentials: Option<(sasl::Credentials, bool)>, config: Config) -> Self {
+        let sasl = credentials
+            .map(|(credentials, secure)| ClientSasl { client: sasl::Client::new(credentials, [7; 24]), secure });
+        let engine = Connection::client(config, sasl, Instant::now());
+        Self { stream, engine, input: BytesMut::new(), events: VecDeque::new(), session: None, names: 0, next_token: 0 }
+    }
+
+    /// The error with which the broker closes a connection that has just been opened.
+    pub(crate) async fn refused(stream: S, credentials: Option<(sasl::Credentials, bool)>) -> Error {
+        let mut client = Self::new(stream, credentials, Config::new("test"));
+        match client.closed().await {
+            ConnectionError::Remote(error) => error,
+            other => panic!("{other:?} is no close with an error"),
+        }
     }
 
     pub(crate) fn session(&self) -> SessionId {
         self.session.expect("open begins one")
+    }
+
+    /// Begins another session, on which links are attached from now on.
+    pub(crate) async fn begin(&mut self) {
+        let session = self.engine.begin().expect("a channel is free");
+        self.wait("begin", |event| matches!(event, Event::SessionBegun(_)).then_some(())).await;
+        self.session = Some(session);
     }
 
     /// Attaches a sender to an address.
@@ -106,7 +116,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
 
     pub(crate) async fn attach(&mut self, role: Role, terms: LinkTerms) -> Result<LinkId, Error> {
         self.names += 1;
-        let link = self.engine.attach(self.session(), format!("link-{}", self.names), role, terms);
+        let name = format!("link-{}", self.names);
+        self.attach_as(&name, role, terms).await
+    }
+
+    pub(crate) async fn attach_as(&mut self, name: &str, role: Role, terms: LinkTerms) -> Result<LinkId, Error> {
+        let link = self.engine.attach(self.session(), name, role, terms);
         let link = link.expect("names and handles are free");
         self.wait("attach", |event| matches!(event, Event::LinkAttached(id) if *id == link).then_some(())).await;
         let answer = self.engine.remote_attach(link).expect("it has come");

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use postroad_amqp::sasl::{Credentials, UserFile};
+use postroad_amqp::v1_0::Event;
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
-    Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, ErrorCondition, Frame, Handle, Message, Open,
-    Performative, ProtocolHeader, Role, SequenceNo, Target, Transfer,
+    Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, DistributionMode, ErrorCondition, Flow, Frame, Handle,
+    Message, Open, Performative, ProtocolHeader, Role, SequenceNo, Source, Target, Transfer, TransferNumber,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -94,15 +96,21 @@ async fn what_exceeds_the_bytes_of_a_queue_is_rejected() {
 /// The next performative that is not a flow.
 async fn next_performative(stream: &mut TcpStream) -> Performative {
     loop {
-        let size = stream.read_u32().await.unwrap();
-        let mut frame = size.to_be_bytes().to_vec();
-        frame.resize(size as usize, 0);
-        stream.read_exact(&mut frame[4..]).await.unwrap();
-        match Frame::decode(&frame.into()).unwrap() {
-            Frame::Amqp { performative: Performative::Flow(_), .. } => {}
-            Frame::Amqp { performative, .. } => return performative,
-            other => panic!("{other:?}"),
+        match performative(stream).await {
+            Performative::Flow(_) => {}
+            other => return other,
         }
+    }
+}
+
+async fn performative(stream: &mut TcpStream) -> Performative {
+    let size = stream.read_u32().await.unwrap();
+    let mut frame = size.to_be_bytes().to_vec();
+    frame.resize(size as usize, 0);
+    stream.read_exact(&mut frame[4..]).await.unwrap();
+    match Frame::decode(&frame.into()).unwrap() {
+        Frame::Amqp { performative, .. } => performative,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -160,11 +168,81 @@ async fn a_message_beyond_the_limit_ends_its_link_alone() {
     assert_eq!(broker.queue_stats("q0").unwrap().enqueued, 1);
 }
 
+async fn tcp(broker: &Broker) -> TcpStream {
+    TcpStream::connect(broker.addr().unwrap()).await.unwrap()
+}
+
 #[tokio::test]
-async fn too_many_connections_links_and_nodes() {
+async fn a_connection_too_many_is_told_so() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.connections = 2)).await;
+    let first = Client::connect(&broker).await;
+    let second = Client::connect(&broker).await;
+    let error = Client::refused(tcp(&broker).await, None).await;
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("2 connections"));
+    assert_eq!(broker.connections(), 2, "it never counted");
+    second.close().await;
+    eventually("there is room", || broker.connections() == 1).await;
+    Client::connect(&broker).await.close().await;
+    first.close().await;
+    assert_eq!(broker.shutdown(Duration::from_secs(5)).await, 0);
+}
+
+#[tokio::test]
+async fn one_that_does_not_answer_is_not_waited_for() {
+    let broker = start(Broker::builder().with_limits(|limits| limits.connections = 0)).await;
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    assert!(matches!(next_performative(&mut stream).await, Performative::Open(_)));
+    let Performative::Close(close) = next_performative(&mut stream).await else { panic!("no close") };
+    assert_eq!(close.error.unwrap().condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    let ended = tokio::time::timeout(Duration::from_secs(20), stream.read(&mut [0; 8])).await;
+    assert!(matches!(ended.expect("it is cut off"), Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn too_many_connections_from_an_address() {
+    let limited = Broker::builder().with_limits(|limits| limits.connections_per_address = 1);
+    let broker = start(limited).await;
+    let first = Client::connect(&broker).await;
+    let error = Client::refused(tcp(&broker).await, None).await;
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("address"));
+    // A stream without an address is from nowhere.
+    let (ours, theirs) = tokio::io::duplex(4096);
+    let serving = tokio::spawn(broker.serve(theirs));
+    Client::open(ours, None).await.unwrap().close().await;
+    serving.await.unwrap();
+    first.close().await;
+    eventually("there is room", || broker.connections() == 0).await;
+    Client::connect(&broker).await;
+}
+
+#[tokio::test]
+async fn too_many_connections_of_a_user() {
+    let users = UserFile::parse("alice:wonderland\nbob:builder", [3; 32]).unwrap();
+    let limited = Broker::builder().users(users).anonymous(true).with_limits(|limits| limits.connections_per_user = 1);
+    let broker = start(limited).await;
+    let credentials = |user: &str, password: &str| Some((Credentials::password(user, password), false));
+    let alice = Client::open(tcp(&broker).await, credentials("alice", "wonderland")).await.unwrap();
+    let error = Client::refused(tcp(&broker).await, credentials("alice", "wonderland")).await;
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("user"));
+    let _bob = Client::open(tcp(&broker).await, credentials("bob", "builder")).await.unwrap();
+    let _nobody = [Client::connect(&broker).await, Client::connect(&broker).await];
+    alice.close().await;
+    eventually("her place is free", || broker.connections() == 3).await;
+    Client::open(tcp(&broker).await, credentials("alice", "wonderland")).await.unwrap();
+}
+
+#[tokio::test]
+async fn too_many_links_and_nodes() {
     let broker = start(Broker::builder().queue("q0").with_limits(|limits| {
-        limits.connections = 2;
-        limits.links_per_connection = 3;
+        limits.links_per_connection = 4;
+        limits.links_per_session = 3;
         limits.nodes = 2;
     }))
     .await;
@@ -172,16 +250,87 @@ async fn too_many_connections_links_and_nodes() {
     for _ in 0..3 {
         client.sender("q0").await.unwrap();
     }
-    assert_refused(client.sender("q0").await, &ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
-    assert!(broker.declare_queue("q1").is_ok());
-    assert!(broker.declare_queue("q2").is_err());
+    // More often than there are links: whoever answers a refusal may try again.
+    for _ in 0..10 {
+        let error = client.sender("q0").await.unwrap_err();
+        assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+        assert!(error.description.unwrap().contains("session"));
+    }
+    client.begin().await;
+    client.sender("q0").await.unwrap();
+    let error = client.sender("q0").await.unwrap_err();
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("connection"));
 
-    let second = Client::connect(&broker).await;
-    let mut third = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
-    assert!(matches!(third.read(&mut [0; 8]).await, Ok(0) | Err(_)), "the third is closed");
-    second.close().await;
-    eventually("there is room", || broker.connections() == 1).await;
-    Client::connect(&broker).await;
+    let mut client = Client::connect(&broker).await;
+    let on_demand = |name: &str| {
+        let capabilities = vec![postroad_codec::v1_0::Symbol::from_static("create-on-demand")];
+        Target { capabilities: capabilities.into(), ..Target::at(name) }
+    };
+    client.attach_target(on_demand("q1")).await.unwrap();
+    assert_refused(client.attach_target(on_demand("q2")).await, &ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(broker.declare_queue("q2").is_err());
+    broker.delete_queue("q1");
+    assert!(broker.declare_queue("q2").is_ok());
+}
+
+#[tokio::test]
+async fn a_session_beyond_the_limit_is_a_framing_error() {
+    let broker = start(Broker::builder().with_limits(|limits| limits.sessions_per_connection = 2)).await;
+    let mut client = Client::connect(&broker).await;
+    assert_eq!(client.engine.remote_open().unwrap().channel_max, 1);
+    client.begin().await;
+    assert!(client.engine.begin().is_err(), "our own engine keeps to it");
+
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    Frame::put_amqp(2, &Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() }, &[], &mut out);
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    assert!(matches!(next_performative(&mut stream).await, Performative::Open(_)));
+    let Performative::Close(close) = next_performative(&mut stream).await else { panic!("no close") };
+    assert_eq!(close.error.unwrap().condition, ErrorCondition::FRAMING_ERROR);
+}
+
+#[tokio::test]
+async fn a_client_that_answers_no_detach_is_closed() {
+    let broker = start(Broker::builder().with_limits(|limits| limits.links_per_connection = 5)).await;
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    for session in 0..3 {
+        Frame::put_amqp(session, &Begin { incoming_window: 1, outgoing_window: 1, ..Begin::default() }, &[], &mut out);
+        for handle in 0..4 {
+            let attach = Attach {
+                name: format!("link-{session}-{handle}").into(),
+                handle: Handle(handle),
+                role: Role::Sender,
+                source: Some(Box::default()),
+                target: Some(Box::new(Target::at("nowhere").into())),
+                initial_delivery_count: Some(SequenceNo(0)),
+                ..Attach::default()
+            };
+            Frame::put_amqp(session, &attach, &[], &mut out);
+        }
+    }
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    let mut refused = 0;
+    loop {
+        match next_performative(&mut stream).await {
+            Performative::Detach(detach) => {
+                assert_eq!(detach.error.unwrap().condition, ErrorCondition::NOT_FOUND);
+                refused += 1;
+            }
+            Performative::Close(close) => {
+                assert_eq!(close.error.unwrap().condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(refused, 6);
 }
 
 #[tokio::test]
@@ -222,4 +371,242 @@ async fn other_protocols_are_told_what_is_spoken_here() {
     tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut answer)).await.unwrap().unwrap();
     assert!(answer.starts_with(b"AMQP\x00\x01\x00\x00"));
     Client::connect(&broker).await;
+}
+
+#[tokio::test]
+async fn all_queues_share_what_the_broker_holds() {
+    let builder = Broker::builder().queue("q0").queue("q1").with_limits(|limits| limits.total_bytes = 10_000);
+    let broker = start(builder).await;
+    let payload = Message::from(vec![0; 1000]).to_bytes();
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    for _ in 0..9 {
+        let token = client.send_with(sender, &payload, false).await;
+        assert_eq!(client.outcome(sender, token).await.state, Some(DeliveryState::Accepted));
+    }
+    assert!((9 * payload.len()..=10_000).contains(&broker.held_bytes()));
+    // The other queue is empty, and so it does not know the size of messages yet: what it cannot take is rejected.
+    let other = client.sender("q1").await.unwrap();
+    let token = client.send_with(other, &payload, false).await;
+    let Some(DeliveryState::Rejected(rejected)) = client.outcome(other, token).await.state else { panic!("no room") };
+    let error = rejected.error.unwrap();
+    assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+    assert!(error.description.unwrap().contains("10000 bytes"));
+
+    let mut reader = Client::connect(&broker).await;
+    let receiver = reader.receiver("q0", 100).await.unwrap();
+    for _ in 0..9 {
+        let delivery = reader.receive(receiver).await;
+        reader.accept(receiver, delivery.number);
+    }
+    reader.flush().await;
+    eventually("nothing is held", || broker.held_bytes() == 0).await;
+    let token = client.send_with(other, &payload, false).await;
+    assert_eq!(client.outcome(other, token).await.state, Some(DeliveryState::Accepted));
+    broker.delete_queue("q1");
+    assert_eq!(broker.held_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_sender_without_room_in_the_broker_goes_on_when_another_queue_makes_some() {
+    let builder = Broker::builder().queue("q0").queue("q1").with_limits(|limits| limits.total_bytes = 2000);
+    let broker = start(builder).await;
+    let mut client = Client::connect(&broker).await;
+    let first = client.sender("q0").await.unwrap();
+    let payload = Message::from(vec![0; 990]).to_bytes();
+    let token = client.send_with(first, &payload, false).await;
+    assert_eq!(client.outcome(first, token).await.state, Some(DeliveryState::Accepted));
+    let second = client.sender("q1").await.unwrap();
+    let small = Message::from(vec![0; 90]).to_bytes();
+    for _ in 0..500 {
+        if client.engine.sender(second).capacity() == 0 {
+            // A flow may be behind the last outcome.
+            let _ = tokio::time::timeout(Duration::from_millis(100), client.step()).await;
+        }
+        if client.engine.sender(second).capacity() == 0 {
+            break;
+        }
+        let token = client.send_with(second, &small, false).await;
+        client.outcome(second, token).await;
+    }
+    assert_eq!(client.engine.sender(second).capacity(), 0, "there is no room for one more");
+    let mut reader = Client::connect(&broker).await;
+    let receiver = reader.receiver("q0", 1).await.unwrap();
+    let delivery = reader.receive(receiver).await;
+    reader.accept(receiver, delivery.number);
+    reader.flush().await;
+    client.send_all(second, numbered(0..1)).await;
+}
+
+#[tokio::test]
+async fn a_message_of_a_topic_counts_once() {
+    let builder = Broker::builder().topic("t").with_limits(|limits| limits.total_bytes = 10_000);
+    let broker = start(builder).await;
+    let payload = Message::from(vec![0; 4000]).to_bytes();
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("t").await.unwrap();
+    for _ in 0..5 {
+        // Nobody gets it, so nobody keeps it.
+        client.send_with(sender, &payload, false).await;
+    }
+    let receivers = [client.receiver("t", 2).await.unwrap(), client.receiver("t", 2).await.unwrap()];
+    for _ in 0..2 {
+        let token = client.send_with(sender, &payload, false).await;
+        assert_eq!(client.outcome(sender, token).await.state, Some(DeliveryState::Accepted));
+    }
+    assert_eq!(broker.held_bytes(), 2 * payload.len());
+    let token = client.send_with(sender, &payload, false).await;
+    let state = client.outcome(sender, token).await.state;
+    assert!(matches!(state, Some(DeliveryState::Rejected(_))), "{state:?}");
+    for receiver in receivers {
+        for _ in 0..2 {
+            let delivery = client.receive(receiver).await;
+            client.accept(receiver, delivery.number);
+        }
+    }
+    client.flush().await;
+    eventually("nothing is held", || broker.held_bytes() == 0).await;
+}
+
+/// A client that attaches a receiver to `q0` and never reads again.
+async fn stalled(broker: &Broker, credit: u32) -> Client<tokio::io::DuplexStream> {
+    let (ours, theirs) = tokio::io::duplex(64 * 1024);
+    tokio::spawn(broker.serve(theirs));
+    let mut client = Client::open(ours, None).await.unwrap();
+    client.receiver("q0", credit).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn a_receiver_that_stops_costs_its_window_and_no_more() {
+    const MESSAGES: usize = 6000;
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from(vec![0; 1000]).to_bytes();
+    let mut last = 0;
+    for _ in 0..MESSAGES {
+        last = client.send_with(sender, &payload, false).await;
+    }
+    client.outcome(sender, last).await;
+    // With a little credit it has that, with much credit what the stream and the output hold.
+    let mut clients = Vec::new();
+    for _ in 0..5 {
+        clients.push(stalled(&broker, 10).await);
+    }
+    eventually("each has its credit", || broker.queue_stats("q0").unwrap().unsettled == 50).await;
+    for _ in 0..5 {
+        clients.push(stalled(&broker, u32::MAX).await);
+    }
+    let unsettled = || broker.queue_stats("q0").unwrap().unsettled;
+    let mut before = 0;
+    eventually("nothing more goes out", || {
+        let now = unsettled();
+        std::mem::replace(&mut before, now) == now && now > 50 + 5 * 64
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    // 64 KiB in the stream, 256 KiB of output and a batch beyond.
+    let each = (unsettled() - 50) / 5;
+    assert!((64..700).contains(&each), "{each} messages each");
+
+    // Everything else goes to whoever reads, and what they had when they are gone.
+    let left = MESSAGES - unsettled();
+    let receiver = client.receiver("q0", u32::MAX).await.unwrap();
+    for _ in 0..left {
+        let delivery = client.receive(receiver).await;
+        client.accept(receiver, delivery.number);
+    }
+    drop(clients);
+    for _ in left..MESSAGES {
+        let delivery = client.receive(receiver).await;
+        client.accept(receiver, delivery.number);
+    }
+    client.flush().await;
+    eventually("none is left", || broker.queue_stats("q0").unwrap().settled == MESSAGES as u64).await;
+    assert_eq!(broker.held_bytes(), 0);
+}
+
+#[tokio::test]
+async fn a_browser_that_settles_nothing_is_bounded() {
+    const MESSAGES: usize = 4200;
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from("x").to_bytes();
+    let mut last = 0;
+    for _ in 0..MESSAGES {
+        last = client.send_with(sender, &payload, false).await;
+    }
+    client.outcome(sender, last).await;
+    let browse = Source { distribution_mode: Some(DistributionMode::COPY), ..Source::at("q0") };
+    let browser = client.attach_source(browse, u32::MAX).await.unwrap();
+    let mut looked_at = Vec::new();
+    for _ in 0..4096 {
+        looked_at.push(client.receive(browser).await.number);
+    }
+    client.expect_nothing(browser).await;
+    for number in looked_at.drain(..10) {
+        client.accept(browser, number);
+    }
+    for _ in 0..10 {
+        looked_at.push(client.receive(browser).await.number);
+    }
+    client.expect_nothing(browser).await;
+    // A drain is answered all the same.
+    client.engine.receiver(browser).drain();
+    client.wait("drained", |event| matches!(event, Event::Drained(id) if *id == browser).then_some(())).await;
+    client.engine.receiver(browser).set_credit(u32::MAX);
+    for number in looked_at {
+        client.accept(browser, number);
+    }
+    for _ in 4096 + 10..MESSAGES {
+        client.receive(browser).await;
+    }
+    assert_eq!(broker.queue_stats("q0").unwrap().ready, MESSAGES, "nothing was taken");
+}
+
+#[tokio::test]
+async fn a_consumer_without_credit_may_ask_what_there_is() {
+    let broker = broker().await;
+    let mut stream = tcp(&broker).await;
+    let mut out = ProtocolHeader::AMQP.to_bytes().to_vec();
+    Frame::put_amqp(0, &Open { container_id: "raw".into(), ..Open::default() }, &[], &mut out);
+    let begin = Begin { incoming_window: 100, outgoing_window: 100, ..Begin::default() };
+    Frame::put_amqp(0, &begin, &[], &mut out);
+    let attach = Attach {
+        name: "link".into(),
+        handle: Handle(0),
+        role: Role::Receiver,
+        source: Some(Box::new(Source::at("q0"))),
+        target: Some(Box::new(Target::default().into())),
+        ..Attach::default()
+    };
+    Frame::put_amqp(0, &attach, &[], &mut out);
+    stream.write_all(&out).await.unwrap();
+    stream.read_exact(&mut [0; 8]).await.unwrap();
+    for _ in 0..3 {
+        next_performative(&mut stream).await;
+    }
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    for count in 1..4 {
+        client.send_all(sender, ["x".to_owned()]).await;
+        let ask = Flow {
+            next_incoming_id: Some(TransferNumber(0)),
+            incoming_window: 100,
+            next_outgoing_id: TransferNumber(0),
+            outgoing_window: 100,
+            handle: Some(Handle(0)),
+            delivery_count: Some(SequenceNo(0)),
+            link_credit: Some(0),
+            echo: true,
+            ..Flow::default()
+        };
+        let mut out = Vec::new();
+        Frame::put_amqp(0, &ask, &[], &mut out);
+        stream.write_all(&out).await.unwrap();
+        let Performative::Flow(flow) = performative(&mut stream).await else { panic!("no flow") };
+        assert_eq!(flow.available, Some(count));
+    }
 }

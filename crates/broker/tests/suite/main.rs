@@ -3,7 +3,9 @@
 mod certificates;
 mod client;
 mod consumers;
+mod dead_letters;
 mod delivery;
+mod expiry;
 mod frames;
 mod hostile;
 mod limits;
@@ -12,6 +14,7 @@ mod sasl;
 mod shutdown;
 mod tls_header;
 mod tokens;
+mod topics;
 
 use std::time::Duration;
 

@@ -152,7 +152,6 @@ async fn what_is_not_there_is_refused_or_not_told_back() {
     let mut client = Client::connect(&broker).await;
     let coordinator = postroad_codec::v1_0::AttachTarget::Coordinator(Coordinator::default());
     assert_refused(client.attach_target(coordinator).await, &ErrorCondition::NOT_IMPLEMENTED);
-    assert_refused(client.attach_target(capable("topic")).await, &ErrorCondition::NOT_IMPLEMENTED);
     assert_refused(client.attach_source(Source::default(), 1).await, &ErrorCondition::INVALID_FIELD);
 
     let mut filters = Map::default();

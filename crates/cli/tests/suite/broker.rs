@@ -89,3 +89,48 @@ fn files_that_cannot_be_used() {
         .expect_failure(65, &["/nowhere/c"]);
     run(&["broker", "-l", "amqp://host.invalid:0"]).expect_failure(68, &["host.invalid"]);
 }
+
+#[test]
+fn a_topic_reaches_every_subscriber() {
+    let broker = Broker::start(&["--topic", "news", "--topic-overflow", "prices=drop-oldest"]);
+    for (topic, node) in [("news", "news"), ("prices", "prices; {node: {type: topic}}")] {
+        let receive = ["receive", "-b", &broker.url, node, "-c", "1"];
+        let readers = [start(&mut command(&receive)), start(&mut command(&receive))];
+        // Whoever is not there yet misses what is sent, and nobody gets two.
+        let mut readers = readers.map(Some);
+        let sent = until(|| {
+            broker.send(&[topic, "x"]).expect(0);
+            readers.iter_mut().flatten().all(|reader| reader.try_wait().unwrap().is_some())
+        });
+        let texts = readers.each_mut().map(|reader| finish(reader.take().unwrap()).expect(0).to_owned());
+        assert!(sent, "both have theirs");
+        assert_eq!(texts, ["x\n", "x\n"]);
+    }
+    let refused = broker.receive(&["news; {node: {type: queue}}", "--timeout", "0"]);
+    refused.expect_failure(69, &["no such queue: news"]);
+}
+
+#[test]
+fn dead_letters_go_where_they_should() {
+    let broker =
+        Broker::start(&["--no-auto-create", "--queue", "a", "--dead-letter", "dead", "--dead-letter", "b=own"]);
+    for (queue, grave) in [("a", "dead"), ("b", "own")] {
+        broker.send(&[queue, "x", "--ttl", "1ms"]).expect(0);
+        let ran = broker.receive(&[grave, "-c", "1", "--json"]);
+        let json: serde_json::Value = serde_json::from_str(ran.expect(0)).unwrap();
+        assert!(json.to_string().contains("x-opt-dead-letter-reason"), "{json}");
+        assert!(json.to_string().contains("expired"), "{json}");
+    }
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let broker = Broker::start(&["--max-nodes", "1", "--queue", "a", "--max-message-size", "100", "--max-links", "1"]);
+    broker.send(&["a", "x"]).expect(0);
+    broker.send(&["b", "x"]).expect_failure(69, &["takes no more"]);
+    assert_ne!(broker.send(&["a", "--size", "1000"]).code, Some(0));
+
+    let full = Broker::start(&["--max-connections", "0"]);
+    let ran = full.send(&["a", "x"]);
+    assert!(ran.code != Some(0) && ran.stderr.contains("takes no more"), "{}", ran.stderr);
+}

@@ -18,7 +18,34 @@ fn help_of_every_command() {
     check(&["demo", "--help"], &["--count", "--size", "--broker", "--password-file"]);
     check(
         &["broker", "--help"],
-        &["--listen", "--queue", "--ready-file", "--users", "--cert", "--key", "--no-auto-create", "5672"],
+        &[
+            "--listen",
+            "--queue",
+            "--ready-file",
+            "--users",
+            "--cert",
+            "--key",
+            "--no-auto-create",
+            "--topic",
+            "--topic-overflow",
+            "--dead-letter",
+            "--max-deliveries",
+            "--max-connections",
+            "--max-connections-per-address",
+            "--max-connections-per-user",
+            "--max-sessions",
+            "--max-links",
+            "--max-links-per-session",
+            "--max-nodes",
+            "--max-queue-messages",
+            "--max-queue-bytes",
+            "--max-total-bytes",
+            "--max-subscriptions",
+            "--max-subscription-messages",
+            "--max-subscription-bytes",
+            "--max-message-size",
+            "5672",
+        ],
     );
     check(
         &["send", "--help"],
@@ -99,6 +126,10 @@ fn wrong_usage() {
     check(&["broker", "--cert", "c"], "--key");
     check(&["broker", "-l", "http://h"], "amqp://");
     check(&["broker", "-l", "amqps://127.0.0.1:0"], "--cert");
+    check(&["broker", "--topic-overflow", "t=never"], "drop-oldest");
+    check(&["broker", "--topic-overflow", "=hold-back"], "name");
+    check(&["broker", "--dead-letter", "q="], "write a name");
+    check(&["broker", "--max-deliveries", "q=0"], "from 1");
     check(&["demo", "--count", "0"], "from 1");
     check(&["demo", "--size", "10"], "24");
 }

@@ -1,0 +1,133 @@
+//! Where messages go that died: the dead-letter node of their queue, with annotations that say where they come from and
+//! why.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use postroad_codec::v1_0::{ByteString, Fields, Value};
+use tracing::{debug, warn};
+
+use crate::error::clip_text;
+use crate::mailbox::wake_all;
+use crate::message::Held;
+use crate::node::{Kind, Node, Nodes};
+use crate::options::NodeOptions;
+use crate::queue::{Dead, Reason};
+use crate::topic;
+
+/// What a message died of: `expired`, `rejected` or `delivery-limit`, as a symbol.
+const REASON: &str = "x-opt-dead-letter-reason";
+/// The node in which it died, as a string.
+const SOURCE: &str = "x-opt-dead-letter-source";
+/// The condition and the description that its consumer rejected it with, as a symbol and a string.
+const CONDITION: &str = "x-opt-dead-letter-condition";
+const DESCRIPTION: &str = "x-opt-dead-letter-description";
+
+/// A message dies in so many nodes at most.
+const MAX_DEATHS: usize = 16;
+
+impl Nodes {
+    /// Moves messages that died in a node to its dead-letter node. Call it without holding a lock.
+    ///
+    /// A message never comes back to a node where it died: one that would is dropped.
+    pub(crate) fn bury(&self, source: &Node, dead: Vec<Dead>) {
+        if dead.is_empty() {
+            return;
+        }
+        let mut graves = VecDeque::from([(source.name.clone(), Arc::clone(&source.options), dead)]);
+        while let Some((source, options, dead)) = graves.pop_front() {
+            self.bury_one(&source, &options, dead, &mut graves);
+        }
+    }
+
+    fn bury_one(
+        &self,
+        source: &ByteString,
+        options: &NodeOptions,
+        dead: Vec<Dead>,
+        graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
+    ) {
+        let Some(name) = &options.dead_letter else { return };
+        let node = match self.declare(name, Kind::Queue, None) {
+            Ok((node, _)) => node,
+            Err(error) => return warn!(%error, "{} dead letters of {source:?} were dropped", dead.len()),
+        };
+        let (mut letters, mut turned) = (Vec::new(), 0);
+        for Dead { held, reason } in dead {
+            let deaths = held.deaths();
+            if deaths.len() >= MAX_DEATHS || deaths.contains(&node.name) || node.name == *source {
+                turned += 1;
+            } else {
+                letters.push(held.letter(source, annotations(source, &reason)));
+            }
+        }
+        if turned > 0 {
+            debug!("{turned} dead letters of {source:?} would have come back to where they died, and were dropped");
+        }
+        let mut woken = Vec::new();
+        let mut lost = 0;
+        let mut state = node.lock();
+        let now = Instant::now();
+        state.queue.tick(now);
+        let dead = match node.kind {
+            Kind::Queue => {
+                for letter in letters {
+                    if state.deleted || state.queue.push(letter).is_err() {
+                        lost += 1;
+                        state.queue.drop_one();
+                    }
+                }
+                state.queue.dispatch(&mut woken);
+                state.queue.take_dead()
+            }
+            Kind::Topic => {
+                let mut room = topic::room(&node, &state, &self.budget, now);
+                let before = letters.len();
+                letters.retain_mut(|letter| room.take(letter).is_ok());
+                lost += before - letters.len();
+                topic::publish(&node, &mut state, &letters, now, &mut woken)
+            }
+        };
+        drop(state);
+        wake_all(&mut woken);
+        if lost > 0 {
+            warn!("{lost} dead letters of {source:?} were dropped: {name:?} is full");
+        }
+        if !dead.is_empty() {
+            graves.push_back((node.name.clone(), Arc::clone(&node.options), dead));
+        }
+    }
+}
+
+fn annotations(source: &ByteString, reason: &Reason) -> Fields {
+    let mut fields = Fields::default();
+    let mut put = |key: &'static str, value: Value| fields.0.insert(Value::Symbol(key.into()), value);
+    let (text, error) = match reason {
+        Reason::Expired => ("expired", None),
+        Reason::Rejected(error) => ("rejected", error.as_ref()),
+        Reason::DeliveryLimit => ("delivery-limit", None),
+    };
+    put(REASON, Value::Symbol(text.into()));
+    put(SOURCE, Value::String(source.clone()));
+    if let Some(error) = error {
+        // The condition is bounded by the frame in which it came; a longer one than any is no name.
+        if error.condition.0.as_str().len() <= 255 {
+            put(CONDITION, Value::Symbol(error.condition.0.clone()));
+        }
+        if let Some(text) = &error.description {
+            put(DESCRIPTION, Value::String(clip_text(text)));
+        }
+    }
+    fields
+}
+
+impl Held {
+    /// The message as the dead-letter node gets it: it has all its time, and a fresh count of failures.
+    fn letter(self, source: &ByteString, annotations: Fields) -> Self {
+        let payload = self.annotated(annotations).unwrap_or_else(|| self.payload.clone());
+        let mut deaths = self.deaths().to_vec();
+        deaths.push(source.clone());
+        Self::new(payload, self.format).with_deaths(deaths)
+    }
+}

@@ -1,0 +1,102 @@
+//! What has to be done in queues though nobody comes by: messages that expire are removed, and senders hear of room that
+//! other queues have made.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
+
+use crate::mailbox::wake_all;
+use crate::node::{Kind, Node, Nodes};
+use crate::topic;
+
+/// Whether there is something to do. One task waits for it; no message has a timer of its own.
+#[derive(Debug, Default)]
+pub(crate) struct Janitor {
+    called: AtomicBool,
+    notify: Notify,
+}
+
+/// How often queues are looked through while there are messages that expire. Such a message counts in the bounds of its
+/// queue until it is removed; it is delivered to nobody in any case.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// How long senders rest at least that have filled the broker.
+const REST: Duration = Duration::from_millis(10);
+
+impl Janitor {
+    /// Has all queues looked through from now on.
+    pub(crate) fn call(&self) {
+        if !self.called.load(Ordering::Relaxed) && !self.called.swap(true, Ordering::AcqRel) {
+            self.notify.notify_one();
+        }
+    }
+}
+
+/// Looks through the queues while there is a reason to.
+pub(crate) async fn run(nodes: Arc<Nodes>) {
+    tokio::join!(sweep(&nodes), feed(&nodes));
+}
+
+/// Removes what has expired.
+async fn sweep(nodes: &Nodes) {
+    loop {
+        nodes.janitor.notify.notified().await;
+        loop {
+            tokio::time::sleep(EVERY).await;
+            // Whoever calls while it looks is heard in the next round.
+            nodes.janitor.called.store(false, Ordering::Release);
+            let mut left = false;
+            for node in nodes.all() {
+                left |= clean(nodes, &node);
+                // A round through many nodes is nobody's only work.
+                tokio::task::yield_now().await;
+            }
+            if left {
+                nodes.janitor.called.store(true, Ordering::Release);
+            } else if !nodes.janitor.called.load(Ordering::Acquire) {
+                break;
+            }
+        }
+    }
+}
+
+/// Wakes senders that got no credit for want of room in the broker, when others have made some.
+async fn feed(nodes: &Nodes) {
+    loop {
+        nodes.budget.eased.notified().await;
+        for node in nodes.all() {
+            let mut woken = Vec::new();
+            node.lock().queue.feed(&mut woken);
+            wake_all(&mut woken);
+        }
+        tokio::time::sleep(REST).await;
+    }
+}
+
+/// `true`: there are messages whose time will be over.
+fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
+    if node.kind == Kind::Topic {
+        let mut left = false;
+        for queue in topic::subscriptions(node) {
+            left |= clean(nodes, &queue);
+        }
+        return left;
+    }
+    let mut woken = Vec::new();
+    let mut state = node.lock();
+    let before = state.queue.is_empty();
+    state.queue.tick(Instant::now());
+    let left = state.queue.sweep();
+    state.queue.dispatch(&mut woken);
+    let dead = state.queue.take_dead();
+    let emptied = !before && state.queue.is_empty();
+    drop(state);
+    wake_all(&mut woken);
+    nodes.bury(node, dead);
+    if emptied {
+        nodes.reap(node);
+    }
+    left
+}
