@@ -31,6 +31,7 @@ mod sender;
 mod session;
 mod state;
 mod v1_0;
+mod wait;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;

@@ -1,8 +1,6 @@
 //! A link that receives.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use postroad_codec::v1_0::DeliveryNumber;
@@ -11,6 +9,7 @@ use crate::link::Link;
 use crate::state::State;
 use crate::types::{Fields, PeerError, Value};
 use crate::v1_0::{Delivery, DeliveryTag, LinkId};
+use crate::wait::Place;
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
 /// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or through
@@ -280,26 +279,20 @@ impl Receiver {
                 self.top_up(self.prefetch.max(1));
             }
             let (link, id) = (&self.link, self.id);
-            let here = poll_fn(|cx| {
-                link.with(|state| {
-                    let entry = &mut state.links[link.key];
-                    if !entry.left.is_empty() {
-                        return Poll::Ready(Ok(true));
-                    }
-                    if let Some(error) = &entry.over {
-                        return Poll::Ready(Err(error.clone()));
-                    }
-                    if state.engine.queued(id) > 0 {
-                        return Poll::Ready(Ok(true));
-                    }
-                    if entry.drained {
-                        return Poll::Ready(Ok(false));
-                    }
-                    entry.waiters.register(cx);
-                    Poll::Pending
-                })
-            });
-            if here.await? {
+            let here = |state: &mut State| {
+                let entry = &mut state.links[link.key];
+                if !entry.left.is_empty() {
+                    return Some(Ok(true));
+                }
+                if let Some(error) = &entry.over {
+                    return Some(Err(error.clone()));
+                }
+                if state.engine.queued(id) > 0 {
+                    return Some(Ok(true));
+                }
+                entry.drained.then_some(Ok(false))
+            };
+            if link.session.shared().wait(Place::Link(link.key), here).await? {
                 return Ok(());
             }
         }
@@ -327,21 +320,15 @@ impl Receiver {
                 state.take_news();
             }
         });
-        let drained = poll_fn(|cx| {
-            link.with(|state| {
-                let entry = &mut state.links[link.key];
-                if !entry.left.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                if let Some(error) = &entry.over {
-                    return Poll::Ready(Err(error.clone()));
-                }
-                if entry.drained || state.engine.queued(id) > 0 {
-                    return Poll::Ready(Ok(()));
-                }
-                entry.waiters.register(cx);
-                Poll::Pending
-            })
+        let drained = link.session.shared().wait(Place::Link(link.key), |state| {
+            let entry = &mut state.links[link.key];
+            if !entry.left.is_empty() {
+                return Some(Ok(()));
+            }
+            if let Some(error) = &entry.over {
+                return Some(Err(error.clone()));
+            }
+            (entry.drained || state.engine.queued(id) > 0).then_some(Ok(()))
         });
         if let Ok(result) = tokio::time::timeout(DRAIN, drained).await {
             result?;

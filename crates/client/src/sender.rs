@@ -1,7 +1,7 @@
 //! A link that sends.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::link::Link;
 use crate::state::{Shared, Slot, State, UNTRACKED};
 use crate::v1_0::{Outgoing, Refusal};
+use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
 /// A sender. Every method takes `&self`: tasks can share one.
@@ -94,26 +95,22 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future changes nothing.
     pub async fn sync(&self) -> Result<(), SyncError> {
-        poll_fn(|cx| {
-            self.link.with(|state| {
-                let entry = &mut state.links[self.link.key];
-                let sends = &mut entry.sends;
-                if sends.untracked > 0 {
-                    let Some(error) = &entry.over else {
-                        sends.sync_waiters.register(cx);
-                        return Poll::Pending;
-                    };
-                    let in_doubt = std::mem::take(&mut sends.untracked);
-                    return Poll::Ready(Err(SyncError::Link { in_doubt, error: error.clone() }));
-                }
-                let count = std::mem::take(&mut sends.not_accepted);
-                match sends.first_not_accepted.take() {
-                    Some(first) => Poll::Ready(Err(SyncError::NotAccepted { count, first })),
-                    None => Poll::Ready(Ok(())),
-                }
-            })
+        self.link.session.shared().wait(Place::Outcomes(self.link.key), |state| self.synced(state)).await
+    }
+
+    /// What became of the messages that nobody waits for by name, once that is known of all.
+    fn synced(&self, state: &mut State) -> Option<Result<(), SyncError>> {
+        let entry = &mut state.links[self.link.key];
+        let sends = &mut entry.sends;
+        if sends.untracked > 0 {
+            let error = entry.over.clone()?;
+            return Some(Err(SyncError::Link { in_doubt: std::mem::take(&mut sends.untracked), error }));
+        }
+        let count = std::mem::take(&mut sends.not_accepted);
+        Some(match sends.first_not_accepted.take() {
+            Some(first) => Err(SyncError::NotAccepted { count, first }),
+            None => Ok(()),
         })
-        .await
     }
 
     /// Messages that were handed over and have no outcome yet.
@@ -187,16 +184,11 @@ impl Sender {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
-        poll_fn(|cx| {
-            self.link.with(|state| match self.put(state, &encoded, Some(&encoded), message, tracked) {
-                Err(SendError::NoCredit) => {
-                    state.links[self.link.key].waiters.register(cx);
-                    Poll::Pending
-                }
-                result => Poll::Ready(result),
-            })
-        })
-        .await
+        let put = |state: &mut State| match self.put(state, &encoded, Some(&encoded), message, tracked) {
+            Err(SendError::NoCredit) => None,
+            result => Some(result),
+        };
+        self.link.session.shared().wait(Place::Link(self.link.key), put).await
     }
 
     /// Without credit, gives the encoded message back.

@@ -11,6 +11,7 @@ use slab::Slab;
 
 use crate::types::{ErrorCondition, PeerError};
 use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId};
+use crate::wait::Waiters;
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
@@ -110,22 +111,6 @@ const DRAIN: Duration = Duration::from_millis(20);
 
 /// The token of a message without a slot.
 pub(crate) const UNTRACKED: u64 = u64::MAX;
-
-/// Tasks that wait for the same thing.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters(Vec<Waker>);
-
-impl Waiters {
-    pub(crate) fn register(&mut self, cx: &Context<'_>) {
-        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.0.push(cx.waker().clone());
-        }
-    }
-
-    fn wake(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.append(&mut self.0);
-    }
-}
 
 impl Shared {
     pub(crate) fn new(engine: Engine) -> Arc<Self> {
@@ -367,7 +352,7 @@ impl State {
         }
         let key = by_engine.get(link.index()).copied().flatten();
         match key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) {
-            Some(entry) if !entry.waiters.0.is_empty() => {
+            Some(entry) if !entry.waiters.is_empty() => {
                 entry.waiters.wake(wakes);
                 drains.push((Instant::now() + DRAIN, link));
             }
