@@ -265,7 +265,7 @@ impl Receiver {
         link.with(|state| {
             let entry = &mut state.links[link.key];
             if entry.over.is_none() {
-                entry.drained = false;
+                (entry.drained, entry.aborted) = (false, false);
                 *outstanding = outstanding_of(state, link.key, batch.len());
             }
         });
@@ -290,7 +290,7 @@ impl Receiver {
                 if state.engine.queued(id) > 0 {
                     return Some(Ok(true));
                 }
-                entry.drained.then_some(Ok(false))
+                (entry.drained || entry.aborted).then_some(Ok(false))
             };
             if link.session.shared().wait(Place::Link(link.key), here).await? {
                 return Ok(());

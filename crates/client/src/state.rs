@@ -71,6 +71,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
+    /// Whether credit came to nothing since the receiver last counted it.
+    pub(crate) aborted: bool,
     pub(crate) sends: Sends,
     /// Messages that had come when the link ended.
     pub(crate) left: VecDeque<Delivery>,
@@ -267,6 +269,7 @@ impl State {
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
+            aborted: false,
             sends: Sends::default(),
             left: VecDeque::new(),
         });
@@ -319,6 +322,12 @@ impl State {
                 News::Drained(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.drained = true;
+                    }
+                    self.wake_link(link);
+                }
+                News::Aborted(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.aborted = true;
                     }
                     self.wake_link(link);
                 }

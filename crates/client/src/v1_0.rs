@@ -35,6 +35,8 @@ pub(crate) enum News {
     /// A sender has credit, or a receiver messages.
     Ready(LinkId),
     Drained(LinkId),
+    /// A message was given up by its sender, and its credit is gone.
+    Aborted(LinkId),
     /// The peer wants a sender's credit used now or given up.
     Drain(LinkId),
     /// A message that was sent is over, with an outcome where the receiver gave one.
@@ -121,6 +123,7 @@ impl Engine {
                     News::LinkEnded(link, error)
                 }
                 amqp::Event::Drained(link) => News::Drained(link),
+                amqp::Event::Aborted(link) => News::Aborted(link),
                 amqp::Event::Drain(link) => News::Drain(link),
                 amqp::Event::Closed(error) => News::Closed(error),
                 // States on the way to an outcome, and what `Opened` tells as well.

@@ -3,6 +3,7 @@
 mod common;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -121,6 +122,9 @@ async fn wakers_are_dropped_outside_the_lock() {
     }
 }
 
+/// A call that waits.
+type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
 /// A waker that counts those that are left of it.
 struct Counted;
 
@@ -141,7 +145,7 @@ async fn a_future_that_is_dropped_leaves_no_waker() {
     let counted = Arc::new(Counted);
     let other = Arc::new(Counted);
     let [first, second] = [&counted, &other].map(|counted| Waker::from(counted.clone()));
-    let futures: [(&str, std::pin::Pin<Box<dyn Future<Output = ()> + '_>>); 6] = [
+    let futures: [(&str, Waiting<'_>); 6] = [
         ("receive", Box::pin(async { drop(receiver.receive().await) })),
         ("send", Box::pin(async { drop(sender.send(&message).await) })),
         ("sync", Box::pin(async { drop(sender.sync().await) })),

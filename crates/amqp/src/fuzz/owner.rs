@@ -56,6 +56,7 @@ impl Owner {
                 | Event::Credit(link)
                 | Event::Drain(link)
                 | Event::Readable(link)
+                | Event::Aborted(link)
                 | Event::Drained(link)
                 | Event::Resumed { link, .. }
                 | Event::Reassociated { link, .. }

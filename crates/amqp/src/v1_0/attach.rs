@@ -234,6 +234,7 @@ impl Connection {
             | Event::Credit(named)
             | Event::Drain(named)
             | Event::Readable(named)
+            | Event::Aborted(named)
             | Event::Drained(named) => *named != link,
             Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
             Event::Authenticated
