@@ -19,6 +19,7 @@
 
 mod acceptor;
 mod connection;
+mod disposition;
 mod driver;
 mod error;
 mod link;
@@ -35,13 +36,14 @@ mod wait;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
+pub use disposition::{Origin, Settler};
 pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SyncError};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::ConnectOptions;
 pub use outcome::Outcome;
 pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};
-pub use receiver::{Origin, Receiver};
+pub use receiver::Receiver;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 

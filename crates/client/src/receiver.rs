@@ -3,17 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use postroad_codec::v1_0::DeliveryNumber;
-
+use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
 use crate::state::State;
 use crate::types::{Fields, PeerError, Value};
-use crate::v1_0::{Delivery, DeliveryTag, LinkId};
+use crate::v1_0::{Delivery, LinkId};
 use crate::wait::Place;
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
-/// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or through
-/// [`Session::settle`] from anywhere.
+/// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or from other tasks through a
+/// [`Settler`] or [`Session::settle`].
 ///
 /// What has come when the link ends is still handed out; settling it then fails, and the peer may
 /// deliver it again. Dropping the receiver closes the link; what it has not settled goes back to the node.
@@ -26,17 +25,6 @@ pub struct Receiver {
     prefetch: u32,
     /// Credit that was granted and has not come back as a message that was handed out.
     outstanding: u32,
-}
-
-/// Where a message came from: what settling it needs, without the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The number of the connection: links of another one have the same ids.
-    pub(crate) connection: u64,
-    pub(crate) link: LinkId,
-    pub(crate) number: DeliveryNumber,
-    pub(crate) tag: DeliveryTag,
-    pub(crate) settled: bool,
 }
 
 /// How long a peer may take to answer a drain. Some never do.
@@ -110,6 +98,12 @@ impl Receiver {
         delivery.map(|delivery| self.open(delivery)).transpose()
     }
 
+    /// A handle that settles this connection's messages from any task, while this one receives.
+    #[must_use]
+    pub fn settler(&self) -> Settler {
+        self.link.session.settler()
+    }
+
     /// Tells the sender that a message was processed.
     ///
     /// # Errors
@@ -149,7 +143,7 @@ impl Receiver {
     }
 
     fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        self.link.session.settle(message, outcome)
+        disposition::settle(self.link.session.shared(), message, outcome)
     }
 
     /// Messages that are taken ahead of being asked for.
@@ -352,7 +346,7 @@ impl Receiver {
                 let condition = crate::types::ErrorCondition::DECODE_ERROR;
                 let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
                 // The link may be over; then the message goes back by itself.
-                let _ = self.link.session.dispose(origin, told);
+                let _ = disposition::dispose(self.link.session.shared(), origin, told);
             }
             ReceiveError::Malformed(error)
         })
@@ -389,55 +383,6 @@ impl Quirks {
             _ => true,
         };
         Self { breaks_on_drain, overdraws: true }
-    }
-}
-
-impl Session {
-    /// Settles a message that was received on this session's connection.
-    ///
-    /// # Errors
-    /// When its link is over: the message will be delivered again.
-    pub fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        message.origin().map_or(Ok(()), |origin| self.settle_origin(origin, outcome))
-    }
-
-    /// As [`Session::settle`], for a message that is known by its origin alone.
-    ///
-    /// # Errors
-    /// When its link is over: the message will be delivered again.
-    pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        if origin.settled { Ok(()) } else { self.dispose(origin, outcome) }
-    }
-
-    /// As [`Session::settle_origin`] for many at once, which leave as few ranges as they make.
-    ///
-    /// # Errors
-    /// The first that cannot be settled, because its link is over; the others are settled all the same.
-    pub fn settle_origins(
-        &self,
-        origins: impl IntoIterator<Item = Origin>,
-        outcome: &Outcome,
-    ) -> Result<(), LinkError> {
-        let mut origins: Vec<Origin> = origins.into_iter().filter(|origin| !origin.settled).collect();
-        origins.sort_unstable_by_key(|origin| (origin.link, origin.number.0));
-        let settled = origins.into_iter().map(|origin| self.dispose(origin, outcome.clone()));
-        settled.fold(Ok(()), Result::and)
-    }
-
-    fn dispose(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        if origin.connection != self.shared().number() {
-            return Err(LinkError::ForeignMessage);
-        }
-        self.shared().with(|shared| {
-            if let Some(error) = &shared.over {
-                return Err(LinkError::Connection(error.clone()));
-            }
-            if !shared.engine.has_link(origin.link) {
-                return Err(LinkError::Closed);
-            }
-            shared.engine.settle(origin.link, origin.number, outcome);
-            Ok(())
-        })
     }
 }
 
