@@ -246,7 +246,7 @@ impl IncomingLink {
         let (session, key) = key?;
         self.answered = true;
         let session = Session::new(self.connection.clone(), session);
-        Ok(Link { session, key, timeout: options.timeout })
+        Ok(Link { session, key, name: self.name.clone(), timeout: options.timeout })
     }
 
     fn refuse_with(&self, error: PeerError) {

@@ -16,6 +16,7 @@ const REFUSAL: Duration = Duration::from_millis(250);
 pub(crate) struct Link {
     pub(crate) session: Session,
     pub(crate) key: usize,
+    pub(crate) name: String,
     pub(crate) timeout: Duration,
 }
 

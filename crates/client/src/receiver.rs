@@ -23,6 +23,9 @@ pub struct Receiver {
     /// Messages taken from the connection in one go.
     batch: VecDeque<Delivery>,
     prefetch: u32,
+    /// Whether the owner grants credit, and this does not.
+    manual: bool,
+    quirks: Quirks,
     /// Credit that was granted and has not come back as a message that was handed out.
     outstanding: u32,
 }
@@ -36,12 +39,16 @@ const UNASKED: Duration = Duration::from_millis(250);
 impl Receiver {
     pub(crate) fn new(link: Link, prefetch: u32) -> Self {
         let id = link.id();
-        let mut receiver = Self { link, id, batch: VecDeque::new(), prefetch: 0, outstanding: 0 };
+        let mut receiver = {
+            let quirks = Quirks::of_peer(&link);
+            Self { link, id, batch: VecDeque::new(), prefetch: 0, manual: false, quirks, outstanding: 0 }
+        };
         receiver.set_prefetch(prefetch);
         receiver
     }
 
-    /// Receives the next message, when there is one.
+    /// Receives the next message, when there is one. Without credit to spend it grants some, unless credit is the
+    /// caller's ([`Receiver::set_credit`]).
     ///
     /// # Errors
     /// When the link is over, or the message cannot be read: it is rejected then, and the next call goes
@@ -62,17 +69,21 @@ impl Receiver {
     /// whether there is one, so zero means "if there is one". A peer that is known to break when it is asked (old
     /// RabbitMQ) gets a quarter of a second instead.
     ///
+    /// While credit is the caller's ([`Receiver::set_credit`]), it waits for a message that comes with the credit there
+    /// is, and neither grants credit nor asks the peer: zero means "if it is here".
+    ///
     /// # Errors
     /// As [`Receiver::receive`].
     ///
     /// # Cancel safety
-    /// A dropped future has taken no message.
+    /// A dropped future has taken no message. The peer may be under way to giving up credit, which is granted again by
+    /// the next call.
     #[doc(alias = "recv")]
     pub async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
         if let Some(delivery) = self.next() {
             return self.open(delivery).map(Some);
         }
-        let drainable = !self.quirks().breaks_on_drain;
+        let drainable = !self.quirks.breaks_on_drain;
         let timeout = if drainable { timeout } else { timeout.max(UNASKED) };
         if !timeout.is_zero()
             && let Ok(result) = tokio::time::timeout(timeout, self.arrival()).await
@@ -81,10 +92,10 @@ impl Receiver {
             let delivery = self.next();
             return delivery.map(|delivery| self.open(delivery)).transpose();
         }
-        if !drainable {
+        if !drainable || self.manual {
             return Ok(None);
         }
-        self.drain().await?;
+        self.ask().await?;
         let delivery = self.next();
         delivery.map(|delivery| self.open(delivery)).transpose()
     }
@@ -146,16 +157,22 @@ impl Receiver {
         disposition::settle(self.link.session.shared(), message, outcome)
     }
 
-    /// Messages that are taken ahead of being asked for.
+    /// Messages that are taken ahead of being asked for; 0 grants one when one is asked for.
     #[must_use]
     pub fn prefetch(&self) -> u32 {
         self.prefetch
     }
 
-    /// Changes how many messages are taken ahead.
+    /// Changes how many messages are taken ahead, and takes credit back from the caller.
     pub fn set_prefetch(&mut self, prefetch: u32) {
         self.prefetch = prefetch;
-        if self.quirks().overdraws {
+        if self.manual {
+            // A drain that nobody waits for any more is called off.
+            self.grant(|credit| credit);
+            self.manual = false;
+            self.recount();
+        }
+        if self.quirks.overdraws {
             let (link, id) = (&self.link, self.id);
             // Never more than what was allowed before: what is buffered stays bounded.
             link.with(|state| {
@@ -167,7 +184,87 @@ impl Receiver {
         self.top_up(prefetch);
     }
 
+    /// The messages that the sender may still send, besides those that are here.
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_some() { 0 } else { state.engine.granted(entry.id) }
+        })
+    }
+
+    /// Allows the sender this many messages from now on, whatever it was allowed before, and leaves credit to the
+    /// caller: nothing is granted by itself any more, until [`Receiver::set_prefetch`] is called. Less than 2^31.
+    ///
+    /// Messages that were on their way when the credit was lowered, be it to 0, are taken all the same.
+    pub fn set_credit(&mut self, credit: u32) {
+        self.manual = true;
+        self.grant(|_| credit);
+    }
+
+    /// Allows the sender this many messages more, and leaves credit to the caller as [`Receiver::set_credit`] does.
+    #[doc(alias = "flow")]
+    pub fn add_credit(&mut self, credit: u32) {
+        self.manual = true;
+        self.grant(|granted| granted.saturating_add(credit));
+    }
+
+    /// Asks the sender to use its credit or give it up, and waits until it has: then every message that it could send is
+    /// here, and there is no credit. It leaves credit to the caller as [`Receiver::set_credit`] does.
+    ///
+    /// Without credit it is over at once: what credit that was taken back may still bring is not waited for.
+    ///
+    /// A peer that is known to break when it is asked (old RabbitMQ) has its credit taken away instead, and a
+    /// quarter of a second to send what it has.
+    ///
+    /// # Errors
+    /// When the link is over, or the peer does not answer in the link's timeout.
+    ///
+    /// # Cancel safety
+    /// Dropped once it was polled, the sender is asked all the same: messages wait here as they come, and
+    /// [`Receiver::is_draining`] tells whether it has answered. Credit that is granted meanwhile calls the drain off;
+    /// of it, what the sender has given up already is gone.
+    #[doc(alias = "drained")]
+    pub async fn drain(&mut self) -> Result<(), LinkError> {
+        self.manual = true;
+        if self.quirks.breaks_on_drain {
+            self.grant(|_| 0);
+            tokio::time::sleep(UNASKED).await;
+            return self.error().map_or(Ok(()), Err);
+        }
+        self.start_drain();
+        let drained = self.link.session.shared().wait(Place::Link(self.link.key), |state| {
+            let entry = &state.links[self.link.key];
+            match &entry.over {
+                Some(error) => Some(Err(error.clone())),
+                None => entry.drained.then_some(Ok(())),
+            }
+        });
+        let timeout = self.link.timeout;
+        tokio::time::timeout(timeout, drained).await.unwrap_or(Err(LinkError::Timeout(timeout)))
+    }
+
+    /// Whether the sender has been asked for its credit and has not answered.
+    #[doc(alias = "draining")]
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            entry.over.is_none() && state.engine.is_draining(entry.id)
+        })
+    }
+
+    /// Messages that wait at the sender, as far as it told with its last flow.
+    #[must_use]
+    pub fn remote_available(&self) -> u32 {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_some() { 0 } else { state.engine.available(entry.id) }
+        })
+    }
+
     /// Messages that are here and have not been handed out.
+    #[doc(alias = "queued")]
     #[must_use]
     pub fn available(&self) -> usize {
         let queued = self.link.with(|state| {
@@ -175,6 +272,12 @@ impl Receiver {
             if entry.over.is_some() { entry.left.len() } else { state.engine.queued(self.id) }
         });
         self.batch.len() + queued
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.link.name
     }
 
     /// The node as the peer attached the link to it: its filters are those that the peer applies.
@@ -238,7 +341,7 @@ impl Receiver {
 
     /// Grants credit so that `target` messages are here or on their way.
     fn top_up(&mut self, target: u32) {
-        if target <= self.outstanding {
+        if self.manual || target <= self.outstanding {
             return;
         }
         let Self { link, id, batch, outstanding, .. } = self;
@@ -292,19 +395,24 @@ impl Receiver {
         }
     }
 
-    fn quirks(&self) -> Quirks {
-        let connection = self.link.session.connection();
-        let [product, version] = ["product", "version"].map(|name| match connection.remote_property(name) {
-            Some(Value::String(text)) => text,
-            _ => Default::default(),
+    /// Grants credit as the owner says, from what there is.
+    fn grant(&self, credit: impl FnOnce(u32) -> u32) {
+        let (link, id, overdraws) = (&self.link, self.id, self.quirks.overdraws);
+        link.with(|state| {
+            if state.links[link.key].over.is_some() {
+                return;
+            }
+            let granted = state.engine.granted(id);
+            let credit = credit(granted);
+            if overdraws {
+                state.engine.set_overdraft(id, credit.max(granted));
+            }
+            state.engine.stop_draining(id);
+            state.engine.grant(id, credit);
         });
-        Quirks::of(&product, &version)
     }
 
-    /// Asks the peer for what it has: afterwards every message that it could send is here.
-    async fn drain(&mut self) -> Result<(), LinkError> {
-        self.recount();
-        self.top_up(self.prefetch.max(1));
+    fn start_drain(&self) {
         let (link, id) = (&self.link, self.id);
         link.with(|state| {
             let entry = &mut state.links[link.key];
@@ -314,6 +422,14 @@ impl Receiver {
                 state.take_news();
             }
         });
+    }
+
+    /// Asks the peer for what it has: afterwards every message that it could send is here.
+    async fn ask(&mut self) -> Result<(), LinkError> {
+        self.recount();
+        self.top_up(self.prefetch.max(1));
+        self.start_drain();
+        let (link, id) = (&self.link, self.id);
         let drained = link.session.shared().wait(Place::Link(link.key), |state| {
             let entry = &mut state.links[link.key];
             if !entry.left.is_empty() {
@@ -372,6 +488,15 @@ struct Quirks {
 }
 
 impl Quirks {
+    fn of_peer(link: &Link) -> Self {
+        let connection = link.session.connection();
+        let [product, version] = ["product", "version"].map(|name| match connection.remote_property(name) {
+            Some(Value::String(text)) => text,
+            _ => Default::default(),
+        });
+        Self::of(&product, &version)
+    }
+
     fn of(product: &str, version: &str) -> Self {
         let version: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
         let breaks_on_drain = match version[..] {

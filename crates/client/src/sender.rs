@@ -143,6 +143,24 @@ impl Sender {
         })
     }
 
+    /// Notes how many messages wait to be sent. The receiver hears it with the next flow of the link, such as the answer
+    /// to a drain.
+    #[doc(alias = "offered")]
+    pub fn set_available(&self, messages: u32) {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_none() {
+                state.engine.offer(entry.id, messages);
+            }
+        });
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.link.name
+    }
+
     /// The node as the peer attached the link to it.
     #[must_use]
     pub fn remote(&self) -> Option<Node> {

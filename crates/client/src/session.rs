@@ -104,13 +104,13 @@ impl Session {
             if let Some(error) = &state.sessions[self.inner.key].over {
                 return Err(AttachError::Link(error.clone()));
             }
-            let link = state.engine.attach(id, name, role, node, options).map_err(|error| match error {
+            let link = state.engine.attach(id, name.clone(), role, node, options).map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Closed),
                 error => AttachError::Limit(error),
             })?;
             Ok(state.add_link(link, self.inner.key))
         })?;
-        let link = Link { session: self.clone(), key, timeout: options.timeout };
+        let link = Link { session: self.clone(), key, name, timeout: options.timeout };
         match tokio::time::timeout(options.timeout, link.attached()).await {
             Ok(result) => result?,
             Err(_) => return Err(LinkError::Timeout(options.timeout).into()),

@@ -247,6 +247,11 @@ impl Engine {
         self.0.sender(link).credit()
     }
 
+    /// Notes how many messages wait at a sender.
+    pub(crate) fn offer(&mut self, link: LinkId, available: u32) {
+        self.0.sender(link).offered(available);
+    }
+
     /// Gives up the credit of a sender that is asked to: nothing waits for it.
     pub(crate) fn give_up_credit(&mut self, link: LinkId) {
         if self.0.has_link(link) {
@@ -279,6 +284,19 @@ impl Engine {
 
     pub(crate) fn drain(&mut self, link: LinkId) {
         self.0.receiver(link).drain();
+    }
+
+    pub(crate) fn stop_draining(&mut self, link: LinkId) {
+        self.0.receiver(link).stop_draining();
+    }
+
+    pub(crate) fn is_draining(&mut self, link: LinkId) -> bool {
+        self.0.receiver(link).is_draining()
+    }
+
+    /// Messages that wait at the sender, as far as it told.
+    pub(crate) fn available(&mut self, link: LinkId) -> u32 {
+        self.0.receiver(link).available()
     }
 
     #[inline]
