@@ -30,14 +30,16 @@ mod outcome;
 mod receiver;
 mod sender;
 mod session;
+mod sink;
 mod state;
+mod stream;
 mod v1_0;
 mod wait;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
 pub use disposition::{Origin, Settler};
-pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SyncError};
+pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::ConnectOptions;

@@ -1,6 +1,7 @@
 //! A link that receives.
 
 use std::collections::VecDeque;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::disposition::{self, Origin, Settler};
@@ -26,6 +27,9 @@ pub struct Receiver {
     /// Whether the owner grants credit, and this does not.
     manual: bool,
     quirks: Quirks,
+    /// The ticket of the task that polls the stream, and whether that has ended.
+    pub(crate) ticket: Option<u64>,
+    pub(crate) ended: bool,
     /// Credit that was granted and has not come back as a message that was handed out.
     outstanding: u32,
 }
@@ -41,7 +45,17 @@ impl Receiver {
         let id = link.id();
         let mut receiver = {
             let quirks = Quirks::of_peer(&link);
-            Self { link, id, batch: VecDeque::new(), prefetch: 0, manual: false, quirks, outstanding: 0 }
+            Self {
+                link,
+                id,
+                batch: VecDeque::new(),
+                prefetch: 0,
+                manual: false,
+                quirks,
+                ticket: None,
+                ended: false,
+                outstanding: 0,
+            }
         };
         receiver.set_prefetch(prefetch);
         receiver
@@ -371,27 +385,37 @@ impl Receiver {
     /// Waits until a message is here.
     async fn arrival(&mut self) -> Result<(), LinkError> {
         loop {
-            self.recount();
-            if self.outstanding <= self.prefetch / 2 {
-                self.top_up(self.prefetch.max(1));
-            }
+            self.seek();
             let (link, id) = (&self.link, self.id);
-            let here = |state: &mut State| {
-                let entry = &mut state.links[link.key];
-                if !entry.left.is_empty() {
-                    return Some(Ok(true));
-                }
-                if let Some(error) = &entry.over {
-                    return Some(Err(error.clone()));
-                }
-                if state.engine.queued(id) > 0 {
-                    return Some(Ok(true));
-                }
-                (entry.drained || entry.aborted).then_some(Ok(false))
-            };
+            let here = |state: &mut State| here(state, link.key, id);
             if link.session.shared().wait(Place::Link(link.key), here).await? {
                 return Ok(());
             }
+        }
+    }
+
+    /// As [`Receiver::receive`], for a task that keeps its ticket.
+    pub(crate) fn poll_receive(
+        &mut self,
+        ticket: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Message, ReceiveError>> {
+        loop {
+            if let Some(delivery) = self.next() {
+                return Poll::Ready(self.open(delivery));
+            }
+            self.seek();
+            let (link, id) = (&self.link, self.id);
+            let here = |state: &mut State| here(state, link.key, id);
+            ready!(link.session.shared().poll_at(Place::Link(link.key), ticket, cx, here))?;
+        }
+    }
+
+    /// Sees to it that a message can come.
+    fn seek(&mut self) {
+        self.recount();
+        if self.outstanding <= self.prefetch / 2 {
+            self.top_up(self.prefetch.max(1));
         }
     }
 
@@ -467,6 +491,21 @@ impl Receiver {
             ReceiveError::Malformed(error)
         })
     }
+}
+
+/// Whether a message is here; `false` where credit is to be counted anew.
+fn here(state: &mut State, key: usize, id: LinkId) -> Option<Result<bool, LinkError>> {
+    let entry = &mut state.links[key];
+    if !entry.left.is_empty() {
+        return Some(Ok(true));
+    }
+    if let Some(error) = &entry.over {
+        return Some(Err(error.clone()));
+    }
+    if state.engine.queued(id) > 0 {
+        return Some(Ok(true));
+    }
+    (entry.drained || entry.aborted).then_some(Ok(false))
 }
 
 /// Messages of a link that are here, `taken` of them outside the engine, or may still come.

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use postroad_codec::v1_0::MessageFormat;
 
 use crate::link::Link;
+use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
 use crate::v1_0::{Outgoing, Refusal};
 use crate::wait::Place;
@@ -19,8 +21,9 @@ use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, Sy
 /// Dropping it closes the link; what was handed over is on its way before the close.
 #[derive(Debug)]
 pub struct Sender {
-    link: Link,
+    pub(crate) link: Link,
     settled: bool,
+    pub(crate) sink: SinkState,
 }
 
 thread_local! {
@@ -33,7 +36,7 @@ const KEEP: usize = 1024 * 1024;
 
 impl Sender {
     pub(crate) fn new(link: Link, guarantee: Guarantee) -> Self {
-        Self { link, settled: guarantee == Guarantee::AtMostOnce }
+        Self { link, settled: guarantee == Guarantee::AtMostOnce, sink: SinkState::default() }
     }
 
     /// Sends a message and waits for its outcome. At most once, the outcome is
@@ -99,7 +102,7 @@ impl Sender {
     }
 
     /// What became of the messages that nobody waits for by name, once that is known of all.
-    fn synced(&self, state: &mut State) -> Option<Result<(), SyncError>> {
+    pub(crate) fn synced(&self, state: &mut State) -> Option<Result<(), SyncError>> {
         let entry = &mut state.links[self.link.key];
         let sends = &mut entry.sends;
         if sends.untracked > 0 {
@@ -202,7 +205,8 @@ impl Sender {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
-        let put = |state: &mut State| match self.put(state, &encoded, Some(&encoded), message, tracked) {
+        let format = message.message_format();
+        let put = |state: &mut State| match self.put(state, &encoded, Some(&encoded), format, tracked) {
             Err(SendError::NoCredit) => None,
             result => Some(result),
         };
@@ -210,11 +214,12 @@ impl Sender {
     }
 
     /// Without credit, gives the encoded message back.
-    fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
+    pub(crate) fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             message.encode_to(scratch);
-            let result = self.link.with(|state| self.put(state, scratch, None, message, tracked));
+            let format = message.message_format();
+            let result = self.link.with(|state| self.put(state, scratch, None, format, tracked));
             let result = match result {
                 Ok(token) => Ok(Ok(token)),
                 Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
@@ -227,14 +232,25 @@ impl Sender {
         })
     }
 
+    /// Whether a message can be handed over now; an error where none can any more.
+    pub(crate) fn has_room(&self, state: &mut State) -> Result<Option<()>, SendError> {
+        let entry = &state.links[self.link.key];
+        if let Some(error) = &entry.over {
+            return Err(SendError::NotSent(error.clone()));
+        }
+        let full = entry.sends.max_in_flight.is_some_and(|max| entry.sends.in_flight >= max);
+        let room = (self.settled || !full) && state.engine.capacity(entry.id) > 0;
+        Ok(room.then_some(()))
+    }
+
     /// Under the lock: frame header, delivery and append, nothing else.
     #[inline]
-    fn put(
+    pub(crate) fn put(
         &self,
         state: &mut State,
         encoded: &[u8],
         shared: Option<&Bytes>,
-        message: &Message,
+        format: MessageFormat,
         tracked: bool,
     ) -> Result<u64, SendError> {
         let State { engine, links, .. } = state;
@@ -248,14 +264,7 @@ impl Sender {
         }
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = Outgoing {
-            encoded,
-            shared,
-            format: message.message_format(),
-            tag: sends.next_tag,
-            settled: self.settled,
-            token,
-        };
+        let message = Outgoing { encoded, shared, format, tag: sends.next_tag, settled: self.settled, token };
         match engine.send(entry.id, &message) {
             Ok(()) => {}
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),

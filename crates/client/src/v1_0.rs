@@ -243,6 +243,11 @@ impl Engine {
         }
     }
 
+    /// Messages that can be handed over now; where it is 0, news follows when it no longer is.
+    pub(crate) fn capacity(&mut self, link: LinkId) -> u32 {
+        self.0.sender(link).capacity()
+    }
+
     pub(crate) fn credit(&mut self, link: LinkId) -> u32 {
         self.0.sender(link).credit()
     }
