@@ -61,7 +61,7 @@ fn a_receiver_that_drains_ends_with_the_credit() {
     peer.engine.receiver(link).drain();
     peer.take_bytes();
     peer.send(transfer(2).aborted(true));
-    assert_eq!(peer.events(), [Event::Drained(link)]);
+    assert_eq!(peer.events(), [Event::Aborted(link), Event::Drained(link)]);
     // The sender gives up what it does not need.
     peer.engine.receiver(link).set_credit(5);
     peer.engine.receiver(link).drain();

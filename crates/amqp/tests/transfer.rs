@@ -190,9 +190,10 @@ fn an_aborted_delivery_is_as_if_it_had_not_been() {
         .send(transfer(0).aborted(true).more(true).payload("ignored"))
         .send(transfer(1).aborted(true).more(true).payload("ignored"))
         .send(transfer(2).payload("b"));
+    // It had used credit, which the owner hears of.
+    assert_eq!(peer.events(), [Event::Aborted(link), Event::Aborted(link), Event::Readable(link)]);
     let deliveries = received(&mut peer.engine, link);
     assert_eq!(deliveries.iter().map(|delivery| delivery.number.0).collect::<Vec<_>>(), [2]);
-    // It had used credit.
     assert_eq!(peer.engine.receiver(link).credit(), 0);
     assert!(peer.engine.release(link).unwrap().unsettled.iter().all(|unsettled| unsettled.delivery.0 == 2));
 }

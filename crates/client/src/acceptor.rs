@@ -1,9 +1,7 @@
 //! The end that is connected to: peers that talk to each other without a broker.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
@@ -12,8 +10,10 @@ use postroad_taps::{EstablishmentError, ListenError, Listener, LocalEndpoint, Pr
 
 use crate::link::Link;
 use crate::options::random_uuid;
+use crate::state::State;
 use crate::types::PeerError;
 use crate::v1_0::{LinkId, Remote};
+use crate::wait::Place;
 use crate::{
     AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session,
     StreamingReceiver,
@@ -147,22 +147,16 @@ impl Connection {
     /// # Cancel safety
     /// A dropped future has taken no link.
     pub async fn next_link(&self) -> Result<IncomingLink, ConnectionError> {
-        poll_fn(|cx| {
-            self.inner.shared.with(|state| {
-                while let Some(id) = state.incoming.as_mut().and_then(VecDeque::pop_front) {
-                    // The peer may have given it up while it waited; the next is behind it.
-                    if let Some(remote) = state.engine.remote(id) {
-                        return Poll::Ready(Ok(IncomingLink::new(self.clone(), id, remote)));
-                    }
+        let next = |state: &mut State| {
+            while let Some(id) = state.incoming.as_mut().and_then(VecDeque::pop_front) {
+                // The peer may have given it up while it waited; the next is behind it.
+                if let Some(remote) = state.engine.remote(id) {
+                    return Some(Ok(IncomingLink::new(self.clone(), id, remote)));
                 }
-                if let Some(error) = &state.over {
-                    return Poll::Ready(Err(error.clone()));
-                }
-                state.waiters.register(cx);
-                Poll::Pending
-            })
-        })
-        .await
+            }
+            state.over.clone().map(Err)
+        };
+        self.inner.shared.wait(Place::Connection, next).await
     }
 }
 
@@ -265,7 +259,7 @@ impl IncomingLink {
         let (session, key) = key?;
         self.answered = true;
         let session = Session::new(self.connection.clone(), session);
-        Ok(Link { session, key, timeout: options.timeout })
+        Ok(Link { session, key, name: self.name.clone(), timeout: options.timeout })
     }
 
     fn refuse_with(&self, error: PeerError) {

@@ -1,19 +1,18 @@
 //! A connection to a peer.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{self as amqp, LimitError};
 use postroad_taps::{ByteStream, Preconnection};
 
 use crate::driver::Driver;
-use crate::state::Shared;
+use crate::state::{Shared, State};
 use crate::tls_header::ask_for_tls;
 use crate::types::PeerError;
 use crate::v1_0::Engine;
+use crate::wait::Place;
 use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session, TlsMode};
 
 /// An open connection. Clones are handles of the same connection; when the last one is gone, and the
@@ -89,17 +88,11 @@ impl Connection {
     }
 
     async fn opened(&self) -> Result<(), ConnectionError> {
-        poll_fn(|cx| {
-            self.inner.shared.with(|state| match &state.over {
-                Some(error) => Poll::Ready(Err(error.clone())),
-                None if state.opened => Poll::Ready(Ok(())),
-                None => {
-                    state.waiters.register(cx);
-                    Poll::Pending
-                }
-            })
-        })
-        .await
+        let opened = |state: &mut State| match &state.over {
+            Some(error) => Some(Err(error.clone())),
+            None => state.opened.then_some(Ok(())),
+        };
+        self.inner.shared.wait(Place::Connection, opened).await
     }
 
     /// Begins a session.
@@ -140,16 +133,7 @@ impl Connection {
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), ConnectionError> {
         self.inner.shared.with(|state| state.close(None, self.inner.close_timeout));
-        let over = poll_fn(|cx| {
-            self.inner.shared.with(|state| match &state.over {
-                Some(error) => Poll::Ready(error.clone()),
-                None => {
-                    state.waiters.register(cx);
-                    Poll::Pending
-                }
-            })
-        });
-        match over.await {
+        match self.inner.shared.wait(Place::Connection, |state| state.over.clone()).await {
             ConnectionError::Closed | ConnectionError::Protocol(amqp::ConnectionError::RemoteClosed) => Ok(()),
             error => Err(error),
         }

@@ -142,6 +142,18 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// Whether somebody ended it on purpose and without an error.
+    pub(crate) fn is_orderly(&self) -> bool {
+        match self {
+            Self::Closed | Self::DetachedByPeer | Self::SessionEnded(None) => true,
+            Self::Connection(error) => {
+                let remote = ConnectionError::Protocol(amqp::ConnectionError::RemoteClosed);
+                *error == ConnectionError::Closed || *error == remote
+            }
+            _ => false,
+        }
+    }
+
     /// The peer's own report, where it gave one.
     #[must_use]
     pub fn peer_error(&self) -> Option<&PeerError> {
@@ -228,6 +240,21 @@ pub enum SyncError {
         /// What became of the first.
         first: Option<Outcome>,
     },
+}
+
+/// Why a sender cannot go on as a sink.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// A message was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// Messages were sent and not accepted, or are in doubt.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The link did not close as it should.
+    #[error(transparent)]
+    Link(#[from] LinkError),
 }
 
 /// Why nothing was received.

@@ -22,6 +22,7 @@
 
 mod acceptor;
 mod connection;
+mod disposition;
 mod driver;
 mod error;
 mod link;
@@ -33,15 +34,19 @@ mod reader;
 mod receiver;
 mod sender;
 mod session;
+mod sink;
 mod state;
+mod stream;
 mod tls_header;
 mod trace;
 mod v1_0;
+mod wait;
 mod writer;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
-pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SyncError};
+pub use disposition::{Origin, Settler};
+pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
@@ -49,7 +54,7 @@ pub use outcome::Outcome;
 pub use postroad_amqp::sasl::Secret;
 pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use reader::{MessageReader, StreamingReceiver};
-pub use receiver::{Origin, Receiver};
+pub use receiver::Receiver;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 pub use writer::MessageWriter;

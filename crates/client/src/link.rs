@@ -1,11 +1,10 @@
 //! What senders and receivers have in common.
 
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::state::{LinkEntry, State};
 use crate::v1_0::{LinkId, Remote};
+use crate::wait::Place;
 use crate::{LinkError, Node, Session};
 
 /// A peer that attaches a link without the terminus that was asked for mostly refuses it: the detach
@@ -17,6 +16,7 @@ const REFUSAL: Duration = Duration::from_millis(250);
 pub(crate) struct Link {
     pub(crate) session: Session,
     pub(crate) key: usize,
+    pub(crate) name: String,
     pub(crate) timeout: Duration,
 }
 
@@ -35,20 +35,14 @@ impl Link {
         &self,
         mut ready: impl FnMut(&mut LinkEntry, Remote<'_>) -> Option<R>,
     ) -> Result<R, LinkError> {
-        poll_fn(|cx| {
-            self.with(|state| {
-                let entry = &mut state.links[self.key];
-                if let Some(error) = &entry.over {
-                    return Poll::Ready(Err(error.clone()));
-                }
-                if let Some(result) = state.engine.remote(entry.id).and_then(|remote| ready(entry, remote)) {
-                    return Poll::Ready(Ok(result));
-                }
-                entry.waiters.register(cx);
-                Poll::Pending
-            })
-        })
-        .await
+        let ready = |state: &mut State| {
+            let entry = &mut state.links[self.key];
+            if let Some(error) = &entry.over {
+                return Some(Err(error.clone()));
+            }
+            state.engine.remote(entry.id).and_then(|remote| ready(entry, remote)).map(Ok)
+        };
+        self.session.shared().wait(Place::Link(self.key), ready).await
     }
 
     pub(crate) async fn attached(&self) -> Result<(), LinkError> {

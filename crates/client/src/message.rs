@@ -9,7 +9,7 @@ use postroad_codec::v1_0::{
     SequenceNo, Symbol, Timestamp, Value,
 };
 
-use crate::receiver::Origin;
+use crate::disposition::Origin;
 use crate::types::Body;
 
 /// A message (AMQP 1.0 part 3, 3.2): what the sender wrote, and what is known of its way.

@@ -1,20 +1,19 @@
 //! A link that receives.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use postroad_codec::v1_0::DeliveryNumber;
-
+use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
 use crate::state::State;
 use crate::types::{DecodeError, Fields, PeerError, Value};
-use crate::v1_0::{Delivery, DeliveryTag, LinkId};
+use crate::v1_0::{Delivery, LinkId};
+use crate::wait::Place;
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
-/// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or through
-/// [`Session::settle`] from anywhere.
+/// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or from other tasks through a
+/// [`Settler`] or [`Session::settle`].
 ///
 /// What has come when the link ends is still handed out; settling it then fails, and the peer may
 /// deliver it again. Dropping the receiver closes the link; what it has not settled goes back to the node.
@@ -25,19 +24,14 @@ pub struct Receiver {
     /// Messages taken from the connection in one go.
     batch: VecDeque<Delivery>,
     prefetch: u32,
+    /// Whether the owner grants credit, and this does not.
+    manual: bool,
+    quirks: Quirks,
+    /// The ticket of the task that polls the stream, and whether that has ended.
+    pub(crate) ticket: Option<u64>,
+    pub(crate) ended: bool,
     /// Credit that was granted and has not come back as a message that was handed out.
     outstanding: u32,
-}
-
-/// Where a message came from: what settling it needs, without the message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Origin {
-    /// The number of the connection: links of another one have the same ids.
-    pub(crate) connection: u64,
-    pub(crate) link: LinkId,
-    pub(crate) number: DeliveryNumber,
-    pub(crate) tag: DeliveryTag,
-    pub(crate) settled: bool,
 }
 
 /// How long a peer may take to answer a drain. Some never do.
@@ -49,12 +43,26 @@ const UNASKED: Duration = Duration::from_millis(250);
 impl Receiver {
     pub(crate) fn new(link: Link, prefetch: u32) -> Self {
         let id = link.id();
-        let mut receiver = Self { link, id, batch: VecDeque::new(), prefetch: 0, outstanding: 0 };
+        let mut receiver = {
+            let quirks = Quirks::of_peer(&link);
+            Self {
+                link,
+                id,
+                batch: VecDeque::new(),
+                prefetch: 0,
+                manual: false,
+                quirks,
+                ticket: None,
+                ended: false,
+                outstanding: 0,
+            }
+        };
         receiver.set_prefetch(prefetch);
         receiver
     }
 
-    /// Receives the next message, when there is one.
+    /// Receives the next message, when there is one. Without credit to spend it grants some, unless credit is the
+    /// caller's ([`Receiver::set_credit`]).
     ///
     /// # Errors
     /// When the link is over, or the message cannot be read: it is rejected then, and the next call goes
@@ -75,17 +83,21 @@ impl Receiver {
     /// whether there is one, so zero means "if there is one". A peer that is known to break when it is asked (old
     /// RabbitMQ) gets a quarter of a second instead.
     ///
+    /// While credit is the caller's ([`Receiver::set_credit`]), it waits for a message that comes with the credit there
+    /// is, and neither grants credit nor asks the peer: zero means "if it is here".
+    ///
     /// # Errors
     /// As [`Receiver::receive`].
     ///
     /// # Cancel safety
-    /// A dropped future has taken no message.
+    /// A dropped future has taken no message. The peer may be under way to giving up credit, which is granted again by
+    /// the next call.
     #[doc(alias = "recv")]
     pub async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
         if let Some(delivery) = self.next() {
             return self.open(delivery).map(Some);
         }
-        let drainable = !self.quirks().breaks_on_drain;
+        let drainable = !self.quirks.breaks_on_drain;
         let timeout = if drainable { timeout } else { timeout.max(UNASKED) };
         if !timeout.is_zero()
             && let Ok(result) = tokio::time::timeout(timeout, self.arrival()).await
@@ -94,10 +106,10 @@ impl Receiver {
             let delivery = self.next();
             return delivery.map(|delivery| self.open(delivery)).transpose();
         }
-        if !drainable {
+        if !drainable || self.manual {
             return Ok(None);
         }
-        self.drain().await?;
+        self.ask().await?;
         let delivery = self.next();
         delivery.map(|delivery| self.open(delivery)).transpose()
     }
@@ -109,6 +121,12 @@ impl Receiver {
     pub fn try_receive(&mut self) -> Result<Option<Message>, ReceiveError> {
         let delivery = self.next();
         delivery.map(|delivery| self.open(delivery)).transpose()
+    }
+
+    /// A handle that settles this connection's messages from any task, while this one receives.
+    #[must_use]
+    pub fn settler(&self) -> Settler {
+        self.link.session.settler()
     }
 
     /// Tells the sender that a message was processed.
@@ -150,19 +168,25 @@ impl Receiver {
     }
 
     fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        self.link.session.settle(message, outcome)
+        disposition::settle(self.link.session.shared(), message, outcome)
     }
 
-    /// Messages that are taken ahead of being asked for.
+    /// Messages that are taken ahead of being asked for; 0 grants one when one is asked for.
     #[must_use]
     pub fn prefetch(&self) -> u32 {
         self.prefetch
     }
 
-    /// Changes how many messages are taken ahead.
+    /// Changes how many messages are taken ahead, and takes credit back from the caller.
     pub fn set_prefetch(&mut self, prefetch: u32) {
         self.prefetch = prefetch;
-        if self.quirks().overdraws {
+        if self.manual {
+            // A drain that nobody waits for any more is called off.
+            self.grant(|credit| credit);
+            self.manual = false;
+            self.recount();
+        }
+        if self.quirks.overdraws {
             let (link, id) = (&self.link, self.id);
             // Never more than what was allowed before: what is buffered stays bounded.
             link.with(|state| {
@@ -174,7 +198,87 @@ impl Receiver {
         self.top_up(prefetch);
     }
 
+    /// The messages that the sender may still send, besides those that are here.
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_some() { 0 } else { state.engine.granted(entry.id) }
+        })
+    }
+
+    /// Allows the sender this many messages from now on, whatever it was allowed before, and leaves credit to the
+    /// caller: nothing is granted by itself any more, until [`Receiver::set_prefetch`] is called. Less than 2^31.
+    ///
+    /// Messages that were on their way when the credit was lowered, be it to 0, are taken all the same.
+    pub fn set_credit(&mut self, credit: u32) {
+        self.manual = true;
+        self.grant(|_| credit);
+    }
+
+    /// Allows the sender this many messages more, and leaves credit to the caller as [`Receiver::set_credit`] does.
+    #[doc(alias = "flow")]
+    pub fn add_credit(&mut self, credit: u32) {
+        self.manual = true;
+        self.grant(|granted| granted.saturating_add(credit));
+    }
+
+    /// Asks the sender to use its credit or give it up, and waits until it has: then every message that it could send is
+    /// here, and there is no credit. It leaves credit to the caller as [`Receiver::set_credit`] does.
+    ///
+    /// Without credit it is over at once: what credit that was taken back may still bring is not waited for.
+    ///
+    /// A peer that is known to break when it is asked (old RabbitMQ) has its credit taken away instead, and a
+    /// quarter of a second to send what it has.
+    ///
+    /// # Errors
+    /// When the link is over, or the peer does not answer in the link's timeout.
+    ///
+    /// # Cancel safety
+    /// Dropped once it was polled, the sender is asked all the same: messages wait here as they come, and
+    /// [`Receiver::is_draining`] tells whether it has answered. Credit that is granted meanwhile calls the drain off;
+    /// of it, what the sender has given up already is gone.
+    #[doc(alias = "drained")]
+    pub async fn drain(&mut self) -> Result<(), LinkError> {
+        self.manual = true;
+        if self.quirks.breaks_on_drain {
+            self.grant(|_| 0);
+            tokio::time::sleep(UNASKED).await;
+            return self.error().map_or(Ok(()), Err);
+        }
+        self.start_drain();
+        let drained = self.link.session.shared().wait(Place::Link(self.link.key), |state| {
+            let entry = &state.links[self.link.key];
+            match &entry.over {
+                Some(error) => Some(Err(error.clone())),
+                None => entry.drained.then_some(Ok(())),
+            }
+        });
+        let timeout = self.link.timeout;
+        tokio::time::timeout(timeout, drained).await.unwrap_or(Err(LinkError::Timeout(timeout)))
+    }
+
+    /// Whether the sender has been asked for its credit and has not answered.
+    #[doc(alias = "draining")]
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            entry.over.is_none() && state.engine.is_draining(entry.id)
+        })
+    }
+
+    /// Messages that wait at the sender, as far as it told with its last flow.
+    #[must_use]
+    pub fn remote_available(&self) -> u32 {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_some() { 0 } else { state.engine.available(entry.id) }
+        })
+    }
+
     /// Messages that are here and have not been handed out.
+    #[doc(alias = "queued")]
     #[must_use]
     pub fn available(&self) -> usize {
         let queued = self.link.with(|state| {
@@ -182,6 +286,12 @@ impl Receiver {
             if entry.over.is_some() { entry.left.len() } else { state.engine.queued(self.id) }
         });
         self.batch.len() + queued
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.link.name
     }
 
     /// The node as the peer attached the link to it: its filters are those that the peer applies.
@@ -245,7 +355,7 @@ impl Receiver {
 
     /// Grants credit so that `target` messages are here or on their way.
     fn top_up(&mut self, target: u32) {
-        if target <= self.outstanding {
+        if self.manual || target <= self.outstanding {
             return;
         }
         let Self { link, id, batch, outstanding, .. } = self;
@@ -266,7 +376,7 @@ impl Receiver {
         link.with(|state| {
             let entry = &mut state.links[link.key];
             if entry.over.is_none() {
-                entry.drained = false;
+                (entry.drained, entry.aborted) = (false, false);
                 *outstanding = outstanding_of(state, link.key, batch.len());
             }
         });
@@ -275,49 +385,58 @@ impl Receiver {
     /// Waits until a message is here.
     async fn arrival(&mut self) -> Result<(), LinkError> {
         loop {
-            self.recount();
-            if self.outstanding <= self.prefetch / 2 {
-                self.top_up(self.prefetch.max(1));
-            }
+            self.seek();
             let (link, id) = (&self.link, self.id);
-            let here = poll_fn(|cx| {
-                link.with(|state| {
-                    let entry = &mut state.links[link.key];
-                    if !entry.left.is_empty() {
-                        return Poll::Ready(Ok(true));
-                    }
-                    if let Some(error) = &entry.over {
-                        return Poll::Ready(Err(error.clone()));
-                    }
-                    if state.engine.queued(id) > 0 {
-                        return Poll::Ready(Ok(true));
-                    }
-                    if entry.drained {
-                        return Poll::Ready(Ok(false));
-                    }
-                    entry.waiters.register(cx);
-                    Poll::Pending
-                })
-            });
-            if here.await? {
+            let here = |state: &mut State| here(state, link.key, id);
+            if link.session.shared().wait(Place::Link(link.key), here).await? {
                 return Ok(());
             }
         }
     }
 
-    fn quirks(&self) -> Quirks {
-        let connection = self.link.session.connection();
-        let [product, version] = ["product", "version"].map(|name| match connection.remote_property(name) {
-            Some(Value::String(text)) => text,
-            _ => Default::default(),
-        });
-        Quirks::of(&product, &version)
+    /// As [`Receiver::receive`], for a task that keeps its ticket.
+    pub(crate) fn poll_receive(
+        &mut self,
+        ticket: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Message, ReceiveError>> {
+        loop {
+            if let Some(delivery) = self.next() {
+                return Poll::Ready(self.open(delivery));
+            }
+            self.seek();
+            let (link, id) = (&self.link, self.id);
+            let here = |state: &mut State| here(state, link.key, id);
+            ready!(link.session.shared().poll_at(Place::Link(link.key), ticket, cx, here))?;
+        }
     }
 
-    /// Asks the peer for what it has: afterwards every message that it could send is here.
-    async fn drain(&mut self) -> Result<(), LinkError> {
+    /// Sees to it that a message can come.
+    fn seek(&mut self) {
         self.recount();
-        self.top_up(self.prefetch.max(1));
+        if self.outstanding <= self.prefetch / 2 {
+            self.top_up(self.prefetch.max(1));
+        }
+    }
+
+    /// Grants credit as the owner says, from what there is.
+    fn grant(&self, credit: impl FnOnce(u32) -> u32) {
+        let (link, id, overdraws) = (&self.link, self.id, self.quirks.overdraws);
+        link.with(|state| {
+            if state.links[link.key].over.is_some() {
+                return;
+            }
+            let granted = state.engine.granted(id);
+            let credit = credit(granted);
+            if overdraws {
+                state.engine.set_overdraft(id, credit.max(granted));
+            }
+            state.engine.stop_draining(id);
+            state.engine.grant(id, credit);
+        });
+    }
+
+    fn start_drain(&self) {
         let (link, id) = (&self.link, self.id);
         link.with(|state| {
             let entry = &mut state.links[link.key];
@@ -327,21 +446,23 @@ impl Receiver {
                 state.take_news();
             }
         });
-        let drained = poll_fn(|cx| {
-            link.with(|state| {
-                let entry = &mut state.links[link.key];
-                if !entry.left.is_empty() {
-                    return Poll::Ready(Ok(()));
-                }
-                if let Some(error) = &entry.over {
-                    return Poll::Ready(Err(error.clone()));
-                }
-                if entry.drained || state.engine.queued(id) > 0 {
-                    return Poll::Ready(Ok(()));
-                }
-                entry.waiters.register(cx);
-                Poll::Pending
-            })
+    }
+
+    /// Asks the peer for what it has: afterwards every message that it could send is here.
+    async fn ask(&mut self) -> Result<(), LinkError> {
+        self.recount();
+        self.top_up(self.prefetch.max(1));
+        self.start_drain();
+        let (link, id) = (&self.link, self.id);
+        let drained = link.session.shared().wait(Place::Link(link.key), |state| {
+            let entry = &mut state.links[link.key];
+            if !entry.left.is_empty() {
+                return Some(Ok(()));
+            }
+            if let Some(error) = &entry.over {
+                return Some(Err(error.clone()));
+            }
+            (entry.drained || state.engine.queued(id) > 0).then_some(Ok(()))
         });
         if let Ok(result) = tokio::time::timeout(DRAIN, drained).await {
             result?;
@@ -384,10 +505,25 @@ impl Receiver {
             let condition = crate::types::ErrorCondition::DECODE_ERROR;
             let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
             // The link may be over; then the message goes back by itself.
-            let _ = self.link.session.dispose(origin, told);
+            let _ = disposition::dispose(self.link.session.shared(), origin, told);
         }
         ReceiveError::Malformed(error)
     }
+}
+
+/// Whether a message is here; `false` where credit is to be counted anew.
+fn here(state: &mut State, key: usize, id: LinkId) -> Option<Result<bool, LinkError>> {
+    let entry = &mut state.links[key];
+    if !entry.left.is_empty() {
+        return Some(Ok(true));
+    }
+    if let Some(error) = &entry.over {
+        return Some(Err(error.clone()));
+    }
+    if state.engine.queued(id) > 0 {
+        return Some(Ok(true));
+    }
+    (entry.drained || entry.aborted).then_some(Ok(false))
 }
 
 /// Messages of a link that are here, `taken` of them outside the engine, or may still come.
@@ -409,6 +545,15 @@ struct Quirks {
 }
 
 impl Quirks {
+    fn of_peer(link: &Link) -> Self {
+        let connection = link.session.connection();
+        let [product, version] = ["product", "version"].map(|name| match connection.remote_property(name) {
+            Some(Value::String(text)) => text,
+            _ => Default::default(),
+        });
+        Self::of(&product, &version)
+    }
+
     fn of(product: &str, version: &str) -> Self {
         let version: Vec<u32> = version.split('.').map_while(|number| number.parse().ok()).collect();
         let breaks_on_drain = match version[..] {
@@ -420,55 +565,6 @@ impl Quirks {
             _ => true,
         };
         Self { breaks_on_drain, overdraws: true }
-    }
-}
-
-impl Session {
-    /// Settles a message that was received on this session's connection.
-    ///
-    /// # Errors
-    /// When its link is over: the message will be delivered again.
-    pub fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        message.origin().map_or(Ok(()), |origin| self.settle_origin(origin, outcome))
-    }
-
-    /// As [`Session::settle`], for a message that is known by its origin alone.
-    ///
-    /// # Errors
-    /// When its link is over: the message will be delivered again.
-    pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        if origin.settled { Ok(()) } else { self.dispose(origin, outcome) }
-    }
-
-    /// As [`Session::settle_origin`] for many at once, which leave as few ranges as they make.
-    ///
-    /// # Errors
-    /// The first that cannot be settled, because its link is over; the others are settled all the same.
-    pub fn settle_origins(
-        &self,
-        origins: impl IntoIterator<Item = Origin>,
-        outcome: &Outcome,
-    ) -> Result<(), LinkError> {
-        let mut origins: Vec<Origin> = origins.into_iter().filter(|origin| !origin.settled).collect();
-        origins.sort_unstable_by_key(|origin| (origin.link, origin.number.0));
-        let settled = origins.into_iter().map(|origin| self.dispose(origin, outcome.clone()));
-        settled.fold(Ok(()), Result::and)
-    }
-
-    fn dispose(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        if origin.connection != self.shared().number() {
-            return Err(LinkError::ForeignMessage);
-        }
-        self.shared().with(|shared| {
-            if let Some(error) = &shared.over {
-                return Err(LinkError::Connection(error.clone()));
-            }
-            if !shared.engine.has_link(origin.link) {
-                return Err(LinkError::Closed);
-            }
-            shared.engine.settle(origin.link, origin.number, outcome);
-            Ok(())
-        })
     }
 }
 

@@ -1,17 +1,19 @@
 //! A link that sends.
 
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use postroad_codec::v1_0::DeliveryNumber;
+use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 
 use crate::link::Link;
+use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
 use crate::v1_0::{Outgoing, Refusal};
+use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
 /// A sender. Every method takes `&self`: tasks can share one.
@@ -21,6 +23,7 @@ use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, Sy
 pub struct Sender {
     pub(crate) link: Link,
     pub(crate) settled: bool,
+    pub(crate) sink: SinkState,
 }
 
 thread_local! {
@@ -33,7 +36,7 @@ const KEEP: usize = 1024 * 1024;
 
 impl Sender {
     pub(crate) fn new(link: Link, guarantee: Guarantee) -> Self {
-        Self { link, settled: guarantee == Guarantee::AtMostOnce }
+        Self { link, settled: guarantee == Guarantee::AtMostOnce, sink: SinkState::default() }
     }
 
     /// Sends a message and waits for its outcome. At most once, the outcome is
@@ -95,26 +98,22 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future changes nothing.
     pub async fn sync(&self) -> Result<(), SyncError> {
-        poll_fn(|cx| {
-            self.link.with(|state| {
-                let entry = &mut state.links[self.link.key];
-                let sends = &mut entry.sends;
-                if sends.untracked > 0 {
-                    let Some(error) = &entry.over else {
-                        sends.sync_waiters.register(cx);
-                        return Poll::Pending;
-                    };
-                    let in_doubt = std::mem::take(&mut sends.untracked);
-                    return Poll::Ready(Err(SyncError::Link { in_doubt, error: error.clone() }));
-                }
-                let count = std::mem::take(&mut sends.not_accepted);
-                match sends.first_not_accepted.take() {
-                    Some(first) => Poll::Ready(Err(SyncError::NotAccepted { count, first })),
-                    None => Poll::Ready(Ok(())),
-                }
-            })
+        self.link.session.shared().wait(Place::Outcomes(self.link.key), |state| self.synced(state)).await
+    }
+
+    /// What became of the messages that nobody waits for by name, once that is known of all.
+    pub(crate) fn synced(&self, state: &mut State) -> Option<Result<(), SyncError>> {
+        let entry = &mut state.links[self.link.key];
+        let sends = &mut entry.sends;
+        if sends.untracked > 0 {
+            let error = entry.over.clone()?;
+            return Some(Err(SyncError::Link { in_doubt: std::mem::take(&mut sends.untracked), error }));
+        }
+        let count = std::mem::take(&mut sends.not_accepted);
+        Some(match sends.first_not_accepted.take() {
+            Some(first) => Err(SyncError::NotAccepted { count, first }),
+            None => Ok(()),
         })
-        .await
     }
 
     /// Messages that were handed over and have no outcome yet.
@@ -145,6 +144,24 @@ impl Sender {
             let entry = &state.links[self.link.key];
             if entry.over.is_some() { 0 } else { state.engine.credit(entry.id) }
         })
+    }
+
+    /// Notes how many messages wait to be sent. The receiver hears it with the next flow of the link, such as the answer
+    /// to a drain.
+    #[doc(alias = "offered")]
+    pub fn set_available(&self, messages: u32) {
+        self.link.with(|state| {
+            let entry = &state.links[self.link.key];
+            if entry.over.is_none() {
+                state.engine.offer(entry.id, messages);
+            }
+        });
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.link.name
     }
 
     /// The node as the peer attached the link to it.
@@ -188,35 +205,32 @@ impl Sender {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
-        self.put_when_credited(&encoded, message, tracked, false).await.map(|(token, _)| token)
+        let put = self.put_when_credited(&encoded, message.message_format(), tracked, false);
+        put.await.map(|(token, _)| token)
     }
 
     /// Waits for credit and puts an encoded message, or its first part, into the link.
     pub(crate) async fn put_when_credited(
         &self,
         encoded: &Bytes,
-        message: &Message,
+        format: MessageFormat,
         tracked: bool,
         more: bool,
     ) -> Result<(u64, DeliveryNumber), SendError> {
-        poll_fn(|cx| {
-            self.link.with(|state| match self.put(state, encoded, Some(encoded), message, tracked, more) {
-                Err(SendError::NoCredit) => {
-                    state.links[self.link.key].waiters.register(cx);
-                    Poll::Pending
-                }
-                result => Poll::Ready(result),
-            })
-        })
-        .await
+        let put = |state: &mut State| match self.put(state, encoded, Some(encoded), format, tracked, more) {
+            Err(SendError::NoCredit) => None,
+            result => Some(result),
+        };
+        self.link.session.shared().wait(Place::Link(self.link.key), put).await
     }
 
     /// Without credit, gives the encoded message back.
-    fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
+    pub(crate) fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             message.encode_to(scratch);
-            let result = self.link.with(|state| self.put(state, scratch, None, message, tracked, false));
+            let format = message.message_format();
+            let result = self.link.with(|state| self.put(state, scratch, None, format, tracked, false));
             let result = match result {
                 Ok((token, _)) => Ok(Ok(token)),
                 Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
@@ -229,14 +243,25 @@ impl Sender {
         })
     }
 
+    /// Whether a message can be handed over now; an error where none can any more.
+    pub(crate) fn has_room(&self, state: &mut State) -> Result<Option<()>, SendError> {
+        let entry = &state.links[self.link.key];
+        if let Some(error) = &entry.over {
+            return Err(SendError::NotSent(error.clone()));
+        }
+        let full = entry.sends.max_in_flight.is_some_and(|max| entry.sends.in_flight >= max);
+        let room = (self.settled || !full) && state.engine.capacity(entry.id) > 0;
+        Ok(room.then_some(()))
+    }
+
     /// Under the lock: frame header, delivery and append, nothing else.
     #[inline]
-    fn put(
+    pub(crate) fn put(
         &self,
         state: &mut State,
         encoded: &[u8],
         shared: Option<&Bytes>,
-        message: &Message,
+        format: MessageFormat,
         tracked: bool,
         more: bool,
     ) -> Result<(u64, DeliveryNumber), SendError> {
@@ -251,15 +276,7 @@ impl Sender {
         }
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = Outgoing {
-            encoded,
-            shared,
-            format: message.message_format(),
-            tag: sends.next_tag,
-            settled: self.settled,
-            token,
-            more,
-        };
+        let message = Outgoing { encoded, shared, format, tag: sends.next_tag, settled: self.settled, token, more };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),

@@ -1,8 +1,6 @@
 //! A session: links share its windows and its order.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use postroad_amqp::v1_0::LimitError;
@@ -10,8 +8,9 @@ use postroad_codec::v1_0::Role;
 
 use crate::link::Link;
 use crate::options::random_uuid;
-use crate::state::Shared;
+use crate::state::{Shared, State};
 use crate::v1_0::SessionId;
+use crate::wait::Place;
 use crate::{AttachError, Connection, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
 
 /// A session. Clones are handles of the same session; when the last one is gone, and the last link on
@@ -47,20 +46,14 @@ impl Session {
     }
 
     pub(crate) async fn begun(&self) -> Result<(), LinkError> {
-        poll_fn(|cx| {
-            self.shared().with(|state| {
-                let entry = &mut state.sessions[self.inner.key];
-                match &entry.over {
-                    Some(error) => Poll::Ready(Err(error.clone())),
-                    None if entry.begun => Poll::Ready(Ok(())),
-                    None => {
-                        entry.waiters.register(cx);
-                        Poll::Pending
-                    }
-                }
-            })
-        })
-        .await
+        let begun = |state: &mut State| {
+            let entry = &state.sessions[self.inner.key];
+            match &entry.over {
+                Some(error) => Some(Err(error.clone())),
+                None => entry.begun.then_some(Ok(())),
+            }
+        };
+        self.shared().wait(Place::Session(self.inner.key), begun).await
     }
 
     /// Attaches a sender to a node.
@@ -135,13 +128,13 @@ impl Session {
             if let Some(error) = &state.sessions[self.inner.key].over {
                 return Err(AttachError::Link(error.clone()));
             }
-            let link = state.engine.attach(id, name, role, node, options).map_err(|error| match error {
+            let link = state.engine.attach(id, name.clone(), role, node, options).map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Closed),
                 error => AttachError::Limit(error),
             })?;
             Ok(state.add_link(link, self.inner.key))
         })?;
-        let link = Link { session: self.clone(), key, timeout: options.timeout };
+        let link = Link { session: self.clone(), key, name, timeout: options.timeout };
         match tokio::time::timeout(options.timeout, link.attached()).await {
             Ok(result) => result?,
             Err(_) => return Err(LinkError::Timeout(options.timeout).into()),
@@ -167,18 +160,8 @@ impl Session {
         if let Some(error) = over {
             return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
         }
-        let ended = poll_fn(|cx| {
-            self.shared().with(|state| {
-                let entry = &mut state.sessions[self.inner.key];
-                match &entry.over {
-                    Some(error) => Poll::Ready(error.clone()),
-                    None => {
-                        entry.waiters.register(cx);
-                        Poll::Pending
-                    }
-                }
-            })
-        });
+        let place = Place::Session(self.inner.key);
+        let ended = self.shared().wait(place, |state| state.sessions[self.inner.key].over.clone());
         match tokio::time::timeout(TIMEOUT, ended).await {
             Ok(LinkError::SessionEnded(None)) => Ok(()),
             Ok(error) => Err(error),

@@ -11,6 +11,7 @@ use slab::Slab;
 
 use crate::types::{ErrorCondition, PeerError};
 use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId};
+use crate::wait::Waiters;
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
@@ -70,6 +71,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
+    /// Whether credit came to nothing since the receiver last counted it.
+    pub(crate) aborted: bool,
     pub(crate) sends: Sends,
     /// Messages that had come when the link ended.
     pub(crate) left: VecDeque<Delivery>,
@@ -110,22 +113,6 @@ const DRAIN: Duration = Duration::from_millis(20);
 
 /// The token of a message without a slot.
 pub(crate) const UNTRACKED: u64 = u64::MAX;
-
-/// Tasks that wait for the same thing.
-#[derive(Debug, Default)]
-pub(crate) struct Waiters(Vec<Waker>);
-
-impl Waiters {
-    pub(crate) fn register(&mut self, cx: &Context<'_>) {
-        if !self.0.iter().any(|waker| waker.will_wake(cx.waker())) {
-            self.0.push(cx.waker().clone());
-        }
-    }
-
-    fn wake(&mut self, wakes: &mut Vec<Waker>) {
-        wakes.append(&mut self.0);
-    }
-}
 
 impl Shared {
     pub(crate) fn new(engine: Engine) -> Arc<Self> {
@@ -282,6 +269,7 @@ impl State {
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
+            aborted: false,
             sends: Sends::default(),
             left: VecDeque::new(),
         });
@@ -337,6 +325,12 @@ impl State {
                     }
                     self.wake_link(link);
                 }
+                News::Aborted(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.aborted = true;
+                    }
+                    self.wake_link(link);
+                }
                 News::Drain(link) => self.drain(link),
                 News::SessionIncoming(id) => {
                     self.add_session(id, false);
@@ -367,7 +361,7 @@ impl State {
         }
         let key = by_engine.get(link.index()).copied().flatten();
         match key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) {
-            Some(entry) if !entry.waiters.0.is_empty() => {
+            Some(entry) if !entry.waiters.is_empty() => {
                 entry.waiters.wake(wakes);
                 drains.push((Instant::now() + DRAIN, link));
             }

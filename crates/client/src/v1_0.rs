@@ -35,6 +35,8 @@ pub(crate) enum News {
     /// A sender has credit, or a receiver messages.
     Ready(LinkId),
     Drained(LinkId),
+    /// A message was given up by its sender, and its credit is gone.
+    Aborted(LinkId),
     /// The peer wants a sender's credit used now or given up.
     Drain(LinkId),
     /// A message that was sent is over, with an outcome where the receiver gave one.
@@ -123,6 +125,7 @@ impl Engine {
                     News::LinkEnded(link, error)
                 }
                 amqp::Event::Drained(link) => News::Drained(link),
+                amqp::Event::Aborted(link) => News::Aborted(link),
                 amqp::Event::Drain(link) => News::Drain(link),
                 amqp::Event::Closed(error) => News::Closed(error),
                 // States on the way to an outcome, and what `Opened` tells as well.
@@ -257,8 +260,18 @@ impl Engine {
         }
     }
 
+    /// Messages that can be handed over now; where it is 0, news follows when it no longer is.
+    pub(crate) fn capacity(&mut self, link: LinkId) -> u32 {
+        self.0.sender(link).capacity()
+    }
+
     pub(crate) fn credit(&mut self, link: LinkId) -> u32 {
         self.0.sender(link).credit()
+    }
+
+    /// Notes how many messages wait at a sender.
+    pub(crate) fn offer(&mut self, link: LinkId, available: u32) {
+        self.0.sender(link).offered(available);
     }
 
     /// Gives up the credit of a sender that is asked to: nothing waits for it.
@@ -293,6 +306,19 @@ impl Engine {
 
     pub(crate) fn drain(&mut self, link: LinkId) {
         self.0.receiver(link).drain();
+    }
+
+    pub(crate) fn stop_draining(&mut self, link: LinkId) {
+        self.0.receiver(link).stop_draining();
+    }
+
+    pub(crate) fn is_draining(&mut self, link: LinkId) -> bool {
+        self.0.receiver(link).is_draining()
+    }
+
+    /// Messages that wait at the sender, as far as it told.
+    pub(crate) fn available(&mut self, link: LinkId) -> u32 {
+        self.0.receiver(link).available()
     }
 
     #[inline]

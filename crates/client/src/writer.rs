@@ -1,13 +1,13 @@
 //! A message that is sent while it is made.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::task::Poll;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use postroad_codec::v1_0::DeliveryNumber;
+use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 
+use crate::state::State;
 use crate::v1_0::Refusal;
+use crate::wait::Place;
 use crate::{LinkError, Message, Outcome, SendError, Sender, Settlement};
 
 /// A message whose content is handed over piece by piece: [`Sender::begin`] makes one. What waits here is one piece; what
@@ -121,8 +121,8 @@ impl MessageWriter<'_> {
             match &self.begun {
                 Some((delivery, _)) => self.append(*delivery, part, more).await?,
                 None => {
-                    let made = Message::new();
-                    let (token, delivery) = self.sender.put_when_credited(part, &made, true, more).await?;
+                    let format = MessageFormat::default();
+                    let (token, delivery) = self.sender.put_when_credited(part, format, true, more).await?;
                     let link = &self.sender.link;
                     let at = (!self.sender.settled).then(|| (link.session.shared().clone(), link.key, token));
                     self.begun = Some((delivery, Settlement { at }));
@@ -135,25 +135,20 @@ impl MessageWriter<'_> {
 
     async fn append(&self, delivery: DeliveryNumber, part: &Bytes, more: bool) -> Result<(), SendError> {
         let link = &self.sender.link;
-        poll_fn(|cx| {
-            link.with(|state| {
-                let entry = &mut state.links[link.key];
-                if let Some(error) = &entry.over {
-                    return Poll::Ready(Err(SendError::InDoubt(error.clone())));
-                }
-                match state.engine.append(entry.id, delivery, part, more) {
-                    Ok(()) => Poll::Ready(Ok(())),
-                    Err(Refusal::Blocked) => {
-                        entry.waiters.register(cx);
-                        Poll::Pending
-                    }
-                    Err(Refusal::TooLarge(limit)) => Poll::Ready(Err(SendError::TooLarge(limit))),
-                    // The detach is on its way to the news.
-                    Err(Refusal::Detached) => Poll::Ready(Err(SendError::InDoubt(LinkError::Closed))),
-                }
-            })
-        })
-        .await
+        let append = |state: &mut State| {
+            let entry = &state.links[link.key];
+            if let Some(error) = &entry.over {
+                return Some(Err(SendError::InDoubt(error.clone())));
+            }
+            match state.engine.append(entry.id, delivery, part, more) {
+                Ok(()) => Some(Ok(())),
+                Err(Refusal::Blocked) => None,
+                Err(Refusal::TooLarge(limit)) => Some(Err(SendError::TooLarge(limit))),
+                // The detach is on its way to the news.
+                Err(Refusal::Detached) => Some(Err(SendError::InDoubt(LinkError::Closed))),
+            }
+        };
+        link.session.shared().wait(Place::Link(link.key), append).await
     }
 }
 

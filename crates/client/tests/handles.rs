@@ -3,6 +3,7 @@
 mod common;
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -118,5 +119,49 @@ async fn wakers_are_dropped_outside_the_lock() {
     });
     for step in ["replaced", "abandoned", "session"] {
         assert_eq!(tokio::task::block_in_place(|| dropped.recv_timeout(PATIENCE)), Ok(step));
+    }
+}
+
+/// A call that waits.
+type Waiting<'a> = Pin<Box<dyn Future<Output = ()> + 'a>>;
+
+/// A waker that counts those that are left of it.
+struct Counted;
+
+impl Wake for Counted {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[tokio::test]
+async fn a_future_that_is_dropped_leaves_no_waker() {
+    let (sender, mut receiver, ends) = pair(0).await;
+    let message = Message::from("x");
+    // Two messages are under way without an outcome, one has no credit.
+    for _ in 0..2 {
+        let (submitted, received) = soon(async { tokio::join!(sender.submit(&message), receiver.receive()) }).await;
+        submitted.unwrap();
+        received.unwrap();
+    }
+    let counted = Arc::new(Counted);
+    let other = Arc::new(Counted);
+    let [first, second] = [&counted, &other].map(|counted| Waker::from(counted.clone()));
+    let futures: [(&str, Waiting<'_>); 6] = [
+        ("receive", Box::pin(async { drop(receiver.receive().await) })),
+        ("send", Box::pin(async { drop(sender.send(&message).await) })),
+        ("sync", Box::pin(async { drop(sender.sync().await) })),
+        ("next_link", Box::pin(async { drop(ends.server.next_link().await) })),
+        ("session", Box::pin(async { drop(ends.client.session().await) })),
+        ("close", Box::pin(async { drop(sender.session().close().await) })),
+    ];
+    let before = [&counted, &other].map(Arc::strong_count);
+    for (name, mut future) in futures {
+        // The second waker takes the place of the first.
+        for waker in [&first, &first, &second] {
+            assert!(future.as_mut().poll(&mut Context::from_waker(waker)).is_pending(), "{name}");
+        }
+        assert_eq!(Arc::strong_count(&counted), before[0], "{name} keeps one waker");
+        assert!(Arc::strong_count(&other) > before[1], "{name} waits");
+        drop(future);
+        assert_eq!(Arc::strong_count(&other), before[1], "{name} leaves nothing");
     }
 }

@@ -59,6 +59,7 @@ impl Owner {
                 | Event::Drain(link)
                 | Event::Echo(link)
                 | Event::Readable(link)
+                | Event::Aborted(link)
                 | Event::Drained(link)
                 | Event::FlowProperties(link)
                 | Event::Resumed { link, .. }

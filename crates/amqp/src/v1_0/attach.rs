@@ -239,6 +239,7 @@ impl Connection {
             | Event::Echo(named)
             | Event::Readable(named)
             | Event::FlowProperties(named)
+            | Event::Aborted(named)
             | Event::Drained(named) => *named != link,
             Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
             Event::Authenticated

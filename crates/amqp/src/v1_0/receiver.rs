@@ -54,6 +54,14 @@ impl ReceiverMut<'_> {
         self.connection.mark_flow(self.key);
     }
 
+    /// Calls a drain off: the credit that the sender has not given up by the time it hears of this stays.
+    pub fn stop_draining(&mut self) {
+        if let Some(link) = self.connection.links.get_mut(self.key).filter(|link| link.drain) {
+            link.drain = false;
+            self.connection.mark_flow(self.key);
+        }
+    }
+
     /// Whether a drain has been asked for and not answered.
     #[must_use]
     pub fn is_draining(&self) -> bool {

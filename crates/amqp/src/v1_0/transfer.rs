@@ -58,6 +58,7 @@ impl Connection {
         let arriving = if continues { link.arriving } else { transfer.delivery_id };
         let aborted_other = link.arriving.is_some() && !continues;
         link.arriving = arriving.filter(|_| transfer.more && !transfer.aborted);
+        let aborted = transfer.aborted;
         let result = match link.phase {
             Phase::Attached if aborted_other => {
                 Err(Error::new(ErrorCondition::NOT_ALLOWED, "a new delivery before the last one ended"))
@@ -99,6 +100,9 @@ impl Connection {
                     link.queue.push_back(delivery);
                 }
                 let whole = link.phase == Phase::Attached && link.partial.is_none();
+                if whole && aborted {
+                    self.events.push_back(Event::Aborted(link.id));
+                }
                 if whole && link.drain && link.credit == 0 {
                     link.drain = false;
                     self.events.push_back(Event::Drained(link.id));

@@ -1,9 +1,107 @@
 //! A peer of which the test writes every frame itself.
+#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::needless_pass_by_value, reason = "a test writes take(flow())")]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
-use postroad_codec::v1_0::{Encode, Frame, ProtocolHeader};
+use postroad_client::types::Bytes;
+use postroad_client::{ConnectOptions, Connection};
+use postroad_codec::v1_0::{Encode, Frame, Performative, ProtocolHeader};
+use postroad_testkit::{Body, Builder, begin, close, detach, end, open};
+use tokio::task::JoinHandle;
+
+/// A server for one connection, which a test plays beside the client.
+pub(crate) struct Peer {
+    stream: TcpStream,
+}
+
+impl Peer {
+    /// Runs `script` for the first client of a listener, and connects one to it.
+    pub(crate) async fn serve(script: impl FnOnce(Self) + Send + 'static) -> (Connection, JoinHandle<()>) {
+        Self::serve_with(script, |_| {}).await
+    }
+
+    /// As [`Peer::serve`], for a client with other options.
+    pub(crate) async fn serve_with(
+        script: impl FnOnce(Self) + Send + 'static,
+        change: impl FnOnce(&mut ConnectOptions),
+    ) -> (Connection, JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
+        options.sasl_enabled = false;
+        change(&mut options);
+        let thread = tokio::task::spawn_blocking(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // A script that waits in vain fails.
+            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            take_header(&mut stream);
+            let mut peer = Self { stream };
+            peer.take(open());
+            peer.send(open());
+            script(peer);
+        });
+        (Connection::open(options).await.unwrap(), thread)
+    }
+
+    /// Answers the client's begin.
+    pub(crate) fn begin(&mut self) -> &mut Self {
+        self.take(begin());
+        self.send(begin().remote_channel(0))
+    }
+
+    pub(crate) fn send<B: Body>(&mut self, frame: Builder<B>) -> &mut Self {
+        self.stream.write_all(&frame.to_bytes()).unwrap();
+        self
+    }
+
+    /// Reads the next frame, which is this one, and gives its body and payload.
+    #[track_caller]
+    pub(crate) fn take<B: Body>(&mut self, frame: Builder<B>) -> (B, Bytes) {
+        let found = self.next().expect("the client has hung up");
+        frame.check(found)
+    }
+
+    /// The next frame; none where the client has hung up.
+    pub(crate) fn next(&mut self) -> Option<Frame> {
+        let mut bytes = vec![0; 4];
+        self.stream.read_exact(&mut bytes).ok()?;
+        let size = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
+        bytes.resize(size, 0);
+        self.stream.read_exact(&mut bytes[4..]).ok()?;
+        Some(Frame::decode(&bytes.into()).unwrap())
+    }
+
+    /// Reads nothing for this long.
+    #[track_caller]
+    pub(crate) fn hears_nothing(&mut self, time: Duration) -> &mut Self {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let heard = self.stream.peek(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(heard, Err(ErrorKind::WouldBlock));
+        self.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        self
+    }
+
+    /// Answers a client that takes its leave, until it hangs up.
+    pub(crate) fn part(&mut self) {
+        while let Some(frame) = self.next() {
+            let Frame::Amqp { performative, .. } = frame else { continue };
+            match performative {
+                Performative::Detach(theirs) => {
+                    self.send(detach().handle(theirs.handle.0).closed(true));
+                }
+                Performative::End(_) => {
+                    self.send(end());
+                }
+                Performative::Close(_) => {
+                    self.send(close());
+                }
+                _ => {}
+            }
+        }
+    }
+}
 
 /// Takes the header of a client without SASL, and answers it.
 pub(crate) fn take_header(stream: &mut TcpStream) {
