@@ -2,15 +2,19 @@
 
 #[cfg(test)]
 mod guard_test;
+mod program;
 mod proton;
 mod rabbitmq;
+mod rhea;
 
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub use proton::{Listener, ProtonPython, proton_python};
+pub use program::{Listener, Peer};
+pub use proton::proton_python;
 pub use rabbitmq::{Protocol, RabbitMq, rabbitmq};
+pub use rhea::rhea;
 
 /// A peer that is not on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
