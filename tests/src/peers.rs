@@ -4,6 +4,7 @@
 mod guard_test;
 mod program;
 mod proton;
+mod proton_cpp;
 mod rabbitmq;
 mod rhea;
 
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 pub use program::{Listener, Peer};
 pub use proton::proton_python;
+pub use proton_cpp::{ExampleBroker, proton_cpp};
 pub use rabbitmq::{Protocol, RabbitMq, rabbitmq};
 pub use rhea::rhea;
 

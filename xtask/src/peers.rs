@@ -15,7 +15,7 @@ use crate::{Verdict, workspace};
 use self::services::ServicesOff;
 
 /// Where peers are: `venv` is a Python environment with Proton, `rhea` a folder with rhea for Node.js,
-/// `missing.txt` has a line `NAME: REASON` for each absentee.
+/// `proton-cpp` what the suites compile of Proton C++, `missing.txt` has a line `NAME: REASON` for each absentee.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     root.join("target/peers")
 }
@@ -40,6 +40,16 @@ const PACKAGES: &[Package] = &[
     Package { name: "npm", shows: &["/usr/bin/npm", "/usr/local/bin/npm"] },
     Package { name: "libqpid-proton11-dev", shows: &["/usr/include/proton/proactor.h"] },
     Package { name: "libqpid-proton-cpp12-dev", shows: &["/usr/include/proton/container.hpp"] },
+    Package { name: "g++", shows: &["/usr/bin/g++", "/usr/local/bin/g++"] },
+    // What Proton's Cyrus SASL says PLAIN with; the folder is named by the machine.
+    Package {
+        name: "libsasl2-modules",
+        shows: &[
+            "/usr/lib/x86_64-linux-gnu/sasl2/libplain.so",
+            "/usr/lib/aarch64-linux-gnu/sasl2/libplain.so",
+            "/usr/lib/sasl2/libplain.so",
+        ],
+    },
     Package {
         name: "libqpid-proton11-dev-examples",
         shows: &["/usr/share/proton/examples", "/usr/share/proton-0.37.0/examples"],

@@ -22,6 +22,7 @@ mod broker_values;
 mod client_access;
 mod client_links;
 mod client_values;
+mod proton_cpp;
 mod rhea;
 
 use postroad_broker::{Broker, Builder};
