@@ -1,5 +1,6 @@
 //! Other people's AMQP peers: where they are, how they start and stop.
 
+mod fe2o3;
 #[cfg(test)]
 mod guard_test;
 mod program;
@@ -12,6 +13,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+pub use fe2o3::fe2o3;
 pub use program::{Listener, Peer};
 pub use proton::proton_python;
 pub use proton_cpp::{ExampleBroker, proton_cpp};

@@ -1,6 +1,6 @@
 //! Other people's clients and brokers, for the interop suites.
 //!
-//! What comes from PyPI and npm goes to target/peers and needs no rights. System packages are installed with apt when asked for,
+//! What comes from PyPI, npm and crates.io goes to target/peers and needs no rights. System packages are installed with apt when asked for,
 //! and never start a service. What is absent is named with the reason, in lines `skipped: NAME: REASON` and in
 //! target/peers/missing.txt; the suites read that file to say why they skip.
 
@@ -15,7 +15,7 @@ use crate::{Verdict, workspace};
 use self::services::ServicesOff;
 
 /// Where peers are: `venv` is a Python environment with Proton, `rhea` a folder with rhea for Node.js,
-/// `proton-cpp` what the suites compile of Proton C++, `missing.txt` has a line `NAME: REASON` for each absentee.
+/// `fe2o3` the build of a program on fe2o3-amqp, `proton-cpp` what the suites compile of Proton C++, `missing.txt` has a line `NAME: REASON` for each absentee.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     root.join("target/peers")
 }
@@ -79,7 +79,11 @@ pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
             .map_or("apt installed it but its files are not where they should be", String::as_str);
         missing.push(format!("{}: {why}", package.name));
     }
-    let fetched = [("python-qpid-proton", python(&folder.join("venv"))), ("rhea", rhea(&folder.join("rhea")))];
+    let fetched = [
+        ("python-qpid-proton", python(&folder.join("venv"))),
+        ("rhea", rhea(&folder.join("rhea"))),
+        ("fe2o3-amqp", fe2o3(root, &folder.join("fe2o3"))),
+    ];
     for (name, fetched) in &fetched {
         if let Err(why) = fetched {
             missing.push(format!("{name}: {why}"));
@@ -136,6 +140,14 @@ fn rhea(folder: &Path) -> Result<(), String> {
     let prefix = folder.display().to_string();
     run("npm", &["install", "--prefix", &prefix, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", RHEA])?;
     works()
+}
+
+/// Builds the program of tests/peers/fe2o3, which is no member of the workspace; cargo does nothing where it is built already.
+fn fe2o3(root: &Path, target: &Path) -> Result<(), String> {
+    let manifest = root.join("tests/peers/fe2o3/Cargo.toml").display().to_string();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let target = target.display().to_string();
+    run(&cargo, &["build", "--quiet", "--locked", "--manifest-path", &manifest, "--target-dir", &target])
 }
 
 /// Installs what is absent of [`PACKAGES`], with services held off.
