@@ -2,6 +2,7 @@
 //! first asked for, into `proton-cpp` under the folder of the peers.
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -12,10 +13,10 @@ use super::{Peer, Skipped, announce, package, peers_dir};
 
 /// The broker of Proton C++'s examples: queues that are made when they are asked for, one consumer at a time each.
 ///
-/// It is killed when this is dropped, and ends with its limit of time.
+/// It is killed when this is dropped or the process ends.
 #[derive(Debug)]
 pub struct ExampleBroker {
-    child: Child,
+    guard: Child,
     port: u16,
 }
 
@@ -52,27 +53,28 @@ impl ExampleBroker {
             let source = EXAMPLES.iter().map(Path::new).find(|path| path.exists());
             let source = source.ok_or_else(|| skipped(&format!("no {}", EXAMPLES[0])))?;
             let program = compile("broker", source, &[])?;
-            announce("proton-cpp example broker", "of the version above");
+            announce("proton-cpp example broker", proton_cpp()?.version());
             Ok(program)
         });
         let program = program.as_ref().map_err(Clone::clone)?;
         let failed = |error: io::Error| skipped(&format!("{}: {error}", program.display()));
-        let dir = peers_dir().join("proton-cpp");
-        let log = tempfile::NamedTempFile::new_in(dir).map_err(failed)?;
-        // The limit is for a test process that is killed: this one has no input to end with.
-        let child = Command::new("timeout")
-            .args(["--signal=KILL", "300"])
+        let dir = tempfile::Builder::new().prefix("postroad-broker-").tempdir().map_err(failed)?.keep();
+        let log = dir.join("log");
+        // The guard ends with its input, however this process ends, and takes the folder along.
+        let guard = Command::new(package("peers/guard.sh"))
+            .arg(&dir)
             .arg(program)
             .args(["-a", "127.0.0.1:0"])
-            .stdin(Stdio::null())
-            .stdout(log.reopen().map_err(failed)?)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .process_group(0)
             .spawn()
             .map_err(failed)?;
-        let mut broker = Self { child, port: 0 };
+        let mut broker = Self { guard, port: 0 };
         let started = Instant::now();
         while broker.port == 0 {
-            let said = fs::read_to_string(log.path()).unwrap_or_default();
+            let said = fs::read_to_string(&log).unwrap_or_default();
             let line = said.lines().find(|_| said.ends_with('\n'));
             broker.port = line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0);
             if started.elapsed() > Duration::from_secs(20) {
@@ -92,9 +94,8 @@ impl ExampleBroker {
 
 impl Drop for ExampleBroker {
     fn drop(&mut self) {
-        // Asked to end, `timeout` passes it on; killed, it could not.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
     }
 }
 
