@@ -39,6 +39,24 @@ pub(crate) fn broker_gives_up_a_peer_that_says_nothing(peer: &Peer, _: &Known) {
     });
 }
 
+pub(crate) fn broker_that_says_nothing_is_given_up(peer: &Peer, _: &Known) {
+    // A runtime that is driven until the peer has attached, and then by nobody: we say nothing.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let broker = runtime.block_on(start(Broker::builder().auto_create(true)));
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let driver = std::thread::spawn(move || {
+        let _ = runtime.block_on(stopped);
+        runtime
+    });
+    let mut receiver = peer.receiver(url(&broker), "idle", 1, &["--idle-timeout", "1"]).unwrap();
+    receiver.event("attached", SOON).unwrap();
+    drop(stop);
+    let runtime = driver.join().unwrap();
+    let left = receiver.finish(SOON).unwrap();
+    assert_eq!(left.code, Some(1), "{:?}", left.events);
+    drop((broker, runtime));
+}
+
 pub(crate) fn broker_lets_the_right_user_in(peer: &Peer, _: &Known) {
     run(async {
         let users = || UserFile::parse("alice:wonderland\n", [7; 32]).unwrap();

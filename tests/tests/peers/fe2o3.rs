@@ -46,7 +46,7 @@ suite! {
         broker_takes_settled_messages, broker_has_1000_links_of_a_connection, broker_gives_a_dynamic_source,
     },
     broker_access::{
-        broker_and_idle_peer_keep_each_other_alive, broker_gives_up_a_peer_that_says_nothing, broker_lets_the_right_user_in,
+        broker_and_idle_peer_keep_each_other_alive, broker_gives_up_a_peer_that_says_nothing, broker_that_says_nothing_is_given_up, broker_lets_the_right_user_in,
         broker_shows_its_certificate,
     },
 }

@@ -24,6 +24,7 @@ mod client_links;
 mod client_values;
 mod fe2o3;
 mod proton_cpp;
+mod proton_python;
 mod rhea;
 
 use postroad_broker::{Broker, Builder};
