@@ -467,28 +467,34 @@ class Client(Peer):
 
 
 class Sending(Client):
-    """Sends the messages of stdin and tells each outcome."""
+    """Sends the messages of stdin, over its links in turn, and tells each outcome."""
 
     def __init__(self, args):
         super().__init__(args)
         self.messages = [json.loads(line) for line in sys.stdin if line.strip()]
-        self.next = 0
+        self.queues = {}
+        self.unsent = len(self.messages)
         self.open_deliveries = {}
 
     def attach(self, container):
-        link = container.create_sender(self.connection, self.args.address, name=self.args.link_name)
-        link.snd_settle_mode = {"unsettled": Link.SND_UNSETTLED, "settled": Link.SND_SETTLED,
-                                "mixed": Link.SND_MIXED}[self.args.settle_mode]
-        if self.args.second:
-            link.rcv_settle_mode = Link.RCV_SECOND
-        for capability in self.args.capability:
-            link.target.capabilities.put_object(symbol(capability))
+        for number in range(self.args.links):
+            name = self.args.link_name or ("link-%d" % number if self.args.links > 1 else None)
+            link = container.create_sender(self.connection, self.args.address, name=name)
+            self.queues[link.name] = list(range(number, len(self.messages), self.args.links))
+            link.snd_settle_mode = {"unsettled": Link.SND_UNSETTLED, "settled": Link.SND_SETTLED,
+                                    "mixed": Link.SND_MIXED}[self.args.settle_mode]
+            if self.args.second:
+                link.rcv_settle_mode = Link.RCV_SECOND
+            for capability in self.args.capability:
+                link.target.capabilities.put_object(symbol(capability))
 
     def on_link_flow(self, event):
         link = event.link
-        while link.credit > 0 and self.next < len(self.messages):
-            index, message = self.next, self.messages[self.next]
-            self.next += 1
+        queue = self.queues[link.name]
+        while link.credit > 0 and queue:
+            index = queue.pop(0)
+            message = self.messages[index]
+            self.unsent -= 1
             try:
                 if "raw" in message:
                     raw = bytes.fromhex(message["raw"])
@@ -499,7 +505,7 @@ class Sending(Client):
             except Exception as error:
                 emit("send-error", index=index, error="%s: %s" % (type(error).__name__, error))
                 continue
-            delivery = self.transfer(link, raw, message.get("tag"), message.get("settled", False))
+            delivery = self.transfer(link, raw, message.get("tag", "%08x" % index), message.get("settled", False))
             if delivery:
                 self.open_deliveries[tag_of(delivery)] = index
             else:
@@ -517,7 +523,7 @@ class Sending(Client):
         self.done()
 
     def done(self):
-        if self.next == len(self.messages) and not self.open_deliveries and not self.finished:
+        if not self.unsent and not self.open_deliveries and not self.finished:
             self.finish()
 
 
@@ -552,11 +558,17 @@ class Receiving(Client):
         if self.args.wait:
             event.container.schedule(self.args.wait, self)
 
+    def on_link_flow(self, event):
+        link = event.link
+        if self.args.drain and not self.finished and not link.draining():
+            emit("drained", name=link.name, dropped=link.drained())
+            self.finish()
+
     def address(self, link):
         return link.remote_source.address
 
     def credit(self, link):
-        if self.got + 1 + link.credit < self.args.count:
+        if not self.args.drain and self.got + 1 + link.credit < self.args.count:
             link.flow(1)
 
     def received(self, event, link, raw):
@@ -617,6 +629,7 @@ def arguments():
         add("--tls-ca")
         if role == "send":
             add("--via", choices=("data", "message"), default="data")
+            add("--links", type=int, default=1, help="how many links share the messages")
             add("--settle-mode", choices=("unsettled", "settled", "mixed"), default="unsettled")
         else:
             add("-c", "--count", type=int, default=1)

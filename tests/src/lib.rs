@@ -20,6 +20,7 @@
 //! Everything a test starts is stopped by its id when its guard is dropped, and when the test process
 //! ends in any way. Nothing listens on anything but loopback.
 
+pub mod certificates;
 pub mod corpus;
 pub mod fuzz;
 pub mod ours;

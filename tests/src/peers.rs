@@ -1,16 +1,24 @@
 //! Other people's AMQP peers: where they are, how they start and stop.
 
+mod fe2o3;
 #[cfg(test)]
 mod guard_test;
+mod program;
 mod proton;
+mod proton_cpp;
 mod rabbitmq;
+mod rhea;
 
 use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-pub use proton::{Listener, ProtonPython, proton_python};
+pub use fe2o3::fe2o3;
+pub use program::{Listener, Peer};
+pub use proton::proton_python;
+pub use proton_cpp::{ExampleBroker, proton_cpp};
 pub use rabbitmq::{Protocol, RabbitMq, rabbitmq};
+pub use rhea::rhea;
 
 /// A peer that is not on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -240,6 +240,34 @@ impl Process {
     }
 }
 
+/// A process that is stopped as by Ctrl-Z: its sockets stay open and it says nothing. Dropped, it goes on.
+#[derive(Debug)]
+pub struct Stopped(u32);
+
+impl Stopped {
+    /// Stops a process.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn stop(process: &Process) -> Self {
+        let status = signal("-STOP", process.id()).expect("kill starts");
+        assert!(status.success(), "process {} cannot be stopped", process.id());
+        Self(process.id())
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        // One that was killed meanwhile needs no more.
+        let _ = signal("-CONT", self.0);
+    }
+}
+
+fn signal(name: &str, id: u32) -> std::io::Result<ExitStatus> {
+    Command::new("kill").args([name, &id.to_string()]).stderr(Stdio::null()).status()
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Killing a process that has ended is an error without consequence.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use postroad_tests::peers::{self, ProtonPython};
+use postroad_tests::peers::{self, Peer};
 use postroad_tests::{corpus, typed};
 use serde_json::{Value as Json, json};
 
@@ -24,7 +24,7 @@ fn corpus_messages() -> Vec<Json> {
 }
 
 /// Sends and expects that every message was accepted.
-fn send_all(proton: &ProtonPython, url: &str, messages: &[Json], options: &[&str]) {
+fn send_all(proton: &Peer, url: &str, messages: &[Json], options: &[&str]) {
     let sent = proton.send(url, "q", messages, options).unwrap();
     assert_eq!(sent.code, Some(0), "{}", sent.stderr);
     let states: Vec<&Json> = sent.named("outcome").map(|event| &event["state"]).collect();

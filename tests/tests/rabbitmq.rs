@@ -2,7 +2,7 @@
 //! docs/protocol/peers.md about it.
 
 use postroad_codec::v1_0::Value;
-use postroad_tests::peers::{self, ProtonPython, RabbitMq};
+use postroad_tests::peers::{self, Peer, RabbitMq};
 use postroad_tests::process::Finished;
 use postroad_tests::{corpus, typed};
 use serde_json::{Value as Json, json};
@@ -52,7 +52,7 @@ fn states(finished: &Finished) -> Vec<&str> {
 }
 
 /// Puts messages through a queue, and expects them accepted.
-fn through(proton: &ProtonPython, rabbitmq: &RabbitMq, queue: &str, messages: &[Json]) -> Vec<Json> {
+fn through(proton: &Peer, rabbitmq: &RabbitMq, queue: &str, messages: &[Json]) -> Vec<Json> {
     let address = format!("/queue/{queue}");
     let sent = proton.send(&rabbitmq.url(), &address, messages, &[]).unwrap();
     assert_eq!(states(&sent), vec!["accepted"; messages.len()], "{queue}: {:?}", sent.events);

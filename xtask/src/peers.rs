@@ -1,6 +1,6 @@
 //! Other people's clients and brokers, for the interop suites.
 //!
-//! What comes from PyPI goes to target/peers and needs no rights. System packages are installed with apt when asked for,
+//! What comes from PyPI, npm and crates.io goes to target/peers and needs no rights. System packages are installed with apt when asked for,
 //! and never start a service. What is absent is named with the reason, in lines `skipped: NAME: REASON` and in
 //! target/peers/missing.txt; the suites read that file to say why they skip.
 
@@ -14,7 +14,8 @@ use crate::{Verdict, workspace};
 
 use self::services::ServicesOff;
 
-/// Where peers are: `venv` is a Python environment with Proton, `missing.txt` has a line `NAME: REASON` for each absentee.
+/// Where peers are: `venv` is a Python environment with Proton, `rhea` a folder with rhea for Node.js,
+/// `fe2o3` the build of a program on fe2o3-amqp, `proton-cpp` what the suites compile of Proton C++, `missing.txt` has a line `NAME: REASON` for each absentee.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     root.join("target/peers")
 }
@@ -25,6 +26,7 @@ pub(crate) fn on_ci() -> bool {
 }
 
 const PROTON_PYTHON: &str = "python-qpid-proton==0.40.*";
+const RHEA: &str = "rhea@3.0.5";
 
 /// A Debian package and a file that shows it is there.
 struct Package {
@@ -34,8 +36,20 @@ struct Package {
 
 const PACKAGES: &[Package] = &[
     Package { name: "rabbitmq-server", shows: &["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server"] },
+    Package { name: "nodejs", shows: &["/usr/bin/node", "/usr/local/bin/node"] },
+    Package { name: "npm", shows: &["/usr/bin/npm", "/usr/local/bin/npm"] },
     Package { name: "libqpid-proton11-dev", shows: &["/usr/include/proton/proactor.h"] },
     Package { name: "libqpid-proton-cpp12-dev", shows: &["/usr/include/proton/container.hpp"] },
+    Package { name: "g++", shows: &["/usr/bin/g++", "/usr/local/bin/g++"] },
+    // What Proton's Cyrus SASL says PLAIN with; the folder is named by the machine.
+    Package {
+        name: "libsasl2-modules",
+        shows: &[
+            "/usr/lib/x86_64-linux-gnu/sasl2/libplain.so",
+            "/usr/lib/aarch64-linux-gnu/sasl2/libplain.so",
+            "/usr/lib/sasl2/libplain.so",
+        ],
+    },
     Package {
         name: "libqpid-proton11-dev-examples",
         shows: &["/usr/share/proton/examples", "/usr/share/proton-0.37.0/examples"],
@@ -57,9 +71,6 @@ pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
     let folder = folder(root);
     let mut missing = Vec::new();
     fs::create_dir_all(&folder).map_err(|error| vec![format!("{}: {error}", folder.display())])?;
-    if let Err(why) = python(&folder.join("venv")) {
-        missing.push(format!("python-qpid-proton: {why}"));
-    }
     let refused = if install { packages() } else { Err("not installed; --install-peers does it (apt, root)".into()) };
     for package in PACKAGES.iter().filter(|package| !package.is_present()) {
         let why = refused
@@ -67,6 +78,16 @@ pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
             .err()
             .map_or("apt installed it but its files are not where they should be", String::as_str);
         missing.push(format!("{}: {why}", package.name));
+    }
+    let fetched = [
+        ("python-qpid-proton", python(&folder.join("venv"))),
+        ("rhea", rhea(&folder.join("rhea"))),
+        ("fe2o3-amqp", fe2o3(root, &folder.join("fe2o3"))),
+    ];
+    for (name, fetched) in &fetched {
+        if let Err(why) = fetched {
+            missing.push(format!("{name}: {why}"));
+        }
     }
     let list = folder.join("missing.txt");
     let text: String = missing.iter().map(|line| format!("{line}\n")).collect();
@@ -76,7 +97,7 @@ pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
     }
     Ok(format!(
         "peers: {} present, {} missing, in {}",
-        PACKAGES.len() + 1 - missing.len(),
+        PACKAGES.len() + fetched.len() - missing.len(),
         missing.len(),
         folder.display()
     ))
@@ -103,6 +124,30 @@ fn python(venv: &Path) -> Result<(), String> {
         &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", PROTON_PYTHON],
     )?;
     works()
+}
+
+/// A folder with rhea, left as it is when it works already. Its dependencies are those that its package names.
+fn rhea(folder: &Path) -> Result<(), String> {
+    let modules = folder.join("node_modules");
+    let version = RHEA.rsplit('@').next().unwrap_or_default();
+    let script =
+        format!("require('assert').equal(require('{}/rhea/package.json').version, '{version}')", modules.display());
+    let works = || run("node", &["-e", &script]);
+    if modules.exists() && works().is_ok() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let prefix = folder.display().to_string();
+    run("npm", &["install", "--prefix", &prefix, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", RHEA])?;
+    works()
+}
+
+/// Builds the program of tests/peers/fe2o3, which is no member of the workspace; cargo does nothing where it is built already.
+fn fe2o3(root: &Path, target: &Path) -> Result<(), String> {
+    let manifest = root.join("tests/peers/fe2o3/Cargo.toml").display().to_string();
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let target = target.display().to_string();
+    run(&cargo, &["build", "--quiet", "--locked", "--manifest-path", &manifest, "--target-dir", &target])
 }
 
 /// Installs what is absent of [`PACKAGES`], with services held off.

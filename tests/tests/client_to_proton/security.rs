@@ -1,15 +1,14 @@
 //! Who we are and who the peer is: SASL and TLS.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use postroad_amqp::sasl::SaslError;
 use postroad_amqp::v1_0 as amqp;
 use postroad_client::{ConnectError, ConnectOptions, Connection, ConnectionError, Message, TlsMode};
 use postroad_taps::{TlsConfig, TlsError};
+use postroad_tests::certificates::Certificates;
 use postroad_tests::ours::{options, run, soon};
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
-use tempfile::TempDir;
 
 async fn works(options: ConnectOptions) {
     let connection = soon(Connection::open(options)).await.unwrap();
@@ -17,50 +16,6 @@ async fn works(options: ConnectOptions) {
     let sender = session.sender("q").await.unwrap();
     soon(sender.send(&Message::from("secure"))).await.unwrap();
     soon(connection.close()).await.unwrap();
-}
-
-/// An authority, a server certificate for 127.0.0.1 and a client certificate, as files.
-struct Certificates {
-    dir: TempDir,
-}
-
-impl Certificates {
-    fn make() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-        let params = |name: &str, host: &[&str]| {
-            let mut params = CertificateParams::new(host.iter().map(ToString::to_string).collect::<Vec<_>>()).unwrap();
-            // OpenSSL takes a certificate whose subject is its issuer for self-signed.
-            params.distinguished_name.push(DnType::CommonName, name);
-            params
-        };
-        let mut ca = params("authority", &[]);
-        ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        write("ca.pem", &ca.self_signed(&key).unwrap().pem());
-        let authority = Issuer::new(ca, key);
-        for (name, host) in [("server", "127.0.0.1"), ("elsewhere", "elsewhere.example"), ("client", "client")] {
-            let key = KeyPair::generate().unwrap();
-            let certificate = params(name, &[host]).signed_by(&key, &authority).unwrap();
-            write(&format!("{name}.pem"), &certificate.pem());
-            write(&format!("{name}.key"), &key.serialize_pem());
-        }
-        Self { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn listen_options(&self, name: &str) -> [String; 4] {
-        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
-        [
-            "--tls-cert".to_owned(),
-            text(self.path(&format!("{name}.pem"))),
-            "--tls-key".to_owned(),
-            text(self.path(&format!("{name}.key"))),
-        ]
-    }
 }
 
 fn tls_options(port: u16, roots: &Path) -> ConnectOptions {

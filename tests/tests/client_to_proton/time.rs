@@ -1,34 +1,11 @@
 //! Idle timeouts, and peers that stop answering.
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
 use postroad_client::{ConnectError, Connection, ConnectionError, LinkError, Message, SendError};
 use postroad_tests::ours::{connect, options, run, soon};
-use postroad_tests::peers::Listener;
-
-/// A peer that is stopped as by Ctrl-Z: its sockets stay open and it says nothing. Dropped, it goes on.
-struct Stopped(u32);
-
-impl Stopped {
-    fn stop(listener: &mut Listener) -> Self {
-        let id = listener.process().id();
-        signal("-STOP", id);
-        Self(id)
-    }
-}
-
-impl Drop for Stopped {
-    fn drop(&mut self) {
-        signal("-CONT", self.0);
-    }
-}
-
-fn signal(name: &str, id: u32) {
-    let status = Command::new("kill").args([name, &id.to_string()]).status().unwrap();
-    assert!(status.success(), "kill {name} {id}");
-}
+use postroad_tests::process::Stopped;
 
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -63,7 +40,7 @@ fn a_peer_that_says_nothing_is_given_up() {
         let connection = Connection::open(options).await.unwrap();
         let session = connection.session().await.unwrap();
         let sender = session.sender("q").await.unwrap();
-        let _stopped = Stopped::stop(&mut listener);
+        let _stopped = Stopped::stop(listener.process());
         let started = Instant::now();
         let idle = ConnectionError::Protocol(amqp::ConnectionError::Idle);
         let lost = soon(sender.send(&Message::from("in doubt"))).await;
@@ -101,7 +78,7 @@ fn a_peer_that_never_answers_holds_up_no_call_for_ever() {
         let mut short = postroad_client::LinkOptions::default();
         short.timeout = IDLE;
         let sender = session.sender_with("q", short.clone()).await.unwrap();
-        let stopped = Stopped::stop(&mut listener);
+        let stopped = Stopped::stop(listener.process());
         // The system still takes connections for it.
         assert_eq!(soon(Connection::open(options)).await.unwrap_err(), ConnectError::Timeout(IDLE));
         let refused = soon(session.sender_with("q", short)).await.unwrap_err();

@@ -16,7 +16,7 @@ mod traces;
 mod values;
 
 use postroad_broker::{Broker, Builder};
-use postroad_tests::peers::ProtonPython;
+use postroad_tests::peers::Peer;
 use postroad_tests::process::Finished;
 use serde_json::{Value as Json, json};
 
@@ -49,7 +49,7 @@ fn numbers(received: &Finished) -> Vec<u64> {
 }
 
 /// Sends messages and expects that all are accepted.
-fn send_all(proton: &ProtonPython, url: &str, queue: &str, messages: &[Json]) {
+fn send_all(proton: &Peer, url: &str, queue: &str, messages: &[Json]) {
     let sent = proton.send(url, queue, messages, &[]).unwrap();
     assert_eq!(sent.code, Some(0), "{:?} {}", sent.events, sent.stderr);
     let states: Vec<_> = sent.named("outcome").map(|event| event["state"].as_str().unwrap_or("none")).collect();
@@ -57,7 +57,7 @@ fn send_all(proton: &ProtonPython, url: &str, queue: &str, messages: &[Json]) {
 }
 
 /// Receives `count` messages, and expects that there are as many.
-fn receive(proton: &ProtonPython, url: &str, queue: &str, count: usize, options: &[&str]) -> Finished {
+fn receive(proton: &Peer, url: &str, queue: &str, count: usize, options: &[&str]) -> Finished {
     let received = proton.receive(url, queue, count, options).unwrap();
     assert_eq!(received.code, Some(0), "{:?} {}", received.events, received.stderr);
     received

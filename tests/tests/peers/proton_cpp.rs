@@ -1,0 +1,191 @@
+//! Proton C++ 0.37: our peer program, and the broker of its examples.
+
+use std::time::{Duration, Instant};
+
+use postroad_client::types::Value;
+use postroad_client::{LinkOptions, Message, Node, Receiver};
+use postroad_tests::ours::{connect, message, run, soon, take, typed_form};
+use postroad_tests::peers::{self, ExampleBroker};
+use postroad_tests::{corpus, typed};
+use serde_json::{Value as Json, json};
+
+use super::{KIB, Known, body, expect, octets};
+
+/// docs/protocol/peers.md, Proton C++.
+const PROTON_CPP: Known = Known {
+    reads,
+    writes,
+    echoes: reads,
+    returns: reads,
+    sections,
+    states_alone: true,
+    listens_with_plain: false,
+    tls_conditions: ["amqp:connection:framing-error"; 2],
+    ..Known::NOTHING
+};
+
+fn reads(name: &str, value: &Value) -> Option<Json> {
+    Some(match name {
+        // No body at all.
+        "null" => Json::Null,
+        // The section is left around it.
+        "described described" => {
+            json!({"t": "described", "d": {"t": "ulong", "v": 0x77}, "v": typed::value_to_json(value)})
+        }
+        _ => typed::value_to_json(value),
+    })
+}
+
+fn writes(name: &str, value: &Value) -> Option<Json> {
+    if name == "null" { Some(Json::Null) } else { Some(typed::value_to_json(value)) }
+}
+
+/// Header and properties are always there, of several sections of a body the last, and no footer.
+fn sections(sections: Json) -> Json {
+    let Json::Array(mut sections) = sections else { return sections };
+    let is = |section: &Json, name: &str| section["s"] == name;
+    if !sections.iter().any(|section| is(section, "header")) {
+        sections.insert(0, json!({"s": "header", "v": {}}));
+    }
+    if !sections.iter().any(|section| is(section, "properties")) {
+        let before = ["header", "delivery-annotations", "message-annotations"];
+        let at = sections.iter().filter(|section| before.iter().any(|name| is(section, name))).count();
+        sections.insert(at, json!({"s": "properties", "v": {}}));
+    }
+    sections.retain(|section| !is(section, "footer"));
+    let of_body = |section: &Json| is(section, "data") || is(section, "amqp-sequence");
+    let last = sections.iter().rposition(of_body);
+    let mut index = 0;
+    sections.retain(|section| {
+        index += 1;
+        !of_body(section) || Some(index - 1) == last
+    });
+    Json::Array(sections)
+}
+
+suite! {
+    peers::proton_cpp, PROTON_CPP,
+    client_values::{
+        client_bodies_of_every_type, client_properties_of_every_type, client_header_and_properties, client_bodies_of_every_size,
+        client_sections_of_every_kind,
+    },
+    client_links::{
+        client_learns_every_outcome_of_the_peer, client_outcomes_are_seen_by_the_peer, client_passes_messages_at_credit_1,
+        client_is_told_that_nothing_is_left, client_answers_a_drain_and_goes_on, client_has_1000_links,
+        client_is_told_why_a_link_is_refused,
+    },
+    client_access::{
+        client_and_idle_peer_keep_each_other_alive, client_gives_up_a_peer_that_says_nothing, client_that_says_nothing_is_given_up,
+        client_comes_in_with_the_right_password, client_checks_the_certificate,
+    },
+    broker_values::{
+        broker_bodies_of_every_type, broker_properties_of_every_type, broker_header_and_properties, broker_bodies_of_every_size,
+    },
+    broker_links::{
+        broker_acts_on_every_outcome_of_the_peer, broker_refuses_and_the_peer_is_told, broker_passes_messages_at_credit_1,
+        broker_takes_settled_messages, broker_answers_a_drain, broker_has_1000_links_of_a_connection, broker_gives_a_dynamic_source,
+    },
+    broker_access::{
+        broker_and_idle_peer_keep_each_other_alive, broker_gives_up_a_peer_that_says_nothing, broker_that_says_nothing_is_given_up, broker_lets_the_right_user_in,
+        broker_shows_its_certificate,
+    },
+}
+
+/// The example broker, or a named skip.
+macro_rules! example_broker {
+    () => {
+        match ExampleBroker::start() {
+            Ok(broker) => broker,
+            Err(skipped) => return skipped.report(),
+        }
+    };
+}
+
+#[test]
+fn the_example_broker_passes_every_value() {
+    let broker = example_broker!();
+    run(async {
+        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
+        let sender = session.sender("values").await.unwrap();
+        let mut values = corpus::values();
+        // Each copy of a message on its way leaves another section around this one.
+        values.retain(|(name, _)| *name != "described described");
+        for (_, value) in &values {
+            soon(sender.submit(&Message::from(value.clone()))).await.unwrap();
+        }
+        soon(sender.sync()).await.unwrap();
+        let mut receiver = session.receiver("values").await.unwrap();
+        let got: Vec<_> = take(&mut receiver, values.len()).await.iter().map(typed_form).collect();
+        let named: Vec<_> = got.iter().zip(&values).map(|(got, (name, _))| ((*name).to_owned(), body(got))).collect();
+        expect("through the example broker", &named, reads, &values);
+    });
+}
+
+#[test]
+fn the_example_broker_passes_every_size() {
+    let broker = example_broker!();
+    run(async {
+        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
+        let sender = session.sender("sizes").await.unwrap();
+        let mut receiver = session.receiver("sizes").await.unwrap();
+        for size in [0, 1, 100, 64 * KIB, KIB * KIB, 10 * KIB * KIB] {
+            let sent = message(&octets(size));
+            soon(sender.send(&sent)).await.unwrap();
+            let got = soon(receiver.receive()).await.unwrap();
+            assert!(got.bytes() == sent.bytes(), "{size} bytes");
+            receiver.accept(&got).unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_example_broker_obeys_credit() {
+    let broker = example_broker!();
+    run(async {
+        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
+        let sender = session.sender("credit").await.unwrap();
+        for n in 0..100u32 {
+            soon(sender.submit(&Message::from(Value::from(n)))).await.unwrap();
+        }
+        soon(sender.sync()).await.unwrap();
+        for prefetch in [0, 1] {
+            let mut options = LinkOptions::default();
+            options.prefetch = prefetch;
+            let mut receiver = session.receiver_with("credit", options).await.unwrap();
+            let from = prefetch * 50;
+            for (n, got) in (from..).zip(take(&mut receiver, 50).await) {
+                assert_eq!(got.value(), Some(&Value::from(n)), "prefetch {prefetch}");
+            }
+            soon(receiver.close()).await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn the_example_broker_makes_dynamic_queues() {
+    let broker = example_broker!();
+    run(async {
+        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
+        let mut receiver: Receiver = soon(session.receiver(Node::dynamic())).await.unwrap();
+        let address = receiver.address().expect("the broker has named it");
+        let sender = soon(session.sender(&*address)).await.unwrap();
+        soon(sender.send(&Message::from("to and fro"))).await.unwrap();
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("to and fro"));
+    });
+}
+
+#[test]
+fn the_example_broker_never_answers_a_drain() {
+    let broker = example_broker!();
+    run(async {
+        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
+        let mut receiver = session.receiver("empty").await.unwrap();
+        let started = Instant::now();
+        assert!(soon(receiver.fetch(Duration::ZERO)).await.unwrap().is_none());
+        // Our client has waited a while for the answer, and goes on without.
+        assert!(started.elapsed() > Duration::from_secs(1), "answered within {:?}", started.elapsed());
+        let sender = session.sender("empty").await.unwrap();
+        soon(sender.send(&Message::from("after all"))).await.unwrap();
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("after all"));
+    });
+}
