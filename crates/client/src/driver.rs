@@ -148,7 +148,7 @@ impl Driver {
         }
         state.take_news();
         let drains = state.answer_drains(now);
-        let ends = state.close_when_ended(now);
+        let ends = state.tear_down(now);
         if written {
             state.engine.poll_transmit(now, &mut self.output);
             state.take_news();

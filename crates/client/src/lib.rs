@@ -33,6 +33,7 @@ mod session;
 mod sink;
 mod state;
 mod stream;
+mod teardown;
 mod v1_0;
 mod wait;
 
