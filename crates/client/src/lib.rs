@@ -45,7 +45,7 @@ pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::ConnectOptions;
 pub use outcome::Outcome;
-pub use postroad_taps::{TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use postroad_taps::{CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use receiver::Receiver;
 pub use sender::{Sender, Settlement};
 pub use session::Session;

@@ -28,7 +28,8 @@ pub struct ConnectOptions {
     pub sasl_mechanisms: Vec<String>,
     /// Whether a password may be shown to a peer without TLS.
     pub allow_insecure_mechs: bool,
-    /// How TLS verifies the peer, for an `amqps` URL; the system's roots by default.
+    /// How TLS verifies the peer, for an `amqps` URL; against the roots of the system, with the cryptography of `ring`, by
+    /// default.
     pub tls: TlsConfig,
     /// The id of our container; a random one by default.
     pub container_id: String,
