@@ -25,7 +25,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
-    close_timeout: Duration,
+    pub(crate) close_timeout: Duration,
 }
 
 impl Connection {
@@ -105,11 +105,8 @@ impl Connection {
     pub async fn session(&self) -> Result<Session, AttachError> {
         let shared = &self.inner.shared;
         let key = shared.with(|state| {
-            if let Some(error) = &state.over {
-                return Err(AttachError::Link(LinkError::Connection(error.clone())));
-            }
-            if state.closing.is_some() {
-                return Err(AttachError::Link(LinkError::Connection(ConnectionError::Closed)));
+            if let Some(error) = state.closed() {
+                return Err(AttachError::Link(LinkError::Connection(error)));
             }
             let id = state.engine.begin().map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Connection(ConnectionError::Closed)),

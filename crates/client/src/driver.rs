@@ -157,7 +157,7 @@ impl Driver {
         }
         state.take_news();
         let drains = state.answer_drains(now);
-        let ends = state.close_when_ended(now);
+        let ends = state.tear_down(now);
         let told = self.output.len();
         if written {
             state.engine.poll_transmit(now, &mut self.output);

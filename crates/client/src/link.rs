@@ -74,13 +74,18 @@ impl Link {
         self.with(|state| state.links[self.key].over.clone())
     }
 
+    /// Waits until the link is over.
+    pub(crate) async fn closed(&self) -> LinkError {
+        self.session.shared().wait(Place::Link(self.key), |state| state.links[self.key].over.clone()).await
+    }
+
     /// Closes the link, and waits for the peer to do the same.
     pub(crate) async fn close(&self) -> Result<(), LinkError> {
         if let Some(error) = self.error() {
             return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
         }
         let id = self.id();
-        self.with(|state| state.engine.detach(id));
+        self.with(|state| state.detach(id, self.timeout));
         let ended = self.wait(|_, _| None::<()>);
         match tokio::time::timeout(self.timeout, ended).await {
             Ok(Err(LinkError::DetachedByPeer) | Ok(())) => Ok(()),
@@ -92,7 +97,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        let key = self.key;
-        self.with(|state| state.abandon_link(key));
+        let (key, timeout) = (self.key, self.timeout);
+        self.with(|state| state.abandon_link(key, timeout));
     }
 }

@@ -32,7 +32,8 @@ pub struct ConnectOptions {
     pub sasl_mechanisms: Vec<String>,
     /// Whether a password or token may be shown to a peer without TLS, or a password made easy to guess, by CRAM-MD5.
     pub allow_insecure_mechs: bool,
-    /// How TLS verifies the peer, where there is TLS; the system's roots by default.
+    /// How TLS verifies the peer, where there is TLS; against the roots of the system, with the cryptography of `ring`, by
+    /// default.
     pub tls: TlsConfig,
     /// When TLS begins: as the URL's scheme says by default.
     pub tls_mode: TlsMode,

@@ -312,6 +312,15 @@ impl Receiver {
         self.link.error()
     }
 
+    /// Waits until the link is over, and tells why: a peer may detach one that is idle, which is known then before
+    /// anything is waited for on it.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn closed(&self) -> LinkError {
+        self.link.closed().await
+    }
+
     /// The session of the link.
     #[must_use]
     pub fn session(&self) -> &Session {

@@ -182,6 +182,15 @@ impl Sender {
         self.link.error()
     }
 
+    /// Waits until the link is over, and tells why: a peer may detach one that is idle, which is known then before
+    /// anything is sent on it.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn closed(&self) -> LinkError {
+        self.link.closed().await
+    }
+
     /// The session of the link.
     #[must_use]
     pub fn session(&self) -> &Session {

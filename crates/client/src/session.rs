@@ -1,7 +1,6 @@
 //! A session: links share its windows and its order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use postroad_amqp::v1_0::LimitError;
 use postroad_codec::v1_0::Role;
@@ -142,30 +141,30 @@ impl Session {
         Ok(link)
     }
 
-    /// Ends the session and every link on it.
+    /// Ends the session and every link on it; what was handed over goes out first.
     ///
     /// # Errors
-    /// When the peer ended it with an error before, or does not answer in ten seconds.
+    /// When the peer ended it with an error before, or does not answer in the connection's close timeout: then it is over
+    /// all the same, and so is every wait on its links.
     ///
     /// # Cancel safety
     /// Once polled, the end goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), LinkError> {
-        const TIMEOUT: Duration = Duration::from_secs(10);
-        let id = self.id();
+        let (id, timeout) = (self.id(), self.inner.connection.inner.close_timeout);
         let over = self.shared().with(|state| {
             let over = state.sessions[self.inner.key].over.clone();
-            state.engine.end(id);
+            if over.is_none() {
+                state.end_in_time(id, timeout);
+            }
             over
         });
         if let Some(error) = over {
             return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
         }
         let place = Place::Session(self.inner.key);
-        let ended = self.shared().wait(place, |state| state.sessions[self.inner.key].over.clone());
-        match tokio::time::timeout(TIMEOUT, ended).await {
-            Ok(LinkError::SessionEnded(None)) => Ok(()),
-            Ok(error) => Err(error),
-            Err(_) => Err(LinkError::Timeout(TIMEOUT)),
+        match self.shared().wait(place, |state| state.sessions[self.inner.key].over.clone()).await {
+            LinkError::SessionEnded(None) => Ok(()),
+            error => Err(error),
         }
     }
 }

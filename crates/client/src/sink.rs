@@ -72,7 +72,9 @@ impl Sink<Message> for Sender {
         let over = sender.poll_link(cx, |sender, state| {
             let entry = &state.links[sender.link.key];
             if entry.over.is_none() {
-                state.engine.detach(entry.id);
+                let id = entry.id;
+                state.detach(id, timeout);
+                return None;
             }
             entry.over.clone()
         });

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use postroad_amqp::v1_0 as amqp;
 use slab::Slab;
 
+use crate::teardown::Teardown;
 use crate::types::{ErrorCondition, PeerError};
 use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId};
 use crate::wait::Waiters;
@@ -30,8 +31,7 @@ pub(crate) struct State {
     by_engine: Vec<Option<usize>>,
     pub(crate) sessions: Slab<SessionEntry>,
     pub(crate) opened: bool,
-    /// When the connection is closed although sessions have not ended: set once it is to be closed.
-    pub(crate) closing: Option<Instant>,
+    pub(crate) teardown: Teardown,
     pub(crate) over: Option<ConnectionError>,
     /// When the driver stops waiting for the peer's close, and how long that is since we closed.
     pub(crate) close_by: Option<(Instant, Duration)>,
@@ -44,7 +44,7 @@ pub(crate) struct State {
     driver: Option<Waker>,
     /// Whether the driver has been woken and has not run since.
     woken: bool,
-    wakes: Vec<Waker>,
+    pub(crate) wakes: Vec<Waker>,
 }
 
 #[derive(Debug)]
@@ -105,9 +105,6 @@ pub(crate) enum Slot {
 /// Links that a peer may attach before somebody takes them.
 const MAX_INCOMING: usize = 4096;
 
-/// How long the peer has to end the sessions of a connection that is to be closed.
-const ENDS: Duration = Duration::from_secs(1);
-
 /// How long those who wait for credit have to use it once the peer wants it back.
 const DRAIN: Duration = Duration::from_millis(20);
 
@@ -122,7 +119,7 @@ impl Shared {
             by_engine: Vec::new(),
             sessions: Slab::new(),
             opened: false,
-            closing: None,
+            teardown: Teardown::default(),
             over: None,
             close_by: None,
             waiters: Waiters::default(),
@@ -183,7 +180,7 @@ impl State {
     }
 
     /// Wakes the driver although there is no output: a deadline has changed.
-    fn wake_driver(&mut self) {
+    pub(crate) fn wake_driver(&mut self) {
         if let Some(driver) = self.driver.take() {
             self.wakes.push(driver);
         }
@@ -196,31 +193,15 @@ impl State {
     /// Closes the connection. The peer has this long to answer.
     pub(crate) fn close(&mut self, error: Option<PeerError>, timeout: Duration) {
         if self.over.is_none() {
-            // A server leaves sessions to the client, which would take an end for the end of nothing more.
-            if error.is_none() && self.opened && self.incoming.is_none() {
-                self.engine.end_all();
-                let now = Instant::now();
-                self.closing.get_or_insert_with(|| now + ENDS.min(timeout / 2));
-                self.close_when_ended(now);
-            } else {
-                self.engine.close(error);
+            match error {
+                None => self.close_in_order(timeout),
+                error => self.engine.close(error),
             }
             // A time beyond the clock's range is no deadline.
             let deadline = Instant::now().checked_add(timeout).map(|deadline| (deadline, timeout));
             self.close_by = self.close_by.or(deadline);
             self.wake_driver();
         }
-    }
-
-    /// Closes once no session is left, or it is time, and tells when that is. A peer may take a close in before what it
-    /// was told on a session, and forget that; a session that it has ended it has heard to the end.
-    pub(crate) fn close_when_ended(&mut self, now: Instant) -> Option<Instant> {
-        let by = self.closing.filter(|_| !self.engine.is_closing())?;
-        if by <= now || !self.engine.has_sessions() {
-            self.engine.close(None);
-            return None;
-        }
-        Some(by)
     }
 
     /// Adds a session that the engine has begun, or the peer.
@@ -236,25 +217,7 @@ impl State {
         Some(key)
     }
 
-    /// Takes a handle away from a session.
-    pub(crate) fn drop_session(&mut self, key: usize) {
-        let entry = &mut self.sessions[key];
-        entry.handles -= 1;
-        if entry.handles == 0 && (entry.ours || entry.over.is_some()) {
-            let mut entry = self.sessions.remove(key);
-            // Woken, not dropped: what a waker owns may use the connection when it goes.
-            entry.waiters.wake(&mut self.wakes);
-            // Its links have no handles any more, and behind the end there is no news of them.
-            for link in self.links_of(key) {
-                self.end_link(link, LinkError::Closed);
-            }
-            if entry.over.is_none() {
-                self.engine.end(entry.id);
-            }
-        }
-    }
-
-    fn links_of(&self, session: usize) -> Vec<LinkId> {
+    pub(crate) fn links_of(&self, session: usize) -> Vec<LinkId> {
         self.links.iter().filter(|(_, link)| link.session == session).map(|(_, link)| link.id).collect()
     }
 
@@ -334,7 +297,7 @@ impl State {
                 News::Drain(link) => self.drain(link),
                 News::SessionIncoming(id) => {
                     self.add_session(id, false);
-                    if self.closing.is_some() {
+                    if self.teardown.close.is_some() {
                         self.engine.end(id);
                     }
                 }
@@ -432,7 +395,7 @@ impl State {
     }
 
     /// Ends a link: whoever waits for anything on it is told why.
-    fn end_link(&mut self, id: LinkId, error: LinkError) {
+    pub(crate) fn end_link(&mut self, id: LinkId, error: LinkError) {
         let left = self.engine.release(id);
         let Self { links, by_engine, wakes, .. } = self;
         let Some(slot) = by_engine.get_mut(id.index()) else { return };
@@ -460,7 +423,7 @@ impl State {
         }
     }
 
-    fn end_session(&mut self, id: SessionId, error: &LinkError) {
+    pub(crate) fn end_session(&mut self, id: SessionId, error: &LinkError) {
         let ended = self.sessions.iter_mut().find(|(_, entry)| entry.id == id);
         let Some((key, entry)) = ended else { return };
         entry.over.get_or_insert_with(|| error.clone());
@@ -488,14 +451,14 @@ impl State {
     }
 
     /// Notes that the handle of a link is gone, and closes the link.
-    pub(crate) fn abandon_link(&mut self, key: usize) {
+    pub(crate) fn abandon_link(&mut self, key: usize, timeout: Duration) {
         let Some(entry) = self.links.get_mut(key) else { return };
         entry.abandoned = true;
         let (id, over) = (entry.id, entry.over.is_some());
         if over {
             self.tidy_link(key);
         } else {
-            self.engine.detach(id);
+            self.detach(id, timeout);
         }
     }
 }

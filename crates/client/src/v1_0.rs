@@ -269,6 +269,11 @@ impl Engine {
         self.0.sender(link).credit()
     }
 
+    /// Whether the rest of a message that was handed over waits for the peer's window.
+    pub(crate) fn has_rest(&mut self, link: LinkId) -> bool {
+        self.0.has_link(link) && self.0.role_of(link) == Some(Role::Sender) && self.0.sender(link).has_rest()
+    }
+
     /// Notes how many messages wait at a sender.
     pub(crate) fn offer(&mut self, link: LinkId, available: u32) {
         self.0.sender(link).offered(available);

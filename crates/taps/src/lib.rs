@@ -79,5 +79,6 @@ pub use preconnection::Preconnection;
 pub use properties::{CapacityProfile, TransportProperties};
 pub use stream::ByteStream;
 pub use tls::{
-    ClientCertificates, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo, TlsVersion,
+    ClientCertificates, CryptoProvider, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo,
+    TlsVersion,
 };

@@ -199,7 +199,7 @@ impl Connection {
 
     /// Detaches a link, for good when `closed`; one that waits for [`accept`](Connection::accept) is
     /// answered first. What was handed over goes out before, but for the rest of a message that waits for
-    /// the window. [`Event::LinkDetached`] follows when the peer has answered;
+    /// the window ([`has_rest`](super::SenderMut::has_rest)). [`Event::LinkDetached`] follows when the peer has answered;
     /// whoever does not want to wait for ever sets a timer and [`release`](Connection::release)s it.
     pub fn detach(&mut self, link: LinkId, closed: bool, error: Option<Error>) {
         // Attach and detach come in pairs.

@@ -285,6 +285,12 @@ impl SenderMut<'_> {
         self.connection.mark_flow(self.key);
     }
 
+    /// Whether the rest of a message that was handed over waits for the window. A detach would leave it behind.
+    #[must_use]
+    pub fn has_rest(&self) -> bool {
+        self.connection.links.get(self.key).is_some_and(|link| link.parked.is_some())
+    }
+
     /// Whether the receiver asks for a drain.
     #[must_use]
     pub fn is_draining(&self) -> bool {

@@ -20,11 +20,12 @@ pub(crate) struct Peer {
 impl Peer {
     /// Runs `script` for the first client of a listener, and connects one to it.
     pub(crate) async fn serve(script: impl FnOnce(Self) + Send + 'static) -> (Connection, JoinHandle<()>) {
-        Self::serve_with(script, |_| {}).await
+        Self::serve_with(65_536, script, |_| {}).await
     }
 
-    /// As [`Peer::serve`], for a client with other options.
+    /// As [`Peer::serve`], with frames of `frame` bytes at most and a client with other options.
     pub(crate) async fn serve_with(
+        frame: u32,
         script: impl FnOnce(Self) + Send + 'static,
         change: impl FnOnce(&mut ConnectOptions),
     ) -> (Connection, JoinHandle<()>) {
@@ -39,7 +40,7 @@ impl Peer {
             take_header(&mut stream);
             let mut peer = Self { stream };
             peer.take(open());
-            peer.send(open());
+            peer.send(open().max_frame_size(frame));
             script(peer);
         });
         (Connection::open(options).await.unwrap(), thread)

@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::TlsConfigError;
 
@@ -44,6 +44,7 @@ struct Inner {
     client_certificates: ClientCertificates,
     alpn: Vec<Vec<u8>>,
     server_name: Option<ServerName<'static>>,
+    provider: Option<Arc<CryptoProvider>>,
     client: OnceLock<Result<Arc<ClientConfig>, TlsConfigError>>,
     server: OnceLock<Result<Arc<ServerConfig>, TlsConfigError>>,
 }
@@ -142,10 +143,10 @@ impl From<Inner> for TlsConfig {
 
 impl Inner {
     fn make_client(&self) -> Result<ClientConfig, TlsConfigError> {
-        let provider = provider();
+        let provider = self.provider.clone().unwrap_or_else(default_provider);
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .expect("the provider supports the default versions");
+            .map_err(|error| unusable_provider(&error))?;
         let builder = if self.accept_any {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(AcceptAny { provider }))
         } else {
@@ -161,10 +162,10 @@ impl Inner {
 
     fn make_server(&self) -> Result<ServerConfig, TlsConfigError> {
         let identity = self.server_identity.as_ref().ok_or(TlsConfigError::NoServerCertificate)?;
-        let provider = provider();
+        let provider = self.provider.clone().unwrap_or_else(default_provider);
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .expect("the provider supports the default versions");
+            .map_err(|error| unusable_provider(&error))?;
         let builder = match self.client_certificates {
             ClientCertificates::Ignored => builder.with_no_client_auth(),
             wanted => {
@@ -204,6 +205,7 @@ pub struct TlsConfigBuilder {
     client_certificates: ClientCertificates,
     alpn: Vec<Vec<u8>>,
     server_name: Option<String>,
+    provider: Option<Arc<CryptoProvider>>,
 }
 
 impl TlsConfigBuilder {
@@ -267,6 +269,22 @@ impl TlsConfigBuilder {
         self
     }
 
+    /// Takes ciphers, key exchange, signatures and random numbers from this provider of rustls; that on `ring` is the
+    /// default. The provider that the process has installed, if any, does not count.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use postroad_taps::{CryptoProvider, TlsConfig};
+    ///
+    /// # fn provider() -> CryptoProvider { rustls::crypto::ring::default_provider() }
+    /// let config = TlsConfig::builder().crypto_provider(Arc::new(provider())).build()?;
+    /// # Ok::<(), postroad_taps::TlsConfigError>(())
+    /// ```
+    pub fn crypto_provider(mut self, provider: Arc<CryptoProvider>) -> Self {
+        self.provider = Some(provider);
+        self
+    }
+
     /// Accepts ANY server certificate: whoever sits on the path can read and change everything. Only for trying
     /// things out. What a listener does about its clients' certificates stays as it is.
     pub fn danger_accept_any_certificate(mut self) -> Self {
@@ -278,10 +296,14 @@ impl TlsConfigBuilder {
     ///
     /// # Errors
     /// A file that is missing or unreadable, PEM that is malformed or holds nothing of its kind, a key that is
-    /// not the certificate's, a server name that is none.
+    /// not the certificate's, a server name that is none, a crypto provider without a cipher suite for TLS 1.2 or 1.3.
     pub fn build(self) -> Result<TlsConfig, TlsConfigError> {
         let roots = self.given_roots()?.map_or(Roots::System, |store| Roots::Given(Arc::new(store)));
-        let identity = |pair: Option<(Pem, Pem)>| pair.map(|(chain, key)| read_identity(&chain, &key)).transpose();
+        let provider = self.provider.unwrap_or_else(default_provider);
+        let checked = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
+        checked.map_err(|error| unusable_provider(&error))?;
+        let identity =
+            |pair: Option<(Pem, Pem)>| pair.map(|(chain, key)| read_identity(&chain, &key, &provider)).transpose();
         let inner = Inner {
             roots,
             accept_any: self.accept_any,
@@ -290,6 +312,7 @@ impl TlsConfigBuilder {
             client_certificates: self.client_certificates,
             alpn: self.alpn,
             server_name: self.server_name.as_deref().map(parse_name).transpose()?,
+            provider: Some(provider),
             ..Inner::default()
         };
         Ok(inner.into())
@@ -392,12 +415,11 @@ fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsConfigError> {
     }
 }
 
-fn read_identity(chain: &Pem, key: &Pem) -> Result<Arc<CertifiedKey>, TlsConfigError> {
+fn read_identity(chain: &Pem, key: &Pem, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, TlsConfigError> {
     let certificates = chain.certificates()?;
-    let mut der = key.private_key()?;
-    let signer = rustls::crypto::ring::sign::any_supported_type(&der).map_err(|error| key.unusable(&error));
-    der.zeroize();
-    let identity = CertifiedKey::new(certificates, signer?);
+    // A provider takes the key over; that of `ring` wipes it.
+    let signer = provider.key_provider.load_private_key(key.private_key()?).map_err(|error| key.unusable(&error))?;
+    let identity = CertifiedKey::new(certificates, signer);
     match identity.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(Arc::new(identity)),
         Err(rustls::Error::InconsistentKeys(_)) => Err(TlsConfigError::KeyMismatch { origin: chain.origin() }),
@@ -417,7 +439,11 @@ fn system_roots() -> Result<RootCertStore, TlsConfigError> {
     if store.is_empty() { Err(TlsConfigError::NoSystemRoots) } else { Ok(store) }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+fn unusable_provider(error: &rustls::Error) -> TlsConfigError {
+    TlsConfigError::Unusable { origin: "the crypto provider".to_owned(), reason: error.to_string() }
+}
+
+fn default_provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
