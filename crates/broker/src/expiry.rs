@@ -8,8 +8,7 @@ use postroad_codec::v1_0::{MessageFormat, Sections};
 /// When a message that has just come expires: `ttl` after its arrival or at `absolute-expiry-time`, whichever is
 /// sooner. `None` is never; so is what cannot be read, since its receiver is who finds out.
 pub(crate) fn expiry(payload: &Bytes, format: MessageFormat, now: Instant) -> Option<Instant> {
-    // A message that begins with its body has neither section; most have neither time.
-    if format != MessageFormat(0) || matches!(payload.get(..3), Some([0, 0x53, 0x75..=0x77]) | None) {
+    if format != MessageFormat(0) || !may_expire(payload) {
         return None;
     }
     let sections = Sections::find(payload.clone()).ok()?;
@@ -31,6 +30,30 @@ pub(crate) fn expiry(payload: &Bytes, format: MessageFormat, now: Instant) -> Op
     expiry
 }
 
+/// Whether a message may have a time to expire at. Most have none, and that is seen without a full look at them.
+fn may_expire(mut rest: &[u8]) -> bool {
+    loop {
+        let (code, size) = match rest {
+            [0, 0x53, code @ 0x70..=0x73, 0x45, ..] => (*code, 4),
+            [0, 0x53, code @ 0x70..=0x73, 0xc0 | 0xc1, size, ..] => (*code, 5 + usize::from(*size)),
+            [0, 0x53, code @ 0x70..=0x73, 0xd0 | 0xd1, a, b, c, d, ..] => {
+                (*code, (u32::from_be_bytes([*a, *b, *c, *d]) as usize).saturating_add(8))
+            }
+            // What comes behind the properties.
+            [0, 0x53, 0x74..=0x78, ..] | [] => return false,
+            // Something unusual: it is read in full.
+            _ => return true,
+        };
+        if code == 0x70 && reaches(rest, code, 3) || code == 0x73 && reaches(rest, code, 9) {
+            return true;
+        }
+        match rest.get(size..) {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
+}
+
 /// Whether a section has so many fields that it is worth reading: those behind the last one that has a value are left
 /// out. One that is written in an unusual way counts as having them.
 fn reaches(section: &[u8], code: u8, fields: u32) -> bool {
@@ -45,7 +68,10 @@ fn reaches(section: &[u8], code: u8, fields: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use postroad_codec::v1_0::{Header, Message, Milliseconds, Properties, Timestamp};
+    use postroad_codec::v1_0::{
+        Annotations, DeliveryAnnotations, Header, Message, MessageAnnotations, Milliseconds, Properties, Timestamp,
+        Value,
+    };
 
     use super::*;
 
@@ -78,6 +104,25 @@ mod tests {
         let left = check(Some(u32::MAX), Some(hour(1)), None).unwrap();
         assert!(left > Duration::from_secs(3500) && left <= Duration::from_secs(3600), "{left:?}");
         check(None, Some(i64::MAX), None);
+    }
+
+    #[test]
+    fn the_properties_are_found_behind_other_sections() {
+        let annotations = || {
+            let mut annotations = Annotations::default();
+            annotations.0.insert(Value::Symbol("x-opt-large".into()), Value::Binary(vec![0; 300].into()));
+            annotations
+        };
+        let properties = Properties { absolute_expiry_time: Some(Timestamp(1)), ..Properties::default() };
+        let message = Message {
+            header: Some(Header::default()),
+            delivery_annotations: Some(DeliveryAnnotations(annotations())),
+            message_annotations: Some(MessageAnnotations(annotations())),
+            properties: Some(Box::new(properties)),
+            ..Message::from("x")
+        };
+        let now = Instant::now();
+        assert_eq!(expiry(&message.to_bytes(), MessageFormat(0), now), Some(now));
     }
 
     #[test]

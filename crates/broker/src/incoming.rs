@@ -157,6 +157,7 @@ impl Incoming {
         let wish = self.window.min(u32::try_from(WINDOW_BYTES / self.weight).unwrap_or(u32::MAX).max(1));
         let mut receiver = engine.receiver(self.id);
         let credit = receiver.credit();
+        let takes = !closing && self.unsettled < MAX_UNSETTLED && credit <= wish / 2;
         let granted = match &self.to {
             To::Relay { .. } => wish,
             To::Node { hold, producer } => {
@@ -164,18 +165,19 @@ impl Incoming {
                 if state.deleted {
                     return Look::Deleted;
                 }
-                if credit > wish / 2 {
+                state.queue.note_credit(*producer, credit as usize);
+                if !takes {
                     return Look::Waits;
                 }
                 let granted = match hold.node.kind {
                     Kind::Queue => state.queue.grant(*producer, wish as usize),
                     Kind::Topic => topic::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize),
                 };
+                state.queue.note_credit(*producer, granted.max(credit as usize));
                 granted as u32
             }
         };
-        let settles = self.unsettled < MAX_UNSETTLED;
-        if !closing && settles && credit <= wish / 2 && granted > credit {
+        if takes && granted > credit {
             receiver.set_credit(granted);
             self.window = (self.window * 2).min(LARGEST_WINDOW);
         }

@@ -43,6 +43,8 @@ pub(crate) struct Queue<W> {
     rotation: VecDeque<usize>,
     producers: Slab<Producer<W>>,
     starving: usize,
+    /// The credit of all producers.
+    promised: usize,
     /// Messages and bytes that the queue answers for: everything that is not settled.
     messages: usize,
     bytes: usize,
@@ -148,6 +150,8 @@ struct Producer<W> {
     wake: W,
     /// Whether it got less credit than it could use.
     starving: bool,
+    /// The messages that it may send.
+    credit: usize,
 }
 
 /// A consumer gets at most this many messages in its turn.
@@ -168,6 +172,7 @@ impl<W: Clone> Queue<W> {
             rotation: VecDeque::new(),
             producers: Slab::new(),
             starving: 0,
+            promised: 0,
             messages: 0,
             bytes: 0,
             assigned: 0,

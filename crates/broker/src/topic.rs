@@ -191,7 +191,6 @@ pub(crate) fn publish(
 
 /// How many messages a sender may send from now on, `wish` at most.
 pub(crate) fn grant(node: &Node, state: &mut NodeState, budget: &Budget, producer: usize, wish: usize) -> usize {
-    let producers = state.queue.producers().max(1);
     let mut share = wish;
     if !state.topic.bindings.is_empty() && budget.room() == 0 {
         budget.want();
@@ -199,8 +198,11 @@ pub(crate) fn grant(node: &Node, state: &mut NodeState, budget: &Budget, produce
     }
     if node.options.overflow == Overflow::HoldBack {
         for binding in &state.topic.bindings {
-            let granted = binding.queue.lock().queue.grant(binding.producer, wish.saturating_mul(producers));
-            share = share.min(if granted == 0 { 0 } else { (granted / producers).max(1) });
+            let mut bound = binding.queue.lock();
+            let allotted = state.queue.allot(producer, bound.queue.room_in_messages());
+            // Then the topic is told of room.
+            bound.queue.set_starving(binding.producer, allotted < wish);
+            share = share.min(allotted);
         }
     }
     state.queue.set_starving(producer, share < wish);

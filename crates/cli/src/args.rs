@@ -217,6 +217,10 @@ pub(crate) struct Limits {
     /// The largest message [16MiB]; a sender of a larger one loses its link.
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_message_size: Option<u64>,
+
+    /// The largest frame, 512 bytes at least [64KiB].
+    #[arg(long, value_name = "SIZE", value_parser = frame_size)]
+    pub(crate) max_frame_size: Option<u32>,
 }
 
 #[derive(Debug, Args)]

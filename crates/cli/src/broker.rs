@@ -79,6 +79,7 @@ impl args::Limits {
             }
         }
         limits.message_size = self.max_message_size.unwrap_or(limits.message_size);
+        limits.frame_size = self.max_frame_size.unwrap_or(limits.frame_size);
     }
 }
 

@@ -4,37 +4,56 @@ use super::{Demand, Producer, Queue};
 
 impl<W: Clone> Queue<W> {
     pub(crate) fn add_producer(&mut self, wake: W) -> usize {
-        self.producers.insert(Producer { wake, starving: false })
+        self.producers.insert(Producer { wake, starving: false, credit: 0 })
     }
 
     pub(crate) fn remove_producer(&mut self, id: usize) {
         if let Some(producer) = self.producers.try_remove(id) {
             self.starving -= usize::from(producer.starving);
+            self.promised -= producer.credit;
+        }
+    }
+
+    /// Notes the credit that a producer has: others do not get the room for it.
+    pub(crate) fn note_credit(&mut self, id: usize, credit: usize) {
+        if let Some(producer) = self.producers.get_mut(id) {
+            self.promised = self.promised + credit - producer.credit;
+            producer.credit = credit;
         }
     }
 
     /// How many messages a producer may send from now on, `wish` at most: its share of the room. One
     /// that gets less is woken when there is room again.
     pub(crate) fn grant(&mut self, id: usize, wish: usize) -> usize {
-        let producers = self.producers.len().max(1);
         if !self.producers.contains(id) {
             return 0;
         }
-        let mut share = self.share(producers);
+        let mut share = self.allot(id, self.room_in_messages());
         if let Some(lease) = self.lease.as_ref().filter(|_| share < wish) {
             lease.want();
-            share = self.share(producers);
+            share = self.allot(id, self.room_in_messages());
         }
         self.set_starving(id, share < wish);
         share.min(wish)
     }
 
-    /// The part of the room that each of several has, in messages like those that are here.
-    fn share(&self, producers: usize) -> usize {
+    /// What a producer gets of a room for so many messages: a fair share, and no more than half of what is not promised
+    /// to others, so that those who come later get something too. But one message as long as there is room for any, or
+    /// they could wait for ever for those that send nothing.
+    pub(crate) fn allot(&self, id: usize, room: usize) -> usize {
+        if room == 0 {
+            return 0;
+        }
+        let own = self.producers.get(id).map_or(0, |producer| producer.credit);
+        let free = room.saturating_sub(self.promised - own);
+        (room / self.producers.len().max(1)).min(free.div_ceil(2)).max(1)
+    }
+
+    /// The room, in messages like those that are here.
+    pub(crate) fn room_in_messages(&self) -> usize {
         let Demand { messages, bytes } = self.room();
         let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
-        let room = messages.min(bytes / size);
-        if room == 0 { 0 } else { (room / producers).max(1) }
+        messages.min(bytes / size)
     }
 
     /// Notes whether a producer got less credit than it could use.
@@ -43,11 +62,6 @@ impl<W: Clone> Queue<W> {
             self.starving = self.starving + usize::from(starving) - usize::from(producer.starving);
             producer.starving = starving;
         }
-    }
-
-    /// How many links send to the queue.
-    pub(crate) fn producers(&self) -> usize {
-        self.producers.len()
     }
 
     /// Lists the producers that got less credit than they could use.

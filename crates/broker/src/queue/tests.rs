@@ -473,3 +473,24 @@ fn queues_share_what_the_broker_holds() {
     drop(one);
     assert_eq!(budget.used(), 0);
 }
+
+#[test]
+fn room_is_promised_once() {
+    let mut queue = queue(0);
+    let a = queue.add_producer(0);
+    assert_eq!(queue.grant(a, 80), 50, "it is alone, but others may come");
+    queue.note_credit(a, 50);
+    let b = queue.add_producer(1);
+    assert_eq!(queue.grant(b, 80), 25);
+    queue.note_credit(b, 25);
+    for _ in 0..40 {
+        queue.push(message(1)).unwrap();
+    }
+    queue.note_credit(a, 10);
+    assert_eq!((queue.grant(a, 80), queue.grant(b, 80)), (18, 25));
+    queue.note_credit(a, 35);
+    let c = queue.add_producer(2);
+    assert_eq!(queue.grant(c, 80), 1, "all is promised, but to those that may send nothing");
+    queue.remove_producer(a);
+    assert_eq!(queue.grant(c, 80), 18);
+}

@@ -610,3 +610,57 @@ async fn a_consumer_without_credit_may_ask_what_there_is() {
         assert_eq!(flow.available, Some(count));
     }
 }
+
+#[tokio::test]
+async fn several_senders_that_keep_to_their_credit_are_not_rejected() {
+    const SENDERS: usize = 4;
+    const EACH: usize = 100;
+    for node in ["q0", "t"] {
+        let builder = Broker::builder().queue("q0").topic("t").with_limits(|limits| {
+            limits.queue_messages = 40;
+            limits.subscription_messages = 40;
+        });
+        let broker = start(builder).await;
+        let mut reader = Client::connect(&broker).await;
+        let receiver = reader.receiver(node, 5).await.unwrap();
+        // All are there before any sends: one that comes late may be promised what is an earlier one's.
+        let mut clients = Vec::new();
+        for _ in 0..SENDERS {
+            let mut client = Client::connect(&broker).await;
+            let sender = client.sender(node).await.unwrap();
+            clients.push((client, sender));
+        }
+        let sending: Vec<_> = clients
+            .into_iter()
+            .map(|(mut client, sender)| {
+                tokio::spawn(async move {
+                    let mut tokens = Vec::new();
+                    for text in numbered(0..EACH) {
+                        tokens.push(client.send(sender, &text).await);
+                    }
+                    let mut rejected = 0;
+                    for token in tokens {
+                        let state = client.outcome(sender, token).await.state;
+                        rejected += usize::from(state != Some(DeliveryState::Accepted));
+                    }
+                    rejected
+                })
+            })
+            .collect();
+        let mut came = 0;
+        while let Some(delivery) = reader.receive_within(receiver, Duration::from_secs(2)).await {
+            reader.accept(receiver, delivery.number);
+            reader.engine.receiver(receiver).set_credit(5);
+            reader.flush().await;
+            came += 1;
+            if came == SENDERS * EACH {
+                break;
+            }
+        }
+        let mut rejected = 0;
+        for sender in sending {
+            rejected += sender.await.unwrap();
+        }
+        assert_eq!((came, rejected), (SENDERS * EACH, 0), "{node}");
+    }
+}

@@ -44,6 +44,7 @@ fn help_of_every_command() {
             "--max-subscription-messages",
             "--max-subscription-bytes",
             "--max-message-size",
+            "--max-frame-size",
             "5672",
         ],
     );
@@ -130,6 +131,7 @@ fn wrong_usage() {
     check(&["broker", "--topic-overflow", "=hold-back"], "name");
     check(&["broker", "--dead-letter", "q="], "write a name");
     check(&["broker", "--max-deliveries", "q=0"], "from 1");
+    check(&["broker", "--max-frame-size", "511"], "512");
     check(&["demo", "--count", "0"], "from 1");
     check(&["demo", "--size", "10"], "24");
 }

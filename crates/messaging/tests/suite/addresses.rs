@@ -169,3 +169,22 @@ async fn an_auto_delete_node_goes_with_its_last_link() {
     receiver.close().await.unwrap();
     eventually("the node is gone", || world.broker.queue_stats("brief").is_none()).await;
 }
+
+#[tokio::test]
+async fn a_topic_reaches_every_receiver() {
+    let world = world().await;
+    let address = "news; {create: always, node: {type: topic}}";
+    let sender = world.sender(address).await;
+    assert_eq!(world.broker.topics(), ["news"]);
+    sender.send("to nobody").await.unwrap();
+    let mut receivers = [world.receiver(address).await, world.receiver("news").await];
+    sender.send("a").await.unwrap();
+    for receiver in &mut receivers {
+        assert_eq!(receiver.fetch().await.unwrap().text(), Some("a"));
+        assert!(receiver.fetch_timeout(Duration::ZERO).await.is_err(), "there is one for each");
+    }
+    for wrong in ["q; {node: {type: topic}}", "news; {node: {type: queue}}"] {
+        let error = address_error(world.session.receiver(wrong).await);
+        assert!(matches!(error, AddressError::NotFound { .. }), "{error:?}");
+    }
+}
