@@ -91,6 +91,8 @@ async fn the_system_s_roots_are_trusted_unless_others_are_given() {
         let child = tokio::task::spawn_blocking(move || child.output().unwrap());
         let (accepted, output) = tokio::join!(listener.accept(), child);
         let output = output.unwrap();
-        assert_eq!((accepted.is_ok(), output.status.success()), (welcome, welcome), "{output:?}");
+        assert_eq!(output.status.success(), welcome, "{output:?}");
+        // A client that is content and gone may reset the connection before the server has written its last words.
+        assert!(welcome || accepted.is_err());
     }
 }

@@ -108,14 +108,15 @@ async fn the_peer_is_told_the_options() {
         .container_id("me")
         .virtual_host("shop")
         .max_frame_size(512)
-        .heartbeat(Duration::from_millis(100))
+        .heartbeat(Duration::from_millis(800))
         .property("colour", "red")
         .open()
         .await
         .unwrap();
     let session = connection.session().await.unwrap();
-    // Longer than two intervals: both sides keep the connection alive.
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    // Longer than two intervals: both sides keep the connection alive. Not much shorter ones: a busy machine stands still
+    // for a moment.
+    tokio::time::sleep(Duration::from_millis(2000)).await;
     session.sender("q").await.unwrap().send(vec![7_u8; 5000]).await.unwrap();
     let message = session.receiver("q").await.unwrap().fetch().await.unwrap();
     assert_eq!(message.bytes().map(|bytes| bytes.len()), Some(5000));
