@@ -149,6 +149,7 @@ impl Connection {
     }
 
     /// A property that the peer told of itself, such as `product` or `version`.
+    #[doc(alias = "remote_properties")]
     #[must_use]
     pub fn remote_property(&self, name: &str) -> Option<crate::types::Value> {
         self.inner.shared.with(|state| state.engine.open()?.properties.as_ref()?.get_str(name).cloned())

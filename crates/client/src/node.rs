@@ -5,6 +5,7 @@ use std::time::Duration;
 use postroad_codec::v1_0::{Fields, Symbol, Value};
 
 /// A node that messages come from or go to.
+#[doc(alias = "Terminus")]
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Node {
     /// Its address; none for the anonymous relay and for a dynamic node.
@@ -16,6 +17,7 @@ pub struct Node {
     /// Extensions asked of the node, such as `queue`, `topic`, `shared`.
     pub capabilities: Vec<String>,
     /// Filters by name, each with its descriptor and value.
+    #[doc(alias = "filter")]
     pub filters: Vec<(Symbol, Value)>,
     /// Whether receiving leaves messages for others.
     pub browse: bool,

@@ -295,6 +295,7 @@ impl Receiver {
     }
 
     /// The node as the peer attached the link to it: its filters are those that the peer applies.
+    #[doc(alias = "remote_source")]
     #[must_use]
     pub fn remote(&self) -> Option<Node> {
         self.link.remote()

@@ -165,6 +165,7 @@ impl Sender {
     }
 
     /// The node as the peer attached the link to it.
+    #[doc(alias = "remote_target")]
     #[must_use]
     pub fn remote(&self) -> Option<Node> {
         self.link.remote()

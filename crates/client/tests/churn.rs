@@ -72,7 +72,7 @@ fn nothing_is_lost_or_left_when_tasks_give_up() {
         let last = async { session.sender("q").await.unwrap().send(&Message::from("last")).await };
         let sent = tokio::time::timeout(Duration::from_secs(10), last).await.expect("it is taken");
         assert_eq!(sent, Ok(Outcome::Accepted));
-        let left = || format!("{:?}", ends.client).matches("LinkEntry {").count();
+        let left = || format!("{:#?}", ends.client).matches("LinkEntry {").count();
         let forgotten = async {
             while left() > 0 {
                 tokio::time::sleep(Duration::from_millis(10)).await;

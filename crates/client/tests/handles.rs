@@ -20,7 +20,7 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 /// Links that a connection keeps something of.
 fn kept(connection: &Connection) -> usize {
-    format!("{connection:?}").matches("LinkEntry {").count()
+    format!("{connection:#?}").matches("LinkEntry {").count()
 }
 
 #[tokio::test]
