@@ -115,3 +115,19 @@ fn the_answer_waits_for_the_rest_of_a_message() {
     peer.expect(continuation().more(false));
     peer.expect(flow().handle(0).delivery_count(5).link_credit(0).drain(true)).expect_nothing();
 }
+
+#[test]
+fn a_drain_that_is_called_off_leaves_what_was_not_given_up() {
+    let (mut peer, link) = receiving_peer(config(), 5);
+    peer.engine.receiver(link).drain();
+    peer.expect(flow().handle(0).delivery_count(0).link_credit(5).drain(true));
+    peer.engine.receiver(link).stop_draining();
+    peer.engine.receiver(link).set_credit(8);
+    peer.expect(flow().handle(0).delivery_count(0).link_credit(8).drain(false));
+    // The answer to the drain has crossed: of the eight, five were given up.
+    peer.send(flow().handle(0).delivery_count(5).link_credit(0).drain(true));
+    assert_eq!((peer.events(), peer.engine.receiver(link).credit()), (vec![], 3));
+    assert!(!peer.engine.receiver(link).is_draining());
+    peer.engine.receiver(link).stop_draining();
+    peer.expect_nothing();
+}

@@ -110,7 +110,7 @@ impl Session {
     /// Answers that are still to come are not waited for: [`Sender::sync`] does that.
     ///
     /// # Errors
-    /// When the broker ended it with an error before, or does not answer in ten seconds.
+    /// When the broker ended it with an error before, or does not answer in the close timeout.
     ///
     /// # Cancel safety
     /// Once polled, the end goes its way whether the future lives or not.
