@@ -182,7 +182,7 @@ impl Peer {
                     Err(error) => self.detach(slot, error),
                 }
             }
-            Event::Credit(id) | Event::Drain(id) | Event::Echo(id) => {
+            Event::Credit(id) | Event::Drain(id) | Event::Echo(id) | Event::Aborted(id) => {
                 if let Some(&slot) = self.by_id.get(&id) {
                     self.touch(slot);
                 }

@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use postroad_amqp::v1_0::LinkTerms;
+use postroad_amqp::v1_0::{LinkTerms, Message as Part, SendError};
 use postroad_codec::v1_0::{
-    Body, DeliveryState, Fields, Header, Message, MessageAnnotations, Outcome, Properties, ReceiverSettleMode, Role,
-    Sections, SenderSettleMode, Source, Target, Value,
+    Body, DeliveryState, DeliveryTag, Fields, Header, Message, MessageAnnotations, Outcome, Properties,
+    ReceiverSettleMode, Role, Sections, SenderSettleMode, Source, Target, Value,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -41,6 +41,31 @@ async fn messages_come_in_order_and_are_gone_when_accepted() {
     eventually("nobody is left", || broker.connections() == 0).await;
     let stats = broker.queue_stats("q0").unwrap();
     assert_eq!((stats.consumers, stats.producers), (0, 0));
+}
+
+#[tokio::test]
+async fn messages_that_are_given_up_cost_a_producer_nothing() {
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let mut given_up = 0;
+    // More than any window.
+    while given_up < 20_000 {
+        let part = Part { more: true, ..Part::new(b"part", DeliveryTag::from(1), 1) };
+        match client.engine.sender(sender).send(&part) {
+            Ok(delivery) => {
+                client.engine.sender(sender).abort(delivery);
+                given_up += 1;
+            }
+            Err(SendError::Blocked) => {
+                tokio::time::timeout(Duration::from_secs(20), client.step()).await.expect("credit comes again");
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    client.send_all(sender, ["whole".to_owned()]).await;
+    let stats = broker.queue_stats("q0").unwrap();
+    assert_eq!((stats.ready, stats.unsettled), (1, 0));
 }
 
 #[tokio::test]

@@ -127,6 +127,15 @@ pub(crate) fn signal(child: &Child, signal: Signal) {
     kill_process(pid, signal).expect("the child is ours");
 }
 
+/// Whether a process stands still: a signal takes its time. Elsewhere than on Linux it is taken to be quick.
+pub(crate) fn is_stopped(child: &Child) -> bool {
+    match fs::read_to_string(format!("/proc/{}/stat", child.id())) {
+        // The state follows the name, which stands in parentheses.
+        Ok(stat) => stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T')),
+        Err(_) => true,
+    }
+}
+
 /// A broker of the command on a free port; killed by its id when it is dropped.
 pub(crate) struct Broker {
     pub(crate) child: Child,
