@@ -4,19 +4,11 @@ mod common;
 
 use common::{config, pattern, received, send, tag};
 use postroad_amqp::v1_0::{Delivery, Event, LinkId, LinkTerms, Message, SendError};
-use postroad_codec::v1_0::{
-    AttachTarget, Body, DeliveryNumber, DeliveryState, ErrorCondition, Message as Amqp, Role, Source, Target,
-};
+use postroad_codec::v1_0::{Body, DeliveryNumber, DeliveryState, ErrorCondition, Message as Amqp, Role};
 use postroad_testkit::{Pair, Side, accepted, continuation, flow, transfer};
 
 fn terms() -> LinkTerms {
-    LinkTerms {
-        keep: true,
-        in_parts: true,
-        source: Some(Source::default()),
-        target: Some(AttachTarget::Target(Target::default())),
-        ..LinkTerms::default()
-    }
+    LinkTerms { in_parts: true, ..common::resumable() }
 }
 
 /// A pair with small frames and a link on which the client sends and the server takes parts.
@@ -192,16 +184,7 @@ fn resumed(old: &mut Pair, ours: LinkId, theirs: LinkId) -> (Pair, LinkId, LinkI
     old.client.handle_eof();
     old.server.handle_eof();
     let (mut sender, mut receiver) = (old.client.release(ours).unwrap(), old.server.release(theirs).unwrap());
-    let mut pair = common::pair();
-    let (session, _) = pair.session();
-    let ours = pair.client.resume(session, &mut sender, terms()).unwrap();
-    pair.run();
-    let theirs = pair.events(Side::Server).into_iter().find_map(|event| match event {
-        Event::LinkIncoming(link) => Some(link),
-        _ => None,
-    });
-    let theirs = theirs.unwrap();
-    pair.server.accept_resumed(theirs, &mut receiver, terms()).unwrap();
+    let (mut pair, ours, theirs) = common::resumed(&mut sender, &mut receiver);
     pair.server.receiver(theirs).set_credit(10);
     pair.run();
     (pair, ours, theirs)

@@ -2,26 +2,13 @@
 
 mod common;
 
-use common::{pattern, received, send, tag};
-use postroad_amqp::v1_0::{
-    Config, Connection, Event, LimitError, LinkId, LinkState, LinkTerms, Message, SessionId, Unsettled,
-};
-use postroad_codec::v1_0::{
-    AttachTarget, Body, DeliveryState, ErrorCondition, Map, Message as Amqp, Position, Role, Source, Target, Value,
-};
+use common::{pattern, received, resumable, resumed, resumed_on, send, tag};
+use postroad_amqp::v1_0::{Config, Connection, Event, LimitError, LinkId, LinkState, Message, SessionId, Unsettled};
+use postroad_codec::v1_0::{Body, DeliveryState, ErrorCondition, Map, Message as Amqp, Position, Role, Value};
 use postroad_testkit::{
     Pair, ScriptedPeer, Side, attach_receiver, attach_sender, begin, continuation, detach, disposition, error, flow,
     open, transfer,
 };
-
-fn terms() -> LinkTerms {
-    LinkTerms {
-        keep: true,
-        source: Some(Source::default()),
-        target: Some(AttachTarget::Target(Target::default())),
-        ..LinkTerms::default()
-    }
-}
 
 /// A message of a few sections, about 1000 bytes long.
 fn message() -> Vec<u8> {
@@ -33,7 +20,7 @@ fn message() -> Vec<u8> {
 fn states(count: u64) -> (LinkState, LinkState) {
     let mut pair = common::pair();
     let (session, _) = pair.session();
-    let (ours, theirs) = pair.link_with(session, "a", Role::Sender, terms(), terms());
+    let (ours, theirs) = pair.link_with(session, "a", Role::Sender, resumable(), resumable());
     pair.server.receiver(theirs).set_credit(count as u32);
     pair.run();
     for number in 0..count {
@@ -42,22 +29,6 @@ fn states(count: u64) -> (LinkState, LinkState) {
     pair.run();
     assert_eq!(received(&mut pair.server, theirs).len() as u64, count);
     (pair.client.release(ours).unwrap(), pair.server.release(theirs).unwrap())
-}
-
-/// A new connection on which the link is resumed by both ends; the client is the sender, unless it is not.
-fn resumed(sender: &mut LinkState, receiver: &mut LinkState, client_sends: bool) -> (Pair, LinkId, LinkId) {
-    let mut pair = common::pair();
-    let (session, _) = pair.session();
-    let (client, server) = if client_sends { (sender, receiver) } else { (receiver, sender) };
-    let ours = pair.client.resume(session, client, terms()).unwrap();
-    pair.run();
-    let theirs = pair.events(Side::Server).into_iter().find_map(|event| match event {
-        Event::LinkIncoming(link) => Some(link),
-        _ => None,
-    });
-    let theirs = theirs.unwrap();
-    pair.server.accept_resumed(theirs, server, terms()).unwrap();
-    (pair, ours, theirs)
 }
 
 /// A delivery at the sender.
@@ -157,7 +128,7 @@ fn every_pairing_of_states_in_either_role() {
 
 /// Resumes a link; the receiver accepts whatever it has to decide. Nothing is unsettled afterwards.
 fn play(sender: &mut LinkState, receiver: &mut LinkState, client_sends: bool) -> Expected {
-    let (mut pair, client, server) = resumed(sender, receiver, client_sends);
+    let (mut pair, client, server) = if client_sends { resumed(sender, receiver) } else { resumed(receiver, sender) };
     let (sends, receives) = if client_sends { (Side::Client, Side::Server) } else { (Side::Server, Side::Client) };
     let (sending, receiving) = if client_sends { (client, server) } else { (server, client) };
     pair.engine(receives).receiver(receiving).set_credit(10);
@@ -221,16 +192,8 @@ fn maps_that_do_not_fit_into_a_frame_go_in_parts() {
             config.max_frame_size = 512;
             config
         };
-        let mut pair = Pair::new(small(), small());
-        let (session, _) = pair.session();
-        let ours = pair.client.resume(session, &mut sender, terms()).unwrap();
-        pair.run();
-        let theirs = pair.events(Side::Server).into_iter().find_map(|event| match event {
-            Event::LinkIncoming(link) => Some(link),
-            _ => None,
-        });
-        let theirs = theirs.unwrap();
-        pair.server.accept_resumed(theirs, &mut receiver, terms()).unwrap();
+        let pair = Pair::new(small(), small());
+        let (mut pair, ours, theirs) = resumed_on(pair, &mut sender, &mut receiver);
         pair.server.receiver(theirs).set_credit(200);
         pair.run();
         let mut complete = None;
@@ -264,7 +227,7 @@ fn resuming_peer(role: Role, count: u64) -> (ScriptedPeer, LinkId, SessionId) {
     peer.send_header(postroad_codec::v1_0::ProtocolHeader::AMQP).send(open()).take_bytes();
     let session = peer.engine.begin().unwrap();
     peer.expect(begin()).send(begin().remote_channel(0));
-    let link = peer.engine.resume(session, &mut state, terms()).unwrap();
+    let link = peer.engine.resume(session, &mut state, resumable()).unwrap();
     assert_eq!(state.unsettled, []);
     peer.events();
     (peer, link, session)
@@ -285,7 +248,7 @@ fn an_attach_tells_what_is_not_settled() {
     // A link that brings nothing along, but is resumed, tells an empty map; a new one none.
     let (mut peer, _, session) = resuming_peer(Role::Receiver, 0);
     assert_eq!(peer.take(attach_receiver("a")).0.unsettled, Some(Map::default()));
-    peer.engine.attach(session, "b", Role::Sender, terms()).unwrap();
+    peer.engine.attach(session, "b", Role::Sender, resumable()).unwrap();
     assert_eq!(peer.take(attach_sender("b").handle(1)).0.unsettled, None);
     let _ = link;
 }
@@ -399,7 +362,7 @@ fn an_outcome_of_the_senders_is_echoed_and_settled() {
         _ => None,
     });
     let link = link.unwrap();
-    peer.engine.accept_resumed(link, &mut state, terms()).unwrap();
+    peer.engine.accept_resumed(link, &mut state, resumable()).unwrap();
     peer.take_bytes();
     let restated = transfer(0).delivery_tag(tag(0)).with(|transfer| {
         (transfer.resume, transfer.state) = (true, Some(DeliveryState::Accepted));
@@ -415,10 +378,10 @@ fn a_state_stays_whole_when_the_link_cannot_be_attached() {
     let before = state.clone();
     let mut engine = Connection::client(Config::new("engine"), None, std::time::Instant::now());
     let session = engine.begin().unwrap();
-    engine.attach(session, "a", Role::Sender, terms()).unwrap();
-    assert_eq!(engine.resume(session, &mut state, terms()), Err(LimitError::NameInUse));
+    engine.attach(session, "a", Role::Sender, resumable()).unwrap();
+    assert_eq!(engine.resume(session, &mut state, resumable()), Err(LimitError::NameInUse));
     assert_eq!(state, before);
-    let mut large = terms();
+    let mut large = resumable();
     state.name = "b".into();
     large.properties = Some(postroad_codec::v1_0::Fields(Map(vec![(Value::from("x"), Value::from("y".repeat(600)))])));
     assert_eq!(engine.resume(session, &mut state, large), Err(LimitError::FrameSize));

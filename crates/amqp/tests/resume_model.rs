@@ -178,17 +178,11 @@ impl Play {
     }
 
     fn terms(&self) -> LinkTerms {
+        let second = self.game.exactly_once;
         LinkTerms {
-            keep: true,
             auto_settle: self.game.auto_settle,
-            rcv_settle_mode: if self.game.exactly_once {
-                ReceiverSettleMode::SECOND
-            } else {
-                ReceiverSettleMode::FIRST
-            },
-            source: Some(Default::default()),
-            target: Some(postroad_codec::v1_0::AttachTarget::Target(Default::default())),
-            ..LinkTerms::default()
+            rcv_settle_mode: if second { ReceiverSettleMode::SECOND } else { ReceiverSettleMode::FIRST },
+            ..common::resumable()
         }
     }
 

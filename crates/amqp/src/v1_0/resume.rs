@@ -21,9 +21,10 @@ use super::{Connection, Event, LinkState, Update};
 /// The deliveries of a link that was attached again, until all of them are dealt with.
 #[derive(Debug, Default)]
 pub(crate) struct Resuming {
-    /// Deliveries that this end has not settled: of a sender until both maps are known, of a receiver until the sender
-    /// resumes them.
+    /// Deliveries that this end has not settled, until both maps are known.
     deliveries: VecDeque<Unsettled>,
+    /// Those that a receiver waits for the sender to resume, in any order: by tag, and by their place among the others.
+    expected: BTreeMap<(DeliveryTag, usize), Unsettled>,
     /// Those of them, from the front, that our attach tells.
     told: usize,
     /// What a sender does about deliveries, once it has credit for them.
@@ -119,13 +120,17 @@ impl Resuming {
     /// Everything that is still unsettled, oldest first.
     pub(crate) fn into_unsettled(self) -> impl Iterator<Item = Unsettled> {
         let decided = self.decided.into_iter().map(|(unsettled, _)| unsettled);
-        decided.chain(self.deliveries).chain(self.later)
+        let mut expected: Vec<_> =
+            self.expected.into_iter().map(|((_, place), unsettled)| (place, unsettled)).collect();
+        expected.sort_by_key(|(place, _)| *place);
+        let expected = expected.into_iter().map(|(_, unsettled)| unsettled);
+        decided.chain(self.deliveries).chain(expected).chain(self.later)
     }
 
     /// Takes the delivery with this tag, when it waits for the sender to resume it.
     pub(crate) fn take(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
-        let index = self.deliveries.iter().position(|unsettled| unsettled.tag == tag)?;
-        self.deliveries.remove(index)
+        let (&first, _) = self.expected.range((tag, 0)..=(tag, usize::MAX)).next()?;
+        self.expected.remove(&first)
     }
 
     /// Whether our own map lacked entries, so that nothing but what is resumed may come.
@@ -135,7 +140,7 @@ impl Resuming {
 
     /// Whether nothing is left for a receiver to wait for.
     pub(crate) fn is_received(&self) -> bool {
-        self.exchanged && self.deliveries.is_empty() && self.later.is_empty() && !self.told_incomplete
+        self.exchanged && self.expected.is_empty() && self.later.is_empty() && !self.told_incomplete
     }
 
     /// Whether a sender may send something new.
@@ -216,7 +221,7 @@ impl Connection {
         resuming.incomplete = remote.incomplete_unsettled || resuming.told_incomplete;
         let absent = if remote.incomplete_unsettled { Told::Unknown } else { Told::Absent };
         let untold = resuming.deliveries.split_off(resuming.told);
-        for unsettled in std::mem::take(&mut resuming.deliveries) {
+        for (place, unsettled) in std::mem::take(&mut resuming.deliveries).into_iter().enumerate() {
             let told = map.remove(&unsettled.tag).map_or_else(|| absent.clone(), Told::State);
             match role {
                 Role::Sender => match resolve(unsettled.state(role).as_ref(), unsettled.fits(limit), &told) {
@@ -231,7 +236,9 @@ impl Connection {
                     resolution => resuming.decided.push_back((unsettled, resolution)),
                 },
                 Role::Receiver => match told {
-                    Told::State(_) => resuming.deliveries.push_back(unsettled),
+                    Told::State(_) => {
+                        resuming.expected.insert((unsettled.tag, place), unsettled);
+                    }
                     Told::Unknown => resuming.later.push(unsettled),
                     // The sender has settled it. The owner knows of it when it had come as a whole.
                     Told::Absent if unsettled.is_whole() => self.events.push_back(Event::Reassociated {

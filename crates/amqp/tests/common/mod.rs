@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use postroad_amqp::v1_0::{Config, Connection, Delivery, Event, LinkId, LinkTerms, Message, SendError, Update};
-use postroad_codec::v1_0::{DeliveryNumber, DeliveryTag, Role};
+use postroad_amqp::v1_0::{
+    Config, Connection, Delivery, Event, LinkId, LinkState, LinkTerms, Message, SendError, Update,
+};
+use postroad_codec::v1_0::{AttachTarget, DeliveryNumber, DeliveryTag, Role, Source, Target};
 use postroad_testkit::{Pair, ScriptedPeer, Side, attach_receiver, attach_sender, flow};
 
 pub(crate) fn config() -> Config {
@@ -99,4 +101,33 @@ pub(crate) fn updates(pair: &mut Pair, side: Side) -> Vec<Update> {
 /// A payload whose every part can be told from the others.
 pub(crate) fn pattern(length: usize, seed: usize) -> Vec<u8> {
     (0..length).map(|index| ((index + seed).wrapping_mul(2_654_435_761) >> 11) as u8).collect()
+}
+
+/// Terms of a link that can be resumed.
+pub(crate) fn resumable() -> LinkTerms {
+    LinkTerms {
+        keep: true,
+        source: Some(Source::default()),
+        target: Some(AttachTarget::Target(Target::default())),
+        ..LinkTerms::default()
+    }
+}
+
+/// A link on a new connection that both ends resume, the client's first.
+pub(crate) fn resumed(client: &mut LinkState, server: &mut LinkState) -> (Pair, LinkId, LinkId) {
+    resumed_on(pair(), client, server)
+}
+
+/// As [`resumed`], on this connection.
+pub(crate) fn resumed_on(mut pair: Pair, client: &mut LinkState, server: &mut LinkState) -> (Pair, LinkId, LinkId) {
+    let (session, _) = pair.session();
+    let ours = pair.client.resume(session, client, resumable()).unwrap();
+    pair.run();
+    let theirs = pair.events(Side::Server).into_iter().find_map(|event| match event {
+        Event::LinkIncoming(link) => Some(link),
+        _ => None,
+    });
+    let theirs = theirs.expect("a link came");
+    pair.server.accept_resumed(theirs, server, resumable()).unwrap();
+    (pair, ours, theirs)
 }
