@@ -162,7 +162,7 @@ pub(crate) struct Broker {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub(crate) struct Limits {
-    /// The most clients at once [10k]. One more is closed with an error, as with the next two.
+    /// The most clients at once (10k). One more is closed with an error, as with the next two.
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_connections: Option<u64>,
 
@@ -174,51 +174,51 @@ pub(crate) struct Limits {
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_connections_per_user: Option<u64>,
 
-    /// The most sessions of a client [256].
+    /// The most sessions of a client (256).
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_sessions: Option<u64>,
 
-    /// The most senders and receivers of a client [1024].
+    /// The most senders and receivers of a client (1024).
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_links: Option<u64>,
 
-    /// The most senders and receivers on one session [1024].
+    /// The most senders and receivers on one session (1024).
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_links_per_session: Option<u64>,
 
-    /// The most queues and topics [10k].
+    /// The most queues and topics (10k).
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_nodes: Option<u64>,
 
-    /// The most messages in a queue [1m]; near it senders have to wait.
+    /// The most messages in a queue (1m); near it senders have to wait.
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_queue_messages: Option<u64>,
 
-    /// The most bytes of messages in a queue [256MiB].
+    /// The most bytes of messages in a queue (256MiB).
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_queue_bytes: Option<u64>,
 
-    /// The most bytes of messages in all queues and topics [1GiB].
+    /// The most bytes of messages in all queues and topics (1GiB).
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_total_bytes: Option<u64>,
 
-    /// The most subscribers of a topic [10k].
+    /// The most subscribers of a topic (10k).
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_subscriptions: Option<u64>,
 
-    /// The most messages that a topic keeps for one subscriber [10k]; --topic-overflow says what happens then.
+    /// The most messages that a topic keeps for one subscriber (10k); --topic-overflow says what happens then.
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_subscription_messages: Option<u64>,
 
-    /// The most bytes that a topic keeps for one subscriber [64MiB].
+    /// The most bytes that a topic keeps for one subscriber (64MiB).
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_subscription_bytes: Option<u64>,
 
-    /// The largest message [16MiB]; a sender of a larger one loses its link.
+    /// The largest message (16MiB); a sender of a larger one loses its link.
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_message_size: Option<u64>,
 
-    /// The largest frame, 512 bytes at least [64KiB].
+    /// The largest frame, 512 bytes at least (64KiB).
     #[arg(long, value_name = "SIZE", value_parser = frame_size)]
     pub(crate) max_frame_size: Option<u32>,
 }
