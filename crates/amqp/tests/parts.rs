@@ -5,7 +5,7 @@ mod common;
 use common::{config, pattern, received, send, tag};
 use postroad_amqp::v1_0::{Delivery, Event, LinkId, LinkTerms, Message, SendError};
 use postroad_codec::v1_0::{Body, DeliveryNumber, DeliveryState, ErrorCondition, Message as Amqp, Role};
-use postroad_testkit::{Pair, Side, accepted, continuation, flow, transfer};
+use postroad_testkit::{Pair, Side, accepted, close, continuation, flow, transfer};
 
 fn terms() -> LinkTerms {
     LinkTerms { in_parts: true, ..common::resumable() }
@@ -117,6 +117,18 @@ fn a_message_that_is_given_up_is_told_so_and_settled() {
     pair.run();
     assert_eq!(received(&mut pair.server, theirs).len(), 1);
     assert_eq!((pair.client.sender(ours).credit(), pair.server.receiver(theirs).credit()), (1, 1));
+}
+
+#[test]
+fn nothing_is_given_up_behind_a_close() {
+    let (mut peer, link) = common::sending_peer(config(), 5);
+    let message = Message { more: true, ..Message::new(b"a", tag(7), 7) };
+    let delivery = peer.engine.sender(link).send(&message).unwrap();
+    peer.expect(transfer(0).more(true).payload(&b"a"[..]));
+    peer.engine.close(None);
+    peer.engine.sender(link).abort(delivery);
+    assert_eq!(peer.engine.sender(link).append(delivery, b"b", None, false), Err(SendError::Detached));
+    peer.expect(close()).expect_nothing();
 }
 
 #[test]

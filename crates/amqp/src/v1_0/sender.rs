@@ -183,7 +183,8 @@ impl SenderMut<'_> {
         let Some(session) = connection.sessions.get_mut(link.session) else { return };
         session.parked.retain(|parked| *parked != self.key);
         session.outgoing.remove(delivery);
-        if link.phase == Phase::Attached {
+        // Nothing follows a close, which leaves nothing to give up.
+        if link.phase == Phase::Attached && !connection.close_sent && connection.over.is_none() {
             // As the rest of a message that has no bytes left: it waits for the window as the others do.
             link.aborting = true;
             link.parked = Some(Parked { rest: Bytes::new(), more: false });
