@@ -120,6 +120,28 @@ fn a_message_that_is_given_up_is_told_so_and_settled() {
 }
 
 #[test]
+fn parts_without_bytes_are_bounded_too() {
+    for length in [0, 1] {
+        let mut small = config();
+        (small.max_frame_size, small.incoming_bytes) = (512, 65_536);
+        let mut peer = postroad_testkit::ScriptedPeer::with_session(small);
+        let link = common::incoming(&mut peer, postroad_testkit::attach_sender("a"), terms());
+        peer.engine.receiver(link).set_credit(1);
+        peer.take_bytes();
+        peer.send(transfer(0).more(true).payload(vec![7; length]));
+        // Whatever window it is told, nobody takes what it sends.
+        let mut parts = 1;
+        while peer.engine.receiver(link).queued() == parts && parts < 10_000 {
+            peer.send(continuation().more(true).payload(vec![7; length]));
+            peer.take_bytes();
+            parts += 1;
+        }
+        assert!((100..600).contains(&parts), "{parts} parts of {length} bytes wait");
+        assert_eq!(peer.engine.error(), None, "the session ends, and nothing wider");
+    }
+}
+
+#[test]
 fn nothing_is_given_up_behind_a_close() {
     let (mut peer, link) = common::sending_peer(config(), 5);
     let message = Message { more: true, ..Message::new(b"a", tag(7), 7) };

@@ -7,7 +7,7 @@ use postroad_codec::v1_0::{
 
 use super::arena::Key;
 use super::input::SessionFault;
-use super::link::{Link, Partial, Phase};
+use super::link::{Delivery, Link, Partial, Phase};
 use super::link_state::Unsettled;
 use super::resume::Resuming;
 use super::{Connection, ConnectionError, Event, LimitError, LinkId, LinkState, LinkTerms, SessionId};
@@ -425,7 +425,7 @@ impl Connection {
         link.parked = None;
         self.partial_bytes -= partial.as_ref().map_or(0, |partial| partial.bytes.len());
         let Some(session) = self.sessions.get_mut(link.session) else { return Some(state) };
-        session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(|d| d.payload.len()).sum());
+        session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(Delivery::weight).sum());
         session.partials -= u32::from(partial.is_some() && !link.terms.in_parts);
         session.parked.retain(|parked| *parked != key);
         // What waited here may have shut the window for the other links of the session.

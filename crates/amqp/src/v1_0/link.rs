@@ -64,6 +64,18 @@ impl Default for LinkTerms {
     }
 }
 
+/// What a part of a message costs beside its bytes. Credit bounds messages and not their parts: without it a peer could
+/// send a message in parts of a byte, or of none, and the session's bytes would not bound how many wait.
+const PART: usize = 256;
+
+impl Delivery {
+    /// What it counts for while it waits for its owner.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        self.payload.len() + if self.continues || self.more { PART } else { 0 }
+    }
+}
+
 impl LinkTerms {
     /// Fills in what a link that is attached again had before.
     pub(crate) fn continue_from(&mut self, state: &LinkState) {

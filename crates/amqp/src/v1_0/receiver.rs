@@ -87,7 +87,7 @@ impl ReceiverMut<'_> {
         if link.terms.in_parts {
             self.note_read(&delivery);
         }
-        self.taken(session, delivery.payload.len());
+        self.taken(session, delivery.weight());
         Some(delivery)
     }
 
@@ -103,7 +103,7 @@ impl ReceiverMut<'_> {
             }
             return;
         }
-        let (bytes, session) = (link.queue.iter().map(|delivery| delivery.payload.len()).sum(), link.session);
+        let (bytes, session) = (link.queue.iter().map(Delivery::weight).sum(), link.session);
         if deliveries.is_empty() {
             std::mem::swap(deliveries, &mut link.queue);
         } else {

@@ -93,7 +93,7 @@ impl Connection {
                     }
                 };
                 if let Some(delivery) = delivery {
-                    session.queued_bytes += delivery.payload.len();
+                    session.queued_bytes += delivery.weight();
                     if link.queue.is_empty() {
                         self.events.push_back(Event::Readable(link.id));
                     }
