@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::consume_budget;
+
 use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
 use crate::state::State;
@@ -71,6 +73,9 @@ impl Receiver {
     /// # Cancel safety
     /// A dropped future has taken no message.
     pub async fn receive(&mut self) -> Result<Message, ReceiveError> {
+        // Who receives in a loop lets the connection write now and then: the sender hears of credit and outcomes while
+        // the rest of a batch is worked on.
+        consume_budget().await;
         loop {
             if let Some(delivery) = self.next() {
                 return self.open(delivery);
@@ -94,6 +99,7 @@ impl Receiver {
     /// the next call.
     #[doc(alias = "recv")]
     pub async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
+        consume_budget().await;
         if let Some(delivery) = self.next() {
             return self.open(delivery).map(Some);
         }

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
+use tokio::task::consume_budget;
 
 use crate::link::Link;
 use crate::sink::SinkState;
@@ -210,6 +211,9 @@ impl Sender {
     }
 
     async fn hand_over(&self, message: &Message, tracked: bool) -> Result<u64, SendError> {
+        // Who sends in a loop lets the connection write now and then: the receiver works on the first messages while
+        // the next are made.
+        consume_budget().await;
         // The common case has credit and takes no buffer of its own.
         let encoded = match self.try_hand_over(message, tracked)? {
             Ok(token) => return Ok(token),

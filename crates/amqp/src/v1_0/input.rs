@@ -1,10 +1,11 @@
 //! Frames of the peer: who gets them, and what an impossible one costs.
 
+use std::mem::take;
 use std::time::Instant;
 
 use bytes::BytesMut;
 use postroad_codec::v1_0::{
-    Begin, Close, End, Error, ErrorCondition, Frame, FrameError, FrameHeader, FrameType, MIN_MAX_FRAME_SIZE, Open,
+    Begin, Close, End, Error, ErrorCondition, FrameBody, FrameError, FrameHeader, FrameType, MIN_MAX_FRAME_SIZE, Open,
     Performative,
 };
 
@@ -59,12 +60,13 @@ impl Connection {
         }
         if complete > 0 {
             let frames = input.split_to(complete).freeze();
+            let mut performative = Performative::default();
             let mut at = 0;
             while at < frames.len() {
                 let size = FrameHeader::frame_size(&frames[at..], u32::MAX).map_err(ConnectionError::Frame)?;
                 let end = at + size.expect("the frame is complete");
-                let frame = Frame::decode(&frames.slice(at..end)).map_err(ConnectionError::Frame)?;
-                self.handle_frame(frame)?;
+                let body = FrameBody::read(&frames, at..end, &mut performative).map_err(ConnectionError::Frame)?;
+                self.handle_frame(body, &mut performative)?;
                 if self.over.is_some() {
                     return Ok(());
                 }
@@ -84,42 +86,42 @@ impl Connection {
     }
 
     #[inline]
-    fn handle_frame(&mut self, frame: Frame) -> Result<(), ConnectionError> {
-        let (channel, performative, payload) = match frame {
-            Frame::Amqp { channel, performative, payload } => (channel, performative, payload),
-            Frame::Empty { .. } => return Ok(()),
-            Frame::Sasl(_) => return Err(ConnectionError::Frame(FrameError::Unexpected(FrameType::Sasl))),
+    fn handle_frame(&mut self, body: FrameBody<'_>, performative: &mut Performative) -> Result<(), ConnectionError> {
+        let (channel, payload) = match body {
+            FrameBody::Amqp { channel, payload } => (channel, payload),
+            FrameBody::Empty { .. } => return Ok(()),
+            FrameBody::Sasl(_) => return Err(ConnectionError::Frame(FrameError::Unexpected(FrameType::Sasl))),
         };
         if self.remote_open.is_none() && !matches!(performative, Performative::Open(_)) {
-            return Err(illegal(&performative, "before open"));
+            return Err(illegal(performative, "before open"));
         }
         match performative {
             Performative::Transfer(transfer) => self
                 .on_session(channel, "transfer", |connection, key| connection.handle_transfer(key, transfer, &payload)),
             Performative::Disposition(disposition) => {
                 if let Some(key) = self.ending_session(channel) {
-                    self.handle_disposition(key, &disposition);
+                    self.handle_disposition(key, disposition);
                     return Ok(());
                 }
                 self.on_session(channel, "disposition", |connection, key| {
-                    connection.handle_disposition(key, &disposition);
+                    connection.handle_disposition(key, disposition);
                     Ok(())
                 })
             }
             Performative::Flow(flow) => {
-                self.on_session(channel, "flow", |connection, key| connection.handle_flow(key, &flow))
+                self.on_session(channel, "flow", |connection, key| connection.handle_flow(key, flow))
             }
             Performative::Attach(attach) => {
-                self.on_session(channel, "attach", |connection, key| connection.handle_attach(key, *attach))
+                self.on_session(channel, "attach", |connection, key| connection.handle_attach(key, *take(attach)))
             }
             Performative::Detach(detach) => {
-                self.on_session(channel, "detach", |connection, key| connection.handle_detach(key, detach))
+                self.on_session(channel, "detach", |connection, key| connection.handle_detach(key, take(detach)))
             }
-            Performative::Open(open) => self.handle_open(open),
-            Performative::Begin(begin) => self.handle_begin(channel, &begin),
-            Performative::End(end) => self.handle_end(channel, end),
+            Performative::Open(open) => self.handle_open(take(open)),
+            Performative::Begin(begin) => self.handle_begin(channel, begin),
+            Performative::End(end) => self.handle_end(channel, take(end)),
             Performative::Close(close) => {
-                self.handle_close(close);
+                self.handle_close(take(close));
                 Ok(())
             }
         }

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Position, Received as Extent, Role, Transfer,
+    DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Position, Reader, Received as Extent, Role,
+    Transfer,
 };
 
 use super::arena::Key;
@@ -21,8 +22,8 @@ impl Connection {
     pub(crate) fn handle_transfer(
         &mut self,
         key: Key,
-        transfer: Transfer,
-        payload: &Bytes,
+        transfer: &mut Transfer,
+        payload: &Reader<'_>,
     ) -> Result<(), SessionFault> {
         let session = self.sessions.get_mut(key).expect("on_session looked it up");
         if session.incoming_window == 0 {
@@ -51,7 +52,7 @@ impl Connection {
             session.next_incoming_delivery = Some(number.next());
         }
         let (had_partial, had_bytes) = (link.partial.is_some(), link.partial_len());
-        let waiting = self.partial_bytes + payload.len();
+        let waiting = self.partial_bytes + payload.remaining();
         // One alone may go on: the largest message of its link bounds it.
         let too_much = transfer.more && waiting > self.config.partial_bytes && self.partial_bytes > had_bytes;
         // Followed on a link that is being detached too: what crosses the detach comes in parts as well.
@@ -139,13 +140,13 @@ impl Connection {
     }
 
     #[inline]
-    fn receive(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
+    fn receive(link: &mut Link, transfer: &mut Transfer, payload: &Reader<'_>) -> Result<Received, Error> {
         if link.role == Role::Sender {
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, "a transfer to the sending end of a link"));
         }
         let limit = link.terms.max_message_size;
         let given = link.partial.as_ref().map_or(0, |partial| partial.given);
-        let arrived = given + (link.partial_len() + payload.len()) as u64;
+        let arrived = given + (link.partial_len() + payload.remaining()) as u64;
         // The payload of an aborted transfer is ignored (2.7.5).
         if limit != 0 && arrived > limit && !transfer.aborted {
             let text = format!("a message of more than {limit} bytes");
@@ -207,8 +208,8 @@ impl Connection {
         link: &mut Link,
         number: DeliveryNumber,
         tag: DeliveryTag,
-        transfer: Transfer,
-        payload: &Bytes,
+        transfer: &mut Transfer,
+        payload: &Reader<'_>,
     ) -> Result<Received, Error> {
         if transfer.aborted {
             return Ok(Received::Nothing);
@@ -218,18 +219,18 @@ impl Connection {
             tag,
             message_format: transfer.message_format.unwrap_or_default(),
             settled: transfer.settled.unwrap_or(false),
-            state: transfer.state,
+            state: transfer.state.take(),
             payload: Bytes::new(),
             continues: false,
             more: false,
             aborted: false,
         };
         if transfer.more && !link.terms.in_parts {
-            link.partial = Some(Partial { delivery, bytes: payload.to_vec(), given: 0 });
+            link.partial = Some(Partial { delivery, bytes: payload.as_slice().to_vec(), given: 0 });
             return Ok(Received::Nothing);
         }
         if transfer.more {
-            let given = payload.len() as u64;
+            let given = payload.remaining() as u64;
             delivery.more = true;
             link.partial = Some(Partial { delivery: delivery.clone(), bytes: Vec::new(), given });
         }
@@ -243,13 +244,13 @@ impl Connection {
         link: &mut Link,
         number: DeliveryNumber,
         mut known: Unsettled,
-        transfer: Transfer,
-        payload: &Bytes,
+        transfer: &mut Transfer,
+        payload: &Reader<'_>,
     ) -> Received {
         let settled = transfer.aborted || transfer.settled == Some(true);
         if known.message.is_none() {
             link.skipping = true;
-            known.remote_state = transfer.state;
+            known.remote_state = transfer.state.take();
             return Received::Again(Box::new(Again { known, number, settled, part: None }));
         }
         if transfer.aborted && !link.terms.in_parts {
@@ -279,7 +280,7 @@ impl Connection {
         }
     }
 
-    fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Received {
+    fn receive_more(link: &mut Link, transfer: &mut Transfer, payload: &Reader<'_>) -> Received {
         let Some(partial) = &mut link.partial else { return Received::Nothing };
         if transfer.aborted && !link.terms.in_parts {
             link.partial = None;
@@ -287,11 +288,11 @@ impl Connection {
         }
         partial.delivery.settled |= transfer.settled.unwrap_or(false);
         if transfer.state.is_some() {
-            partial.delivery.state = transfer.state;
+            partial.delivery.state = transfer.state.take();
         }
         if link.terms.in_parts {
             let mut part = partial.delivery.clone();
-            partial.given += payload.len() as u64;
+            partial.given += payload.remaining() as u64;
             (part.continues, part.aborted, part.more) = (true, transfer.aborted, transfer.more && !transfer.aborted);
             if !part.aborted {
                 part.payload = kept(payload);
@@ -301,7 +302,7 @@ impl Connection {
             }
             return Received::Delivery(part);
         }
-        partial.bytes.extend_from_slice(payload);
+        partial.bytes.extend_from_slice(payload.as_slice());
         if transfer.more {
             return Received::Nothing;
         }
@@ -371,8 +372,8 @@ impl Incoming {
 
 /// The payload as it may be kept.
 #[inline]
-fn kept(payload: &Bytes) -> Bytes {
-    if payload.len() <= SMALL { Bytes::copy_from_slice(payload) } else { payload.clone() }
+fn kept(payload: &Reader<'_>) -> Bytes {
+    if payload.remaining() <= SMALL { Bytes::copy_from_slice(payload.as_slice()) } else { payload.rest() }
 }
 
 /// All of a message, as the state `received` tells it.

@@ -1,6 +1,7 @@
 //! Frames (AMQP 1.0 part 2, 2.3): a size, a data offset, a type, and a body.
 
 use std::fmt;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -41,6 +42,25 @@ pub enum Frame {
         payload: Bytes,
     },
     /// A frame without a body: it shows that the peer is alive.
+    Empty {
+        /// The channel.
+        channel: u16,
+    },
+    /// A step of a SASL exchange.
+    Sasl(SaslFrame),
+}
+
+/// What is in a frame, where its performative goes to a place of its own: [`Frame`] without moving what was read.
+#[derive(Debug)]
+pub enum FrameBody<'a> {
+    /// A performative, and what follows it.
+    Amqp {
+        /// The channel.
+        channel: u16,
+        /// The payload, which nobody has read.
+        payload: Reader<'a>,
+    },
+    /// No body.
     Empty {
         /// The channel.
         channel: u16,
@@ -128,6 +148,39 @@ impl FrameHeader {
     }
 }
 
+impl<'a> FrameBody<'a> {
+    /// Reads the frame at `range` of `source` as [`Frame::decode`] does; its performative replaces the one that is given,
+    /// also by a part of one where reading fails.
+    ///
+    /// # Errors
+    /// When the bytes are no frame.
+    ///
+    /// # Panics
+    /// When `range` is not within `source`.
+    #[inline]
+    pub fn read(source: &'a Bytes, range: Range<usize>, performative: &mut Performative) -> Result<Self, FrameError> {
+        let header = FrameHeader::parse(&source[range.clone()])?;
+        let mut reader = Reader::within(source, range);
+        reader.take(usize::from(header.data_offset) * 4, "frame").map_err(FrameError::Body)?;
+        match header.frame_type {
+            FrameType::Amqp if reader.is_empty() => Ok(Self::Empty { channel: header.channel }),
+            FrameType::Amqp => {
+                let code = reader.u8("performative").map_err(FrameError::Body)?;
+                performative.read(code, &mut reader).map_err(FrameError::Body)?;
+                if !matches!(performative, Performative::Transfer(_)) {
+                    reader.finish(performative.name()).map_err(FrameError::Body)?;
+                }
+                Ok(Self::Amqp { channel: header.channel, payload: reader })
+            }
+            FrameType::Sasl => {
+                let body = SaslFrame::decode(&mut reader).map_err(FrameError::Body)?;
+                reader.finish("sasl-frame").map_err(FrameError::Body)?;
+                Ok(Self::Sasl(body))
+            }
+        }
+    }
+}
+
 impl Frame {
     /// Reads a frame that is there as a whole; an extended header is passed over (2.3.2).
     ///
@@ -135,29 +188,12 @@ impl Frame {
     /// When the bytes are no frame.
     #[inline]
     pub fn decode(frame: &Bytes) -> Result<Self, FrameError> {
-        let header = FrameHeader::parse(frame)?;
-        let mut reader = Reader::new(frame);
-        reader.take(usize::from(header.data_offset) * 4, "frame").map_err(FrameError::Body)?;
-        let reader = &mut reader;
-        match header.frame_type {
-            FrameType::Amqp if reader.is_empty() => Ok(Self::Empty { channel: header.channel }),
-            FrameType::Amqp => {
-                let performative = Performative::decode(reader).map_err(FrameError::Body)?;
-                let payload = if reader.is_empty() {
-                    Bytes::new()
-                } else if matches!(performative, Performative::Transfer(_)) {
-                    reader.rest()
-                } else {
-                    return Err(FrameError::Body(reader.finish(performative.name()).unwrap_err()));
-                };
-                Ok(Self::Amqp { channel: header.channel, performative, payload })
-            }
-            FrameType::Sasl => {
-                let body = SaslFrame::decode(reader).map_err(FrameError::Body)?;
-                reader.finish("sasl-frame").map_err(FrameError::Body)?;
-                Ok(Self::Sasl(body))
-            }
-        }
+        let mut performative = Performative::default();
+        Ok(match FrameBody::read(frame, 0..frame.len(), &mut performative)? {
+            FrameBody::Amqp { channel, payload } => Self::Amqp { channel, performative, payload: payload.rest() },
+            FrameBody::Empty { channel } => Self::Empty { channel },
+            FrameBody::Sasl(body) => Self::Sasl(body),
+        })
     }
 
     /// Appends an AMQP frame.

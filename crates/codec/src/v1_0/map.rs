@@ -87,12 +87,15 @@ impl Decode for Map {
             return Err(scope.error("map", DecodeErrorKind::OddMap(count)));
         }
         scope.enter("map")?;
-        let mut entries = Vec::with_capacity((count as usize / 2).min(PROMISED / 2));
-        for _ in 0..count / 2 {
-            entries.push((Value::Null, Value::Null));
-            if let Some((key, value)) = entries.last_mut() {
-                key.read_next(&mut scope)?;
-                value.read_next(&mut scope)?;
+        let mut left = count as usize / 2;
+        let mut entries = Vec::new();
+        while left > 0 {
+            let read = entries.len();
+            entries.resize_with(read + left.min(PROMISED / 2), Default::default);
+            left -= entries.len() - read;
+            for (key, value) in &mut entries[read..] {
+                Value::read_next(key, &mut scope)?;
+                Value::read_next(value, &mut scope)?;
             }
         }
         scope.finish("map")?;

@@ -41,6 +41,8 @@ pub struct Message {
 
 /// The body of a message: data sections, sequence sections, or one value.
 #[derive(Debug, Clone, PartialEq, Default)]
+// Its discriminant is a word, so that values are copied in words: odd pieces would stall whoever reads them.
+#[repr(u64)]
 pub enum Body {
     /// No section. The standard wants a body; peers leave it out all the same.
     #[default]

@@ -40,7 +40,7 @@ pub use definitions::{
 };
 pub use delivery_state::{Accepted, DeliveryState, Modified, Outcome, Received, Rejected, Released};
 pub use error::{DecodeError, DecodeErrorKind};
-pub use frame::{Frame, FrameError, FrameHeader, FrameType};
+pub use frame::{Frame, FrameBody, FrameError, FrameHeader, FrameType};
 pub use frame_text::{Direction, FrameText};
 pub use map::Map;
 pub use message::{Body, Message};

@@ -306,23 +306,50 @@ fn performative_code(symbol: &str) -> Option<u64> {
         .map(|schema| schema.code)
 }
 
+impl Default for Performative {
+    /// A place to read performatives to.
+    fn default() -> Self {
+        Self::Transfer(Transfer::default())
+    }
+}
+
 impl Decode for Performative {
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let mut performative = Self::default();
+        performative.read(code, reader)?;
+        Ok(performative)
+    }
+}
+
+macro_rules! read {
+    ($place:ident, $variant:ident($empty:expr), $reader:ident) => {{
+        *$place = Self::$variant($empty);
+        match $place {
+            Self::$variant(inner) => inner.read_fields($reader),
+            _ => unreachable!("just put there"),
+        }
+    }};
+}
+
+impl Performative {
+    /// Reads the performative behind the constructor `code` to where it stays: the most frequent ones are read once and
+    /// never moved, and moving what has just been written is dear.
+    pub(super) fn read(&mut self, code: u8, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
         if code != code::DESCRIBED {
             return Err(reader.error("performative", DecodeErrorKind::Constructor(code)));
         }
-        Ok(match descriptor("performative", performative_code, reader)? {
-            0x14 => Self::Transfer(Transfer::decode_fields(reader)?),
-            0x15 => Self::Disposition(Disposition::decode_fields(reader)?),
-            0x13 => Self::Flow(Flow::decode_fields(reader)?),
-            0x10 => Self::Open(Box::new(Open::decode_fields(reader)?)),
-            0x11 => Self::Begin(Box::new(Begin::decode_fields(reader)?)),
-            0x12 => Self::Attach(Box::new(Attach::decode_fields(reader)?)),
-            0x16 => Self::Detach(Detach::decode_fields(reader)?),
-            0x17 => Self::End(End::decode_fields(reader)?),
-            0x18 => Self::Close(Close::decode_fields(reader)?),
-            _ => return Err(reader.error("performative", DecodeErrorKind::Descriptor)),
-        })
+        match descriptor("performative", performative_code, reader)? {
+            0x14 => read!(self, Transfer(Transfer::default()), reader),
+            0x15 => read!(self, Disposition(Disposition::default()), reader),
+            0x13 => read!(self, Flow(Flow::default()), reader),
+            0x10 => read!(self, Open(Box::default()), reader),
+            0x11 => read!(self, Begin(Box::default()), reader),
+            0x12 => read!(self, Attach(Box::default()), reader),
+            0x16 => read!(self, Detach(Detach::default()), reader),
+            0x17 => read!(self, End(End::default()), reader),
+            0x18 => read!(self, Close(Close::default()), reader),
+            _ => Err(reader.error("performative", DecodeErrorKind::Descriptor)),
+        }
     }
 }
 

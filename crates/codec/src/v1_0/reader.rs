@@ -1,5 +1,7 @@
 //! A cursor over bytes that are all there: frames are split off before they are parsed.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::{DecodeError, DecodeErrorKind};
@@ -41,7 +43,15 @@ impl<'a> Reader<'a> {
         Self { rest: source, source: None, end: source.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
     }
 
+    /// Reads a part of `source` from its start; what is read shares the memory of the whole.
+    #[inline]
+    pub(super) fn within(source: &'a Bytes, range: Range<usize>) -> Self {
+        let rest = &source[range];
+        Self { rest, source: Some(source), end: rest.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
+    }
+
     /// Bytes not read yet.
+    #[inline]
     #[must_use]
     pub fn remaining(&self) -> usize {
         self.rest.len()
@@ -65,6 +75,13 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
+    }
+
+    /// What has not been read.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// What has not been read, in the source's memory where there is one.

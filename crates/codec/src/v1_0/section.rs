@@ -56,6 +56,8 @@ composite! {
 /// The id of a message or of a correlation (3.2.11 to 3.2.14).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is the primitive type of its name")]
+// Its discriminant is a word, so that values are copied in words: odd pieces would stall whoever reads them.
+#[repr(u64)]
 pub enum MessageId {
     Ulong(u64),
     Uuid(Uuid),

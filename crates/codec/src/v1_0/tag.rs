@@ -1,17 +1,20 @@
 //! Delivery tags: at most 32 bytes, so they live in place.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 
-use super::primitive::{put_variable, variable, variable_len};
+use super::primitive::{put_variable, small_word, variable, variable_len};
 use super::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Typed, code};
 
 /// The tag of a delivery (AMQP 1.0 part 2, 2.8.7): up to 32 bytes that name it among the unsettled
 /// deliveries of its link.
-#[derive(Clone, Copy, Default)]
+// In words: bytes would be copied in odd pieces, and whoever reads them whole would wait for the last.
+#[derive(Clone, Copy)]
 pub struct DeliveryTag {
-    length: u8,
-    bytes: [u8; Self::MAX],
+    words: [u64; Self::MAX / 8],
+    /// The length and one, which leaves the 0 to an optional tag that is absent.
+    length: NonZeroU64,
 }
 
 impl DeliveryTag {
@@ -22,31 +25,40 @@ impl DeliveryTag {
     #[inline]
     #[must_use]
     pub fn new(tag: &[u8]) -> Option<Self> {
-        let mut bytes = [0; Self::MAX];
-        match tag.len() {
-            // Nearly every tag; in one word, since bytes that are stored one by one and read in words stall.
-            0..=8 => bytes[..8].copy_from_slice(&word(tag)),
-            _ => bytes.get_mut(..tag.len())?.copy_from_slice(tag),
-        }
-        Some(Self { length: u8::try_from(tag.len()).ok()?, bytes })
+        let words = match tag.len() {
+            // Nearly every tag, which never lies in memory by pieces.
+            0..=8 => [small_word(tag).to_le(), 0, 0, 0],
+            9..=Self::MAX => long_words(tag),
+            _ => return None,
+        };
+        Some(Self { words, length: NonZeroU64::new(tag.len() as u64 + 1)? })
+    }
+
+    #[inline]
+    fn length(&self) -> usize {
+        (self.length.get() - 1) as usize
     }
 
     /// The tag's bytes.
     #[inline]
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &bytemuck::bytes_of(&self.words)[..self.length()]
     }
 }
 
-/// Up to eight bytes, with zeros behind them.
-#[inline]
-fn word(tag: &[u8]) -> [u8; 8] {
-    if let (Some(first), Some(last)) = (tag.first_chunk(), tag.last_chunk()) {
-        let (first, last) = (u64::from(u32::from_le_bytes(*first)), u64::from(u32::from_le_bytes(*last)));
-        return (first | last << (8 * (tag.len() - 4))).to_le_bytes();
+#[inline(never)]
+fn long_words(tag: &[u8]) -> [u64; DeliveryTag::MAX / 8] {
+    let mut words = [0; DeliveryTag::MAX / 8];
+    bytemuck::bytes_of_mut(&mut words)[..tag.len()].copy_from_slice(tag);
+    words
+}
+
+impl Default for DeliveryTag {
+    /// The empty tag.
+    fn default() -> Self {
+        Self { words: [0; Self::MAX / 8], length: NonZeroU64::MIN }
     }
-    tag.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)).to_le_bytes()
 }
 
 impl From<u64> for DeliveryTag {

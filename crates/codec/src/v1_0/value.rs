@@ -11,6 +11,8 @@ use super::{Array, Decode, DecodeError, DecodeErrorKind, Encode, Map, Reader, Sy
 /// A value of any AMQP 1.0 type (part 1, 1.6).
 #[derive(Debug, Clone, PartialEq, Default)]
 #[non_exhaustive]
+// Its discriminant is a word, so that values are copied in words: odd pieces would stall whoever reads them.
+#[repr(u64)]
 pub enum Value {
     /// The absence of a value.
     #[default]
@@ -188,6 +190,26 @@ impl Value {
         }
     }
 
+    /// Writes a value that holds others, or of a type that is rarely seen.
+    #[inline(never)]
+    fn encode_large(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::List(values) => put_list(values, out),
+            Self::Map(map) => map.encode(out),
+            Self::Described(described) => {
+                out.push(code::DESCRIBED);
+                described.descriptor.encode(out);
+                described.value.encode(out);
+            }
+            other => {
+                let (full, small) = other.value_type().expect("described values are handled above").codes();
+                let is_small = other.measure().small;
+                out.push(if is_small { small } else { full });
+                other.encode_body(is_small, out);
+            }
+        }
+    }
+
     /// Writes the value behind its constructor.
     pub(super) fn encode_body(&self, small: bool, out: &mut Vec<u8>) {
         let put_len = |length: usize, out: &mut Vec<u8>| {
@@ -274,19 +296,7 @@ impl Encode for Value {
             Self::String(value) => value.encode(out),
             Self::Symbol(value) => value.encode(out),
             Self::Binary(value) => value.encode(out),
-            Self::List(values) => put_list(values, out),
-            Self::Map(map) => map.encode(out),
-            Self::Described(described) => {
-                out.push(code::DESCRIBED);
-                described.descriptor.encode(out);
-                described.value.encode(out);
-            }
-            other => {
-                let (full, small) = other.value_type().expect("described values are handled above").codes();
-                let is_small = other.measure().small;
-                out.push(if is_small { small } else { full });
-                other.encode_body(is_small, out);
-            }
+            _ => self.encode_large(out),
         }
     }
 
