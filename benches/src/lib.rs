@@ -3,6 +3,8 @@
 //! `cargo run --release -p benches --bin peers` runs our peer beside other people's, interleaved in one
 //! run; see the README of this package.
 
+pub mod codec;
+pub mod engine;
 pub mod measure;
 pub mod peers;
 pub mod postroad;

@@ -28,6 +28,14 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl Peer {
+    /// Where the program is.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+}
+
 /// How a run of a pair failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -70,21 +78,32 @@ pub struct Load {
     pub credit: u32,
 }
 
-/// Builds the peer on Proton C, `peers/proton_c.c`, with the C compiler of `$CC` (or `cc`).
+/// Builds the peer on Proton C, `peers/proton_c.c`.
 ///
 /// # Errors
 /// When there is no compiler or no libqpid-proton.
 pub fn proton_c() -> Result<Peer, Skipped> {
-    let name = "proton-c";
+    compiled("proton-c", "proton_c")
+}
+
+/// Builds the codec bench of Proton C, `peers/proton_c_codec.c`.
+///
+/// # Errors
+/// When there is no compiler or no libqpid-proton.
+pub fn proton_c_codec() -> Result<Peer, Skipped> {
+    compiled("proton-c", "proton_c_codec")
+}
+
+/// Builds a C program of `peers` with the compiler of `$CC` (or `cc`).
+fn compiled(name: &'static str, source: &str) -> Result<Peer, Skipped> {
     let skipped = |reason: String| Skipped { name, reason };
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/proton_c.c");
     let dir = peers_dir().join("bin");
     fs::create_dir_all(&dir).map_err(|error| skipped(format!("{}: {error}", dir.display())))?;
-    let program = dir.join("proton_c");
+    let program = dir.join(source);
     let compiler = env::var("CC").unwrap_or_else(|_| "cc".into());
     let output = Command::new(&compiler)
         .args(["-O2", "-Wall"])
-        .arg(&source)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("peers/{source}.c")))
         .arg("-o")
         .arg(&program)
         .arg("-lqpid-proton")

@@ -1,0 +1,58 @@
+//! Our codec beside Proton C's, interleaved in one run.
+
+use std::process::{Command, ExitCode};
+
+use benches::codec::{Costs, costs};
+use benches::peers;
+use benches::table::Spread;
+use clap::Parser;
+
+/// Measures what the codecs take for each operation, and prints CPU time and ratios.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Repetitions; every codec runs once in each.
+    #[arg(long, default_value_t = 5)]
+    reps: usize,
+    /// How often each operation runs in a repetition.
+    #[arg(long, default_value_t = 500_000)]
+    count: u32,
+}
+
+/// An operation: its name, and its cost.
+type Operation = (&'static str, fn(&Costs) -> f64);
+
+const OPERATIONS: [Operation; 6] = [
+    ("message, made and encoded", |costs| costs.build),
+    ("message, encoded", |costs| costs.encode),
+    ("message, decoded lazily", |costs| costs.lazy),
+    ("message, read whole", |costs| costs.full),
+    ("transfer, encoded", |costs| costs.transfer_out),
+    ("transfer, decoded", |costs| costs.transfer_in),
+];
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let peer = peers::proton_c_codec().inspect_err(|skipped| eprintln!("{skipped}")).ok();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..arguments.reps {
+        ours.push(costs(arguments.count));
+        let Some(peer) = &peer else { continue };
+        let output = Command::new(peer.program()).arg(arguments.count.to_string()).output();
+        match output.ok().and_then(|output| serde_json::from_slice::<Costs>(&output.stdout).ok()) {
+            Some(costs) => theirs.push(costs),
+            None => {
+                eprintln!("failed: {} gave no report", peer.name);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("CPU nanoseconds, medians of {} interleaved runs of {}", arguments.reps, arguments.count);
+    println!("{:<28} {:>10} {:>10}   {:<22}", "operation", "postroad", "proton-c", "ratio (min..max)");
+    for (name, cost) in OPERATIONS {
+        let median = |all: &[Costs]| Spread::of(all.iter().map(cost)).map_or(f64::NAN, |spread| spread.median);
+        let ratio = Spread::of(ours.iter().zip(&theirs).map(|(ours, theirs)| cost(ours) / cost(theirs)));
+        let ratio = ratio.map_or_else(|| "-".into(), |r| format!("{:.2} ({:.2}..{:.2})", r.median, r.min, r.max));
+        println!("{name:<28} {:>10.0} {:>10.0}   {ratio:<22}", median(&ours), median(&theirs));
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,142 @@
+//! What the codec costs: the operations that the criterion benches and the run beside Proton C measure alike.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{
+    ApplicationProperties, Body, ByteString, DecodeError, DeliveryNumber, DeliveryTag, Encode as _, Frame, FrameBody,
+    FrameError, Handle, Header, Map, Message, MessageFormat, Milliseconds, Performative, Properties, Sections,
+    Transfer, Value,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::measure::cpu_time;
+
+/// CPU nanoseconds of each operation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// Whose codec.
+    #[serde(rename = "impl")]
+    pub implementation: String,
+    /// A message made and encoded.
+    pub build: f64,
+    /// A message encoded.
+    pub encode: f64,
+    /// A message decoded: every section checked, values read when asked for.
+    pub lazy: f64,
+    /// A message decoded, and every value read.
+    pub full: f64,
+    /// A transfer made, and encoded as a frame.
+    pub transfer_out: f64,
+    /// The frame of a transfer decoded.
+    pub transfer_in: f64,
+}
+
+/// Measures each operation `count` times.
+///
+/// # Panics
+/// When the codec cannot read what it wrote.
+#[must_use]
+pub fn costs(count: u32) -> Costs {
+    let message = message();
+    let encoded = message.to_bytes();
+    let mut out = Vec::with_capacity(4096);
+    let mut transfers = Vec::with_capacity(4096);
+    encode_transfer(1, &mut transfers);
+    let frame = Bytes::from(transfers.clone());
+    let mut performative = Performative::default();
+    Costs {
+        implementation: "postroad".into(),
+        build: each(count, |_| encode(&self::message(), &mut out)),
+        encode: each(count, |_| encode(black_box(&message), &mut out)),
+        lazy: each(count, |_| assert!(black_box(&decode_lazily(black_box(&encoded))).is_ok())),
+        full: each(count, |_| assert!(black_box(&read_everything(black_box(&encoded))).is_ok())),
+        transfer_out: each(count, |number| {
+            transfers.clear();
+            encode_transfer(number, black_box(&mut transfers));
+        }),
+        transfer_in: each(count, |_| {
+            let result = decode_transfer(black_box(&frame), black_box(&mut performative));
+            assert!(result.is_ok());
+        }),
+    }
+}
+
+/// A message with a header, properties, five application properties and 100 bytes of data.
+#[must_use]
+pub fn message() -> Message {
+    let mut message = Message::new(Body::Data(Bytes::from_static(&[b'x'; 100])));
+    message.header =
+        Some(Header { durable: Some(true), priority: Some(4), ttl: Some(Milliseconds(60_000)), ..Header::default() });
+    message.properties = Some(Box::new(Properties {
+        message_id: Some("message-0001".into()),
+        to: Some(ByteString::from_static("queue/orders").into()),
+        subject: Some(ByteString::from_static("order.created")),
+        reply_to: Some(ByteString::from_static("queue/replies").into()),
+        correlation_id: Some(123_456_789.into()),
+        content_type: Some("application/octet-stream".into()),
+        ..Properties::default()
+    }));
+    let text = |text: &'static str| Value::String(ByteString::from_static(text));
+    let properties = [
+        (text("tenant"), text("acme-corp")),
+        (text("count"), Value::Int(42)),
+        (text("big1"), Value::Long(1_234_567_890_123)),
+        (text("flag"), Value::Boolean(true)),
+        (text("ratio"), Value::Double(0.25)),
+    ];
+    message.application_properties = Some(ApplicationProperties(Map(properties.into())));
+    message
+}
+
+/// Encodes into a buffer that is used again.
+pub fn encode(message: &Message, out: &mut Vec<u8>) {
+    out.clear();
+    message.encode(out);
+}
+
+/// Finds the sections of a message.
+///
+/// # Errors
+/// When the bytes are no message.
+pub fn decode_lazily(encoded: &Bytes) -> Result<Sections, DecodeError> {
+    Sections::find(encoded.clone())
+}
+
+/// Reads everything of a message.
+///
+/// # Errors
+/// When the bytes are no message.
+pub fn read_everything(encoded: &Bytes) -> Result<Message, DecodeError> {
+    Message::from_bytes(encoded)
+}
+
+/// Makes and appends the frame of an unsettled transfer without a payload.
+pub fn encode_transfer(number: u32, out: &mut Vec<u8>) {
+    let transfer = Transfer {
+        handle: Handle(0),
+        delivery_id: Some(DeliveryNumber(number)),
+        delivery_tag: DeliveryTag::new(&u64::from(number).to_be_bytes()),
+        message_format: Some(MessageFormat(0)),
+        settled: Some(false),
+        ..Transfer::default()
+    };
+    Frame::put_amqp(0, &transfer, &[], out);
+}
+
+/// Reads the performative of a frame to where it stays, as an engine does.
+///
+/// # Errors
+/// When the bytes are no frame.
+pub fn decode_transfer(frame: &Bytes, performative: &mut Performative) -> Result<(), FrameError> {
+    FrameBody::read(frame, 0..frame.len(), performative).map(drop)
+}
+
+fn each(count: u32, mut run: impl FnMut(u32)) -> f64 {
+    (0..count / 10).for_each(&mut run);
+    let start = cpu_time();
+    (0..count).for_each(&mut run);
+    let spent: Duration = cpu_time().saturating_sub(start);
+    spent.as_secs_f64() * 1e9 / f64::from(count)
+}
