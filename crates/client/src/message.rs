@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use postroad_codec::v1_0::{
     self as codec, Address, Annotations, ApplicationProperties, ByteString, DecodeError, DeliveryAnnotations,
-    DeliveryTag, Encode as _, Header, Map, MessageAnnotations, MessageFormat, MessageId, Milliseconds, Properties,
-    SequenceNo, Symbol, Timestamp, Value,
+    DeliveryTag, Header, Map, MessageAnnotations, MessageFormat, MessageId, Milliseconds, Properties, SequenceNo,
+    Symbol, Timestamp, Value,
 };
 
 use crate::disposition::Origin;
@@ -30,6 +30,9 @@ pub struct Message {
     origin: Option<Origin>,
 }
 
+/// Content from this size on is not copied on its way out.
+const LARGE: usize = 4096;
+
 impl Message {
     /// A message without content.
     #[must_use]
@@ -51,9 +54,10 @@ impl Message {
         Ok(Self { inner: codec::Message::from_bytes(bytes)?, ..Self::default() })
     }
 
+    /// Appends the message, except for large content, which it answers with.
     #[inline]
-    pub(crate) fn encode_to(&self, out: &mut Vec<u8>) {
-        self.inner.encode(out);
+    pub(crate) fn encode_to(&self, out: &mut Vec<u8>) -> Option<&Bytes> {
+        self.inner.encode_apart(LARGE, out)
     }
 
     /// The sections in front of the content.

@@ -226,12 +226,12 @@ impl Sender {
     /// Waits for credit and puts an encoded message, or its first part, into the link.
     pub(crate) async fn put_when_credited(
         &self,
-        encoded: &Bytes,
+        encoded: &Encoded,
         format: MessageFormat,
         tracked: bool,
         more: bool,
     ) -> Result<(u64, DeliveryNumber), SendError> {
-        let put = |state: &mut State| match self.put(state, encoded, Some(encoded), format, tracked, more) {
+        let put = |state: &mut State| match self.put(state, &encoded.front, encoded.content(), format, tracked, more) {
             Err(SendError::NoCredit) => None,
             result => Some(result),
         };
@@ -239,15 +239,18 @@ impl Sender {
     }
 
     /// Without credit, gives the encoded message back.
-    pub(crate) fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
+    pub(crate) fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Encoded>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            message.encode_to(scratch);
+            let content = message.encode_to(scratch);
             let format = message.message_format();
-            let result = self.link.with(|state| self.put(state, scratch, None, format, tracked, false));
+            let result = self.link.with(|state| self.put(state, scratch, content, format, tracked, false));
             let result = match result {
                 Ok((token, _)) => Ok(Ok(token)),
-                Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
+                Err(SendError::NoCredit) => {
+                    let (front, content) = (Bytes::copy_from_slice(scratch), content.cloned().unwrap_or_default());
+                    Ok(Err(Encoded { front, content }))
+                }
                 Err(error) => Err(error),
             };
             if scratch.capacity() > KEEP {
@@ -274,7 +277,7 @@ impl Sender {
         &self,
         state: &mut State,
         encoded: &[u8],
-        shared: Option<&Bytes>,
+        content: Option<&Bytes>,
         format: MessageFormat,
         tracked: bool,
         more: bool,
@@ -290,7 +293,7 @@ impl Sender {
         }
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = Outgoing { encoded, shared, format, tag: sends.next_tag, settled: self.settled, token, more };
+        let message = Outgoing { encoded, content, format, tag: sends.next_tag, settled: self.settled, token, more };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),
@@ -306,6 +309,21 @@ impl Sender {
             sends.untracked += 1;
         }
         Ok((token, number))
+    }
+}
+
+/// An encoded message that waits to be handed over.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Encoded {
+    /// All of it, or what stands in front of large content.
+    pub(crate) front: Bytes,
+    /// That content; empty where there is none.
+    pub(crate) content: Bytes,
+}
+
+impl Encoded {
+    pub(crate) fn content(&self) -> Option<&Bytes> {
+        (!self.content.is_empty()).then_some(&self.content)
     }
 }
 

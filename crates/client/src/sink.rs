@@ -4,11 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
 use futures_sink::Sink;
 use postroad_codec::v1_0::MessageFormat;
 use tokio::time::Sleep;
 
+use crate::sender::Encoded;
 use crate::state::State;
 use crate::wait::Place;
 use crate::{LinkError, Message, SendError, Sender, SinkError};
@@ -17,7 +17,7 @@ use crate::{LinkError, Message, SendError, Sender, SinkError};
 #[derive(Debug, Default)]
 pub(crate) struct SinkState {
     /// A message that met no credit, because another task had used it.
-    held: Option<(Bytes, MessageFormat)>,
+    held: Option<(Encoded, MessageFormat)>,
     /// The tickets of the task, for the link and for the outcomes.
     link: Option<u64>,
     outcomes: Option<u64>,
@@ -95,7 +95,7 @@ impl Sender {
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some((encoded, format)) = self.sink.held.take() else { return Poll::Ready(Ok(())) };
         let result = self.poll_link(cx, |sender, state| {
-            match sender.put(state, &encoded, Some(&encoded), format, false, false) {
+            match sender.put(state, &encoded.front, encoded.content(), format, false, false) {
                 Err(SendError::NoCredit) => None,
                 result => Some(result.map(drop)),
             }

@@ -59,8 +59,9 @@ pub(crate) enum Refusal {
 /// A message on its way into a link.
 #[derive(Debug)]
 pub(crate) struct Outgoing<'a> {
+    /// The encoded message, or the front of it, and what follows that.
     pub(crate) encoded: &'a [u8],
-    pub(crate) shared: Option<&'a Bytes>,
+    pub(crate) content: Option<&'a Bytes>,
     pub(crate) format: MessageFormat,
     pub(crate) tag: u64,
     pub(crate) settled: bool,
@@ -233,7 +234,7 @@ impl Engine {
     #[inline]
     pub(crate) fn send(&mut self, link: LinkId, message: &Outgoing<'_>) -> Result<DeliveryNumber, Refusal> {
         let message = amqp::Message {
-            shared: message.shared,
+            content: message.content,
             settled: message.settled,
             message_format: message.format,
             more: message.more,

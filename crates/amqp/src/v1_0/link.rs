@@ -159,6 +159,8 @@ pub(crate) struct Link {
     /// The delivery of which more transfers follow, even if it is being thrown away.
     pub(crate) arriving: Option<DeliveryNumber>,
     pub(crate) partial: Option<Partial>,
+    /// Bytes of the last message that came in several frames: the next one is likely to be as long.
+    pub(crate) usual: usize,
     /// The message of which the owner has taken a part and not the last one, and how much.
     pub(crate) reading: Option<(DeliveryNumber, Position)>,
     /// Whether the payload of the delivery that arrives is there already, or of no use.
@@ -271,6 +273,7 @@ impl Link {
             overdrawn: 0,
             arriving: None,
             partial: None,
+            usual: 0,
             reading: None,
             skipping: false,
             queue: VecDeque::new(),

@@ -14,7 +14,7 @@ use postroad_codec::v1_0::{
 use super::arena::Key;
 use super::link::{Link, Phase};
 use super::link_state::Unsettled;
-use super::sender::SenderMut;
+use super::sender::{Pieces, SenderMut};
 use super::session::Outgoing;
 use super::{Connection, Event, LinkState, Update};
 
@@ -328,7 +328,7 @@ impl Connection {
             let kept = sender.keep(unsettled.message.as_ref());
             Outgoing { link: id, token, tag, message_format, kept, local_state, remote_state }
         });
-        let delivery = sender.put_delivery(transfer, outgoing, &payload, Some(&payload));
+        let delivery = sender.put_delivery(transfer, outgoing, Pieces::of(&payload));
         if let Some((state, settled)) = news {
             self.events.push_back(Event::Update(Update { link: id, token: unsettled.token, delivery, state, settled }));
         }

@@ -28,27 +28,37 @@ pub(crate) enum Kept {
     Logged { segment: u64, start: u32, length: u32 },
     /// By itself.
     Shared(Bytes),
+    /// By itself, in two pieces.
+    Joined(Box<(Bytes, Bytes)>),
 }
 
 const SEGMENT: usize = 64 * 1024;
 const SMALL: usize = 4096;
 
 impl SendLog {
-    /// Keeps a copy of a message.
-    pub(crate) fn keep(&mut self, message: &[u8]) -> Kept {
-        if message.len() > SMALL {
-            return Kept::Shared(Bytes::copy_from_slice(message));
+    /// Keeps a message, the front of which is copied; what is large of the rest is shared.
+    pub(crate) fn keep(&mut self, front: &[u8], content: Option<&Bytes>) -> Kept {
+        let behind = content.map_or(&[][..], |content| content);
+        let length = front.len() + behind.len();
+        match content {
+            _ if length <= SMALL => {}
+            Some(content) if front.is_empty() => return Kept::Shared(content.clone()),
+            Some(content) if content.len() > SMALL => {
+                return Kept::Joined(Box::new((Bytes::copy_from_slice(front), content.clone())));
+            }
+            content => return Kept::Shared(joined(front, content)),
         }
         match self.segments.back() {
-            Some(last) if last.bytes.len() + message.len() <= SEGMENT => {}
+            Some(last) if last.bytes.len() + length <= SEGMENT => {}
             _ => self.segments.push_back(Segment { bytes: Vec::with_capacity(SEGMENT), live: 0 }),
         }
         let segment = self.first + self.segments.len() as u64 - 1;
         let last = self.segments.back_mut().expect("there is a segment now");
         let start = last.bytes.len() as u32;
-        last.bytes.extend_from_slice(message);
+        last.bytes.extend_from_slice(front);
+        last.bytes.extend_from_slice(behind);
         last.live += 1;
-        Kept::Logged { segment, start, length: message.len() as u32 }
+        Kept::Logged { segment, start, length: length as u32 }
     }
 
     /// Forgets a message that is settled.
@@ -73,6 +83,7 @@ impl SendLog {
         match kept {
             Kept::Nothing => None,
             Kept::Shared(message) => Some(message.clone()),
+            Kept::Joined(pieces) => Some(joined(&pieces.0, Some(&pieces.1))),
             Kept::Logged { segment, start, length } => {
                 let bytes = &self.segments.get((segment - self.first) as usize)?.bytes;
                 Some(Bytes::copy_from_slice(&bytes[*start as usize..(start + length) as usize]))
@@ -81,14 +92,32 @@ impl SendLog {
     }
 }
 
+/// A message in one piece.
+pub(crate) fn joined(front: &[u8], content: Option<&Bytes>) -> Bytes {
+    [front, content.map_or(&[][..], |content| content)].concat().into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn a_message_in_two_pieces_is_whole_again() {
+        let mut log = SendLog::default();
+        for length in [0, 1, SMALL, SMALL + 1, 3 * SEGMENT] {
+            let content = Bytes::from(vec![7; length]);
+            for front in [&b""[..], b"front"] {
+                let kept = log.keep(front, Some(&content));
+                assert_eq!(log.get(&kept).unwrap(), [front, &content].concat(), "{length}");
+                log.forget(&kept);
+            }
+        }
+    }
+
+    #[test]
     fn segments_go_with_their_last_message() {
         let mut log = SendLog::default();
-        let kept: Vec<_> = (0..10_000u32).map(|number| log.keep(&number.to_be_bytes().repeat(25))).collect();
+        let kept: Vec<_> = (0..10_000u32).map(|number| log.keep(&number.to_be_bytes().repeat(25), None)).collect();
         assert_eq!(log.segments.len(), 10_000 * 100 / SEGMENT + 1);
         for (number, kept) in kept.iter().enumerate().skip(1) {
             assert_eq!(log.get(kept).unwrap()[..4], (number as u32).to_be_bytes());
@@ -98,7 +127,7 @@ mod tests {
         assert_eq!(log.get(&kept[0]).unwrap()[..4], [0; 4]);
         log.forget(&kept[0]);
         assert_eq!(log.segments.len(), 1);
-        let again = log.keep(b"again");
+        let again = log.keep(b"again", None);
         assert_eq!(log.get(&again).unwrap(), "again");
         assert_eq!(log.segments.len(), 1);
     }
@@ -106,7 +135,7 @@ mod tests {
     #[test]
     fn large_messages_stand_alone() {
         let mut log = SendLog::default();
-        let kept = log.keep(&[7; SMALL + 1]);
+        let kept = log.keep(&[7; SMALL + 1], None);
         assert!(matches!(kept, Kept::Shared(_)));
         assert_eq!(log.get(&kept).unwrap().len(), SMALL + 1);
         log.forget(&kept);

@@ -5,7 +5,7 @@ use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Encode as
 
 use super::arena::Key;
 use super::link::{Open, Parked, Phase};
-use super::send_log::Kept;
+use super::send_log::{Kept, joined};
 use super::session::Outgoing;
 use super::transmit::SPLICE;
 use super::{Connection, SendError, Transmit};
@@ -13,11 +13,10 @@ use super::{Connection, SendError, Transmit};
 /// A message on its way into a link.
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
-    /// The encoded message, and its bytes as a shared buffer where there is one: then a large message
-    /// is not copied.
+    /// The encoded message, or the front of it.
     pub payload: &'a [u8],
-    /// The same bytes, shared: `payload` is a part of this buffer, or sending panics.
-    pub shared: Option<&'a Bytes>,
+    /// What follows that, as a shared buffer: a large one is not copied.
+    pub content: Option<&'a Bytes>,
     /// Names the delivery among the unsettled ones of the link.
     pub tag: DeliveryTag,
     /// The format of the message; 0 is that of the standard.
@@ -38,13 +37,19 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn new(payload: &'a [u8], tag: DeliveryTag, token: u64) -> Self {
         let message_format = MessageFormat(0);
-        Self { payload, shared: None, tag, message_format, settled: false, state: None, token, more: false }
+        Self { payload, content: None, tag, message_format, settled: false, state: None, token, more: false }
+    }
+
+    /// Bytes of the message.
+    #[must_use]
+    pub fn length(&self) -> usize {
+        self.payload.len() + self.content.map_or(0, Bytes::len)
     }
 
     /// As [`Message::new`], from a shared buffer.
     #[must_use]
-    pub fn shared(payload: &'a Bytes, tag: DeliveryTag, token: u64) -> Self {
-        Self { shared: Some(payload), ..Self::new(payload, tag, token) }
+    pub fn shared(content: &'a Bytes, tag: DeliveryTag, token: u64) -> Self {
+        Self { content: Some(content), ..Self::new(&[], tag, token) }
     }
 }
 
@@ -89,17 +94,12 @@ impl SenderMut<'_> {
             return Err(SendError::Blocked);
         }
         let link = connection.links.get_mut(self.key).expect("it has capacity");
-        if message.payload.len() as u64 > link.peer_limit() {
+        if message.length() as u64 > link.peer_limit() {
             return Err(SendError::TooLarge(link.peer_limit()));
         }
         let outgoing = (!message.settled).then(|| {
-            let kept = match (link.terms.keep && !message.more, message.shared) {
-                (false, _) => Kept::Nothing,
-                (true, Some(shared)) if message.payload.len() >= SPLICE => {
-                    Kept::Shared(shared.slice_ref(message.payload))
-                }
-                (true, _) => link.log.keep(message.payload),
-            };
+            let keep = link.terms.keep && !message.more;
+            let kept = if keep { link.log.keep(message.payload, message.content) } else { Kept::Nothing };
             let (tag, token, message_format) = (message.tag, message.token, message.message_format);
             let local_state = message.state.clone();
             Outgoing { link: link.id, token, tag, message_format, kept, local_state, remote_state: None }
@@ -112,7 +112,8 @@ impl SenderMut<'_> {
             more: message.more,
             ..Transfer::default()
         };
-        Ok(self.put_delivery(transfer, outgoing, message.payload, message.shared))
+        let pieces = Pieces { front: message.payload, content: message.content };
+        Ok(self.put_delivery(transfer, outgoing, pieces))
     }
 
     /// Whether [`append`](Self::append) takes a part now. Where not, an [`Event::Credit`](super::Event::Credit) follows
@@ -200,7 +201,7 @@ impl SenderMut<'_> {
         let (Some(link), Some(message)) = (self.connection.links.get_mut(self.key), message) else {
             return Kept::Nothing;
         };
-        if message.len() >= SPLICE { Kept::Shared(message.clone()) } else { link.log.keep(message) }
+        link.log.keep(&[], Some(message))
     }
 
     /// Queues the first transfer of a delivery with as much of the payload as fits into a frame; the rest follows as
@@ -210,8 +211,7 @@ impl SenderMut<'_> {
         &mut self,
         mut transfer: Transfer,
         outgoing: Option<Outgoing>,
-        payload: &[u8],
-        shared: Option<&Bytes>,
+        pieces: Pieces<'_>,
     ) -> DeliveryNumber {
         let connection = &mut *self.connection;
         let link = connection.links.get_mut(self.key).expect("it has room");
@@ -226,16 +226,13 @@ impl SenderMut<'_> {
         }
         transfer.handle = link.handle;
         transfer.delivery_id = Some(number);
-        link.open = transfer.more.then_some(Open { delivery: number, length: payload.len() as u64 });
+        link.open = transfer.more.then_some(Open { delivery: number, length: pieces.len() as u64 });
         let (limit, channel) = (connection.remote_max_frame as usize, session.channel);
         session.remote_window -= 1;
         session.next_outgoing_id = session.next_outgoing_id.next();
-        let sent = put_transfer(&mut connection.out, channel, transfer, payload, shared, limit);
-        if sent < payload.len() {
-            let rest = match shared {
-                Some(shared) => shared.slice_ref(&payload[sent..]),
-                None => Bytes::copy_from_slice(&payload[sent..]),
-            };
+        let sent = put_transfer(&mut connection.out, channel, transfer, &pieces, limit);
+        if sent < pieces.len() {
+            let rest = pieces.behind(sent);
             link.parked = Some(Parked { rest, more: link.open.is_some() });
             session.parked.push_back(self.key);
             let session = link.session;
@@ -330,7 +327,7 @@ impl Connection {
             let aborted = std::mem::take(&mut link.aborting);
             let transfer = Transfer { handle: link.handle, more: parked.more, aborted, ..Transfer::default() };
             let rest = parked.rest.clone();
-            let sent = put_transfer(&mut self.out, session.channel, transfer, &rest, Some(&rest), limit);
+            let sent = put_transfer(&mut self.out, session.channel, transfer, &Pieces::of(&rest), limit);
             if sent < rest.len() {
                 parked.rest = rest.slice(sent..);
                 link.parked = Some(parked);
@@ -344,39 +341,62 @@ impl Connection {
     }
 }
 
-/// Queues one transfer frame with as much of the payload as fits, and answers how much that was.
+/// The bytes of a message on their way into frames.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pieces<'a> {
+    front: &'a [u8],
+    content: Option<&'a Bytes>,
+}
+
+impl<'a> Pieces<'a> {
+    pub(crate) fn of(content: &'a Bytes) -> Self {
+        Self { front: &[], content: Some(content) }
+    }
+
+    fn len(&self) -> usize {
+        self.front.len() + self.content.map_or(0, Bytes::len)
+    }
+
+    /// What follows the first `sent` bytes.
+    fn behind(&self, sent: usize) -> Bytes {
+        match (self.front.get(sent..), self.content) {
+            (None | Some([]), Some(content)) => content.slice(sent - self.front.len()..),
+            (front, content) => joined(front.unwrap_or_default(), content),
+        }
+    }
+}
+
+/// Queues one transfer frame with as much of the message as fits, and answers how much that was.
 #[inline]
-fn put_transfer(
-    out: &mut Transmit,
-    channel: u16,
-    mut transfer: Transfer,
-    payload: &[u8],
-    shared: Option<&Bytes>,
-    limit: usize,
-) -> usize {
+fn put_transfer(out: &mut Transmit, channel: u16, mut transfer: Transfer, pieces: &Pieces<'_>, limit: usize) -> usize {
     let [high, low] = channel.to_be_bytes();
     let head = |transfer: &Transfer, out: &mut Vec<u8>| {
         out.extend_from_slice(&[0, 0, 0, 0, 2, 0, high, low]);
         transfer.encode(out);
     };
-    let (frame, sent) = out.write(|out| {
+    let length = pieces.len();
+    let (front, sent) = out.write(|out| {
         let start = out.len();
         head(&transfer, out);
         let mut room = limit.saturating_sub(out.len() - start);
-        if payload.len() > room {
+        if length > room {
             transfer.more = true;
             out.truncate(start);
             head(&transfer, out);
             room = limit.saturating_sub(out.len() - start);
         }
-        let sent = room.min(payload.len());
+        let sent = room.min(length);
         let size = (out.len() - start + sent) as u32;
         out[start..start + 4].copy_from_slice(&size.to_be_bytes());
-        (shared.filter(|_| sent >= SPLICE), sent)
+        (sent.min(pieces.front.len()), sent)
     });
-    match frame {
-        Some(shared) => out.splice(shared.slice_ref(&payload[..sent])),
-        None => out.write(|out| out.extend_from_slice(&payload[..sent])),
+    if front > 0 {
+        out.write(|out| out.extend_from_slice(&pieces.front[..front]));
+    }
+    match pieces.content {
+        Some(content) if sent - front >= SPLICE => out.splice(content.slice(..sent - front)),
+        Some(content) => out.write(|out| out.extend_from_slice(&content[..sent - front])),
+        None => {}
     }
     sent
 }

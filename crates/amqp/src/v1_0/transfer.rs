@@ -17,6 +17,9 @@ use super::{Connection, Event, LinkId};
 /// whole buffer with it. Larger ones are slices.
 const SMALL: usize = 4096;
 
+/// Bytes that are set aside for a message before they have come, at most.
+const PROMISED: usize = 256 * 1024;
+
 impl Connection {
     #[inline]
     pub(crate) fn handle_transfer(
@@ -226,7 +229,9 @@ impl Connection {
             aborted: false,
         };
         if transfer.more && !link.terms.in_parts {
-            link.partial = Some(Partial { delivery, bytes: payload.as_slice().to_vec(), given: 0 });
+            let mut bytes = Vec::with_capacity(link.usual.min(PROMISED).max(payload.remaining()));
+            bytes.extend_from_slice(payload.as_slice());
+            link.partial = Some(Partial { delivery, bytes, given: 0 });
             return Ok(Received::Nothing);
         }
         if transfer.more {
@@ -307,6 +312,7 @@ impl Connection {
             return Received::Nothing;
         }
         let Some(Partial { mut delivery, bytes, .. }) = link.partial.take() else { return Received::Nothing };
+        link.usual = bytes.len();
         delivery.payload = bytes.into();
         Received::Delivery(delivery)
     }

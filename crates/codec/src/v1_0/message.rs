@@ -5,10 +5,11 @@ use bytestring::ByteString;
 
 use super::composite::put_descriptor;
 use super::compound::decode_list;
+use super::primitive::put_variable_head;
 use super::section::section_code;
 use super::{
     Annotations, ApplicationProperties, Decode, DecodeError, DecodeErrorKind, DeliveryAnnotations, Encode, Footer,
-    Header, Map, MessageAnnotations, Properties, Reader, Value,
+    Header, Map, MessageAnnotations, Properties, Reader, Value, code,
 };
 
 /// A message in the format of part 3 (message-format 0).
@@ -102,17 +103,33 @@ impl Message {
         Ok(message)
     }
 
-    /// The encoded message.
-    #[must_use]
-    pub fn to_bytes(&self) -> Bytes {
-        let mut out = Vec::with_capacity(self.encoded_len());
-        self.encode(&mut out);
-        out.into()
+    /// Appends the message up to the octets of its data section, and answers with those, where they end the message and
+    /// are `least` bytes or more: whoever writes them behind `out` need not copy them. Otherwise appends all of it.
+    ///
+    /// ```
+    /// use postroad_codec::v1_0::Message;
+    /// let message = Message::from(vec![7; 1000]);
+    /// let mut out = Vec::new();
+    /// let content = message.encode_apart(500, &mut out).expect("1000 bytes are enough");
+    /// assert_eq!([&out[..], &content[..]].concat(), message.to_bytes());
+    /// ```
+    pub fn encode_apart(&self, least: usize, out: &mut Vec<u8>) -> Option<&Bytes> {
+        match &self.body {
+            Body::Data(content) if self.footer.is_none() && content.len() >= least => {
+                self.encode_front(out);
+                put_descriptor(0x75, out);
+                put_variable_head(content.len(), code::VBIN8, code::VBIN32, out);
+                Some(content)
+            }
+            _ => {
+                self.encode(out);
+                None
+            }
+        }
     }
-}
 
-impl Encode for Message {
-    fn encode(&self, out: &mut Vec<u8>) {
+    /// Appends the sections in front of the body.
+    fn encode_front(&self, out: &mut Vec<u8>) {
         if let Some(header) = &self.header {
             header.encode(out);
         }
@@ -128,6 +145,20 @@ impl Encode for Message {
         if let Some(properties) = &self.application_properties {
             properties.encode(out);
         }
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = Vec::with_capacity(self.encoded_len());
+        self.encode(&mut out);
+        out.into()
+    }
+}
+
+impl Encode for Message {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_front(out);
         self.body.encode(out);
         if let Some(footer) = &self.footer {
             footer.encode(out);

@@ -294,15 +294,21 @@ pub(crate) fn put_variable(bytes: &[u8], short: u8, long: u8, out: &mut Vec<u8>)
             out.extend_from_slice(&piece);
             out.truncate(end);
         }
-        Ok(length) => {
-            out.reserve(2 + bytes.len());
-            out.extend_from_slice(&[short, length]);
+        _ => {
+            put_variable_head(bytes.len(), short, long, out);
             out.extend_from_slice(bytes);
         }
+    }
+}
+
+/// Writes what stands in front of so many bytes.
+#[inline]
+pub(crate) fn put_variable_head(length: usize, short: u8, long: u8, out: &mut Vec<u8>) {
+    match u8::try_from(length) {
+        Ok(length) => out.extend_from_slice(&[short, length]),
         Err(_) => {
             out.push(long);
-            out.extend_from_slice(&length32(bytes.len()));
-            out.extend_from_slice(bytes);
+            out.extend_from_slice(&length32(length));
         }
     }
 }
