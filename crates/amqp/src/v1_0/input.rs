@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use postroad_codec::v1_0::{
-    Begin, Close, End, Error, ErrorCondition, Frame, FrameError, FrameHeader, FrameType, MIN_MAX_FRAME_SIZE, Open,
-    Performative,
+    Begin, Close, DeliveryState, End, Error, ErrorCondition, Frame, FrameError, FrameHeader, FrameType,
+    MIN_MAX_FRAME_SIZE, Open, Performative,
 };
 
 use super::arena::Key;
@@ -63,7 +63,11 @@ impl Connection {
             while at < frames.len() {
                 let size = FrameHeader::frame_size(&frames[at..], u32::MAX).map_err(ConnectionError::Frame)?;
                 let end = at + size.expect("the frame is complete");
-                let frame = Frame::decode(&frames.slice(at..end)).map_err(ConnectionError::Frame)?;
+                let mut frame = Frame::decode(&frames.slice(at..end)).map_err(ConnectionError::Frame)?;
+                if outlives_input(&frame) {
+                    let copy = Bytes::copy_from_slice(&frames[at..end]);
+                    frame = Frame::decode(&copy).map_err(ConnectionError::Frame)?;
+                }
                 self.handle_frame(frame)?;
                 if self.over.is_some() {
                     return Ok(());
@@ -277,6 +281,21 @@ impl Connection {
         link.told = true;
         self.events.push_back(Event::LinkDetached { link: id, closed, error: Some(Box::new(error)) });
     }
+}
+
+/// Whether the text or bytes of a frame may be kept when it has been dealt with, beside its payload, which is seen to
+/// elsewhere. They are slices of what was read: a container id of a few bytes would keep a read buffer of 64 KiB for as long
+/// as the connection lives.
+#[inline]
+fn outlives_input(frame: &Frame) -> bool {
+    let Frame::Amqp { performative, .. } = frame else { return false };
+    let state = match performative {
+        Performative::Transfer(transfer) => &transfer.state,
+        Performative::Disposition(disposition) => &disposition.state,
+        Performative::Flow(flow) => return flow.properties.is_some(),
+        _ => return true,
+    };
+    !matches!(state, None | Some(DeliveryState::Accepted | DeliveryState::Released | DeliveryState::Received(_)))
 }
 
 /// A rule that the peer broke on a session.
