@@ -19,6 +19,7 @@ use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, Sy
 /// A sender. Every method takes `&self`: tasks can share one.
 ///
 /// Dropping it closes the link; what was handed over is on its way before the close.
+#[doc(alias = "Link")]
 #[derive(Debug)]
 pub struct Sender {
     pub(crate) link: Link,

@@ -136,6 +136,10 @@ impl Engine {
 
     // The connection and its sessions.
 
+    pub(crate) fn config(&self) -> &amqp::Config {
+        self.0.config()
+    }
+
     pub(crate) fn open(&self) -> Option<&Open> {
         self.0.remote_open()
     }
@@ -221,6 +225,23 @@ impl Engine {
 
     pub(crate) fn has_link(&self, link: LinkId) -> bool {
         self.0.has_link(link)
+    }
+
+    /// Whether our end of a link is attached.
+    pub(crate) fn is_attached(&self, link: LinkId) -> bool {
+        self.0.is_attached(link)
+    }
+
+    /// The source and target that our end of a link has told.
+    pub(crate) fn own_nodes(&self, link: LinkId) -> (Option<Node>, Option<Node>) {
+        let Some(terms) = self.0.terms(link) else { return (None, None) };
+        nodes(terms.source.as_ref(), terms.target.as_ref())
+    }
+
+    /// The source and target that the peer's end of a link has told.
+    pub(crate) fn remote_nodes(&self, link: LinkId) -> (Option<Node>, Option<Node>) {
+        let Some(attach) = self.0.remote_attach(link) else { return (None, None) };
+        nodes(attach.source.as_deref(), attach.target.as_deref())
     }
 
     /// The peer's attach of a link.
@@ -447,6 +468,11 @@ fn target(node: &Node) -> Target {
         dynamic_node_properties: node.properties.clone().map(NodeProperties),
         capabilities: capabilities(node),
     }
+}
+
+/// A target that is no node, such as a coordinator, is none.
+fn nodes(source: Option<&Source>, target: Option<&AttachTarget>) -> (Option<Node>, Option<Node>) {
+    (source.map(node_of_source), target.and_then(AttachTarget::as_target).map(node_of_target))
 }
 
 fn node_of_source(source: &Source) -> Node {

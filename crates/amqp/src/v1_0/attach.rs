@@ -262,6 +262,19 @@ impl Connection {
         state
     }
 
+    /// The terms on which our end of a link is attached.
+    #[must_use]
+    pub fn terms(&self, link: LinkId) -> Option<&LinkTerms> {
+        self.link(link).map(|link| &link.terms)
+    }
+
+    /// Whether our end of a link is attached: it has said so, and neither detach nor end nor close since.
+    #[must_use]
+    pub fn is_attached(&self, link: LinkId) -> bool {
+        let phase = self.link(link).map(|link| link.phase);
+        !self.close_sent && matches!(phase, Some(Phase::AttachSent | Phase::Attached))
+    }
+
     /// The peer's attach of a link, once it has come.
     #[must_use]
     pub fn remote_attach(&self, link: LinkId) -> Option<&Attach> {
