@@ -38,6 +38,7 @@ mod session;
 mod sink;
 mod state;
 mod stream;
+mod tag;
 mod teardown;
 mod tls_header;
 mod trace;
@@ -66,7 +67,7 @@ pub use writer::MessageWriter;
 pub mod types {
     pub use bytes::Bytes;
     pub use postroad_codec::v1_0::{
-        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, DecodeError, Described,
+        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, DecodeError, DeliveryTag, Described,
         Error as PeerError, ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
     };
 }

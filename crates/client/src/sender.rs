@@ -12,7 +12,8 @@ use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 use crate::link::Link;
 use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
-use crate::v1_0::{Outgoing, Refusal};
+use crate::tag::behind;
+use crate::v1_0::{DeliveryTag, Outgoing, Refusal};
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
@@ -228,7 +229,8 @@ impl Sender {
         tracked: bool,
         more: bool,
     ) -> Result<(u64, DeliveryNumber), SendError> {
-        let put = |state: &mut State| match self.put(state, encoded, Some(encoded), format, tracked, more) {
+        let parcel = Parcel { tracked, more, ..Parcel::of(encoded, format) };
+        let put = |state: &mut State| match self.put(state, &parcel) {
             Err(SendError::NoCredit) => None,
             result => Some(result),
         };
@@ -241,7 +243,8 @@ impl Sender {
             scratch.clear();
             message.encode_to(scratch);
             let format = message.message_format();
-            let result = self.link.with(|state| self.put(state, scratch, None, format, tracked, false));
+            let parcel = Parcel { encoded: scratch, shared: None, format, tag: None, tracked, more: false };
+            let result = self.link.with(|state| self.put(state, &parcel));
             let result = match result {
                 Ok((token, _)) => Ok(Ok(token)),
                 Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
@@ -267,15 +270,7 @@ impl Sender {
 
     /// Under the lock: frame header, delivery and append, nothing else.
     #[inline]
-    pub(crate) fn put(
-        &self,
-        state: &mut State,
-        encoded: &[u8],
-        shared: Option<&Bytes>,
-        format: MessageFormat,
-        tracked: bool,
-        more: bool,
-    ) -> Result<(u64, DeliveryNumber), SendError> {
+    pub(crate) fn put(&self, state: &mut State, parcel: &Parcel<'_>) -> Result<(u64, DeliveryNumber), SendError> {
         let State { engine, links, .. } = state;
         let entry = &mut links[self.link.key];
         if let Some(error) = &entry.over {
@@ -285,9 +280,11 @@ impl Sender {
         if !self.settled && sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
             return Err(SendError::NoCredit);
         }
-        let tracked = tracked && !self.settled;
+        let tracked = parcel.tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = Outgoing { encoded, shared, format, tag: sends.next_tag, settled: self.settled, token, more };
+        let tag = parcel.tag.unwrap_or_else(|| DeliveryTag::from(sends.next_tag));
+        let Parcel { encoded, shared, format, more, .. } = *parcel;
+        let message = Outgoing { encoded, shared, format, tag, settled: self.settled, token, more };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),
@@ -295,7 +292,10 @@ impl Sender {
             // The detach is on its way to the news.
             Err(Refusal::Detached) => return Err(SendError::NotSent(LinkError::Closed)),
         };
-        sends.next_tag += 1;
+        sends.next_tag = match parcel.tag {
+            None => sends.next_tag.wrapping_add(1),
+            Some(tag) => behind(&tag, sends.next_tag),
+        };
         sends.in_flight += usize::from(!self.settled);
         if tracked {
             sends.slots.insert(Slot::Waiting(None));
@@ -303,6 +303,27 @@ impl Sender {
             sends.untracked += 1;
         }
         Ok((token, number))
+    }
+}
+
+/// A message as it is put into a link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parcel<'a> {
+    pub(crate) encoded: &'a [u8],
+    pub(crate) shared: Option<&'a Bytes>,
+    pub(crate) format: MessageFormat,
+    /// The tag that was chosen for it; the next one otherwise.
+    pub(crate) tag: Option<DeliveryTag>,
+    /// Whether somebody waits for its outcome by name.
+    pub(crate) tracked: bool,
+    /// Whether this is the first part of it.
+    pub(crate) more: bool,
+}
+
+impl<'a> Parcel<'a> {
+    /// A whole message, for whose outcome nobody waits by name.
+    pub(crate) fn of(encoded: &'a Bytes, format: MessageFormat) -> Self {
+        Self { encoded, shared: Some(encoded), format, tag: None, tracked: false, more: false }
     }
 }
 

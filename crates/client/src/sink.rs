@@ -9,6 +9,7 @@ use futures_sink::Sink;
 use postroad_codec::v1_0::MessageFormat;
 use tokio::time::Sleep;
 
+use crate::sender::Parcel;
 use crate::state::State;
 use crate::wait::Place;
 use crate::{LinkError, Message, SendError, Sender, SinkError};
@@ -94,11 +95,9 @@ impl Sender {
     /// Hands over the message that waits.
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some((encoded, format)) = self.sink.held.take() else { return Poll::Ready(Ok(())) };
-        let result = self.poll_link(cx, |sender, state| {
-            match sender.put(state, &encoded, Some(&encoded), format, false, false) {
-                Err(SendError::NoCredit) => None,
-                result => Some(result.map(drop)),
-            }
+        let result = self.poll_link(cx, |sender, state| match sender.put(state, &Parcel::of(&encoded, format)) {
+            Err(SendError::NoCredit) => None,
+            result => Some(result.map(drop)),
         });
         if result.is_pending() {
             self.sink.held = Some((encoded, format));

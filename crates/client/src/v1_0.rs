@@ -62,7 +62,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) encoded: &'a [u8],
     pub(crate) shared: Option<&'a Bytes>,
     pub(crate) format: MessageFormat,
-    pub(crate) tag: u64,
+    pub(crate) tag: DeliveryTag,
     pub(crate) settled: bool,
     pub(crate) token: u64,
     /// Whether this is the first part of it.
@@ -258,9 +258,14 @@ impl Engine {
             settled: message.settled,
             message_format: message.format,
             more: message.more,
-            ..amqp::Message::new(message.encoded, DeliveryTag::from(message.tag), message.token)
+            ..amqp::Message::new(message.encoded, message.tag, message.token)
         };
         self.0.sender(link).send(&message).map_err(refusal)
+    }
+
+    /// Whether a message of this tag is not settled.
+    pub(crate) fn has_unsettled(&mut self, link: LinkId, tag: &DeliveryTag) -> bool {
+        self.0.sender(link).has_unsettled(tag)
     }
 
     /// Hands over the next part of a message.

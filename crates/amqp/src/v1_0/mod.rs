@@ -36,6 +36,7 @@ mod attach;
 mod config;
 mod connection;
 mod delivery_map;
+mod delivery_states;
 mod disposition;
 mod error;
 mod event;
@@ -57,6 +58,7 @@ mod transmit;
 
 pub use config::Config;
 pub use connection::Connection;
+pub use delivery_states::DeliveryStates;
 pub use error::{ConnectionError, LimitError, SendError};
 pub use event::{Event, LinkId, SessionId, Update};
 pub use frame_trace::{FrameTrace, frame_trace_asked};
