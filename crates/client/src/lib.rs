@@ -22,6 +22,7 @@
 
 mod acceptor;
 mod connection;
+mod delivery;
 mod disposition;
 mod driver;
 mod endpoint;

@@ -331,6 +331,7 @@ impl<'a> Parcel<'a> {
 ///
 /// # Cancel safety
 /// Dropping it loses the outcome and nothing else.
+#[doc(alias = "Delivery")]
 #[derive(Debug)]
 #[must_use = "a settlement that is not awaited tells nothing"]
 pub struct Settlement {

@@ -279,6 +279,11 @@ impl Engine {
         self.0.sender(link).append(delivery, part, Some(part), more).map_err(refusal)
     }
 
+    /// Whether the next part of a message can be handed over now.
+    pub(crate) fn can_append(&mut self, link: LinkId) -> bool {
+        self.0.sender(link).can_append()
+    }
+
     /// Gives up a message of which a part was handed over.
     pub(crate) fn abort(&mut self, link: LinkId, delivery: DeliveryNumber) {
         if self.0.has_link(link) {
@@ -350,6 +355,22 @@ impl Engine {
     /// Messages that wait at the sender, as far as it told.
     pub(crate) fn available(&mut self, link: LinkId) -> u32 {
         self.0.receiver(link).available()
+    }
+
+    /// Tells the outcome of a delivery, and leaves it unsettled.
+    pub(crate) fn update(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome) {
+        self.0.receiver(link).dispose(delivery, Some(state(outcome)), false);
+    }
+
+    /// What our end and the peer's have told of a delivery; nothing once either has settled it.
+    pub(crate) fn states(
+        &mut self,
+        link: LinkId,
+        number: DeliveryNumber,
+    ) -> Option<(Option<Outcome>, Option<Outcome>)> {
+        let receiver = self.0.receiver(link);
+        let states = receiver.states(number)?;
+        Some((states.local.and_then(outcome), states.remote.and_then(outcome)))
     }
 
     #[inline]

@@ -74,6 +74,21 @@ impl MessageWriter<'_> {
         self.put_parts(false).await
     }
 
+    /// Whether a piece that is written now goes out at once: with credit and a window, and nothing in front of it.
+    #[doc(alias = "writable")]
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let link = &self.sender.link;
+        self.parts.is_empty()
+            && link.with(|state| match &self.begun {
+                None => self.sender.has_room(state) == Ok(Some(())),
+                Some(_) => {
+                    let entry = &state.links[link.key];
+                    entry.over.is_none() && state.engine.can_append(entry.id)
+                }
+            })
+    }
+
     /// Ends the message and waits for its outcome.
     ///
     /// # Errors
