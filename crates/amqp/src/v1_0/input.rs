@@ -166,9 +166,14 @@ impl Connection {
             self.channels[index] = key;
             if ending {
                 session.phase = Phase::EndSent;
-            } else {
-                let id = session.id;
-                self.events.push_back(Event::SessionBegun(id));
+                return Ok(());
+            }
+            let (id, handles) = (session.id, session.handles.len());
+            self.events.push_back(Event::SessionBegun(id));
+            if handles as u64 > u64::from(begin.handle_max.0) + 1 {
+                // They were attached before this was known; the peer may not even have seen them as links (2.7.2).
+                let text = format!("links were attached before it was known that handles end at {}", begin.handle_max);
+                self.end_faulty(id.0, Box::new(Error::new(ErrorCondition::NOT_ALLOWED, text)));
             }
             return Ok(());
         }

@@ -40,6 +40,7 @@ mod delivery_states;
 mod disposition;
 mod error;
 mod event;
+mod fit;
 mod flow;
 mod frame_trace;
 mod handshake;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Encode as _, MessageFormat, Role, Transfer};
 
 use super::arena::Key;
+use super::fit::state_fits;
 use super::link::{Open, Parked, Phase};
 use super::send_log::Kept;
 use super::session::Outgoing;
@@ -76,7 +77,7 @@ impl SenderMut<'_> {
     /// Hands a message over. From then on it is the engine's: it leaves as windows allow.
     ///
     /// # Errors
-    /// [`SendError::Blocked`] without capacity; the message stays the caller's.
+    /// [`SendError::Blocked`] without capacity; the message stays the caller's, as with every error.
     #[inline]
     pub fn send(&mut self, message: &Message<'_>) -> Result<DeliveryNumber, SendError> {
         let connection = &mut *self.connection;
@@ -91,6 +92,9 @@ impl SenderMut<'_> {
         let link = connection.links.get_mut(self.key).expect("it has capacity");
         if message.payload.len() as u64 > link.peer_limit() {
             return Err(SendError::TooLarge(link.peer_limit()));
+        }
+        if message.state.as_ref().is_some_and(|state| !state_fits(state, connection.remote_max_frame as usize)) {
+            return Err(SendError::State);
         }
         let outgoing = (!message.settled).then(|| {
             let kept = match (link.terms.keep && !message.more, message.shared) {
