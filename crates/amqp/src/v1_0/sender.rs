@@ -265,7 +265,8 @@ impl SenderMut<'_> {
         }
     }
 
-    /// Tells how many messages wait at this end.
+    /// Notes how many messages wait at this end. The next flow of the link tells it; none goes out for this alone, since an
+    /// owner may count each message: [`Connection::ask_flow`] sends one.
     pub fn offered(&mut self, available: u32) {
         if let Some(link) = self.connection.links.get_mut(self.key) {
             link.available = available;
