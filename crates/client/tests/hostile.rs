@@ -148,3 +148,32 @@ async fn outcomes_of_other_messages_and_of_no_kind_harm_nobody() {
     .await;
     assert_eq!((result, over), (Err(SendError::NoOutcome), None));
 }
+
+#[tokio::test]
+async fn a_server_that_answers_no_detach_costs_the_timeout() {
+    let script = |mut peer: raw::Peer| {
+        peer.begin();
+        peer.take(attach_sender("out"));
+        peer.send(attach_receiver("out"));
+        peer.send(flow().handle(0).link_credit(10));
+        peer.take(transfer(0));
+        peer.take(detach().handle(0).closed(true));
+        // It says nothing to that, and goes on with everything else.
+        peer.part();
+    };
+    let (connection, peer) = raw::Peer::serve(script).await;
+    let session = soon(connection.session()).await.unwrap();
+    let mut options = LinkOptions::default();
+    options.name = Some("out".to_owned());
+    // The attach has as long; a busy machine may take its time for it.
+    options.timeout = Duration::from_secs(2);
+    let timeout = options.timeout;
+    let sender = soon(session.sender_with(Node::at("a"), options)).await.unwrap();
+    let settlement = soon(sender.submit_tracked(&Message::from("in doubt"))).await.unwrap();
+    assert_eq!(soon(sender.close()).await, Err(LinkError::Timeout(timeout)));
+    // Its session and connection have not suffered.
+    assert_eq!((session.connection().error(), soon(connection.close()).await), (None, Ok(())));
+    let result = soon(settlement).await;
+    assert!(matches!(result, Err(SendError::InDoubt(_))), "{result:?}");
+    soon(peer).await.unwrap();
+}
