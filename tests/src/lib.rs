@@ -23,6 +23,7 @@
 pub mod certificates;
 pub mod corpus;
 pub mod fuzz;
+pub mod meter;
 pub mod ours;
 pub mod peers;
 pub mod process;

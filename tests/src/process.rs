@@ -19,7 +19,7 @@ pub type Event = serde_json::Value;
 pub struct Process {
     name: String,
     child: Child,
-    _stdin: Option<ChildStdin>,
+    stdin: Option<ChildStdin>,
     lines: Receiver<String>,
     put_back: VecDeque<Event>,
     stderr: Arc<Mutex<String>>,
@@ -128,13 +128,20 @@ impl Process {
                 sink.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         });
-        Ok(Self { name: name.into(), child, _stdin: stdin, lines, put_back: VecDeque::new(), stderr, stderr_reader })
+        Ok(Self { name: name.into(), child, stdin, lines, put_back: VecDeque::new(), stderr, stderr_reader })
     }
 
     /// The process id.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to its standard input, where that is open. A process that has ended shows it by its events.
+    pub fn tell(&mut self, line: &str) {
+        if let Some(stdin) = &mut self.stdin {
+            let _ = writeln!(stdin, "{line}");
+        }
     }
 
     /// The next event.

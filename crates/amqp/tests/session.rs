@@ -32,9 +32,11 @@ fn sessions_are_told_apart_by_channel() {
 #[test]
 fn channels_need_not_agree() {
     let mut peer = ScriptedPeer::of_client(config());
-    let sessions = [peer.engine.begin().unwrap(), peer.engine.begin().unwrap()];
-    peer.expect_header(ProtocolHeader::AMQP).expect(open()).expect(begin().channel(0)).expect(begin().channel(1));
+    let first = peer.engine.begin().unwrap();
+    peer.expect_header(ProtocolHeader::AMQP).expect(open()).expect(begin().channel(0)).expect_nothing();
     peer.send_header(ProtocolHeader::AMQP).send(open());
+    let sessions = [first, peer.engine.begin().unwrap()];
+    peer.expect(begin().channel(1));
     peer.send(begin().channel(9).remote_channel(1)).send(begin().channel(4).remote_channel(0));
     assert_eq!(peer.events(), [Event::Opened, Event::SessionBegun(sessions[1]), Event::SessionBegun(sessions[0])]);
     peer.send(end().channel(9)).expect(end().channel(1)).expect_nothing();
@@ -55,6 +57,7 @@ fn there_are_only_so_many_channels() {
     let mut small = config();
     small.channel_max = 1;
     let mut peer = ScriptedPeer::of_client(small);
+    peer.send_header(ProtocolHeader::AMQP).send(open());
     assert!(peer.engine.begin().is_ok() && peer.engine.begin().is_ok());
     assert_eq!(peer.engine.begin(), Err(LimitError::NoneFree));
 

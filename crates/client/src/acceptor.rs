@@ -126,6 +126,7 @@ fn anonymous(secure: bool) -> amqp::ServerSasl {
 }
 
 /// A link that the peer attaches, and that waits for an answer. Dropped, it is refused.
+#[doc(alias = "Link")]
 #[derive(Debug)]
 pub struct IncomingLink {
     connection: Connection,

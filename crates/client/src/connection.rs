@@ -49,14 +49,14 @@ impl Connection {
     }
 
     async fn establish(options: &ConnectOptions) -> Result<Self, ConnectError> {
-        let sasl = options.sasl()?;
+        let (config, sasl) = (options.config()?, options.sasl()?);
         let preconnection = Preconnection::new().remote(options.remote()).security(options.security());
         let transport = preconnection.initiate().timeout(options.connect_timeout).await?;
         let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
         if options.tls_mode == TlsMode::Header {
             stream = ask_for_tls(stream, options).await?;
         }
-        let engine = amqp::Connection::client(options.config()?, sasl, Instant::now());
+        let engine = amqp::Connection::client(config, sasl, Instant::now());
         Ok(Self::drive(engine, stream, options.close_timeout).await?)
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use postroad_codec::v1_0::DeliveryNumber;
 
-use crate::state::Shared;
+use crate::state::{Shared, State};
 use crate::types::{Fields, PeerError};
 use crate::v1_0::{DeliveryTag, LinkId};
 use crate::{LinkError, Message, Outcome, Session};
@@ -28,6 +28,7 @@ pub struct Settler {
 }
 
 /// Where a message came from: what settling it needs, without the message.
+#[doc(alias = "Delivery")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// The number of the connection: links of another one have the same ids.
@@ -94,6 +95,12 @@ impl Settler {
     }
 }
 
+impl Settler {
+    pub(crate) fn on_link<R>(&self, origin: Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
+        on_link(&self.shared, origin, act)
+    }
+}
+
 impl Session {
     /// A handle that settles the messages of this session's connection from any task.
     #[must_use]
@@ -142,6 +149,11 @@ pub(crate) fn dispose(shared: &Shared, origin: Origin, outcome: Outcome) -> Resu
     if origin.settled {
         return Ok(());
     }
+    on_link(shared, origin, |state| state.engine.settle(origin.link, origin.number, outcome))
+}
+
+/// Does something on the link of a message.
+fn on_link<R>(shared: &Shared, origin: Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
     if origin.connection != shared.number() {
         return Err(LinkError::ForeignMessage);
     }
@@ -152,7 +164,6 @@ pub(crate) fn dispose(shared: &Shared, origin: Origin, outcome: Outcome) -> Resu
         if !state.engine.has_link(origin.link) {
             return Err(LinkError::Closed);
         }
-        state.engine.settle(origin.link, origin.number, outcome);
-        Ok(())
+        Ok(act(state))
     })
 }

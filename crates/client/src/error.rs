@@ -7,7 +7,7 @@ use postroad_codec::v1_0::DecodeError;
 use postroad_taps::{EstablishmentError, TlsError};
 
 use crate::Outcome;
-use crate::types::PeerError;
+use crate::types::{DeliveryTag, PeerError};
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -215,6 +215,9 @@ pub enum SendError {
     /// There is no credit now: the message was not sent (only without waiting).
     #[error("no credit")]
     NoCredit,
+    /// A message of this tag is not settled yet: another one was not sent.
+    #[error("an unsettled message has the tag {0:?}")]
+    TagInUse(DeliveryTag),
     /// More or less content came than was told before, or a piece of more than 4 GiB: the message was given up.
     #[error("the content is not as long as was told")]
     Length,

@@ -22,8 +22,10 @@
 
 mod acceptor;
 mod connection;
+mod delivery;
 mod disposition;
 mod driver;
+mod endpoint;
 mod error;
 mod link;
 mod message;
@@ -37,6 +39,7 @@ mod session;
 mod sink;
 mod state;
 mod stream;
+mod tag;
 mod teardown;
 mod tls_header;
 mod trace;
@@ -47,6 +50,7 @@ mod writer;
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
 pub use disposition::{Origin, Settler};
+pub use endpoint::{EndpointState, EndpointStates};
 pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
@@ -64,7 +68,7 @@ pub use writer::MessageWriter;
 pub mod types {
     pub use bytes::Bytes;
     pub use postroad_codec::v1_0::{
-        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, DecodeError, Described,
+        Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, DecodeError, DeliveryTag, Described,
         Error as PeerError, ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
     };
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use postroad_address::BrokerUrl;
 use postroad_amqp::sasl::{Client, Credentials, Secret};
 use postroad_amqp::v1_0::{ClientSasl, Config};
-use postroad_codec::v1_0::{Fields, Map, Symbol, Value};
+use postroad_codec::v1_0::{Fields, MIN_MAX_FRAME_SIZE, Map, Symbol, Value};
 use postroad_taps::{RemoteEndpoint, Security, TlsConfig};
 use uuid::Uuid;
 
@@ -49,7 +49,8 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long closing waits for the peer.
     pub close_timeout: Duration,
-    /// Properties of the connection, beside `product` and `version`.
+    /// Properties of the connection, beside `product` and `version`. With container id and host they have some 400 bytes:
+    /// an open of more than 512 is taken by no peer for sure, and [`ConnectError::Options`] says so.
     pub properties: Vec<(String, Value)>,
 }
 
@@ -121,6 +122,14 @@ impl ConnectOptions {
             properties.insert(symbol.ok_or_else(text)?, value.clone());
         }
         config.properties = Some(Fields(properties));
+        // The engine would leave the properties out.
+        if config.open_len() > MIN_MAX_FRAME_SIZE as usize {
+            return Err(ConnectError::Options(format!(
+                "container id, host and properties take {} bytes, and {MIN_MAX_FRAME_SIZE} at most before the peer has told its \
+                 limit",
+                config.open_len()
+            )));
+        }
         Ok(config)
     }
 

@@ -125,6 +125,37 @@ impl MessageReader<'_> {
         }
     }
 
+    /// As [`chunk`](Self::chunk), at most `limit` bytes of it, 1 at least: the rest of the piece comes with the next call.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    ///
+    /// # Cancel safety
+    /// As [`chunk`](Self::chunk).
+    #[doc(alias = "recv")]
+    pub async fn chunk_within(&mut self, limit: usize) -> Result<Option<Bytes>, ReceiveError> {
+        let Some(mut chunk) = self.chunk().await? else { return Ok(None) };
+        let rest = chunk.split_off(chunk.len().min(limit.max(1)));
+        if !rest.is_empty() {
+            self.content.push_front(rest);
+        }
+        Ok(Some(chunk))
+    }
+
+    /// Whether the last of the message has not come yet.
+    #[doc(alias = "partial")]
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        !self.whole
+    }
+
+    /// Whether content is here that [`chunk`](Self::chunk) gives without waiting.
+    #[doc(alias = "readable")]
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !self.content.is_empty()
+    }
+
     /// Tells the sender that the message was processed.
     ///
     /// # Errors

@@ -19,9 +19,10 @@ use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 ///
 /// What has come when the link ends is still handed out; settling it then fails, and the peer may
 /// deliver it again. Dropping the receiver closes the link; what it has not settled goes back to the node.
+#[doc(alias = "Link")]
 #[derive(Debug)]
 pub struct Receiver {
-    link: Link,
+    pub(crate) link: Link,
     id: LinkId,
     /// Messages taken from the connection in one go.
     batch: VecDeque<Delivery>,

@@ -13,18 +13,32 @@ use tokio::task::consume_budget;
 use crate::link::Link;
 use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
-use crate::v1_0::{Outgoing, Refusal};
+use crate::tag::behind;
+use crate::v1_0::{DeliveryTag, Outgoing, Refusal};
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
 /// A sender. Every method takes `&self`: tasks can share one.
 ///
 /// Dropping it closes the link; what was handed over is on its way before the close.
+#[doc(alias = "Link")]
 #[derive(Debug)]
 pub struct Sender {
     pub(crate) link: Link,
     pub(crate) settled: bool,
     pub(crate) sink: SinkState,
+}
+
+/// How a message is handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handover {
+    pub(crate) format: MessageFormat,
+    /// The tag that was chosen for it; the next one otherwise.
+    pub(crate) tag: Option<DeliveryTag>,
+    /// Whether somebody waits for its outcome by name.
+    pub(crate) tracked: bool,
+    /// Whether it is the first part of a message.
+    pub(crate) more: bool,
 }
 
 thread_local! {
@@ -219,19 +233,17 @@ impl Sender {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
-        let put = self.put_when_credited(&encoded, message.message_format(), tracked, false);
-        put.await.map(|(token, _)| token)
+        let how = Handover { format: message.message_format(), tag: None, tracked, more: false };
+        self.put_when_credited(&encoded, how).await.map(|(token, _)| token)
     }
 
     /// Waits for credit and puts an encoded message, or its first part, into the link.
     pub(crate) async fn put_when_credited(
         &self,
         encoded: &Encoded,
-        format: MessageFormat,
-        tracked: bool,
-        more: bool,
+        how: Handover,
     ) -> Result<(u64, DeliveryNumber), SendError> {
-        let put = |state: &mut State| match self.put(state, &encoded.front, encoded.content(), format, tracked, more) {
+        let put = |state: &mut State| match self.put(state, &encoded.front, encoded.content(), how) {
             Err(SendError::NoCredit) => None,
             result => Some(result),
         };
@@ -243,8 +255,8 @@ impl Sender {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             let content = message.encode_to(scratch);
-            let format = message.message_format();
-            let result = self.link.with(|state| self.put(state, scratch, content, format, tracked, false));
+            let how = Handover { format: message.message_format(), tag: None, tracked, more: false };
+            let result = self.link.with(|state| self.put(state, scratch, content, how));
             let result = match result {
                 Ok((token, _)) => Ok(Ok(token)),
                 Err(SendError::NoCredit) => {
@@ -278,9 +290,7 @@ impl Sender {
         state: &mut State,
         encoded: &[u8],
         content: Option<&Bytes>,
-        format: MessageFormat,
-        tracked: bool,
-        more: bool,
+        how: Handover,
     ) -> Result<(u64, DeliveryNumber), SendError> {
         let State { engine, links, .. } = state;
         let entry = &mut links[self.link.key];
@@ -291,9 +301,11 @@ impl Sender {
         if !self.settled && sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
             return Err(SendError::NoCredit);
         }
-        let tracked = tracked && !self.settled;
+        let tracked = how.tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = Outgoing { encoded, content, format, tag: sends.next_tag, settled: self.settled, token, more };
+        let tag = how.tag.unwrap_or_else(|| DeliveryTag::from(sends.next_tag));
+        let Handover { format, more, .. } = how;
+        let message = Outgoing { encoded, content, format, tag, settled: self.settled, token, more };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),
@@ -301,7 +313,10 @@ impl Sender {
             // The detach is on its way to the news.
             Err(Refusal::Detached) => return Err(SendError::NotSent(LinkError::Closed)),
         };
-        sends.next_tag += 1;
+        sends.next_tag = match how.tag {
+            None => sends.next_tag.wrapping_add(1),
+            Some(tag) => behind(&tag, sends.next_tag),
+        };
         sends.in_flight += usize::from(!self.settled);
         if tracked {
             sends.slots.insert(Slot::Waiting(None));
@@ -322,6 +337,11 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
+    /// A message, or a part of one, in one shared buffer.
+    pub(crate) fn whole(message: Bytes) -> Self {
+        Self { front: Bytes::new(), content: message }
+    }
+
     pub(crate) fn content(&self) -> Option<&Bytes> {
         (!self.content.is_empty()).then_some(&self.content)
     }
@@ -331,6 +351,7 @@ impl Encoded {
 ///
 /// # Cancel safety
 /// Dropping it loses the outcome and nothing else.
+#[doc(alias = "Delivery")]
 #[derive(Debug)]
 #[must_use = "a settlement that is not awaited tells nothing"]
 pub struct Settlement {

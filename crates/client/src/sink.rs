@@ -8,7 +8,7 @@ use futures_sink::Sink;
 use postroad_codec::v1_0::MessageFormat;
 use tokio::time::Sleep;
 
-use crate::sender::Encoded;
+use crate::sender::{Encoded, Handover};
 use crate::state::State;
 use crate::wait::Place;
 use crate::{LinkError, Message, SendError, Sender, SinkError};
@@ -94,12 +94,12 @@ impl Sender {
     /// Hands over the message that waits.
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some((encoded, format)) = self.sink.held.take() else { return Poll::Ready(Ok(())) };
-        let result = self.poll_link(cx, |sender, state| {
-            match sender.put(state, &encoded.front, encoded.content(), format, false, false) {
+        let how = Handover { format, tag: None, tracked: false, more: false };
+        let result =
+            self.poll_link(cx, |sender, state| match sender.put(state, &encoded.front, encoded.content(), how) {
                 Err(SendError::NoCredit) => None,
                 result => Some(result.map(drop)),
-            }
-        });
+            });
         if result.is_pending() {
             self.sink.held = Some((encoded, format));
         }

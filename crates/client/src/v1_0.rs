@@ -63,7 +63,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) encoded: &'a [u8],
     pub(crate) content: Option<&'a Bytes>,
     pub(crate) format: MessageFormat,
-    pub(crate) tag: u64,
+    pub(crate) tag: DeliveryTag,
     pub(crate) settled: bool,
     pub(crate) token: u64,
     /// Whether this is the first part of it.
@@ -136,6 +136,10 @@ impl Engine {
     }
 
     // The connection and its sessions.
+
+    pub(crate) fn config(&self) -> &amqp::Config {
+        self.0.config()
+    }
 
     pub(crate) fn open(&self) -> Option<&Open> {
         self.0.remote_open()
@@ -224,6 +228,23 @@ impl Engine {
         self.0.has_link(link)
     }
 
+    /// Whether our end of a link is attached.
+    pub(crate) fn is_attached(&self, link: LinkId) -> bool {
+        self.0.is_attached(link)
+    }
+
+    /// The source and target that our end of a link has told.
+    pub(crate) fn own_nodes(&self, link: LinkId) -> (Option<Node>, Option<Node>) {
+        let Some(terms) = self.0.terms(link) else { return (None, None) };
+        nodes(terms.source.as_ref(), terms.target.as_ref())
+    }
+
+    /// The source and target that the peer's end of a link has told.
+    pub(crate) fn remote_nodes(&self, link: LinkId) -> (Option<Node>, Option<Node>) {
+        let Some(attach) = self.0.remote_attach(link) else { return (None, None) };
+        nodes(attach.source.as_deref(), attach.target.as_deref())
+    }
+
     /// The peer's attach of a link.
     pub(crate) fn remote(&self, link: LinkId) -> Option<Remote<'_>> {
         self.0.remote_attach(link).map(Remote)
@@ -238,9 +259,14 @@ impl Engine {
             settled: message.settled,
             message_format: message.format,
             more: message.more,
-            ..amqp::Message::new(message.encoded, DeliveryTag::from(message.tag), message.token)
+            ..amqp::Message::new(message.encoded, message.tag, message.token)
         };
         self.0.sender(link).send(&message).map_err(refusal)
+    }
+
+    /// Whether a message of this tag is not settled.
+    pub(crate) fn has_unsettled(&mut self, link: LinkId, tag: &DeliveryTag) -> bool {
+        self.0.sender(link).has_unsettled(tag)
     }
 
     /// Hands over the next part of a message.
@@ -252,6 +278,11 @@ impl Engine {
         more: bool,
     ) -> Result<(), Refusal> {
         self.0.sender(link).append(delivery, part, Some(part), more).map_err(refusal)
+    }
+
+    /// Whether the next part of a message can be handed over now.
+    pub(crate) fn can_append(&mut self, link: LinkId) -> bool {
+        self.0.sender(link).can_append()
     }
 
     /// Gives up a message of which a part was handed over.
@@ -325,6 +356,22 @@ impl Engine {
     /// Messages that wait at the sender, as far as it told.
     pub(crate) fn available(&mut self, link: LinkId) -> u32 {
         self.0.receiver(link).available()
+    }
+
+    /// Tells the outcome of a delivery, and leaves it unsettled.
+    pub(crate) fn update(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome) {
+        self.0.receiver(link).dispose(delivery, Some(state(outcome)), false);
+    }
+
+    /// What our end and the peer's have told of a delivery; nothing once either has settled it.
+    pub(crate) fn states(
+        &mut self,
+        link: LinkId,
+        number: DeliveryNumber,
+    ) -> Option<(Option<Outcome>, Option<Outcome>)> {
+        let receiver = self.0.receiver(link);
+        let states = receiver.states(number)?;
+        Some((states.local.and_then(outcome), states.remote.and_then(outcome)))
     }
 
     #[inline]
@@ -448,6 +495,11 @@ fn target(node: &Node) -> Target {
         dynamic_node_properties: node.properties.clone().map(NodeProperties),
         capabilities: capabilities(node),
     }
+}
+
+/// A target that is no node, such as a coordinator, is none.
+fn nodes(source: Option<&Source>, target: Option<&AttachTarget>) -> (Option<Node>, Option<Node>) {
+    (source.map(node_of_source), target.and_then(AttachTarget::as_target).map(node_of_target))
 }
 
 fn node_of_source(source: &Source) -> Node {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 
-use crate::sender::Encoded;
+use crate::sender::{Encoded, Handover};
 use crate::state::State;
 use crate::v1_0::Refusal;
 use crate::wait::Place;
@@ -75,6 +75,21 @@ impl MessageWriter<'_> {
         self.put_parts(false).await
     }
 
+    /// Whether a piece that is written now goes out at once: with credit and a window, and nothing in front of it.
+    #[doc(alias = "writable")]
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        let link = &self.sender.link;
+        self.parts.is_empty()
+            && link.with(|state| match &self.begun {
+                None => self.sender.has_room(state) == Ok(Some(())),
+                Some(_) => {
+                    let entry = &state.links[link.key];
+                    entry.over.is_none() && state.engine.can_append(entry.id)
+                }
+            })
+    }
+
     /// Ends the message and waits for its outcome.
     ///
     /// # Errors
@@ -122,9 +137,9 @@ impl MessageWriter<'_> {
             match &self.begun {
                 Some((delivery, _)) => self.append(*delivery, part, more).await?,
                 None => {
-                    let format = MessageFormat::default();
-                    let first = Encoded { front: Bytes::new(), content: part.clone() };
-                    let (token, delivery) = self.sender.put_when_credited(&first, format, true, more).await?;
+                    let first = Encoded::whole(part.clone());
+                    let how = Handover { format: MessageFormat(0), tag: None, tracked: true, more };
+                    let (token, delivery) = self.sender.put_when_credited(&first, how).await?;
                     let link = &self.sender.link;
                     let at = (!self.sender.settled).then(|| (link.session.shared().clone(), link.key, token));
                     self.begun = Some((delivery, Settlement { at }));

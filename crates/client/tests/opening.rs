@@ -41,6 +41,20 @@ async fn a_refused_connection_names_the_address() {
 }
 
 #[tokio::test]
+async fn properties_that_fit_into_no_open_are_refused_before_anything_else() {
+    // Nobody listens there any more: it is not even tried.
+    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut options = options(address);
+    options.properties = vec![("note".to_owned(), "n".repeat(300).into())];
+    let refused = Connection::open(options.clone()).await;
+    assert!(matches!(refused, Err(ConnectError::Transport(_))), "{refused:?}");
+    options.properties = vec![("note".to_owned(), "n".repeat(500).into())];
+    let refused = Connection::open(options).await;
+    let Err(ConnectError::Options(text)) = refused else { panic!("{refused:?}") };
+    assert!(text.contains("512 at most"), "{text}");
+}
+
+#[tokio::test]
 async fn a_peer_of_another_protocol_is_named_with_a_hint() {
     let cases: [(&[u8], &str, &str); 4] = [
         (b"AMQP\0\0\x09\x01", "AMQP 0-9-1", "this is an AMQP 0-9-1 broker: RabbitMQ needs its AMQP 1.0 plugin"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use common::connect;
 use postroad_client::types::{Symbol, Value};
-use postroad_client::{ConnectOptions, Connection, Expiry, LinkOptions, Node};
+use postroad_client::{ConnectOptions, Connection, EndpointState, EndpointStates, Expiry, LinkOptions, Node};
 use postroad_codec::v1_0::{Attach, Close, Fields, FilterSet, Map, NodeProperties, Open, Source};
 use postroad_testkit::{attach_receiver, attach_sender};
 use raw::{next, put, take_header};
@@ -23,17 +23,24 @@ fn one(name: &'static str, value: impl Into<Value>) -> Map {
     map
 }
 
+const BOTH_ACTIVE: EndpointStates = EndpointStates { local: EndpointState::Active, remote: EndpointState::Active };
+const BOTH_CLOSED: EndpointStates = EndpointStates { local: EndpointState::Closed, remote: EndpointState::Closed };
+
 #[tokio::test]
 async fn the_peer_tells_of_itself() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
     options.sasl_enabled = false;
+    options.virtual_host = Some("tenant".to_owned());
+    options.container_id = "ours".to_owned();
     let peer = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
         take_header(&mut stream);
         assert_eq!(next(&mut stream), 0x10);
         let theirs = Open {
             container_id: "box".into(),
+            hostname: Some("whoever".into()),
+            desired_capabilities: [Symbol::from_static("SOLE-CONNECTION")].into_iter().collect(),
             offered_capabilities: [Symbol::from_static("ANONYMOUS-RELAY")].into_iter().collect(),
             properties: Some(Fields(one("product", "a peer"))),
             ..Open::default()
@@ -47,7 +54,12 @@ async fn the_peer_tells_of_itself() {
     assert_eq!(connection.remote_offered_capabilities(), ["ANONYMOUS-RELAY"]);
     assert_eq!(connection.remote_property("product"), Some(Value::from("a peer")));
     assert_eq!(connection.remote_property("version"), None);
+    assert_eq!(connection.remote_desired_capabilities(), ["SOLE-CONNECTION"]);
+    assert_eq!(connection.remote_hostname().as_deref(), Some("whoever"));
+    assert_eq!((connection.hostname().as_deref(), connection.container_id()), (Some("tenant"), "ours".to_owned()));
+    assert_eq!(connection.state(), BOTH_ACTIVE);
     soon(connection.close()).await.unwrap();
+    assert_eq!(connection.state(), BOTH_CLOSED);
     soon(peer).await.unwrap();
 }
 
@@ -89,15 +101,35 @@ async fn each_end_of_a_link_knows_its_node() {
     let node = Node { capabilities: vec!["topic".to_owned()], ..Node::at("there") };
     let accepting = async {
         let link = ends.server.next_link().await.unwrap();
-        assert!(link.is_receiver());
-        assert_eq!((link.target_address(), link.source_address()), (Some("there"), None));
+        assert!(link.is_receiver() && !link.is_sender());
+        assert_eq!(link.state(), EndpointStates { local: EndpointState::Uninit, remote: EndpointState::Active });
+        assert_eq!((link.target_address(), link.source_address()), (Some("there"), Some("here")));
         link.into_receiver(&LinkOptions::default()).unwrap()
     };
-    let (sender, _receiver) = soon(async { tokio::join!(session.sender(node.clone()), accepting) }).await;
+    let mut options = LinkOptions::default();
+    options.own_address = Some("here".to_owned());
+    let attaching = session.sender_with(node.clone(), options);
+    let (sender, receiver) = soon(async { tokio::join!(attaching, accepting) }).await;
     let sender = sender.unwrap();
     // What was not said is the standard's default (part 3, 3.5.4).
     let expiry = Some(Expiry::SessionEnd(Duration::ZERO));
     assert_eq!(sender.remote(), Some(Node { expiry, ..node }));
     assert_eq!(sender.address().as_deref(), Some("there"));
     assert_eq!(sender.session().connection().remote_container(), ends.client.remote_container());
+
+    // Each end says where messages come from and go to; the server grants what was asked for.
+    let address = |node: Option<Node>| node.and_then(|node| node.address);
+    for (ours, theirs) in [
+        (sender.source(), sender.target()),
+        (sender.remote_source(), sender.remote_target()),
+        (receiver.source(), receiver.target()),
+        (receiver.remote_source(), receiver.remote_target()),
+    ] {
+        assert_eq!((address(ours).as_deref(), address(theirs).as_deref()), (Some("here"), Some("there")));
+    }
+    assert_eq!((sender.state(), receiver.state()), (BOTH_ACTIVE, BOTH_ACTIVE));
+    soon(session.close()).await.unwrap();
+    assert_eq!((sender.state(), sender.source()), (BOTH_CLOSED, None));
+    soon(receiver.closed()).await;
+    assert_eq!((receiver.state(), receiver.remote_target()), (BOTH_CLOSED, None));
 }

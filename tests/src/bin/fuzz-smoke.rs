@@ -161,6 +161,7 @@ fn targets() -> Vec<Target> {
         target("codec", "value_round_trip", postroad_codec::fuzz::value_round_trip, values(), CONSTRUCTORS),
         target("codec", "protocol_header", postroad_codec::fuzz::protocol_header, headers(), &[]),
         target("amqp", "engine", postroad_amqp::fuzz::engine, games(), &[]),
+        target("amqp", "sasl", postroad_amqp::fuzz::sasl, exchanges(), &[]),
         target("address", "address", postroad_address::fuzz::address, addresses(), TEXT),
         target("address", "url", postroad_address::fuzz::url, addresses(), TEXT),
     ]
@@ -176,6 +177,11 @@ fn games() -> Vec<Vec<u8>> {
         state.to_be_bytes()[3]
     };
     (0..64u8).map(|setup| (0..2000).map(|index| if index == 0 { setup << 2 } else { byte() }).collect()).collect()
+}
+
+/// Exchanges that nobody disturbs, with each way to set up the two ends.
+fn exchanges() -> Vec<Vec<u8>> {
+    (0..=255).map(|setup| [setup, setup % 5, 0].into_iter().chain([0, 0].repeat(20)).collect()).collect()
 }
 
 fn values() -> Vec<Vec<u8>> {

@@ -1,7 +1,8 @@
-//! The body of the fuzz target in `fuzz/`; no part of the API.
+//! The bodies of the fuzz targets in `fuzz/`; no part of the API.
 
 mod owner;
 mod peer;
+mod sasl;
 mod watch;
 
 use std::time::{Duration, Instant};
@@ -12,6 +13,8 @@ use crate::v1_0::{Config, Connection, Transmit};
 use owner::Owner;
 use peer::Peer;
 use watch::Watch;
+
+pub use sasl::sasl;
 
 /// Plays `data` to an engine: what the peer sends, what the owner does, and how time passes. Everything
 /// that the engine writes and tells is held against the rules of the standard.

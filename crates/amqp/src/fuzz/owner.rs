@@ -210,6 +210,7 @@ impl Owner {
                             }
                             Err(SendError::Blocked) => assert!(!can),
                             Err(SendError::Detached | SendError::TooLarge(_)) => {}
+                            Err(SendError::State) => panic!("a part has none"),
                         }
                     }
                 }
@@ -238,6 +239,7 @@ impl Owner {
                     }
                     Err(SendError::Blocked | SendError::Detached) => assert_eq!(capacity, 0),
                     Err(SendError::TooLarge(limit)) => assert!(payload.len() as u64 > limit),
+                    Err(SendError::State) => panic!("it has none"),
                 }
             }
         }

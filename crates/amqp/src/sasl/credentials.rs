@@ -57,6 +57,7 @@ pub enum Credentials {
         trace: Option<String>,
     },
     /// A user with a password: SCRAM or `PLAIN`.
+    #[doc(alias = "PLAIN")]
     Password {
         /// The user's name.
         user: String,

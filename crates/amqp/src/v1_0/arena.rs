@@ -22,6 +22,10 @@ impl<T> Default for Arena<T> {
 impl<T> Arena<T> {
     pub(crate) fn insert(&mut self, make: impl FnOnce(Key) -> T) -> Key {
         let index = self.free.pop().unwrap_or_else(|| {
+            if self.slots.is_empty() {
+                // Most connections have one session with one link, and there may be very many connections.
+                self.slots.reserve_exact(1);
+            }
             self.slots.push((0, None));
             self.slots.len() as u32 - 1
         });

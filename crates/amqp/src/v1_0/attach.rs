@@ -12,12 +12,17 @@ use super::link_state::Unsettled;
 use super::resume::Resuming;
 use super::{Connection, ConnectionError, Event, LimitError, LinkId, LinkState, LinkTerms, SessionId};
 
+/// What a flow takes at most, but for its properties.
+const FLOW: usize = 96;
+
 impl Connection {
     /// Attaches a link. [`Event::LinkAttached`] or [`Event::LinkDetached`] follows.
     ///
+    /// Links may be attached before the peer has answered the begin; where it then takes fewer handles, the session ends.
+    ///
     /// # Errors
     /// When the session is over, every handle is in use, the name is taken by a link of this role, or the
-    /// attach does not fit into a frame.
+    /// attach does not fit into a frame: one of 512 bytes before the peer's open has come.
     pub fn attach(
         &mut self,
         session: SessionId,
@@ -86,7 +91,7 @@ impl Connection {
 
     /// Our attach, with as much of what is resumed as fits into a frame.
     fn own_attach(&mut self, key: Key, mut state: Option<&mut LinkState>) -> Result<Attach, LimitError> {
-        let limit = self.frame_limit(state.is_some());
+        let limit = self.frame_limit();
         let link = self.links.get_mut(key).expect("the caller has it");
         link.resuming = state.as_deref_mut().map(|state| Box::new(Resuming::new(state)));
         if link.fit_unsettled(limit) && FrameHeader::LENGTH + link.attach().encoded_len() <= limit {
@@ -188,15 +193,6 @@ impl Connection {
         Ok(())
     }
 
-    /// The largest frame that the peer takes. Before its open nobody knows: attaches are taken to fit, unless they tell
-    /// of deliveries, of which there may be any number.
-    fn frame_limit(&self, resumes: bool) -> usize {
-        match (&self.remote_open, resumes) {
-            (None, false) => usize::MAX,
-            _ => self.remote_max_frame as usize,
-        }
-    }
-
     /// Detaches a link, for good when `closed`; one that waits for [`accept`](Connection::accept) is
     /// answered first. What was handed over goes out before, but for the rest of a message that waits for
     /// the window ([`has_rest`](super::SenderMut::has_rest)). [`Event::LinkDetached`] follows when the peer has answered;
@@ -215,7 +211,8 @@ impl Connection {
         detached.phase = Phase::DetachSent;
         detached.parked = None;
         detached.drain_due = false;
-        self.answer(channel, &Detach { handle, closed, error: error.map(Box::new) });
+        let detach = self.fitting(Detach { handle, closed, error: error.map(Box::new) });
+        self.answer(channel, &detach);
     }
 
     /// Frees a link and gives back what outlives it: deliveries that are not settled at our end. A link
@@ -262,6 +259,19 @@ impl Connection {
         state
     }
 
+    /// The terms on which our end of a link is attached.
+    #[must_use]
+    pub fn terms(&self, link: LinkId) -> Option<&LinkTerms> {
+        self.link(link).map(|link| &link.terms)
+    }
+
+    /// Whether our end of a link is attached: it has said so, and neither detach nor end nor close since.
+    #[must_use]
+    pub fn is_attached(&self, link: LinkId) -> bool {
+        let phase = self.link(link).map(|link| link.phase);
+        !self.close_sent && matches!(phase, Some(Phase::AttachSent | Phase::Attached))
+    }
+
     /// The peer's attach of a link, once it has come.
     #[must_use]
     pub fn remote_attach(&self, link: LinkId) -> Option<&Attach> {
@@ -275,12 +285,15 @@ impl Connection {
         self.link(link)?.remote_flow_properties.as_deref()
     }
 
-    /// Has our flows tell this of a link, from now on; a flow goes out with it.
-    pub fn set_flow_properties(&mut self, link: LinkId, properties: Option<Fields>) {
-        if let Some(known) = self.links.get_mut(link.0) {
+    /// Has our flows tell this of a link, from now on; a flow goes out with it. `false`: a flow with it would be larger
+    /// than the frames that the peer takes, and nothing has changed.
+    pub fn set_flow_properties(&mut self, link: LinkId, properties: Option<Fields>) -> bool {
+        let fits = properties.as_ref().is_none_or(|fields| fields.encoded_len() + FLOW <= self.frame_limit());
+        if let Some(known) = self.links.get_mut(link.0).filter(|_| fits) {
             known.flow_properties = properties.map(Box::new);
             self.mark_flow(link.0);
         }
+        fits
     }
 
     /// Asks the peer for its flow state of a link: a flow goes out that wants an answer (2.7.4, echo). What the answer

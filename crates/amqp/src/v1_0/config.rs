@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use postroad_codec::v1_0::{ByteString, DeliveryNumber, Fields, Multiple, Symbol, TransferNumber};
+use postroad_codec::v1_0::{
+    ByteString, DeliveryNumber, Encode as _, Fields, FrameHeader, Milliseconds, Multiple, Open, Symbol, TransferNumber,
+};
 
 /// The parameters of a connection and of the sessions on it.
 #[derive(Debug, Clone)]
@@ -33,7 +35,9 @@ pub struct Config {
     pub offered_capabilities: Multiple<Symbol>,
     /// Extensions that we would use.
     pub desired_capabilities: Multiple<Symbol>,
-    /// Properties of the connection, such as `product` and `version`.
+    /// Properties of the connection, such as `product` and `version`. They and the capabilities are left out of an open
+    /// that does not fit into the frames that the peer takes: a client's has 512 bytes, since nobody knows yet
+    /// ([`Config::open_len`]).
     pub properties: Option<Fields>,
     /// Transfer frames that a session takes before the application has taken them; 1 at least.
     pub incoming_window: u32,
@@ -81,4 +85,29 @@ impl Config {
             initial_delivery_id: DeliveryNumber(0),
         }
     }
+
+    /// The length of the frame that tells them, in bytes. Up to 512 are taken by every peer (part 2, 2.4.1).
+    #[must_use]
+    pub fn open_len(&self) -> usize {
+        FrameHeader::LENGTH + self.open().encoded_len()
+    }
+
+    pub(crate) fn open(&self) -> Open {
+        Open {
+            container_id: self.container_id.clone(),
+            hostname: self.hostname.clone(),
+            max_frame_size: self.max_frame_size,
+            channel_max: self.channel_max,
+            idle_time_out: self.idle_timeout.map(|timeout| Milliseconds(millis(timeout / 2))),
+            offered_capabilities: self.offered_capabilities.clone(),
+            desired_capabilities: self.desired_capabilities.clone(),
+            properties: self.properties.clone(),
+            outgoing_locales: Multiple::default(),
+            incoming_locales: Multiple::default(),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
 }

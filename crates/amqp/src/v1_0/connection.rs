@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use postroad_codec::v1_0::{
-    Begin, ByteString, Close, Encode, End, Error, Frame, MIN_MAX_FRAME_SIZE, Milliseconds, Multiple, Open,
-    ProtocolHeader, Role,
+    Begin, ByteString, Close, Encode, End, Error, Frame, MIN_MAX_FRAME_SIZE, Open, ProtocolHeader, Role,
 };
 
 use super::arena::{Arena, Key};
@@ -228,7 +227,8 @@ impl Connection {
             self.put_pending();
         }
         self.ensure_open();
-        self.put(0, &Close { error: error.map(Box::new) });
+        let close = self.fitting(Close { error: error.map(Box::new) });
+        self.put(0, &close);
         self.close_sent = true;
     }
 
@@ -238,15 +238,15 @@ impl Connection {
         self.close_sent
     }
 
-    /// Begins a session.
+    /// Begins a session. Before the peer's open has come there can be one: every peer takes channel 0 (2.4.1).
     ///
     /// # Errors
-    /// When the connection is over, or every channel is in use.
+    /// When the connection is over, or every channel is in use that the peer is known to take.
     pub fn begin(&mut self) -> Result<SessionId, LimitError> {
         if self.over.is_some() || self.close_sent {
             return Err(LimitError::Ended);
         }
-        let remote_max = self.remote_open.as_ref().map_or(u16::MAX, |open| open.channel_max);
+        let remote_max = self.remote_open.as_ref().map_or(0, |open| open.channel_max);
         let channel = self.free_channel(remote_max.min(self.config.channel_max))?;
         self.ensure_open();
         let id = self.add_session(channel, Phase::BeginSent);
@@ -273,7 +273,8 @@ impl Connection {
         session.phase = Phase::EndSent;
         session.discarding = error.is_some();
         let channel = session.channel;
-        self.put(channel, &End { error: error.map(Box::new) });
+        let end = self.fitting(End { error: error.map(Box::new) });
+        self.put(channel, &end);
         self.detach_all(key);
     }
 
@@ -331,19 +332,7 @@ impl Connection {
 
     fn put_open(&mut self) {
         self.open_sent = true;
-        let config = &self.config;
-        let open = Open {
-            container_id: config.container_id.clone(),
-            hostname: config.hostname.clone(),
-            max_frame_size: config.max_frame_size,
-            channel_max: config.channel_max,
-            idle_time_out: config.idle_timeout.map(|timeout| Milliseconds(millis(timeout / 2))),
-            offered_capabilities: config.offered_capabilities.clone(),
-            desired_capabilities: config.desired_capabilities.clone(),
-            properties: config.properties.clone(),
-            outgoing_locales: Multiple::default(),
-            incoming_locales: Multiple::default(),
-        };
+        let open = self.fitting(self.config.open());
         self.put(0, &open);
     }
 
@@ -391,7 +380,8 @@ impl Connection {
         }
         if let (true, Some(told)) = (self.unlocked, error.to_error()) {
             self.ensure_open();
-            self.put(0, &Close { error: Some(Box::new(told)) });
+            let close = self.fitting(Close { error: Some(Box::new(told)) });
+            self.put(0, &close);
             self.close_sent = true;
         }
         self.end_with(error);
@@ -418,8 +408,4 @@ impl Connection {
         let due = timeout.0 > 0 && !self.close_sent && self.out.is_empty();
         due.then(|| self.last_output + Duration::from_millis(timeout.0.into()) / 2)
     }
-}
-
-fn millis(duration: Duration) -> u32 {
-    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
 }

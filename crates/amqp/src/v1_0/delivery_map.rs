@@ -66,6 +66,12 @@ impl<T> DeliveryMap<T> {
         self.live = 0;
     }
 
+    pub(crate) fn get(&self, number: DeliveryNumber) -> Option<&T> {
+        let index = number.since(self.base) as usize;
+        let in_ring = self.ring.get(index).and_then(Option::as_ref);
+        in_ring.or_else(|| self.stragglers.get(&number.0))
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, number: DeliveryNumber) -> Option<&mut T> {
         let index = number.since(self.base) as usize;

@@ -129,6 +129,8 @@ pub enum SendError {
     Detached,
     /// The message is larger than the peer takes, in bytes.
     TooLarge(u64),
+    /// The state of the message is larger than the frames that the peer takes.
+    State,
 }
 
 impl fmt::Display for SendError {
@@ -137,6 +139,7 @@ impl fmt::Display for SendError {
             Self::Blocked => f.write_str("no credit"),
             Self::Detached => f.write_str("the link is not attached"),
             Self::TooLarge(limit) => write!(f, "the peer takes messages of {limit} bytes at most"),
+            Self::State => f.write_str("the state does not fit into the frames that the peer takes"),
         }
     }
 }

@@ -3,10 +3,10 @@
 use std::mem::take;
 use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use postroad_codec::v1_0::{
-    Begin, Close, End, Error, ErrorCondition, FrameBody, FrameError, FrameHeader, FrameType, MIN_MAX_FRAME_SIZE, Open,
-    Performative,
+    Begin, Close, DeliveryState, End, Error, ErrorCondition, FrameBody, FrameError, FrameHeader, FrameType,
+    MIN_MAX_FRAME_SIZE, Open, Performative,
 };
 
 use super::arena::Key;
@@ -66,7 +66,13 @@ impl Connection {
                 let size = FrameHeader::frame_size(&frames[at..], u32::MAX).map_err(ConnectionError::Frame)?;
                 let end = at + size.expect("the frame is complete");
                 let body = FrameBody::read(&frames, at..end, &mut performative).map_err(ConnectionError::Frame)?;
-                self.handle_frame(body, &mut performative)?;
+                if matches!(body, FrameBody::Amqp { .. }) && outlives_input(&performative) {
+                    let copy = Bytes::copy_from_slice(&frames[at..end]);
+                    let body = FrameBody::read(&copy, 0..copy.len(), &mut performative);
+                    self.handle_frame(body.map_err(ConnectionError::Frame)?, &mut performative)?;
+                } else {
+                    self.handle_frame(body, &mut performative)?;
+                }
                 if self.over.is_some() {
                     return Ok(());
                 }
@@ -164,9 +170,14 @@ impl Connection {
             self.channels[index] = key;
             if ending {
                 session.phase = Phase::EndSent;
-            } else {
-                let id = session.id;
-                self.events.push_back(Event::SessionBegun(id));
+                return Ok(());
+            }
+            let (id, handles) = (session.id, session.handles.len());
+            self.events.push_back(Event::SessionBegun(id));
+            if handles as u64 > u64::from(begin.handle_max.0) + 1 {
+                // They were attached before this was known; the peer may not even have seen them as links (2.7.2).
+                let text = format!("links were attached before it was known that handles end at {}", begin.handle_max);
+                self.end_faulty(id.0, Box::new(Error::new(ErrorCondition::NOT_ALLOWED, text)));
             }
             return Ok(());
         }
@@ -279,6 +290,20 @@ impl Connection {
         link.told = true;
         self.events.push_back(Event::LinkDetached { link: id, closed, error: Some(Box::new(error)) });
     }
+}
+
+/// Whether the text or bytes of a frame may be kept when it has been dealt with, beside its payload, which is seen to
+/// elsewhere. They are slices of what was read: a container id of a few bytes would keep a read buffer of 64 KiB for as long
+/// as the connection lives.
+#[inline]
+fn outlives_input(performative: &Performative) -> bool {
+    let state = match performative {
+        Performative::Transfer(transfer) => &transfer.state,
+        Performative::Disposition(disposition) => &disposition.state,
+        Performative::Flow(flow) => return flow.properties.is_some(),
+        _ => return true,
+    };
+    !matches!(state, None | Some(DeliveryState::Accepted | DeliveryState::Released | DeliveryState::Received(_)))
 }
 
 /// A rule that the peer broke on a session.

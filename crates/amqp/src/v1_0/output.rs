@@ -5,6 +5,7 @@ use postroad_codec::v1_0::{Frame, Role};
 
 use super::Connection;
 use super::arena::Key;
+use super::fit::{fit, may_be_long};
 
 impl Connection {
     /// Queues everything that sessions have pending.
@@ -28,7 +29,11 @@ impl Connection {
         }
         self.put_parked(key);
         let session = self.sessions.get_mut(key).expect("looked up above");
-        for disposition in session.dispositions.drain(..) {
+        let limit = self.remote_max_frame as usize;
+        for mut disposition in session.dispositions.drain(..) {
+            if may_be_long(disposition.state.as_ref()) {
+                fit(&mut disposition, limit);
+            }
             self.out.write(|out| Frame::put_amqp(channel, &disposition, &[], out));
         }
         if std::mem::take(&mut session.flow_due) {

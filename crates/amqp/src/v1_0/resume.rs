@@ -12,6 +12,7 @@ use postroad_codec::v1_0::{
 };
 
 use super::arena::Key;
+use super::fit::state_fits;
 use super::link::{Link, Phase};
 use super::link_state::Unsettled;
 use super::sender::{Pieces, SenderMut};
@@ -150,9 +151,11 @@ impl Resuming {
 }
 
 impl Unsettled {
-    /// Whether the message is there to be sent again to a receiver that takes so many bytes.
-    fn fits(&self, limit: u64) -> bool {
+    /// Whether the message is there to be sent again to a receiver that takes messages of so many bytes, in frames of so
+    /// many.
+    fn fits(&self, limit: u64, frame: usize) -> bool {
         self.message.as_ref().is_some_and(|message| message.len() as u64 <= limit)
+            && self.local_state.as_ref().is_none_or(|state| state_fits(state, frame))
     }
 
     /// What an attach says of it: the state at the end whose role this is.
@@ -205,6 +208,7 @@ impl Link {
 impl Connection {
     /// Compares the two maps of a link that is attached again, once both are known.
     pub(crate) fn exchange_unsettled(&mut self, key: Key) {
+        let frame = self.frame_limit();
         let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
         let (id, role, limit) = (link.id, link.role, link.peer_limit());
         let (Some(resuming), Some(remote)) = (&mut link.resuming, &mut link.remote) else { return };
@@ -224,7 +228,7 @@ impl Connection {
         for (place, unsettled) in std::mem::take(&mut resuming.deliveries).into_iter().enumerate() {
             let told = map.remove(&unsettled.tag).map_or_else(|| absent.clone(), Told::State);
             match role {
-                Role::Sender => match resolve(unsettled.state(role).as_ref(), unsettled.fits(limit), &told) {
+                Role::Sender => match resolve(unsettled.state(role).as_ref(), unsettled.fits(limit, frame), &told) {
                     Resolution::Later => resuming.later.push(unsettled),
                     Resolution::Over(state) => self.events.push_back(Event::Update(Update {
                         link: id,
@@ -285,6 +289,9 @@ impl Connection {
         let link = self.links.get(key).expect("the caller has it");
         let (id, auto_settle) = (link.id, link.terms.auto_settle);
         let message = unsettled.message.clone().unwrap_or_default();
+        // Of a state that the peer has told it needs no copy that is larger than its frames.
+        let frame = self.frame_limit();
+        let told = |state: DeliveryState| Some(state).filter(|state| state_fits(state, frame));
         let mut transfer = Transfer {
             delivery_tag: Some(unsettled.tag),
             message_format: Some(unsettled.message_format),
@@ -306,14 +313,14 @@ impl Connection {
             }
             Resolution::Settle(state) if auto_settle => {
                 transfer.settled = Some(true);
-                transfer.state = Some(state.clone());
+                transfer.state = told(state.clone());
                 news = Some((Some(state), true));
             }
             Resolution::Settle(state) => {
                 remote_state = Some(state.clone());
                 news = Some((Some(state), false));
             }
-            Resolution::Restate(state) => transfer.state = Some(state),
+            Resolution::Restate(state) => transfer.state = told(state),
             Resolution::Abort(state) => {
                 transfer.aborted = true;
                 news = Some((state, true));

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Encode as _, MessageFormat, Role, Transfer};
 
 use super::arena::Key;
+use super::fit::state_fits;
 use super::link::{Open, Parked, Phase};
 use super::send_log::{Kept, joined};
 use super::session::Outgoing;
@@ -81,7 +82,7 @@ impl SenderMut<'_> {
     /// Hands a message over. From then on it is the engine's: it leaves as windows allow.
     ///
     /// # Errors
-    /// [`SendError::Blocked`] without capacity; the message stays the caller's.
+    /// [`SendError::Blocked`] without capacity; the message stays the caller's, as with every error.
     #[inline]
     pub fn send(&mut self, message: &Message<'_>) -> Result<DeliveryNumber, SendError> {
         let connection = &mut *self.connection;
@@ -96,6 +97,9 @@ impl SenderMut<'_> {
         let link = connection.links.get_mut(self.key).expect("it has capacity");
         if message.length() as u64 > link.peer_limit() {
             return Err(SendError::TooLarge(link.peer_limit()));
+        }
+        if message.state.as_ref().is_some_and(|state| !state_fits(state, connection.remote_max_frame as usize)) {
+            return Err(SendError::State);
         }
         let outgoing = (!message.settled).then(|| {
             let keep = link.terms.keep && !message.more;
@@ -258,7 +262,8 @@ impl SenderMut<'_> {
         }
     }
 
-    /// Tells how many messages wait at this end.
+    /// Notes how many messages wait at this end. The next flow of the link tells it; none goes out for this alone, since an
+    /// owner may count each message: [`Connection::ask_flow`] sends one.
     pub fn offered(&mut self, available: u32) {
         if let Some(link) = self.connection.links.get_mut(self.key) {
             link.available = available;

@@ -57,6 +57,12 @@ impl Peer {
         self
     }
 
+    /// Sends any bytes. The client may have hung up.
+    pub(crate) fn send_bytes(&mut self, bytes: &[u8]) -> &mut Self {
+        let _ = self.stream.write_all(bytes);
+        self
+    }
+
     /// Reads the next frame, which is this one, and gives its body and payload.
     #[track_caller]
     pub(crate) fn take<B: Body>(&mut self, frame: Builder<B>) -> (B, Bytes) {
@@ -82,6 +88,11 @@ impl Peer {
         assert_eq!(heard, Err(ErrorKind::WouldBlock));
         self.stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         self
+    }
+
+    /// Says nothing more.
+    pub(crate) fn hang_up(&mut self) {
+        let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
     /// Answers a client that takes its leave, until it hangs up.

@@ -1,0 +1,46 @@
+//! What both ends have said of a delivery that is not settled (part 2, 2.6.12).
+
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag};
+
+use super::{ReceiverMut, SenderMut};
+
+/// What is known of a delivery while neither end has settled it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DeliveryStates<'a> {
+    /// What our end has told.
+    pub local: Option<&'a DeliveryState>,
+    /// What the peer's end has told.
+    pub remote: Option<&'a DeliveryState>,
+}
+
+impl SenderMut<'_> {
+    /// What is known of a delivery of this link; nothing once either end has settled it.
+    #[must_use]
+    pub fn states(&self, delivery: DeliveryNumber) -> Option<DeliveryStates<'_>> {
+        let link = self.connection.links.get(self.key)?;
+        let outgoing = self.connection.sessions.get(link.session)?.outgoing.get(delivery)?;
+        let (local, remote) = (outgoing.local_state.as_ref(), outgoing.remote_state.as_ref());
+        (outgoing.link.0 == self.key).then_some(DeliveryStates { local, remote })
+    }
+
+    /// Whether a delivery of this tag is not settled: until then the tag is not to be used again (2.6.12). It looks at
+    /// every unsettled delivery of the session.
+    #[must_use]
+    pub fn has_unsettled(&self, tag: &DeliveryTag) -> bool {
+        let session = self.connection.links.get(self.key).and_then(|link| self.connection.sessions.get(link.session));
+        session.is_some_and(|session| {
+            session.outgoing.iter().any(|(_, outgoing)| outgoing.link.0 == self.key && outgoing.tag == *tag)
+        })
+    }
+}
+
+impl ReceiverMut<'_> {
+    /// What is known of a delivery of this link; nothing once either end has settled it.
+    #[must_use]
+    pub fn states(&self, delivery: DeliveryNumber) -> Option<DeliveryStates<'_>> {
+        let link = self.connection.links.get(self.key)?;
+        let incoming = self.connection.sessions.get(link.session)?.incoming.get(delivery)?;
+        let (local, remote) = (incoming.local_state.as_ref(), incoming.remote_state.as_ref());
+        (incoming.link.0 == self.key).then_some(DeliveryStates { local, remote })
+    }
+}

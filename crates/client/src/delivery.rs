@@ -1,0 +1,110 @@
+//! What is known of a delivery, at the end that sends it and at the end that receives it (part 2, 2.6.12).
+
+use crate::disposition::{Origin, Settler};
+use crate::state::{Slot, State};
+use crate::{Connection, LinkError, Message, Outcome, Receiver, Session, Settlement};
+
+impl Settler {
+    /// Tells the sender the outcome of a message, and leaves it unsettled: it may be told another one, until either end
+    /// settles it. A sender settles at once as a rule.
+    ///
+    /// # Errors
+    /// When the link is over: the message will be delivered again.
+    pub fn update(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
+        let Some(origin) = message.origin().filter(|origin| !origin.settled) else { return Ok(()) };
+        self.on_link(origin, |state| state.engine.update(origin.link, origin.number, outcome))
+    }
+
+    /// The outcome that was told of a message by [`update`](Self::update); nothing once either end has settled it.
+    #[must_use]
+    pub fn local_state(&self, message: &Message) -> Option<Outcome> {
+        self.states(message)?.0
+    }
+
+    /// The outcome that the sender has told of a message, such as one that it took up again; nothing once either end has
+    /// settled it.
+    #[must_use]
+    pub fn remote_state(&self, message: &Message) -> Option<Outcome> {
+        self.states(message)?.1
+    }
+
+    /// Whether nothing is to be told of a message any more: either end has settled it, or its link is over.
+    #[doc(alias = "settled")]
+    #[must_use]
+    pub fn is_settled(&self, message: &Message) -> bool {
+        self.states(message).is_none()
+    }
+
+    fn states(&self, message: &Message) -> Option<(Option<Outcome>, Option<Outcome>)> {
+        let origin = message.origin()?;
+        self.on_link(origin, |state| state.engine.states(origin.link, origin.number)).ok()?
+    }
+}
+
+impl Receiver {
+    /// As [`Settler::update`].
+    ///
+    /// # Errors
+    /// When the link is over: the message will be delivered again.
+    #[doc(alias = "state")]
+    pub fn update(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
+        self.settler().update(message, outcome)
+    }
+
+    /// Whether a message came on this link.
+    #[doc(alias = "Delivery.link")]
+    #[must_use]
+    pub fn brought(&self, message: &Message) -> bool {
+        let shared = self.link.session.shared();
+        message.origin().is_some_and(|origin| origin.connection == shared.number() && origin.link == self.link.id())
+    }
+}
+
+impl Session {
+    /// Whether a message came on a link of this session, for as long as the link is there.
+    #[doc(alias = "Delivery.session")]
+    #[must_use]
+    pub fn brought(&self, message: &Message) -> bool {
+        let came_here = |origin: Origin| {
+            let id = self.id();
+            origin.connection == self.shared().number()
+                && self.shared().with(|state| state.engine.session_of(origin.link) == Some(id))
+        };
+        message.origin().is_some_and(came_here)
+    }
+}
+
+impl Connection {
+    /// Whether a message came on this connection.
+    #[doc(alias = "Delivery.connection")]
+    #[must_use]
+    pub fn brought(&self, message: &Message) -> bool {
+        message.origin().is_some_and(|origin| origin.connection == self.inner.shared.number())
+    }
+}
+
+impl Settlement {
+    /// Whether the outcome is known: then awaiting it takes no time. A message that was settled as it was sent has none to
+    /// come.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.look(|slot| matches!(slot, Some(Slot::Done(_)))).unwrap_or(true)
+    }
+
+    /// The outcome that the receiver has told, if it has.
+    #[must_use]
+    pub fn remote_state(&self) -> Option<Outcome> {
+        self.look(|slot| match slot {
+            Some(Slot::Done(Ok(outcome))) => Some(outcome.clone()),
+            _ => None,
+        })?
+    }
+
+    /// Looks at where the outcome will be; nowhere for a message that was settled as it was sent.
+    fn look<R>(&self, look: impl FnOnce(Option<&Slot>) -> R) -> Option<R> {
+        let (shared, link, token) = self.at.as_ref()?;
+        let slot =
+            |state: &mut State| look(state.links.get(*link).and_then(|entry| entry.sends.slots.get(*token as usize)));
+        Some(shared.with(slot))
+    }
+}
