@@ -20,10 +20,12 @@
 //! Everything a test starts is stopped by its id when its guard is dropped, and when the test process
 //! ends in any way. Nothing listens on anything but loopback.
 
+pub mod capture;
 pub mod certificates;
 pub mod corpus;
 pub mod fuzz;
 pub mod ours;
 pub mod peers;
 pub mod process;
+pub mod relay;
 pub mod typed;

@@ -7,7 +7,7 @@ use postroad_tests::ours::{SOON, run};
 use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
-use super::{Known, broker, numbered, numbers, peer_sends, url};
+use super::{Known, broker, dissect, numbered, numbers, peer_sends, url};
 
 /// docs/protocol/peers.md, fe2o3-amqp.
 const FE2O3: Known =
@@ -69,4 +69,9 @@ fn a_drain_takes_the_credit_and_the_program_is_not_told() {
         assert_eq!((rest.code, rest.named("message").count(), rest.named("drained").count()), (Some(2), 0, 0));
         assert_eq!(broker.queue_stats("few").unwrap().ready, 1);
     });
+}
+
+#[test]
+fn tshark_reads_every_frame() {
+    dissect::every_frame(peers::fe2o3(), &FE2O3, &[&dissect::BROKER]);
 }

@@ -22,6 +22,7 @@ mod broker_values;
 mod client_access;
 mod client_links;
 mod client_values;
+mod dissect;
 mod fe2o3;
 mod proton_cpp;
 mod proton_python;

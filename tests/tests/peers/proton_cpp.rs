@@ -9,7 +9,7 @@ use postroad_tests::peers::{self, ExampleBroker};
 use postroad_tests::{corpus, typed};
 use serde_json::{Value as Json, json};
 
-use super::{KIB, Known, body, expect, octets};
+use super::{KIB, Known, body, broker_links, dissect, expect, octets};
 
 /// docs/protocol/peers.md, Proton C++.
 const PROTON_CPP: Known = Known {
@@ -188,4 +188,13 @@ fn the_example_broker_never_answers_a_drain() {
         soon(sender.send(&Message::from("after all"))).await.unwrap();
         assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("after all"));
     });
+}
+
+#[test]
+fn tshark_reads_every_frame() {
+    dissect::every_frame(
+        peers::proton_cpp(),
+        &PROTON_CPP,
+        &[&dissect::CLIENT, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+    );
 }

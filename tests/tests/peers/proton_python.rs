@@ -2,7 +2,7 @@
 
 use postroad_tests::peers;
 
-use super::Known;
+use super::{Known, broker_links, dissect};
 
 /// docs/protocol/peers.md, Proton Python. Its data nodes know every type.
 const PROTON_PYTHON: Known = Known {
@@ -24,4 +24,13 @@ suite! {
         broker_passes_messages_at_credit_1, broker_answers_a_drain, broker_has_1000_links_of_a_connection,
     },
     broker_access::{broker_that_says_nothing_is_given_up, broker_shows_its_certificate},
+}
+
+#[test]
+fn tshark_reads_every_frame() {
+    dissect::every_frame(
+        peers::proton_python(),
+        &PROTON_PYTHON,
+        &[&dissect::CLIENT, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+    );
 }

@@ -8,7 +8,7 @@ use postroad_tests::ours::{SOON, connect, options, run, soon};
 use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
-use super::{Known, broker, numbered, numbers, peer_receives, peer_sends, url};
+use super::{Known, broker, broker_links, dissect, numbered, numbers, peer_receives, peer_sends, url};
 
 /// docs/protocol/peers.md, rhea.
 const RHEA: Known = Known {
@@ -160,4 +160,13 @@ suite! {
         broker_and_idle_peer_keep_each_other_alive, broker_gives_up_a_peer_that_says_nothing, broker_that_says_nothing_is_given_up, broker_lets_the_right_user_in,
         broker_shows_its_certificate,
     },
+}
+
+#[test]
+fn tshark_reads_every_frame() {
+    dissect::every_frame(
+        peers::rhea(),
+        &RHEA,
+        &[&dissect::CLIENT, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+    );
 }
