@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::capture::{Capture, Side};
 
@@ -17,12 +17,14 @@ pub struct Relay {
     accepting: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     to: u16,
     capture: Option<Capture>,
     stalled: AtomicBool,
     over: AtomicBool,
+    /// Whether the server has ended a connection.
+    server_ended: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -37,8 +39,7 @@ impl Relay {
     pub fn start(to: u16, capture: Option<Capture>) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
-        let (stalled, over) = (AtomicBool::new(false), AtomicBool::new(false));
-        let shared = Arc::new(Shared { to, capture, stalled, over, open: Mutex::default() });
+        let shared = Arc::new(Shared { to, capture, ..Shared::default() });
         let accepting = thread::spawn({
             let shared = Arc::clone(&shared);
             move || {
@@ -62,6 +63,19 @@ impl Relay {
     /// From now on nothing passes and nothing ends: either side sees the other say nothing.
     pub fn stall(&self) {
         self.shared.stalled.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the server ends a connection within `limit`.
+    #[must_use]
+    pub fn server_ends(&self, limit: Duration) -> bool {
+        let started = Instant::now();
+        while started.elapsed() < limit {
+            if self.shared.server_ended.load(Ordering::SeqCst) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        false
     }
 }
 
@@ -95,6 +109,9 @@ impl Shared {
             let (shared, connection) = (Arc::clone(self), connection.clone());
             thread::spawn(move || {
                 shared.copy(from, to, |bytes| {
+                    if side == Side::Server && bytes.is_empty() {
+                        shared.server_ended.store(true, Ordering::SeqCst);
+                    }
                     if let Some(connection) = &connection {
                         connection.says(side, bytes);
                     }

@@ -10,7 +10,8 @@ use postroad_tests::peers::{self, Peer, Skipped, Tshark};
 use postroad_tests::typed;
 use serde_json::{Value as Json, json};
 
-use super::{Known, broker_access, broker_links, broker_values, client_access, client_links, client_values};
+use super::through::Between;
+use super::{Known, broker_access, broker_links, broker_values, client_access, client_links, client_values, through};
 
 type Case = fn(&Peer, &Known);
 
@@ -54,6 +55,28 @@ pub(crate) fn every_frame(peer: Result<Peer, Skipped>, known: &Known, cases: &[&
     let recorded = peer.clone().recorded(&capture);
     cases.iter().copied().flatten().for_each(|case| case(&recorded, known));
     dissect(&tshark, peer.name(), &capture);
+}
+
+/// Runs the cases of a broker with tshark behind them.
+pub(crate) fn every_frame_through(between: Result<Between, Skipped>, known: &Known) {
+    let (between, tshark) = match (between, peers::tshark()) {
+        (Ok(between), Ok(tshark)) => (between, tshark),
+        (Err(skipped), _) | (_, Err(skipped)) => return skipped.report(),
+    };
+    let capture = Capture::new();
+    let recorded = between.recorded(&capture);
+    for case in [
+        through::through_bodies_of_every_type,
+        through::through_properties_of_every_type,
+        through::through_header_properties_and_sections,
+        through::through_messages_at_credit_1,
+        through::through_settled_messages,
+        through::through_1000_links,
+        through::through_an_idle_connection_both_keep_alive,
+    ] {
+        case(&recorded, known);
+    }
+    dissect(&tshark, recorded.name, &capture);
 }
 
 /// Expects that tshark finds each frame of a capture that its size field tells, and calls none malformed but those of its own bugs.

@@ -23,10 +23,13 @@ mod client_access;
 mod client_links;
 mod client_values;
 mod dissect;
+mod example_broker;
 mod fe2o3;
 mod proton_cpp;
 mod proton_python;
+mod rabbitmq;
 mod rhea;
+mod through;
 
 use postroad_broker::{Broker, Builder};
 use postroad_client::types::{Value, ValueType};
@@ -61,6 +64,12 @@ struct Known {
     states_alone: bool,
     /// The largest body, in octets, that the peer receives in frames of 512.
     most_at_512: u32,
+    /// Whether a broker takes messages with delivery annotations.
+    delivery_annotations: bool,
+    /// Whether a broker settles what it sends to a receiver that asks for that.
+    sends_settled: bool,
+    /// Whether a broker gives up a client that says nothing.
+    has_idle_timeout: bool,
     /// Whether the listening peer knows users and passwords.
     listens_with_plain: bool,
     /// The conditions that the peer's client tells of a certificate that it does not trust, and of one for another name.
@@ -80,6 +89,9 @@ impl Known {
         sections: |sections| sections,
         states_alone: false,
         most_at_512: u32::MAX,
+        delivery_annotations: true,
+        sends_settled: true,
+        has_idle_timeout: true,
         listens_with_plain: true,
         tls_conditions: [""; 2],
     };

