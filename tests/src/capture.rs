@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{SystemTime, UNIX_EPOCH};
 use std::{fs, io, path::Path};
 
+use bytes::Bytes;
+
 /// A capture in the making; clones are the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Capture(Arc<Mutex<State>>);
@@ -16,7 +18,7 @@ pub struct Connection {
 }
 
 /// Who says something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Side {
     /// The one that has connected.
     Client,
@@ -32,6 +34,7 @@ struct State {
     packets: Vec<u8>,
     /// Two for each connection: client, server.
     streams: Vec<[Stream; 2]>,
+    frames: Vec<Vec<(Side, Bytes)>>,
 }
 
 /// What one side says.
@@ -41,7 +44,6 @@ struct Stream {
     pending: Vec<u8>,
     /// How many bytes are in packets.
     written: u32,
-    frames: Vec<usize>,
 }
 
 /// The longest frame that a capture keeps, in bytes. Longer ones are parts of bulky bodies.
@@ -67,6 +69,7 @@ impl Capture {
         let mut state = self.state();
         let index = state.streams.len();
         state.streams.push(Default::default());
+        state.frames.push(Vec::new());
         for (side, flags, sequence, acknowledged) in
             [(Side::Client, SYN, 0, 0), (Side::Server, SYN | ACK, 0, 1), (Side::Client, ACK, 1, 1)]
         {
@@ -85,11 +88,10 @@ impl Capture {
         fs::write(path, [head.as_flattened(), &self.state().packets].concat())
     }
 
-    /// The lengths of the frames of each connection, as client and server have said them, by their size fields alone (AMQP 1.0
-    /// part 2, 2.3.1).
+    /// The frames of each connection, in the order in which they were said, as their size fields tell them (AMQP 1.0 part 2, 2.3.1).
     #[must_use]
-    pub fn frames(&self) -> Vec<[Vec<usize>; 2]> {
-        self.state().streams.iter().map(|sides| sides.each_ref().map(|side| side.frames.clone())).collect()
+    pub fn frames(&self) -> Vec<Vec<(Side, Bytes)>> {
+        self.state().frames.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -109,7 +111,7 @@ impl Connection {
             let rest = pending.split_off(length);
             if length <= BULK {
                 if !pending.starts_with(HEADER) {
-                    state.streams[self.index][side as usize].frames.push(length);
+                    state.frames[self.index].push((side, Bytes::copy_from_slice(&pending)));
                 }
                 state.send(self.index, side, PUSH | ACK, &pending);
             }
@@ -190,7 +192,9 @@ mod tests {
             let capture = Capture::new();
             let connection = capture.connection();
             frames.concat().chunks(size).for_each(|chunk| connection.says(Side::Client, chunk));
-            assert_eq!(capture.frames(), [[vec![10, 8], vec![]]]);
+            let kept: Vec<(Side, usize)> =
+                capture.frames()[0].iter().map(|(side, frame)| (*side, frame.len())).collect();
+            assert_eq!(kept, [(Side::Client, 10), (Side::Client, 8)]);
             let packets = packets(&capture);
             let said: Vec<&[u8]> = packets[3..].iter().map(|packet| &packet[40..]).collect();
             assert_eq!(said, frames, "{size}");

@@ -25,6 +25,7 @@ mod client_values;
 mod dissect;
 mod example_broker;
 mod fe2o3;
+mod headers;
 mod proton_cpp;
 mod proton_python;
 mod rabbitmq;

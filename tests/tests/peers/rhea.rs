@@ -134,6 +134,23 @@ fn a_name_that_a_sender_and_a_receiver_share_ends_the_connection() {
     });
 }
 
+#[test]
+fn an_answer_without_source_and_target_is_no_refusal() {
+    let rhea = rhea!();
+    run(async {
+        let listener = rhea.listen(&["--no-nodes"]).unwrap();
+        let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
+        let sender = soon(session.sender("q")).await.unwrap();
+        assert_eq!(sender.remote().and_then(|node| node.address), None);
+        soon(sender.send(&Message::from("to nowhere that was told"))).await.unwrap();
+        let mut receiver = soon(session.receiver("echo")).await.unwrap();
+        assert_eq!(receiver.remote().and_then(|node| node.address), None);
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("to nowhere that was told"));
+        // With a detach behind it, it is one: a refusal has no source or target either (AMQP 1.0 part 2, 2.6.3).
+        assert!(soon(session.sender("refuse/amqp:not-found")).await.is_err());
+    });
+}
+
 suite! {
     peers::rhea, RHEA,
     client_values::{

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use postroad_amqp::v1_0::LimitError;
 use postroad_client::types::{Bytes, Value};
 use postroad_client::{AttachError, Guarantee, LinkOptions, Message, Node, Outcome, SendError};
+use postroad_codec::v1_0::{Frame, Performative};
+use postroad_tests::capture::{Capture, Side};
 use postroad_tests::ours::{connect, run, soon, take};
 
 fn at_most_once() -> LinkOptions {
@@ -216,5 +218,25 @@ fn a_peer_of_one_channel_gets_one_session() {
         let session = soon(connection.session()).await.unwrap();
         let sender = session.sender("q").await.unwrap();
         soon(sender.send(&Message::from("again"))).await.unwrap();
+    });
+}
+
+#[test]
+fn a_largest_message_of_0_is_no_limit() {
+    let proton = proton!();
+    run(async {
+        let capture = Capture::new();
+        let mut listener = proton.recorded(&capture).listen(&[]).unwrap();
+        let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
+        let sender = session.sender("q").await.unwrap();
+        soon(sender.send(&Message::from(Bytes::from(vec![1; 1024 * 1024])))).await.unwrap();
+        listener.event("message").unwrap();
+        let told = capture.frames()[0].iter().find_map(|(side, frame)| match Frame::decode(frame) {
+            Ok(Frame::Amqp { performative: Performative::Attach(attach), .. }) if *side == Side::Server => {
+                attach.max_message_size
+            }
+            _ => None,
+        });
+        assert_eq!(told, Some(0));
     });
 }
