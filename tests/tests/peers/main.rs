@@ -22,6 +22,7 @@ mod broker_values;
 mod client_access;
 mod client_links;
 mod client_values;
+mod coverage;
 mod dissect;
 mod example_broker;
 mod fe2o3;
