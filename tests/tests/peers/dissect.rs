@@ -17,7 +17,7 @@ use super::{Known, broker_access, broker_links, broker_values, client_access, cl
 type Case = fn(&Peer, &Known);
 
 /// What is read of a listening peer: every case but the bulky bodies, TLS, and the silent ones.
-pub(crate) const CLIENT: [Case; 12] = [
+pub(crate) const CLIENT: [Case; 9] = [
     client_values::client_bodies_of_every_type,
     client_values::client_properties_of_every_type,
     client_values::client_header_and_properties,
@@ -25,11 +25,15 @@ pub(crate) const CLIENT: [Case; 12] = [
     client_links::client_learns_every_outcome_of_the_peer,
     client_links::client_outcomes_are_seen_by_the_peer,
     client_links::client_passes_messages_at_credit_1,
+    client_links::client_has_1000_links,
+    client_access::client_comes_in_with_the_right_password,
+];
+
+/// The same of a peer that refuses and drains as others do.
+pub(crate) const CLIENT_FLOW: [Case; 3] = [
     client_links::client_is_told_that_nothing_is_left,
     client_links::client_answers_a_drain_and_goes_on,
-    client_links::client_has_1000_links,
     client_links::client_is_told_why_a_link_is_refused,
-    client_access::client_comes_in_with_the_right_password,
 ];
 
 /// The same of a client of our broker.

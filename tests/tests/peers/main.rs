@@ -66,6 +66,10 @@ struct Known {
     states_alone: bool,
     /// The largest body, in octets, that the peer receives in frames of 512.
     most_at_512: u32,
+    /// Whether a listening peer tells what we have opened with.
+    tells_open: bool,
+    /// Whether a listening peer that gives us up closes with an error, or is gone.
+    tells_idle: bool,
     /// Whether a broker takes messages with delivery annotations.
     delivery_annotations: bool,
     /// Whether a broker settles what it sends to a receiver that asks for that.
@@ -91,6 +95,8 @@ impl Known {
         sections: |sections| sections,
         states_alone: false,
         most_at_512: u32::MAX,
+        tells_open: true,
+        tells_idle: true,
         delivery_annotations: true,
         sends_settled: true,
         has_idle_timeout: true,

@@ -91,6 +91,6 @@ fn tshark_reads_every_frame() {
     dissect::every_frame(
         peers::proton_cpp(),
         &PROTON_CPP,
-        &[&dissect::CLIENT, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+        &[&dissect::CLIENT[..], &dissect::CLIENT_FLOW, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
     );
 }

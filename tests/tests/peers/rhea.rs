@@ -184,6 +184,6 @@ fn tshark_reads_every_frame() {
     dissect::every_frame(
         peers::rhea(),
         &RHEA,
-        &[&dissect::CLIENT, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+        &[&dissect::CLIENT[..], &dissect::CLIENT_FLOW, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
     );
 }

@@ -67,7 +67,8 @@ suite! {
 
 #[test]
 fn tshark_reads_every_frame() {
-    let cases = &[&dissect::CLIENT[..], &dissect::BROKER, &[broker_links::broker_answers_a_drain]];
+    let cases =
+        &[&dissect::CLIENT[..], &dissect::CLIENT_FLOW, &dissect::BROKER, &[broker_links::broker_answers_a_drain]];
     dissect::every_frame(peers::proton_python(), &PROTON_PYTHON, cases);
 }
 
