@@ -74,7 +74,7 @@ struct Known {
     delivery_annotations: bool,
     /// Whether a broker settles what it sends to a receiver that asks for that.
     sends_settled: bool,
-    /// Whether a broker gives up a client that says nothing.
+    /// Whether a broker gives up a client that says nothing for some seconds.
     has_idle_timeout: bool,
     /// Whether the listening peer knows users and passwords.
     listens_with_plain: bool,
