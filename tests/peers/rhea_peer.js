@@ -22,7 +22,7 @@ const {values: args, positionals: [role, url, address = '']} = parseArgs({
         'credit': {type: 'string', default: '100'}, 'credit-once': flag, 'drain-after': string, 'plain': string,
         'settle-mode': {type: 'string', default: 'unsettled'}, 'links': {type: 'string', default: '1'}, 'virtual-host': string,
         'count': {type: 'string', short: 'c', default: '1'}, 'wait': string, 'drain': flag, 'dynamic': flag, 'no-sasl': flag,
-        'link-name': string, 'together': {type: 'string', default: '1'},
+        'link-name': string, 'together': {type: 'string', default: '1'}, 'no-nodes': flag,
     },
 });
 const outcomes = args.outcome.map(text => text.startsWith('{') ? JSON.parse(text) : {outcome: text});
@@ -210,6 +210,8 @@ function listen() {
         }
         link.local.attach.snd_settle_mode = link.snd_settle_mode;
         link.local.attach.rcv_settle_mode = link.rcv_settle_mode;
+        // As rhea does by itself: source and target of the answer say nothing.
+        if (args['no-nodes']) return true;
         link.set_source({address: role === 'receiver' ? link.address : source && source.address});
         link.set_target({address: role === 'sender' ? link.address : target && target.address});
         return true;

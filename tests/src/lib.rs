@@ -20,6 +20,7 @@
 //! Everything a test starts is stopped by its id when its guard is dropped, and when the test process
 //! ends in any way. Nothing listens on anything but loopback.
 
+pub mod capture;
 pub mod certificates;
 pub mod corpus;
 pub mod fuzz;
@@ -27,4 +28,5 @@ pub mod meter;
 pub mod ours;
 pub mod peers;
 pub mod process;
+pub mod relay;
 pub mod typed;

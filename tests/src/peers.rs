@@ -8,6 +8,7 @@ mod proton;
 mod proton_cpp;
 mod rabbitmq;
 mod rhea;
+mod tshark;
 
 use std::fmt;
 use std::io::Write;
@@ -19,6 +20,7 @@ pub use proton::proton_python;
 pub use proton_cpp::{ExampleBroker, proton_cpp};
 pub use rabbitmq::{Protocol, RabbitMq, rabbitmq};
 pub use rhea::rhea;
+pub use tshark::{Tshark, tshark};
 
 /// A peer that is not on this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]

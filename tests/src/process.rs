@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::relay::Relay;
+
 /// One line of a peer's output: an object with `"event"`.
 pub type Event = serde_json::Value;
 
@@ -24,6 +26,8 @@ pub struct Process {
     put_back: VecDeque<Event>,
     stderr: Arc<Mutex<String>>,
     stderr_reader: thread::JoinHandle<()>,
+    /// By which it reaches the other side, if by one.
+    _relay: Option<Relay>,
 }
 
 /// How a child process has disappointed.
@@ -128,7 +132,22 @@ impl Process {
                 sink.lock().expect("no reader panics").push_str(&String::from_utf8_lossy(&buffer[..count]));
             }
         });
-        Ok(Self { name: name.into(), child, stdin, lines, put_back: VecDeque::new(), stderr, stderr_reader })
+        Ok(Self {
+            name: name.into(),
+            child,
+            stdin,
+            lines,
+            put_back: VecDeque::new(),
+            stderr,
+            stderr_reader,
+            _relay: None,
+        })
+    }
+
+    /// Keeps a relay as long as the process.
+    pub(crate) fn behind(mut self, relay: Option<Relay>) -> Self {
+        self._relay = relay;
+        self
     }
 
     /// The process id.

@@ -50,6 +50,8 @@ const PACKAGES: &[Package] = &[
             "/usr/lib/sasl2/libplain.so",
         ],
     },
+    // Reads what the suites have recorded.
+    Package { name: "tshark", shows: &["/usr/bin/tshark", "/usr/local/bin/tshark"] },
     Package {
         name: "libqpid-proton11-dev-examples",
         shows: &["/usr/share/proton/examples", "/usr/share/proton-0.37.0/examples"],

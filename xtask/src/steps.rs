@@ -1,5 +1,6 @@
 //! Running one command as a step: its output shown as it comes, its time bounded, its process group ended on overrun.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +27,15 @@ pub(crate) struct Ran {
     pub(crate) outcome: Outcome,
     /// `NAME: REASON` of every line `skipped: NAME: REASON`.
     pub(crate) skipped: Vec<String>,
+    /// `NAME VERSION` of every line `peer: NAME VERSION`, each once, in order.
+    pub(crate) peers: BTreeSet<String>,
+}
+
+impl Ran {
+    /// An end of which no output tells more.
+    pub(crate) fn of(outcome: Outcome) -> Self {
+        Self { outcome, skipped: Vec::new(), peers: BTreeSet::new() }
+    }
 }
 
 /// Set when the person at the terminal, or CI, asks us to stop.
@@ -74,7 +84,7 @@ fn run_onto(
         Ok(child) => child,
         Err(error) => {
             let why = format!("{}: {error}", command.get_program().to_string_lossy());
-            return Ran { outcome: Outcome::Failed(why), skipped: Vec::new() };
+            return Ran::of(Outcome::Failed(why));
         }
     };
     let (told, heard) = mpsc::channel();
@@ -118,7 +128,7 @@ fn run_onto(
     if outcome == Outcome::Passed(String::new()) {
         outcome = Outcome::Passed(notes.summary());
     }
-    Ran { outcome, skipped: notes.skipped }
+    Ran { outcome, skipped: notes.skipped, peers: notes.peers }
 }
 
 /// Copies `from` to `to` line by line and tells the lines that [`Notes`] has use for.
@@ -147,24 +157,30 @@ fn show(
 #[derive(Debug, Default)]
 struct Notes {
     skipped: Vec<String>,
+    peers: BTreeSet<String>,
     tests: u64,
     ignored: u64,
 }
 
 const SKIPPED: &str = "skipped: ";
+const PEER: &str = "peer: ";
 const RESULT: &str = "test result: ";
 
 impl Notes {
     fn wants(line: &str) -> bool {
-        line.contains(SKIPPED) || line.contains(RESULT)
+        [SKIPPED, PEER, RESULT].iter().any(|what| line.contains(what))
     }
 
     fn take(&mut self, line: &str) {
         // With --nocapture the line may follow `test name ... ` on the same line.
-        if let Some((before, reason)) = line.split_once(SKIPPED) {
-            if before.is_empty() || before.ends_with("... ") {
-                self.skipped.push(reason.trim().to_owned());
-            }
+        let told = |what| {
+            let (before, told) = line.split_once(what)?;
+            (before.is_empty() || before.ends_with("... ")).then(|| told.trim().to_owned())
+        };
+        if let Some(reason) = told(SKIPPED) {
+            self.skipped.push(reason);
+        } else if let Some(peer) = told(PEER) {
+            self.peers.insert(peer);
         } else if let Some((_, result)) = line.split_once(RESULT) {
             let count = |what: &str| {
                 let before = result.split_once(what)?.0;
@@ -239,6 +255,7 @@ mod tests {
     fn collects_skips_and_counts_tests() {
         let ran = shell(
             "echo 'skipped: rabbitmq: not installed'; echo 'test a ... skipped: proton: no venv' >&2; echo 'nothing skipped: here';\
+             echo 'peer: rhea 3.0.5'; echo 'test b ... peer: tshark 4.0' >&2; echo 'peer: rhea 3.0.5'; echo 'no peer: here';\
              echo 'test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured'; echo 'test result: ok. 3 passed; 0 failed; 0 ignored'",
             LONG,
         );
@@ -246,6 +263,7 @@ mod tests {
         let mut skipped = ran.skipped;
         skipped.sort();
         assert_eq!(skipped, ["proton: no venv", "rabbitmq: not installed"]);
+        assert_eq!(Vec::from_iter(ran.peers), ["rhea 3.0.5", "tshark 4.0"]);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask test`: every check and every test, each as a named step, and a table at the end.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -132,7 +133,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
     }
     let interrupt = Interrupt::watch();
     let context = Context { deadline: Instant::now() + TOTAL, root, options, interrupt: &interrupt };
-    let (mut lines, mut named_skips) = (Vec::new(), Vec::<String>::new());
+    let (mut lines, mut named_skips, mut peers) = (Vec::new(), Vec::<String>::new(), BTreeSet::new());
     for step in STEPS.iter().filter(|step| options.only.is_empty() || options.only.iter().any(|only| only == step.name))
     {
         println!("\n=== {}: {}", step.name, step.what);
@@ -140,18 +141,19 @@ pub(crate) fn run(root: &Path, options: &Options) -> ExitCode {
         let ran =
             if interrupt.is_set() { outcome(Outcome::Skipped("interrupted".into())) } else { (step.run)(&context) };
         lines.push(Line { name: step.name.into(), outcome: ran.outcome, seconds: started.elapsed().as_secs_f64() });
+        peers.extend(ran.peers);
         for skip in ran.skipped {
             if !named_skips.contains(&skip) {
                 named_skips.push(skip);
             }
         }
     }
-    let (table, success) = summary(&lines, &named_skips);
+    let (table, success) = summary(&lines, &named_skips, &peers);
     print!("{table}");
     if success && !interrupt.is_set() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn summary(lines: &[Line], named_skips: &[String]) -> (String, bool) {
+fn summary(lines: &[Line], named_skips: &[String], peers: &BTreeSet<String>) -> (String, bool) {
     let (mut passed, mut failed, mut skipped) = (0_usize, 0_usize, named_skips.len());
     let width = lines.iter().map(|line| line.name.len()).max().unwrap_or(0).max(4);
     let mut text = format!("\n{:<width$}  {:<7}  {:>7}\n", "step", "result", "seconds");
@@ -166,6 +168,12 @@ fn summary(lines: &[Line], named_skips: &[String]) -> (String, bool) {
         text.push_str(row.trim_end());
         text.push('\n');
     }
+    if !peers.is_empty() {
+        text.push_str("\npeers that were run against, and what read along:\n");
+        for peer in peers {
+            text.push_str(&format!("  {peer}\n"));
+        }
+    }
     if !named_skips.is_empty() {
         text.push_str("\nskipped inside the steps:\n");
         for skip in named_skips {
@@ -177,7 +185,7 @@ fn summary(lines: &[Line], named_skips: &[String]) -> (String, bool) {
 }
 
 fn outcome(outcome: Outcome) -> Ran {
-    Ran { outcome, skipped: Vec::new() }
+    Ran::of(outcome)
 }
 
 fn in_process(verdict: Verdict) -> Ran {
@@ -242,7 +250,7 @@ fn run_examples(context: &Context<'_>) -> Ran {
         [] => Outcome::Passed(format!("{} examples", examples.len())),
         failed => Outcome::Failed(failed.join(", ")),
     };
-    Ran { outcome, skipped }
+    Ran { skipped, ..Ran::of(outcome) }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -311,7 +319,7 @@ mod tests {
             line("tests", Outcome::Failed("exit status: 101".into())),
             line("spec-check", Outcome::Skipped("no XML".into())),
         ];
-        let (table, success) = summary(&lines, &["rabbitmq: not installed".into()]);
+        let (table, success) = summary(&lines, &["rabbitmq: not installed".into()], &["rhea 3.0.5".into()].into());
         assert!(!success);
         assert_eq!(
             table.lines().collect::<Vec<_>>(),
@@ -321,6 +329,9 @@ mod tests {
                 "fmt         passed       1.2",
                 "tests       failed       1.2  exit status: 101",
                 "spec-check  skipped      1.2  no XML",
+                "",
+                "peers that were run against, and what read along:",
+                "  rhea 3.0.5",
                 "",
                 "skipped inside the steps:",
                 "  rabbitmq: not installed",
@@ -342,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_skip_is_no_failure() {
-        let (_, success) = summary(&[line("interop", Outcome::Skipped("no peers".into()))], &[]);
+        let (_, success) = summary(&[line("interop", Outcome::Skipped("no peers".into()))], &[], &BTreeSet::new());
         assert!(success);
     }
 

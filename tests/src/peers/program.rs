@@ -9,7 +9,9 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::announce;
+use crate::capture::Capture;
 use crate::process::{Event, Finished, Process, ProcessError};
+use crate::relay::Relay;
 
 /// An installed peer.
 #[derive(Debug, Clone)]
@@ -19,6 +21,7 @@ pub struct Peer {
     program: PathBuf,
     arguments: Vec<OsString>,
     environment: Vec<(&'static str, OsString)>,
+    capture: Option<Capture>,
 }
 
 /// A listening peer without a broker: it takes any link, records what comes, answers
@@ -27,6 +30,8 @@ pub struct Peer {
 pub struct Listener {
     process: Process,
     port: u16,
+    /// Kept for its connections.
+    _relay: Option<Relay>,
 }
 
 impl Peer {
@@ -39,7 +44,7 @@ impl Peer {
     ) -> Self {
         announce(name, &version);
         let arguments = arguments.into_iter().map(Into::into).collect();
-        Self { name, version, program: program.into(), arguments, environment: Vec::new() }
+        Self { name, version, program: program.into(), arguments, environment: Vec::new(), capture: None }
     }
 
     /// With a variable of the environment.
@@ -66,6 +71,13 @@ impl Peer {
         self.with_environment("PN_TRACE_FRM", "1")
     }
 
+    /// The same, with all that it says and hears written to `capture`.
+    #[must_use]
+    pub fn recorded(mut self, capture: &Capture) -> Self {
+        self.capture = Some(capture.clone());
+        self
+    }
+
     /// Starts a listening peer on a free port of 127.0.0.1. The options are those of
     /// `proton_peer.py listen --help`.
     ///
@@ -77,7 +89,8 @@ impl Peer {
         let mut process = Process::start(&format!("{} listen", self.name), &mut command, None)?;
         let ready = process.event("ready", Duration::from_secs(20))?;
         let port = ready["port"].as_u64().and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
-        Ok(Listener { process, port })
+        let relay = self.relay(port)?;
+        Ok(Listener { process, port: relay.as_ref().map_or(port, Relay::port), _relay: relay })
     }
 
     /// Sends messages (each as [`crate::typed::message_to_json`] gives it) and waits until every outcome is known.
@@ -93,8 +106,9 @@ impl Peer {
         options: &[&str],
     ) -> Result<Finished, ProcessError> {
         let input: String = messages.iter().map(|message| format!("{message}\n")).collect();
+        let (url, _relay) = self.by_relay(url)?;
         let mut command = self.command();
-        command.args(["send", url, address]).args(options);
+        command.args(["send", &url, address]).args(options);
         Process::start(&format!("{} send", self.name), &mut command, Some(input.into_bytes()))?
             .finish(Duration::from_secs(60))
     }
@@ -104,9 +118,10 @@ impl Peer {
     /// # Errors
     /// When the program cannot be started.
     pub fn receiver(&self, url: &str, address: &str, count: usize, options: &[&str]) -> Result<Process, ProcessError> {
+        let (url, relay) = self.by_relay(url)?;
         let mut command = self.command();
-        command.args(["receive", url, address, "--watch-stdin", "-c", &count.to_string()]).args(options);
-        Process::start(&format!("{} receive", self.name), &mut command, None)
+        command.args(["receive", &url, address, "--watch-stdin", "-c", &count.to_string()]).args(options);
+        Ok(Process::start(&format!("{} receive", self.name), &mut command, None)?.behind(relay))
     }
 
     /// Receives `count` messages and ends: exit code 2 when fewer came within 30 s (`--wait`).
@@ -117,6 +132,22 @@ impl Peer {
         let mut all = vec!["--wait", "30"];
         all.extend_from_slice(options);
         self.receiver(url, address, count, &all)?.finish(Duration::from_secs(60))
+    }
+
+    /// A relay to a port, where what passes is recorded.
+    fn relay(&self, to: u16) -> Result<Option<Relay>, ProcessError> {
+        let Some(capture) = &self.capture else { return Ok(None) };
+        let failed = |error: std::io::Error| ProcessError::Start { name: "relay".into(), reason: error.to_string() };
+        Relay::start(to, Some(capture.clone())).map(Some).map_err(failed)
+    }
+
+    /// The URL by which the peer reaches the port of `url`.
+    fn by_relay(&self, url: &str) -> Result<(String, Option<Relay>), ProcessError> {
+        let split = url.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let (Some((host, port)), true) = (split, self.capture.is_some()) else { return Ok((url.to_owned(), None)) };
+        let relay = self.relay(port)?;
+        let port = relay.as_ref().map_or(port, Relay::port);
+        Ok((format!("{host}:{port}"), relay))
     }
 
     fn command(&self) -> Command {

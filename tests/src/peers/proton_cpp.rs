@@ -85,6 +85,12 @@ impl ExampleBroker {
         Ok(broker)
     }
 
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// `amqp://127.0.0.1:PORT`.
     #[must_use]
     pub fn url(&self) -> String {

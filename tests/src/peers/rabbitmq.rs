@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use super::{Skipped, announce, package};
+use crate::certificates::Certificates;
 
 /// A RabbitMQ of our own: own node name, ports, data and epmd, on loopback alone.
 ///
@@ -18,6 +19,7 @@ use super::{Skipped, announce, package};
 #[derive(Debug)]
 pub struct RabbitMq {
     port: u16,
+    tls_port: u16,
     protocol: Protocol,
     dir: PathBuf,
     guard: Child,
@@ -83,6 +85,18 @@ impl RabbitMq {
         self.port
     }
 
+    /// The port for TLS, on 127.0.0.1 and 127.0.0.2. The certificate that is shown is for `localhost` and 127.0.0.1.
+    #[must_use]
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
+    /// The file with the authority that has signed its certificate.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.dir.join("ca.pem")
+    }
+
     /// `amqp://guest:guest@127.0.0.1:PORT`. Queues are at `/queue/NAME`, exchanges at `/exchange/NAME/KEY`.
     #[must_use]
     pub fn url(&self) -> String {
@@ -97,7 +111,11 @@ impl RabbitMq {
 
     fn spawn(protocol: Protocol) -> io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("postroad-rabbitmq-").tempdir()?.keep();
-        let [port, dist, epmd] = free_ports()?;
+        let [port, tls_port, dist, epmd] = free_ports()?;
+        let certificates = Certificates::make();
+        for file in ["ca.pem", "server.pem", "server.key"] {
+            fs::copy(certificates.path(file), dir.join(file))?;
+        }
         let (plugins, setting) = match protocol {
             Protocol::Amqp10 => ("[rabbitmq_amqp1_0].\n", "amqp1_0.default_user = guest\n"),
             Protocol::Amqp091 => ("[].\n", ""),
@@ -106,7 +124,11 @@ impl RabbitMq {
             dir.join("rabbitmq.conf"),
             format!(
                 "listeners.tcp.1 = 127.0.0.1:{port}\n{setting}\
-                 log.console = true\nlog.console.level = warning\nlog.file = false\n"
+                 listeners.ssl.1 = 127.0.0.1:{tls_port}\nlisteners.ssl.2 = 127.0.0.2:{tls_port}\n\
+                 ssl_options.cacertfile = {0}/ca.pem\nssl_options.certfile = {0}/server.pem\n\
+                 ssl_options.keyfile = {0}/server.key\nssl_options.verify = verify_none\n\
+                 log.console = true\nlog.console.level = warning\nlog.file = false\n",
+                dir.display()
             ),
         )?;
         fs::write(dir.join("enabled_plugins"), plugins)?;
@@ -133,7 +155,7 @@ impl RabbitMq {
             // Ctrl-C on the terminal must reach the tests and not the guard, which then cleans up.
             .process_group(0)
             .spawn()?;
-        Ok(Self { port, protocol, dir, guard })
+        Ok(Self { port, tls_port, protocol, dir, guard })
     }
 
     /// Whether the port takes a connection: it echoes the SASL header, or answers with that of AMQP 0-9-1.
@@ -171,10 +193,10 @@ fn version() -> String {
 }
 
 /// Ports that were free a moment ago.
-fn free_ports() -> io::Result<[u16; 3]> {
+fn free_ports() -> io::Result<[u16; 4]> {
     let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = [bind()?, bind()?, bind()?];
-    let mut ports = [0; 3];
+    let listeners = [bind()?, bind()?, bind()?, bind()?];
+    let mut ports = [0; 4];
     for (port, listener) in ports.iter_mut().zip(&listeners) {
         *port = listener.local_addr()?.port();
     }

@@ -184,9 +184,16 @@ pub(crate) fn client_has_1000_links(peer: &Peer, _: &Known) {
         let mut listener = peer.listen(&["--credit", "1"]).unwrap();
         let connection = connect(&listener.url()).await.unwrap();
         let session = connection.session().await.unwrap();
+        // At once, for some peers look at all of their links whenever one has something to say.
+        let attaching: Vec<_> = (0..1000)
+            .map(|n| {
+                let session = session.clone();
+                tokio::spawn(async move { session.sender(&*format!("q{n}")).await })
+            })
+            .collect();
         let mut senders = Vec::new();
-        for n in 0..1000u32 {
-            senders.push(soon(session.sender(&*format!("q{n}"))).await.unwrap());
+        for sender in attaching {
+            senders.push(soon(sender).await.unwrap().unwrap());
         }
         for (n, sender) in senders.iter().enumerate() {
             soon(sender.submit(&Message::from(Value::from(n as u32)))).await.unwrap();

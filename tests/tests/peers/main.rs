@@ -22,10 +22,16 @@ mod broker_values;
 mod client_access;
 mod client_links;
 mod client_values;
+mod coverage;
+mod dissect;
+mod example_broker;
 mod fe2o3;
+mod headers;
 mod proton_cpp;
 mod proton_python;
+mod rabbitmq;
 mod rhea;
+mod through;
 
 use postroad_broker::{Broker, Builder};
 use postroad_client::types::{Value, ValueType};
@@ -60,6 +66,16 @@ struct Known {
     states_alone: bool,
     /// The largest body, in octets, that the peer receives in frames of 512.
     most_at_512: u32,
+    /// Whether a listening peer tells what we have opened with.
+    tells_open: bool,
+    /// Whether a listening peer that gives us up closes with an error, or is gone.
+    tells_idle: bool,
+    /// Whether a broker takes messages with delivery annotations.
+    delivery_annotations: bool,
+    /// Whether a broker settles what it sends to a receiver that asks for that.
+    sends_settled: bool,
+    /// Whether a broker gives up a client that says nothing for some seconds.
+    has_idle_timeout: bool,
     /// Whether the listening peer knows users and passwords.
     listens_with_plain: bool,
     /// The conditions that the peer's client tells of a certificate that it does not trust, and of one for another name.
@@ -79,6 +95,11 @@ impl Known {
         sections: |sections| sections,
         states_alone: false,
         most_at_512: u32::MAX,
+        tells_open: true,
+        tells_idle: true,
+        delivery_annotations: true,
+        sends_settled: true,
+        has_idle_timeout: true,
         listens_with_plain: true,
         tls_conditions: [""; 2],
     };

@@ -1,18 +1,13 @@
-//! Proton C++ 0.37: our peer program, and the broker of its examples.
-
-use std::time::{Duration, Instant};
+//! Proton C++ 0.37, by our peer program.
 
 use postroad_client::types::Value;
-use postroad_client::{LinkOptions, Message, Node, Receiver};
-use postroad_tests::ours::{connect, message, run, soon, take, typed_form};
-use postroad_tests::peers::{self, ExampleBroker};
-use postroad_tests::{corpus, typed};
+use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
-use super::{KIB, Known, body, expect, octets};
+use super::{Known, broker_links, dissect};
 
 /// docs/protocol/peers.md, Proton C++.
-const PROTON_CPP: Known = Known {
+pub(crate) const PROTON_CPP: Known = Known {
     reads,
     writes,
     echoes: reads,
@@ -91,101 +86,11 @@ suite! {
     },
 }
 
-/// The example broker, or a named skip.
-macro_rules! example_broker {
-    () => {
-        match ExampleBroker::start() {
-            Ok(broker) => broker,
-            Err(skipped) => return skipped.report(),
-        }
-    };
-}
-
 #[test]
-fn the_example_broker_passes_every_value() {
-    let broker = example_broker!();
-    run(async {
-        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
-        let sender = session.sender("values").await.unwrap();
-        let mut values = corpus::values();
-        // Each copy of a message on its way leaves another section around this one.
-        values.retain(|(name, _)| *name != "described described");
-        for (_, value) in &values {
-            soon(sender.submit(&Message::from(value.clone()))).await.unwrap();
-        }
-        soon(sender.sync()).await.unwrap();
-        let mut receiver = session.receiver("values").await.unwrap();
-        let got: Vec<_> = take(&mut receiver, values.len()).await.iter().map(typed_form).collect();
-        let named: Vec<_> = got.iter().zip(&values).map(|(got, (name, _))| ((*name).to_owned(), body(got))).collect();
-        expect("through the example broker", &named, reads, &values);
-    });
-}
-
-#[test]
-fn the_example_broker_passes_every_size() {
-    let broker = example_broker!();
-    run(async {
-        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
-        let sender = session.sender("sizes").await.unwrap();
-        let mut receiver = session.receiver("sizes").await.unwrap();
-        for size in [0, 1, 100, 64 * KIB, KIB * KIB, 10 * KIB * KIB] {
-            let sent = message(&octets(size));
-            soon(sender.send(&sent)).await.unwrap();
-            let got = soon(receiver.receive()).await.unwrap();
-            assert!(got.bytes() == sent.bytes(), "{size} bytes");
-            receiver.accept(&got).unwrap();
-        }
-    });
-}
-
-#[test]
-fn the_example_broker_obeys_credit() {
-    let broker = example_broker!();
-    run(async {
-        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
-        let sender = session.sender("credit").await.unwrap();
-        for n in 0..100u32 {
-            soon(sender.submit(&Message::from(Value::from(n)))).await.unwrap();
-        }
-        soon(sender.sync()).await.unwrap();
-        for prefetch in [0, 1] {
-            let mut options = LinkOptions::default();
-            options.prefetch = prefetch;
-            let mut receiver = session.receiver_with("credit", options).await.unwrap();
-            let from = prefetch * 50;
-            for (n, got) in (from..).zip(take(&mut receiver, 50).await) {
-                assert_eq!(got.value(), Some(&Value::from(n)), "prefetch {prefetch}");
-            }
-            soon(receiver.close()).await.unwrap();
-        }
-    });
-}
-
-#[test]
-fn the_example_broker_makes_dynamic_queues() {
-    let broker = example_broker!();
-    run(async {
-        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
-        let mut receiver: Receiver = soon(session.receiver(Node::dynamic())).await.unwrap();
-        let address = receiver.address().expect("the broker has named it");
-        let sender = soon(session.sender(&*address)).await.unwrap();
-        soon(sender.send(&Message::from("to and fro"))).await.unwrap();
-        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("to and fro"));
-    });
-}
-
-#[test]
-fn the_example_broker_never_answers_a_drain() {
-    let broker = example_broker!();
-    run(async {
-        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
-        let mut receiver = session.receiver("empty").await.unwrap();
-        let started = Instant::now();
-        assert!(soon(receiver.fetch(Duration::ZERO)).await.unwrap().is_none());
-        // Our client has waited a while for the answer, and goes on without.
-        assert!(started.elapsed() > Duration::from_secs(1), "answered within {:?}", started.elapsed());
-        let sender = session.sender("empty").await.unwrap();
-        soon(sender.send(&Message::from("after all"))).await.unwrap();
-        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("after all"));
-    });
+fn tshark_reads_every_frame() {
+    dissect::every_frame(
+        peers::proton_cpp(),
+        &PROTON_CPP,
+        &[&dissect::CLIENT[..], &dissect::CLIENT_FLOW, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+    );
 }

@@ -8,7 +8,7 @@ use postroad_tests::ours::{SOON, connect, options, run, soon};
 use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
-use super::{Known, broker, numbered, numbers, peer_receives, peer_sends, url};
+use super::{Known, broker, broker_links, dissect, numbered, numbers, peer_receives, peer_sends, url};
 
 /// docs/protocol/peers.md, rhea.
 const RHEA: Known = Known {
@@ -134,6 +134,23 @@ fn a_name_that_a_sender_and_a_receiver_share_ends_the_connection() {
     });
 }
 
+#[test]
+fn an_answer_without_source_and_target_is_no_refusal() {
+    let rhea = rhea!();
+    run(async {
+        let listener = rhea.listen(&["--no-nodes"]).unwrap();
+        let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
+        let sender = soon(session.sender("q")).await.unwrap();
+        assert_eq!(sender.remote().and_then(|node| node.address), None);
+        soon(sender.send(&Message::from("to nowhere that was told"))).await.unwrap();
+        let mut receiver = soon(session.receiver("echo")).await.unwrap();
+        assert_eq!(receiver.remote().and_then(|node| node.address), None);
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("to nowhere that was told"));
+        // With a detach behind it, it is one: a refusal has no source or target either (AMQP 1.0 part 2, 2.6.3).
+        assert!(soon(session.sender("refuse/amqp:not-found")).await.is_err());
+    });
+}
+
 suite! {
     peers::rhea, RHEA,
     client_values::{
@@ -160,4 +177,13 @@ suite! {
         broker_and_idle_peer_keep_each_other_alive, broker_gives_up_a_peer_that_says_nothing, broker_that_says_nothing_is_given_up, broker_lets_the_right_user_in,
         broker_shows_its_certificate,
     },
+}
+
+#[test]
+fn tshark_reads_every_frame() {
+    dissect::every_frame(
+        peers::rhea(),
+        &RHEA,
+        &[&dissect::CLIENT[..], &dissect::CLIENT_FLOW, &dissect::BROKER, &[broker_links::broker_answers_a_drain]],
+    );
 }

@@ -66,6 +66,10 @@ impl<T: Typed> Decode for Multiple<T> {
             code::NULL => Ok(Self::default()),
             code::ARRAY8 | code::ARRAY32 => {
                 let (mut scope, count) = super::array::array_head(code, reader)?;
+                if super::array::ends_behind_head(&scope, count) {
+                    reader.rejoin(&scope);
+                    return Ok(Self::default());
+                }
                 let element = scope.u8(T::TYPE)?;
                 scope.check_count(count, super::array::is_zero_width(element), T::TYPE)?;
                 let mut values = Vec::with_capacity((count as usize).min(64));

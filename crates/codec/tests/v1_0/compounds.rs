@@ -76,7 +76,7 @@ fn sizes_and_counts_that_disagree_are_refused() {
     assert_eq!(refusal::<Value>(&hex("d0 00000003 000000")), DecodeErrorKind::Truncated);
     assert_eq!(refusal::<Value>(&hex("e0 03 01 50")), DecodeErrorKind::Truncated);
     assert_eq!(refusal::<Value>(&hex("e0 04 01 50 00 00")), DecodeErrorKind::TrailingBytes(1));
-    assert_eq!(refusal::<Value>(&hex("e0 01 00")), DecodeErrorKind::Truncated);
+    assert_eq!(refusal::<Value>(&hex("e0 01 01")), DecodeErrorKind::Truncated);
 }
 
 /// Two elements behind every constructor that an array can have.
@@ -195,6 +195,23 @@ fn empty_arrays_keep_their_type() {
             let value = Value::Array(read);
             assert_eq!(decode::<Value>(&encode(&value)), Ok(value));
         }
+    }
+}
+
+#[test]
+fn an_empty_array_may_lack_the_constructor_of_its_elements() {
+    let empty = array(ValueType::Null, vec![]);
+    for bytes in ["e0 01 00", "f0 00000004 00000000"] {
+        assert_eq!(read(bytes), empty, "{bytes}");
+    }
+    // What follows is read as it is.
+    assert_eq!(read("c0 06 02 e0 01 00 50 07"), Value::List(vec![empty.clone(), 7u8.into()]));
+    assert_eq!(read("e0 07 02 e0 0100 020040"), array(ValueType::Array, vec![empty.clone(), empty.clone()]));
+    // Ours has one.
+    assert_eq!(encode(&empty), hex("e0 02 00 40"));
+    // With a count there are elements, and no way to read them.
+    for bytes in ["e0 01 01", "f0 00000004 00000001", "f0 00000003 000000"] {
+        assert_eq!(refusal::<Value>(&hex(bytes)), DecodeErrorKind::Truncated, "{bytes}");
     }
 }
 

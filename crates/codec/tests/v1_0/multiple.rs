@@ -39,7 +39,15 @@ fn mechanisms_in_every_form() {
 #[test]
 fn null_and_an_empty_array_mean_the_same() {
     let open = decode::<Open>(&hex("005310 c004 01 a10163")).unwrap();
-    let nones = ["40", "e0 02 00 a3", "e0 02 00 b3", "e0 02 00 40", "f0 00000005 00000000 a3"];
+    let nones = [
+        "40",
+        "e0 02 00 a3",
+        "e0 02 00 b3",
+        "e0 02 00 40",
+        "f0 00000005 00000000 a3",
+        "e0 01 00",
+        "f0 00000004 00000000",
+    ];
     for none in nones {
         let none = hex(none);
         // container-id, four nulls, then the four multiple fields.

@@ -3,10 +3,12 @@
 //! ```text
 //! fe2o3-peer send URL ADDRESS [options]
 //! fe2o3-peer receive URL ADDRESS -c N
+//! fe2o3-peer listen [options]
 //! ```
 //!
 //! What fe2o3-amqp does not tell a program (the terms that the other side has opened with) is missing in `open`.
 
+mod listen;
 mod typed_json;
 
 use std::collections::HashMap;
@@ -33,7 +35,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use typed_json::{Failure, from_json, message_from_json, message_to_json, to_json};
+use typed_json::{Failure, from_json, hex, message_from_json, message_to_json, to_json};
 
 /// The version in Cargo.toml, which cargo does not tell a dependent.
 const VERSION: &str = "0.18.4";
@@ -398,6 +400,7 @@ async fn main() {
     match role {
         "send" => send(&arguments).await,
         "receive" => receive(&arguments).await,
+        "listen" => listen::listen(&arguments).await,
         _ => println!("{VERSION}"),
     }
 }

@@ -50,7 +50,7 @@ fn fields_of(section: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -238,4 +238,13 @@ pub fn message_to_json(message: Message<Body<Value>>) -> Result<Json, Failure> {
         sections.push(json!({"s": name, "v": content}));
     }
     Ok(Json::Array(sections))
+}
+
+/// The application properties of a message that are strings and booleans, by name.
+pub fn application_properties(message: &Json) -> Json {
+    let sections = message["sections"].as_array();
+    let section = sections.and_then(|all| all.iter().find(|section| section["s"] == "application-properties"));
+    let entries = section.and_then(|section| section["v"]["v"].as_array());
+    let named = |pair: &Json| Some((pair[0]["v"].as_str()?.to_owned(), pair[1]["v"].clone()));
+    Json::Object(entries.into_iter().flatten().filter_map(named).collect())
 }

@@ -75,36 +75,6 @@ fn a_peer_that_wants_authentication_refuses_a_connection_without_sasl() {
 }
 
 #[test]
-fn tls_with_the_right_root() {
-    let proton = proton!();
-    run(async {
-        let certificates = Certificates::make();
-        let args = certificates.listen_options("server");
-        let mut listener = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
-        works(tls_options(listener.port(), &certificates.path("ca.pem"))).await;
-        assert_eq!(listener.event("open").unwrap()["encrypted"], true);
-    });
-}
-
-#[test]
-fn an_untrusted_or_foreign_certificate_is_a_typed_error() {
-    let proton = proton!();
-    run(async {
-        let (certificates, others) = (Certificates::make(), Certificates::make());
-        let args = certificates.listen_options("server");
-        let listener = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
-        let error = soon(Connection::open(tls_options(listener.port(), &others.path("ca.pem")))).await.unwrap_err();
-        assert!(matches!(error.tls(), Some(TlsError::Untrusted)), "{error:?}");
-
-        let args = certificates.listen_options("elsewhere");
-        let listener = proton.listen(&args.each_ref().map(String::as_str)).unwrap();
-        let error =
-            soon(Connection::open(tls_options(listener.port(), &certificates.path("ca.pem")))).await.unwrap_err();
-        assert!(matches!(error.tls(), Some(TlsError::WrongName { .. })), "{error:?}");
-    });
-}
-
-#[test]
 fn a_client_certificate_is_shown_where_it_is_wanted() {
     let proton = proton!();
     run(async {

@@ -58,29 +58,6 @@ async fn leave_open(sender: &Sender, count: u32) -> Vec<postroad_client::Settlem
 }
 
 #[test]
-fn a_refused_attach_is_a_typed_error_and_the_session_goes_on() {
-    let proton = proton!();
-    run(async {
-        let listener = proton.listen(&[]).unwrap();
-        let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
-        for condition in [
-            ErrorCondition::NOT_FOUND,
-            ErrorCondition::UNAUTHORIZED_ACCESS,
-            ErrorCondition(Symbol::from_static("x:mine")),
-        ] {
-            let address = format!("refuse/{}", condition.0);
-            let expected = LinkError::Detached(PeerError::new(condition, "refused as the address asks"));
-            // At once: no timeout of a link is as short as `soon`.
-            let sender = soon(session.sender(&*address)).await.unwrap_err();
-            assert_eq!(sender, AttachError::Link(expected.clone()), "{address}");
-            let receiver = soon(session.receiver(&*address)).await.unwrap_err();
-            assert_eq!(receiver, AttachError::Link(expected), "{address}");
-        }
-        works(&session).await;
-    });
-}
-
-#[test]
 fn messages_under_way_are_in_doubt_with_the_reason() {
     let proton = proton!();
     run(async {

@@ -1,5 +1,7 @@
 //! Getting in: users, addresses, and a RabbitMQ that does not speak AMQP 1.0.
 
+use std::path::Path;
+
 use postroad_amqp::sasl::SaslError;
 use postroad_amqp::v1_0 as amqp;
 use postroad_client::types::{Bytes, ErrorCondition};
@@ -7,7 +9,9 @@ use postroad_client::{
     AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node, SendError, TlsMode,
 };
 use postroad_codec::v1_0::ProtocolHeader;
-use postroad_tests::ours::{connect, options, run, soon};
+use postroad_taps::{TlsConfig, TlsError};
+use postroad_tests::certificates::Certificates;
+use postroad_tests::ours::{connect, options, run, soon, take};
 use postroad_tests::peers::{Protocol, RabbitMq};
 
 #[test]
@@ -154,5 +158,30 @@ fn the_tls_header_is_answered_with_the_header_of_sasl() {
         let (expected, found) = (ProtocolHeader::TLS, ProtocolHeader::SASL);
         assert_eq!(error, ConnectionError::Protocol(amqp::ConnectionError::ProtocolHeader { expected, found }).into());
         assert!(error.hint().is_some_and(|hint| hint.contains("amqps")), "{:?}", error.hint());
+    });
+}
+
+#[test]
+fn a_certificate_that_is_right_untrusted_or_for_another_name() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let at = |host: &str, authority: &Path| {
+            let mut options = options(&format!("amqps://guest:guest@{host}:{}", rabbitmq.tls_port()));
+            options.tls = TlsConfig::builder().roots_file(authority).build().unwrap();
+            options
+        };
+        let authority = rabbitmq.authority();
+        let connection = soon(Connection::open(at("127.0.0.1", &authority))).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let sender = soon(session.sender("/queue/ours-tls")).await.unwrap();
+        soon(sender.send(&Message::from("secure"))).await.unwrap();
+        let mut receiver = soon(session.receiver("/queue/ours-tls")).await.unwrap();
+        assert_eq!(take(&mut receiver, 1).await[0].text(), Some("secure"));
+        soon(connection.close()).await.unwrap();
+        let others = Certificates::make();
+        let error = soon(Connection::open(at("127.0.0.1", &others.path("ca.pem")))).await.unwrap_err();
+        assert!(matches!(error.tls(), Some(TlsError::Untrusted)), "{error:?}");
+        let error = soon(Connection::open(at("127.0.0.2", &authority))).await.unwrap_err();
+        assert!(matches!(error.tls(), Some(TlsError::WrongName { .. })), "{error:?}");
     });
 }

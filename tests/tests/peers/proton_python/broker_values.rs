@@ -34,7 +34,7 @@ fn every_value_passes_a_queue_as_it_was() {
         for (got, (sent, (name, _))) in got.named("message").zip(messages.iter().zip(corpus::values())) {
             assert_eq!(got["sections"], sent["sections"], "{name}");
         }
-        expect_empty(&broker, "values");
+        expect_empty(&broker, "values").await;
     });
 }
 
@@ -87,9 +87,9 @@ fn the_bare_message_stays_as_it_was_when_it_comes_again() {
 }
 
 #[test]
-fn sizes_from_1_byte_to_1_mib_at_frames_small_and_large() {
+fn sizes_at_frames_small_one_way_and_large_the_other() {
     let proton = proton!();
-    for (ours, theirs) in [(512, 512), (512, 65_536), (65_536, 512), (65_536, 65_536)] {
+    for (ours, theirs) in [(512, 65_536), (65_536, 512)] {
         run(async {
             let broker =
                 start(Broker::builder().auto_create(true).with_limits(|limits| limits.frame_size = ours)).await;
@@ -124,7 +124,7 @@ fn settled_and_unsettled_messages_pass() {
             assert_eq!(presettled, if mode == "settled" { 500 } else { 0 }, "{mode}");
             let got = receive(&proton, url(&broker), mode, 500, &["--credit", "7"]);
             assert_eq!(super::numbers(&got), (0..500).collect::<Vec<_>>(), "{mode}");
-            expect_empty(&broker, mode);
+            expect_empty(&broker, mode).await;
         }
     });
 }

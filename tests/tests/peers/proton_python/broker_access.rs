@@ -1,56 +1,18 @@
 //! Getting in: nodes that are made, missing or dynamic; users; TLS; and the end.
 
-use std::time::Duration;
-
 use postroad_amqp::sasl::UserFile;
 use postroad_broker::Broker;
 use postroad_tests::ours::{SOON, run};
 use postroad_tests::process::Finished;
 use rcgen::{CertificateParams, KeyPair};
 
-use super::{broker, numbered, numbers, receive, send_all, start, url};
+use super::{broker, numbered, start, url};
 
 /// The condition of an event of one name.
 fn condition(finished: &Finished, event: &str) -> String {
     let event = finished.named(event).next().unwrap_or_else(|| panic!("no {event}: {:?}", finished.events));
     let condition = event["error"]["condition"].as_str().or_else(|| event["condition"].as_str());
     condition.unwrap_or_else(|| panic!("{event}")).to_owned()
-}
-
-#[test]
-fn an_unknown_node_is_refused_and_a_declared_one_is_not() {
-    let proton = proton!();
-    run(async {
-        let broker = start(Broker::builder().queue("declared")).await;
-        let sent = proton.send(url(&broker), "nowhere", &[numbered(1)], &[]).unwrap();
-        assert_eq!((sent.code, condition(&sent, "detach")), (Some(1), "amqp:not-found".to_owned()));
-        assert_eq!(sent.named("outcome").count(), 0);
-        let received = proton.receive(url(&broker), "nowhere", 1, &[]).unwrap();
-        assert_eq!((received.code, condition(&received, "detach")), (Some(1), "amqp:not-found".to_owned()));
-        send_all(&proton, url(&broker), "declared", &[numbered(1)]);
-        assert_eq!(broker.queues(), ["declared"]);
-    });
-}
-
-#[test]
-fn a_dynamic_source_has_an_address_to_send_to() {
-    let proton = proton!();
-    run(async {
-        let broker = broker().await;
-        let mut receiver = proton.receiver(url(&broker), "", 1, &["--dynamic"]).unwrap();
-        let attached = receiver.event("attached", SOON).unwrap();
-        assert_eq!(attached["source"]["dynamic"], true);
-        let address = attached["source"]["address"].as_str().unwrap().to_owned();
-        send_all(&proton, url(&broker), &address, &[numbered(7)]);
-        let got = receiver.finish(SOON).unwrap();
-        assert_eq!((got.code, numbers(&got)), (Some(0), vec![7]));
-        // It goes with its link.
-        let started = std::time::Instant::now();
-        while broker.queues().contains(&address) {
-            assert!(started.elapsed() < SOON, "{address} is still there");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    });
 }
 
 #[test]
@@ -128,27 +90,6 @@ fn tls_shows_the_certificate_and_lets_plain_through() {
         let refused = proton.send(&address, "in", &[numbered(1)], &["--tls-ca", other.to_str().unwrap()]).unwrap();
         assert_eq!(refused.code, Some(1));
         assert_eq!(condition(&refused, "transport-error"), "amqp:connection:framing-error");
-    });
-}
-
-#[test]
-fn an_idle_client_is_kept_and_a_stopped_one_given_up() {
-    let proton = proton!();
-    run(async {
-        let builder = Broker::builder().auto_create(true).idle_timeout(Some(Duration::from_secs(1)));
-        let broker = start(builder).await;
-        let options = ["--idle-timeout", "1", "--outcome", "none"];
-        let mut receiver = proton.receiver(url(&broker), "idle", 2, &options).unwrap();
-        receiver.event("attached", SOON).unwrap();
-        tokio::time::sleep(Duration::from_secs(3)).await;
-        send_all(&proton, url(&broker), "idle", &[numbered(1)]);
-        receiver.event("message", SOON).unwrap();
-        assert_eq!(broker.queue_stats("idle").unwrap().unsettled, 1);
-        // Stopped as by Ctrl-Z: it goes with its guard.
-        let stop = std::process::Command::new("kill").args(["-STOP", &receiver.id().to_string()]).status().unwrap();
-        assert!(stop.success());
-        let again = receive(&proton, url(&broker), "idle", 1, &[]);
-        assert_eq!(numbers(&again), [1]);
     });
 }
 

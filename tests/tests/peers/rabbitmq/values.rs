@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use postroad_amqp::v1_0 as amqp;
 use postroad_client::types::{Annotations, Bytes, Map, Symbol, Value, ValueType};
-use postroad_client::{Connection, ConnectionError, LinkError, Message, SendError};
-use postroad_tests::ours::{connect, message, options, run, soon, take, typed_form};
+use postroad_client::{ConnectionError, LinkError, Message, SendError};
+use postroad_tests::ours::{connect, message, run, soon, take, typed_form};
 use postroad_tests::peers::RabbitMq;
 use postroad_tests::{corpus, typed};
 use serde_json::{Value as Json, json};
-
-use super::bare;
 
 /// Arrays in the forms that we write, the smallest ones, of which RabbitMQ reads only the widest: smalluint and array8
 /// elements. Written by Proton, in wide forms, the same values pass.
@@ -18,7 +16,7 @@ const SMALL_FORMS: [&str; 3] = ["array of uint, small", "array of arrays", "arra
 
 /// Whether a body of this value ends the connection (peers.md, RabbitMQ): a list with elements, and an array of what
 /// RabbitMQ cannot write or read.
-fn is_fatal(name: &str, value: &Value) -> bool {
+pub(super) fn is_fatal(name: &str, value: &Value) -> bool {
     match value {
         Value::List(elements) => !elements.is_empty(),
         Value::Array(array) => {
@@ -58,20 +56,6 @@ async fn through(rabbitmq: &RabbitMq, queue: &str, messages: &[Message]) -> Vec<
 }
 
 #[test]
-fn values_as_bodies_pass_unchanged() {
-    let rabbitmq = rabbitmq!();
-    run(async {
-        let (names, values): (Vec<_>, Vec<_>) =
-            corpus::values().into_iter().filter(|(name, value)| !is_fatal(name, value)).unzip();
-        let sent: Vec<_> = values.iter().cloned().map(Message::from).collect();
-        let got = through(rabbitmq, "ours-values", &sent).await;
-        for (name, (got, value)) in names.iter().zip(got.iter().zip(&values)) {
-            assert_eq!(bare(got), *typed::value_message(value)["sections"].as_array().unwrap(), "{name}");
-        }
-    });
-}
-
-#[test]
 fn values_that_end_the_connection_as_bodies() {
     let rabbitmq = rabbitmq!();
     run(async {
@@ -105,48 +89,6 @@ fn values_that_end_the_connection_as_bodies() {
             assert!(lost.contains(&outcome), "{name}: {outcome:?}");
         }
     });
-}
-
-#[test]
-fn simple_values_as_application_properties_pass_unchanged() {
-    let rabbitmq = rabbitmq!();
-    run(async {
-        let simple = |value: &Value| {
-            !matches!(value.value_type(), None | Some(ValueType::List | ValueType::Map | ValueType::Array))
-        };
-        let values: Vec<_> = corpus::values().into_iter().filter(|(_, value)| simple(value)).collect();
-        let sent: Vec<_> = values
-            .iter()
-            .map(|(name, value)| Message::from(Bytes::from_static(b".")).with_property(*name, value.clone()))
-            .collect();
-        let got = through(rabbitmq, "ours-properties", &sent).await;
-        for ((name, _), (got, sent)) in values.iter().zip(got.iter().zip(&sent)) {
-            assert_eq!(bare(got), bare(sent), "{name}");
-        }
-    });
-}
-
-#[test]
-fn sizes_from_1_byte_to_1_mib_at_frames_small_and_large() {
-    let rabbitmq = rabbitmq!();
-    for max_frame_size in [512, 65_536] {
-        run(async {
-            let mut options = options(&rabbitmq.url());
-            options.max_frame_size = max_frame_size;
-            let connection = soon(Connection::open(options)).await.unwrap();
-            let session = connection.session().await.unwrap();
-            let sender = soon(session.sender("/queue/ours-sizes")).await.unwrap();
-            let mut receiver = soon(session.receiver("/queue/ours-sizes")).await.unwrap();
-            for size in [1, 100, 64 * 1024, 1024 * 1024] {
-                let body: Bytes = (0..size).map(|n: u32| (n % 251) as u8).collect();
-                soon(sender.send(&Message::from(body.clone()))).await.unwrap();
-                let got = take(&mut receiver, 1).await;
-                assert!(got[0].bytes() == Some(&body), "{size} bytes differ at {max_frame_size}");
-            }
-            // The last accept is heard before it.
-            soon(connection.close()).await.unwrap();
-        });
-    }
 }
 
 #[test]

@@ -142,3 +142,18 @@ fn an_empty_queue_is_known_at_once() {
         assert!(soon(receiver.fetch(Duration::ZERO)).await.unwrap().is_none());
     });
 }
+
+#[test]
+fn a_filter_is_echoed_and_not_applied() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let session = session(rabbitmq).await;
+        let sender = soon(session.sender("/queue/ours-filtered")).await.unwrap();
+        let mut receiver = crate::through::selecting(&session, "/queue/ours-filtered").await;
+        assert_eq!(receiver.remote().unwrap().filters.len(), 1);
+        soon(sender.send(&Message::from("not wanted"))).await.unwrap();
+        let got = soon(receiver.receive()).await.unwrap();
+        assert_eq!(got.text(), Some("not wanted"));
+        receiver.accept(&got).unwrap();
+    });
+}

@@ -3,19 +3,9 @@
 
 use std::time::Duration;
 
-use postroad_tests::peers::{self, Peer};
+use postroad_tests::peers::Peer;
 use postroad_tests::{corpus, typed};
 use serde_json::{Value as Json, json};
-
-/// The peer, or a named skip.
-macro_rules! proton {
-    () => {
-        match peers::proton_python() {
-            Ok(proton) => proton,
-            Err(skipped) => return skipped.report(),
-        }
-    };
-}
 
 const ANONYMOUS: [&str; 2] = ["--mechs", "ANONYMOUS"];
 
