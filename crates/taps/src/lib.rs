@@ -52,6 +52,9 @@
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
 //!   no maximum).
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod blocking_error;
 mod connection;
 mod endpoint;
 mod error;
@@ -66,6 +69,7 @@ mod resolve;
 mod stream;
 mod tls;
 
+pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, Connection, ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError,
 };
