@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
 use postroad_codec::v1_0::Role;
-use postroad_taps::{EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
+use postroad_taps::{BlockingError, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
 
 use crate::link::Link;
 use crate::options::random_uuid;
@@ -65,6 +65,9 @@ pub enum AcceptError {
     /// One client did not open its connection.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 /// Accepts connections. Clients are not authenticated: SASL ANONYMOUS is answered, and so is none.
