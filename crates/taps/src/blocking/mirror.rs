@@ -218,6 +218,22 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
+        soon fn $method:ident(self $(, $arg:ident: $ty:ty)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        $($rest:tt)*
+    ) => {
+        $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
+            pub fn $method(self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<$ok, $err> {
+                let Self { inner, guard } = self;
+                let result = $crate::blocking::Guard::runtime(&guard).run_for(inner.$of($($arg),*), timeout)?;
+                let result = result.unwrap_or_else(|| Err($crate::blocking::TimedOut(timeout).into()));
+                Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &guard))
+            }
+        }
+        $crate::mirror! { @methods $name, $original; $($rest)* }
+    };
+
+    (@methods $name:ident, $original:path;
+        $(#[$meta:meta])*
         pass fn $method:ident(&self $(, $arg:ident: $ty:ty)*) -> $ret:ty;
         $($rest:tt)*
     ) => {
