@@ -57,7 +57,6 @@ mod dead_letter;
 mod driver;
 mod error;
 mod expiry;
-mod first_words;
 mod incoming;
 mod janitor;
 mod mailbox;
