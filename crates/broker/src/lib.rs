@@ -64,6 +64,7 @@ mod message;
 mod node;
 mod options;
 mod outgoing;
+mod passwords;
 mod peer;
 mod queue;
 mod shared;
