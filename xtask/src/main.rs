@@ -4,6 +4,7 @@
 //! cargo's own commands, as named steps with a table at the end.
 
 mod layers;
+mod mirror_check;
 mod peers;
 mod seed_check;
 mod spec_check;
@@ -33,6 +34,8 @@ enum Command {
     Layers,
     /// Check that every item and test named in docs/seeds exists
     SeedCheck,
+    /// Check that the blocking mirrors have every method of their originals
+    MirrorCheck,
     /// Compare the codec's tables with the XML of the AMQP 1.0 standard
     SpecCheck {
         /// Folder with types, transport, messaging, security and transactions .bare.xml
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Layers => report(layers::check(&root)),
         Command::SeedCheck => report(seed_check::check(&root)),
+        Command::MirrorCheck => report(mirror_check::check(&root)),
         Command::SpecCheck { xml } => report(spec_check::check(&xml)),
         Command::Peers { install } => {
             // A signal ends the command that is running; we stay to put things back.

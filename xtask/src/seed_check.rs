@@ -4,7 +4,7 @@
 //! is `FILE.rs::NAME` (`crates/messaging/tests/queue.rs::fetch_times_out`) or, for what is not built, `-`. Two of either
 //! are set apart by a comma.
 
-mod items;
+pub(crate) mod items;
 mod tests_in;
 
 use std::collections::BTreeSet;

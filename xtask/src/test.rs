@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::steps::{self, Interrupt, Outcome, Ran};
-use crate::{Verdict, layers, peers, seed_check, spec_check, workspace};
+use crate::{Verdict, layers, mirror_check, peers, seed_check, spec_check, workspace};
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -58,6 +58,11 @@ const STEPS: &[Step] = &[
         what: "items and tests named in docs/seeds",
         run: |c| in_process(seed_check::check(c.root)),
     },
+    Step {
+        name: "mirror-check",
+        what: "the blocking mirrors have every method of their originals",
+        run: |c| in_process(mirror_check::check(c.root)),
+    },
     Step { name: "spec-check", what: "the codec's tables against the standard's XML", run: check_spec },
     Step {
         name: "tests",
@@ -75,7 +80,9 @@ const STEPS: &[Step] = &[
         what: "the documentation, warnings refused",
         run: |c| {
             let mut command = workspace::cargo(c.root);
-            command.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+            command
+                .args(["doc", "--workspace", "--no-deps", "--features", "postroad/blocking"])
+                .env("RUSTDOCFLAGS", "-D warnings");
             c.run(command, 15)
         },
     },

@@ -1,9 +1,9 @@
 //! SASL around the engine (part 5, 5.3).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use postroad_amqp::sasl::{Client, Credentials, SaslError, Server, ServerConfig, UserFile};
+use postroad_amqp::sasl::{Client, Credentials, PasswordAnswer, SaslError, Server, ServerConfig, UserFile};
 use postroad_amqp::v1_0::{ClientSasl, Config, Connection, ConnectionError, Event, ServerSasl};
 use postroad_codec::v1_0::{
     Frame, FrameError, FrameType, ProtocolHeader, SaslChallenge, SaslCode, SaslInit, SaslMechanisms, SaslOutcome,
@@ -231,4 +231,71 @@ fn cram_md5_starts_with_the_server() {
 
 fn mechanisms(names: &[&'static str]) -> SaslMechanisms {
     SaslMechanisms { sasl_server_mechanisms: names.iter().map(|name| Symbol::from_static(name)).collect() }
+}
+
+/// A peer that has sent alice's password, and everything that a client may send without waiting.
+fn with_a_password(password: &str) -> ScriptedPeer {
+    let config = Arc::new(users().plain_without_tls(true));
+    let server = Server::new(config, false, None, [2; 24]).deferred_checks(true);
+    let sasl = ServerSasl { mechanisms: vec!["PLAIN"], server, allow_bare: false };
+    let mut config = Config::new("engine");
+    config.handshake_timeout = Some(Duration::from_secs(10));
+    let mut peer = ScriptedPeer::of_server_with(config, Some(sasl));
+    let response = Some(format!("\0alice\0{password}").into_bytes().into());
+    peer.send_header(ProtocolHeader::SASL)
+        .send_sasl(&SaslInit { mechanism: Symbol::from_static("PLAIN"), initial_response: response, hostname: None })
+        .send_header(ProtocolHeader::AMQP)
+        .send(open())
+        .send(begin());
+    assert_eq!(peer.result(), Ok(()));
+    let names = std::iter::once(Symbol::from_static("PLAIN")).collect();
+    peer.expect_header(ProtocolHeader::SASL).expect_sasl(&SaslMechanisms { sasl_server_mechanisms: names });
+    peer.expect_nothing();
+    assert_eq!(peer.events(), [Event::CheckPassword]);
+    assert!(peer.engine.is_checking_password());
+    peer
+}
+
+#[test]
+fn what_comes_behind_a_password_waits_for_the_answer() {
+    let mut peer = with_a_password("wonderland");
+    let check = peer.engine.password_check().expect("a check");
+    assert!(peer.engine.password_check().is_none());
+    peer.engine.password_checked(check.run());
+    peer.expect_sasl(&SaslOutcome { code: SaslCode::OK, additional_data: None }).expect_nothing();
+    assert_eq!(peer.events(), [Event::Authenticated]);
+    // What has waited is given to it again.
+    peer.send_bytes(b"");
+    peer.expect_header(ProtocolHeader::AMQP).expect(open()).expect(begin()).expect_nothing();
+    assert_eq!(peer.engine.user(), Some(("alice", "PLAIN")));
+}
+
+#[test]
+fn a_wrong_password_that_was_checked_elsewhere_ends_the_connection() {
+    for unable in [false, true] {
+        let mut peer = with_a_password("looking-glass");
+        let check = peer.engine.password_check().expect("a check");
+        peer.engine.password_checked(if unable { PasswordAnswer::REFUSED } else { check.run() });
+        peer.expect_sasl(&SaslOutcome { code: SaslCode::AUTH, additional_data: None }).expect_nothing();
+        let refused = ConnectionError::Sasl(SaslError::AuthenticationFailed);
+        assert_eq!(peer.events(), [Event::Closed(refused.clone())]);
+        peer.send_bytes(b"");
+        assert_eq!(peer.result(), Err(refused));
+        peer.expect_nothing();
+    }
+}
+
+#[test]
+fn an_answer_that_comes_too_late_changes_nothing() {
+    let mut peer = with_a_password("wonderland");
+    let answer = peer.engine.password_check().expect("a check").run();
+    peer.advance(Duration::from_secs(11));
+    assert_eq!(peer.events(), [Event::Closed(ConnectionError::Handshake)]);
+    peer.engine.password_checked(answer);
+    assert_eq!((peer.events(), peer.engine.user()), (vec![], None));
+    peer.expect_nothing();
+    // Nor does one that nobody asked for.
+    let mut peer = ScriptedPeer::of_server_with(Config::new("engine"), Some(server(anonymous(), false)));
+    peer.engine.password_checked(answer);
+    assert_eq!((peer.events(), peer.engine.user()), (vec![], None));
 }

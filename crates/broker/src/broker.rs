@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postroad_amqp::v1_0::asks_for_tls;
+use postroad_codec::v1_0::ProtocolHeader;
 use postroad_taps::{Incoming, Listener};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -13,7 +15,6 @@ use tracing::{debug, warn};
 use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
-use crate::first_words;
 use crate::janitor;
 use crate::mailbox::Order;
 use crate::node::Kind;
@@ -213,22 +214,29 @@ async fn establish(incoming: Incoming, handshake: Duration, registered: Register
         Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
         Err(error) => return debug!(%peer, %error, "connection not established"),
     };
-    let tls = registered.shared.settings.tls.as_ref();
-    let begun = tokio::select! {
-        begun = tokio::time::timeout(handshake, first_words::begin(stream, tls)) => begun,
-        () = registered.shared.closing() => return,
-    };
-    let begun = match begun {
-        Ok(Ok(begun)) => begun,
-        Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
-        Err(_) => return debug!(%peer, "the client said nothing, or asked for TLS and did not go on"),
-    };
-    let security = Security::of(&begun.stream);
+    let (mut stream, mut first) = (stream, Vec::new());
+    // On a port that begins in clear text the first words may ask for TLS. Without a configuration the engine knows what
+    // to answer.
+    if let Some(tls) = registered.shared.settings.tls.as_ref().filter(|_| stream.tls_info().is_none()) {
+        let answer = ProtocolHeader::TLS.to_bytes();
+        let begun = stream.accept_tls_where_asked::<{ ProtocolHeader::LENGTH }>(tls, asks_for_tls, &answer);
+        let begun = tokio::select! {
+            begun = tokio::time::timeout(handshake, begun) => begun,
+            () = registered.shared.closing() => return,
+        };
+        let begun = match begun {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
+            Err(_) => return debug!(%peer, "the client said nothing, or asked for TLS and did not go on"),
+        };
+        first.extend_from_slice(begun.words());
+        stream = begun.into_stream();
+    }
+    let security = Security::of(&stream);
     if security.secure {
         since = Instant::now();
     }
-    let first = begun.first().to_vec();
-    serve(begun.stream, &first, security, since, registered).await;
+    serve(stream, &first, security, since, registered).await;
 }
 
 /// In a box, so that what it took to establish the connection is not kept beside it.

@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 use tracing::debug;
 
+use crate::passwords::Checking;
 use crate::peer::Peer;
 use crate::shared::{READ, Registered};
 use crate::trace::Trace;
@@ -89,6 +90,8 @@ pub(crate) struct Driver<T> {
     signals: Vec<u32>,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     ending: Ending,
+    /// The client's password, while it is checked.
+    checking: Option<Checking>,
     /// Nothing unless somebody asks.
     trace: Option<Box<Trace>>,
 }
@@ -131,6 +134,7 @@ impl<T: Transport> Driver<T> {
             signals: Vec::new(),
             timer: None,
             ending: Ending::Running,
+            checking: None,
             trace,
         }
     }
@@ -159,6 +163,7 @@ impl<T: Transport> Driver<T> {
             match self.ending {
                 Ending::Running if self.peer.engine.error().is_some() => {
                     self.ending = Ending::Writing;
+                    self.checking = None;
                     self.timer = Some((now + LINGER, Box::pin(tokio::time::sleep_until((now + LINGER).into()))));
                     continue;
                 }
@@ -179,6 +184,13 @@ impl<T: Transport> Driver<T> {
                 }
                 Ending::Reading => {}
             }
+            match self.poll_password(now, cx) {
+                Some(Poll::Ready(())) => continue,
+                // Nothing is read meanwhile: what a client sends before it is let in is not kept.
+                Some(Poll::Pending) if progress => continue,
+                Some(Poll::Pending) => return Poll::Pending,
+                None => {}
+            }
             match self.poll_input(now, cx)? {
                 Poll::Ready(true) => progress = true,
                 Poll::Ready(false) if self.ending == Ending::Reading => return Poll::Ready(Ok(())),
@@ -194,6 +206,30 @@ impl<T: Transport> Driver<T> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Has the client's password checked, where it sent one; ready when the engine has the answer.
+    fn poll_password(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        if self.ending != Ending::Running {
+            return None;
+        }
+        if let Some(check) = self.peer.engine.password_check() {
+            self.checking = Some(self.registered.shared.passwords.check(check));
+        }
+        let Poll::Ready(answer) = self.checking.as_mut()?.poll(cx) else { return Some(Poll::Pending) };
+        self.checking = None;
+        self.peer.engine.password_checked(answer);
+        // What the client had sent behind the password.
+        if let Some(mut input) = self.input.take() {
+            // Its error is told by an event as well.
+            let _ = self.peer.engine.handle_input(now, &mut input);
+            if input.is_empty() {
+                self.registered.shared.buffers.give_back(input);
+            } else {
+                self.input = Some(input);
+            }
+        }
+        Some(Poll::Ready(()))
     }
 
     /// Takes in what had come before the transport failed: what the peer has settled is not delivered

@@ -2,7 +2,7 @@
 
 use postroad_address::UrlError;
 use postroad_codec::v1_0::{ByteString, Error};
-use postroad_taps::{ListenError, TlsConfigError};
+use postroad_taps::{BlockingError, ListenError, TlsConfigError};
 
 /// Why a broker did not start. Nothing of it is left running.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +31,9 @@ pub enum StartError {
     /// There are no users, tokens and certificates that count, and nobody may be anonymous.
     #[error("nobody could get in: there are no users, tokens or certificates, and anonymous clients are not allowed")]
     Nobody,
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
     /// The certificate or its key cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsConfigError),

@@ -47,6 +47,8 @@
 //! form; a `tracing` subscriber gets them under the target `postroad::frame` at level `TRACE`. Both are looked at when
 //! a connection begins, and passwords are left out.
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod broker;
 mod budget;
 mod builder;
@@ -55,7 +57,6 @@ mod dead_letter;
 mod driver;
 mod error;
 mod expiry;
-mod first_words;
 mod incoming;
 mod janitor;
 mod mailbox;
@@ -63,6 +64,7 @@ mod message;
 mod node;
 mod options;
 mod outgoing;
+mod passwords;
 mod peer;
 mod queue;
 mod shared;
@@ -75,7 +77,7 @@ pub use builder::{Builder, Limits};
 pub use error::{QueueError, StartError};
 pub use options::{NodeOptions, Overflow};
 pub use postroad_amqp::sasl::{TokenRefusal, Tokens, UserFile, UserFileError};
-pub use postroad_taps::{ClientCertificates, TlsConfig};
+pub use postroad_taps::{BlockingError, ClientCertificates, TlsConfig};
 pub use queue::QueueStats;
 pub use topic::TopicStats;
 

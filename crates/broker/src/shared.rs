@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use crate::connections::{ConnectionLimits, Connections};
 use crate::mailbox::{Mailbox, Order};
 use crate::node::Nodes;
+use crate::passwords::Passwords;
 
 /// A broker, as its connections see it.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) settings: Settings,
     pub(crate) buffers: Buffers,
+    pub(crate) passwords: Passwords,
     sasl: Arc<sasl::ServerConfig>,
     anonymous: bool,
     connections: Mutex<Connections>,
@@ -69,6 +71,7 @@ impl Shared {
             nodes,
             settings,
             buffers: Buffers::default(),
+            passwords: Passwords::default(),
             sasl: Arc::new(sasl),
             anonymous,
             connections: Mutex::default(),
@@ -83,7 +86,7 @@ impl Shared {
         let mut nonce = [0; 24];
         getrandom::fill(&mut nonce)?;
         let mechanisms = self.sasl.mechanisms(secure, external.as_deref());
-        let server = sasl::Server::new(Arc::clone(&self.sasl), secure, external, nonce);
+        let server = sasl::Server::new(Arc::clone(&self.sasl), secure, external, nonce).deferred_checks(true);
         let sasl = ServerSasl { mechanisms, server, allow_bare: self.anonymous };
         Ok(Connection::server(self.settings.engine.clone(), Some(sasl), since))
     }

@@ -138,7 +138,7 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,
 
-    /// The certificate chain for amqps:// listeners, in PEM.
+    /// The certificate chain for amqps:// listeners, and for clients that ask for TLS on others (--tls-header), in PEM.
     #[arg(long, value_name = "PEM", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 
@@ -390,6 +390,15 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
 
+    /// Reads a bearer token (OAuth 2) from the first line of a file and logs in with it, over TLS. Otherwise $POSTROAD_TOKEN is
+    /// used; a token counts before a password.
+    #[arg(long, value_name = "FILE", conflicts_with = "password_file")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Asks for TLS by AMQP's own header, on an amqp:// port that begins in clear text. Nothing else is said without TLS.
+    #[arg(long)]
+    pub(crate) tls_header: bool,
+
     /// Trusts the authorities in this PEM file, instead of those of the system.
     #[arg(long, value_name = "PEM")]
     pub(crate) ca: Option<PathBuf>,
@@ -406,7 +415,7 @@ pub(crate) struct Connect {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) sasl_mechanisms: Vec<String>,
 
-    /// Shows the password even to a broker without TLS.
+    /// Shows the password or token even to a broker without TLS.
     #[arg(long)]
     pub(crate) allow_insecure_mechs: bool,
 

@@ -1,7 +1,9 @@
 //! From options to an open connection.
 
+use std::path::Path;
+
 use postroad::address::{BrokerUrl, split_address};
-use postroad::messaging::{Connection, TlsConfig};
+use postroad::messaging::{Connection, TlsConfig, TlsMode};
 
 use crate::args::{Connect, Target};
 use crate::exit::{Exit, Failure};
@@ -12,6 +14,9 @@ use crate::term::Talk;
 
 /// The environment's place for the password: an argument is seen by every user of the machine.
 const PASSWORD: &str = "POSTROAD_PASSWORD";
+
+/// That for a bearer token.
+const TOKEN: &str = "POSTROAD_TOKEN";
 
 /// A broker and an address on it.
 #[derive(Debug, Clone)]
@@ -65,8 +70,17 @@ pub(crate) async fn open(url: &BrokerUrl, options: &Connect, stop: &Stop, talk: 
     if let Some(user) = &options.user {
         builder = builder.user(user);
     }
-    if let Some(password) = password(options)? {
-        builder = builder.password(password);
+    match secret(options)? {
+        Secret::Token(token) => builder = builder.token(token),
+        Secret::Password(password) => builder = builder.password(password),
+        Secret::None => {}
+    }
+    if options.tls_header {
+        if url.scheme().is_secure() {
+            let hint = "leave it out, or give the amqp:// URL of a port that begins in clear text".to_owned();
+            return Err(Failure::usage("bad use of --tls-header", "amqps:// begins with TLS").hint(hint));
+        }
+        builder = builder.tls_mode(TlsMode::Header);
     }
     if let Some(heartbeat) = options.heartbeat {
         builder = builder.heartbeat(heartbeat);
@@ -85,16 +99,38 @@ pub(crate) async fn open(url: &BrokerUrl, options: &Connect, stop: &Stop, talk: 
     Ok(connection)
 }
 
-fn password(options: &Connect) -> Result<Option<String>, Failure> {
-    if let Some(path) = &options.password_file {
-        let bad = |error| Failure::new(Exit::Data, format!("cannot read the password from {}", path.display()), error);
-        return file::read_first_line(path).map(Some).map_err(bad);
+/// What shows who we are.
+enum Secret {
+    Token(String),
+    Password(String),
+    None,
+}
+
+/// What the command line names counts before the environment, and a token before a password.
+fn secret(options: &Connect) -> Result<Secret, Failure> {
+    if let Some(path) = &options.token_file {
+        return from_file("token", path).map(Secret::Token);
     }
-    match std::env::var(PASSWORD) {
-        Ok(password) => Ok(Some(password).filter(|password| !password.is_empty())),
+    if let Some(path) = &options.password_file {
+        return from_file("password", path).map(Secret::Password);
+    }
+    if let Some(token) = from_environment(TOKEN)? {
+        return Ok(Secret::Token(token));
+    }
+    Ok(from_environment(PASSWORD)?.map_or(Secret::None, Secret::Password))
+}
+
+fn from_file(what: &str, path: &Path) -> Result<String, Failure> {
+    let bad = |error| Failure::new(Exit::Data, format!("cannot read the {what} from {}", path.display()), error);
+    file::read_first_line(path).map_err(bad)
+}
+
+fn from_environment(name: &str) -> Result<Option<String>, Failure> {
+    match std::env::var(name) {
+        Ok(secret) => Ok(Some(secret).filter(|secret| !secret.is_empty())),
         Err(std::env::VarError::NotPresent) => Ok(None),
         Err(std::env::VarError::NotUnicode(_)) => {
-            Err(Failure::new(Exit::Data, format!("cannot use ${PASSWORD}"), "it is not UTF-8"))
+            Err(Failure::new(Exit::Data, format!("cannot use ${name}"), "it is not UTF-8"))
         }
     }
 }

@@ -6,17 +6,18 @@ use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
 use postroad_codec::v1_0::Role;
-use postroad_taps::{EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
+use postroad_taps::{BlockingError, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
 
 use crate::link::Link;
 use crate::options::random_uuid;
 use crate::state::State;
+use crate::tls_header;
 use crate::types::PeerError;
 use crate::v1_0::{LinkId, Remote};
 use crate::wait::Place;
 use crate::{
     AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session,
-    StreamingReceiver,
+    StreamingReceiver, TlsConfig, TlsMode,
 };
 
 /// How connections are accepted.
@@ -27,6 +28,12 @@ pub struct AcceptOptions {
     pub local: LocalEndpoint,
     /// Whether clients must use TLS, and the certificate that they see.
     pub security: Security,
+    /// When TLS begins, where clients must use it: with the first byte ([`TlsMode::Scheme`], the default), or behind AMQP's TLS
+    /// header ([`TlsMode::Header`]) on a port that begins in clear text.
+    pub tls_mode: TlsMode,
+    /// Whether clients that do not send the TLS header are served in clear text all the same, with [`TlsMode::Header`]. By
+    /// default they are told to send it, and are left.
+    pub allow_clear_text: bool,
     /// The id of our container; a random one by default.
     pub container_id: String,
     /// Silence after which a client counts as dead.
@@ -44,10 +51,22 @@ impl AcceptOptions {
         Self {
             local,
             security: Security::Disabled,
+            tls_mode: TlsMode::Scheme,
+            allow_clear_text: false,
             container_id: random_uuid().to_string(),
             idle_timeout: None,
             max_frame_size: 65_536,
             handshake_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl AcceptOptions {
+    /// The configuration for clients that send the TLS header.
+    fn tls_by_header(&self) -> Option<&TlsConfig> {
+        match &self.security {
+            Security::Tls(config) if self.tls_mode == TlsMode::Header => Some(config),
+            _ => None,
         }
     }
 }
@@ -65,6 +84,9 @@ pub enum AcceptError {
     /// One client did not open its connection.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 /// Accepts connections. Clients are not authenticated: SASL ANONYMOUS is answered, and so is none.
@@ -80,7 +102,14 @@ impl Acceptor {
     /// # Errors
     /// When the address cannot be listened on, or the TLS configuration has no certificate.
     pub async fn listen(options: AcceptOptions) -> Result<Self, ListenError> {
-        let preconnection = Preconnection::new().local(options.local.clone()).security(options.security.clone());
+        let security = match options.tls_by_header() {
+            None => options.security.clone(),
+            Some(tls) => {
+                tls.check_server()?;
+                Security::Disabled
+            }
+        };
+        let preconnection = Preconnection::new().local(options.local.clone()).security(security);
         Ok(Self { listener: preconnection.listen().await?, options })
     }
 
@@ -105,17 +134,30 @@ impl Acceptor {
         };
         let options = &self.options;
         let transport = incoming.establish().timeout(options.handshake_timeout).await?;
-        let secure = transport.tls_info().is_some();
-        let stream =
+        let mut stream =
             transport.into_byte_stream().map_err(|_| ConnectionError::Transport(std::io::ErrorKind::NotConnected))?;
+        let mut first = Vec::new();
+        if let Some(tls) = options.tls_by_header() {
+            let waited = tokio::time::timeout(
+                options.handshake_timeout,
+                tls_header::answer(stream, tls, options.allow_clear_text),
+            );
+            (stream, first) = waited.await.map_err(|_| timed_out())??;
+        }
+        let secure = stream.tls_info().is_some();
         let mut config = amqp::Config::new(options.container_id.clone());
         config.max_frame_size = options.max_frame_size;
         config.idle_timeout = options.idle_timeout;
         config.handshake_timeout = Some(options.handshake_timeout);
         let sasl = anonymous(secure);
         let engine = amqp::Connection::server(config, Some(sasl), Instant::now());
-        Ok(Connection::drive_server(engine, stream, Duration::from_secs(10)).await?)
+        Ok(Connection::drive_server(engine, stream, &first, Duration::from_secs(10)).await?)
     }
+}
+
+/// What an engine says that waits for its peer's header in vain.
+fn timed_out() -> ConnectionError {
+    ConnectionError::Protocol(amqp::ConnectionError::Handshake)
 }
 
 fn anonymous(secure: bool) -> amqp::ServerSasl {

@@ -66,22 +66,24 @@ impl Connection {
         stream: ByteStream,
         close_timeout: Duration,
     ) -> Result<Self, ConnectionError> {
-        Self::start(Shared::new(Engine(engine)), stream, close_timeout).await
+        let shared = Shared::new(Engine(engine));
+        Self::start(Driver::new(shared.clone(), stream), shared, close_timeout).await
     }
 
-    /// As [`Connection::drive`], for an end that takes links of the peer's.
+    /// As [`Connection::drive`], for an end that takes links of the peer's, and from whose stream `first` was read already.
     pub(crate) async fn drive_server(
         engine: amqp::Connection,
         stream: ByteStream,
+        first: &[u8],
         close_timeout: Duration,
     ) -> Result<Self, ConnectionError> {
         let shared = Shared::new(Engine(engine));
         shared.with(|state| state.incoming = Some(VecDeque::new()));
-        Self::start(shared, stream, close_timeout).await
+        Self::start(Driver::new(shared.clone(), stream).behind(first), shared, close_timeout).await
     }
 
-    async fn start(shared: Arc<Shared>, stream: ByteStream, close_timeout: Duration) -> Result<Self, ConnectionError> {
-        tokio::spawn(Driver::new(shared.clone(), stream));
+    async fn start(driver: Driver, shared: Arc<Shared>, close_timeout: Duration) -> Result<Self, ConnectionError> {
+        tokio::spawn(driver);
         let connection = Self { inner: Arc::new(Inner { shared, close_timeout }) };
         connection.opened().await?;
         Ok(connection)

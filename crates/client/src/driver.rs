@@ -50,6 +50,21 @@ impl Driver {
         Self { shared, stream, input, output, unflushed: false, sleep, ending: false, trace }
     }
 
+    /// Takes in what was read from the stream already.
+    pub(crate) fn behind(mut self, first: &[u8]) -> Self {
+        if !first.is_empty() {
+            if let Some(trace) = &mut self.trace {
+                trace.read(first);
+            }
+            self.input.extend_from_slice(first);
+            let mut state = self.shared.lock();
+            state.engine.handle_input(Instant::now(), &mut self.input);
+            state.take_news();
+            drop(state);
+        }
+        self
+    }
+
     /// Writes what there is; `true` when all of it is with the transport.
     fn write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         while !self.output.is_empty() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroad_amqp::v1_0 as amqp;
 use postroad_codec::v1_0::DecodeError;
-use postroad_taps::{EstablishmentError, TlsError};
+use postroad_taps::{BlockingError, EstablishmentError, TlsError};
 
 use crate::Outcome;
 use crate::types::{DeliveryTag, PeerError};
@@ -25,6 +25,9 @@ pub enum ConnectError {
     /// Our own parameters cannot be used.
     #[error("{0}")]
     Options(String),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl ConnectError {
@@ -40,6 +43,7 @@ impl ConnectError {
             Self::Connection(error) => error.hint().map(Into::into),
             Self::Timeout(_) => Some("the peer accepts connections and says nothing: is this an AMQP port?".into()),
             Self::Options(_) => None,
+            Self::Blocking(error) => Some(error.hint().into()),
         }
     }
 
@@ -87,6 +91,9 @@ pub enum ConnectionError {
     /// The runtime that drove the connection is gone.
     #[error("the runtime that drove the connection has ended")]
     Runtime,
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl ConnectionError {
@@ -100,6 +107,7 @@ impl ConnectionError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Protocol(error) => error.hint(),
+            Self::Blocking(error) => Some(error.hint()),
             _ => None,
         }
     }
@@ -139,6 +147,9 @@ pub enum LinkError {
     /// The peer did not answer in this time.
     #[error("the peer did not answer within {0:?}")]
     Timeout(Duration),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl LinkError {
@@ -243,6 +254,12 @@ pub enum SyncError {
         /// What became of the first.
         first: Option<Outcome>,
     },
+    /// Some messages had no outcome in this time. They may still get one: the next sync tells.
+    #[error("not every message was answered within {0:?}")]
+    Timeout(Duration),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 /// Why a sender cannot go on as a sink.

@@ -21,6 +21,8 @@
 //! form, without passwords. The environment is read when the first connection begins.
 
 mod acceptor;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod connection;
 mod delivery;
 mod disposition;
@@ -57,7 +59,7 @@ pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
 pub use outcome::Outcome;
 pub use postroad_amqp::sasl::Secret;
-pub use postroad_taps::{CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use postroad_taps::{BlockingError, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
 pub use sender::{Sender, Settlement};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use postroad_address::{OptionsError, ParseError, UrlError};
 use postroad_client as client;
-use postroad_client::Outcome;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
+use postroad_client::{BlockingError, Outcome};
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -35,6 +35,9 @@ pub enum ConnectError {
     /// It took too long.
     #[error("the broker did not open the connection within {0:?}")]
     Timeout(Duration),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl ConnectError {
@@ -50,6 +53,7 @@ impl ConnectError {
             Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => error.hint(),
             Self::Timeout(timeout) => client::ConnectError::Timeout(*timeout).hint(),
             Self::Option { .. } => None,
+            Self::Blocking(error) => Some(error.hint().into()),
         }
     }
 
@@ -70,6 +74,7 @@ impl From<client::ConnectError> for ConnectError {
     fn from(error: client::ConnectError) -> Self {
         match error {
             client::ConnectError::Timeout(timeout) => Self::Timeout(timeout),
+            client::ConnectError::Blocking(error) => Self::Blocking(error),
             error if error.is_authentication() => Self::Authentication(error),
             error if error.tls().is_some() => Self::Tls(error),
             error => Self::Connection(error),
@@ -94,6 +99,9 @@ pub enum ConnectionError {
     /// The transport or the protocol ended it.
     #[error("{0}")]
     Failed(#[source] client::ConnectionError),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl ConnectionError {
@@ -102,6 +110,7 @@ impl ConnectionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Failed(error) => error.hint().map(Into::into),
+            Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
     }
@@ -121,6 +130,7 @@ impl From<client::ConnectionError> for ConnectionError {
         match error {
             client::ConnectionError::Closed => Self::Closed,
             client::ConnectionError::CloseTimeout(timeout) => Self::CloseTimeout(timeout),
+            client::ConnectionError::Blocking(error) => Self::Blocking(error),
             error => match error.peer_error() {
                 Some(report) => Self::Remote(report.clone()),
                 None => Self::Failed(error),
@@ -149,6 +159,9 @@ pub enum SessionError {
     /// The connection is over.
     #[error("{0}")]
     Connection(#[from] ConnectionError),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl SessionError {
@@ -157,6 +170,7 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Connection(error) => error.hint(),
+            Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
     }
@@ -178,6 +192,7 @@ impl From<client::LinkError> for SessionError {
             client::LinkError::SessionEnded(report) => Self::Ended(report),
             client::LinkError::Connection(error) => Self::Connection(error.into()),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
+            client::LinkError::Blocking(error) => Self::Blocking(error),
             _ => Self::Closed,
         }
     }
@@ -293,6 +308,9 @@ pub enum LinkError {
     /// The session or the connection is over.
     #[error("{0}")]
     Session(#[from] SessionError),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl LinkError {
@@ -302,6 +320,7 @@ impl LinkError {
         match self {
             Self::Address(error) => error.hint(),
             Self::Session(error) => error.hint(),
+            Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
     }
@@ -324,6 +343,7 @@ impl From<client::LinkError> for LinkError {
             client::LinkError::Detached(report) => Self::Detached(Some(report)),
             client::LinkError::DetachedByPeer => Self::Detached(None),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
+            client::LinkError::Blocking(error) => Self::Blocking(error),
             client::LinkError::SessionEnded(_) | client::LinkError::Connection(_) => Self::Session(error.into()),
             _ => Self::Closed,
         }
@@ -454,6 +474,12 @@ pub enum SyncError {
         #[source]
         error: LinkError,
     },
+    /// The broker did not answer for all in this time. It may still do so: the next sync tells.
+    #[error("the broker did not answer for every message within {0:?}")]
+    Timeout(Duration),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
 }
 
 impl SyncError {
@@ -463,6 +489,8 @@ impl SyncError {
         match self {
             Self::NotAccepted { first, .. } => first.hint(),
             Self::InDoubt { error, .. } => error.hint(),
+            Self::Timeout(_) => None,
+            Self::Blocking(error) => Some(error.hint().into()),
         }
     }
 
@@ -472,6 +500,7 @@ impl SyncError {
         match self {
             Self::NotAccepted { first, .. } => first.condition(),
             Self::InDoubt { error, .. } => error.condition(),
+            Self::Timeout(_) | Self::Blocking(_) => None,
         }
     }
 }
@@ -484,6 +513,8 @@ impl From<client::SyncError> for SyncError {
                 first: Box::new(first.map_or(SendError::NoOutcome, SendError::from_outcome)),
             },
             client::SyncError::Link { in_doubt, error } => Self::InDoubt { count: in_doubt, error: error.into() },
+            client::SyncError::Timeout(timeout) => Self::Timeout(timeout),
+            client::SyncError::Blocking(error) => Self::Blocking(error),
             _ => Self::NotAccepted { count: 1, first: Box::new(SendError::NoOutcome) },
         }
     }

@@ -19,6 +19,8 @@
 //! # }
 //! ```
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod builder;
 mod connection;
 mod error;
@@ -30,7 +32,7 @@ mod session;
 pub use postroad_address as address;
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
-pub use postroad_client::{Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
+pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
 
 pub use builder::ConnectionBuilder;
 pub use connection::Connection;

@@ -33,8 +33,18 @@ impl Sender {
     /// Dropped before the message is handed over, it is not sent; afterwards it is on its way, and its outcome is not
     /// learned.
     pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+        Self::answered(self.submit(message).await?.await)
+    }
+
+    /// The first half of [`Sender::send`]: hands the message over.
+    pub(crate) async fn submit(&self, message: impl Into<Message>) -> Result<client::Settlement, SendError> {
         let message = self.prepare(message)?;
-        match self.inner.send(&message).await? {
+        Ok(self.inner.submit_tracked(&message).await?)
+    }
+
+    /// The second half: what the broker's answer means.
+    pub(crate) fn answered(answer: Result<Outcome, client::SendError>) -> Result<(), SendError> {
+        match answer? {
             Outcome::Accepted => Ok(()),
             outcome => Err(SendError::from_outcome(outcome)),
         }

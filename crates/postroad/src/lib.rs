@@ -31,6 +31,7 @@
 //! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
 //! | `address` | `address` | address strings and broker URLs |
 //! | `taps` | `taps` | transport services: TCP and TLS |
+//! | `blocking` | `blocking` | the same names without `.await`, for programs without a runtime |
 //! | `amqp10` | `amqp`, `codec` | AMQP 1.0 without I/O |
 
 #[cfg(feature = "address")]
@@ -47,6 +48,38 @@ pub use postroad_codec as codec;
 pub use postroad_messaging as messaging;
 #[cfg(feature = "taps")]
 pub use postroad_taps as taps;
+
+/// The same names without `.await`, for programs without a runtime.
+///
+/// ```
+/// use postroad::blocking::broker::Broker;
+/// use postroad::blocking::messaging::Connection;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let broker = Broker::builder().listen("amqp://127.0.0.1:0").start()?;
+///
+/// let connection = Connection::establish(&broker.urls()[0])?;
+/// let session = connection.session()?;
+/// let sender = session.sender("orders; {create: always}")?;
+/// let mut receiver = session.receiver("orders")?;
+/// sender.send("hello")?;
+/// let message = receiver.fetch()?;
+/// assert_eq!(message.text(), Some("hello"));
+/// session.acknowledge(&message)?;
+/// connection.close()?;
+/// # Ok(()) }
+/// ```
+#[cfg(feature = "blocking")]
+pub mod blocking {
+    #[cfg(feature = "broker")]
+    pub use postroad_broker::blocking as broker;
+    #[cfg(feature = "client")]
+    pub use postroad_client::blocking as client;
+    #[cfg(feature = "messaging")]
+    pub use postroad_messaging::blocking as messaging;
+    #[cfg(feature = "taps")]
+    pub use postroad_taps::blocking as taps;
+}
 
 /// Guides.
 #[cfg(any(doc, doctest))]

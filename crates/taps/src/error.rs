@@ -5,6 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::BlockingError;
 use crate::framer::FramerError;
 use crate::tls::{TlsConfigError, TlsError};
 
@@ -220,6 +221,9 @@ pub enum ListenError {
     #[error(transparent)]
     #[doc(alias = "UNFULFILLED_PROPERTIES")]
     InvalidConfiguration(#[from] ConfigurationError),
+    /// A blocking call was not made.
+    #[error(transparent)]
+    Blocking(#[from] BlockingError),
     /// The local endpoint's name could not be resolved (`ResolutionFailed`).
     #[error("cannot resolve `{host}`: {reason}")]
     #[doc(alias = "UNRESOLVED_LOCAL_ENDPOINT")]

@@ -41,8 +41,8 @@
 //! [`Connection::into_byte_stream`] gives a [`ByteStream`], which reads and writes like any stream of tokio's, with
 //! vectored writes, and tells when there is something to read before a buffer is needed.
 //!
-//! A protocol whose peers agree on TLS in clear text goes on with [`ByteStream::initiate_tls`] and
-//! [`ByteStream::accept_tls`].
+//! A protocol whose peers agree on TLS in clear text goes on with [`ByteStream::initiate_tls`],
+//! [`ByteStream::accept_tls`] and [`ByteStream::accept_tls_where_asked`].
 //!
 //! # Departures
 //! Where the documentation of the original and RFC 9622 differ, or where this crate differs from both:
@@ -52,6 +52,9 @@
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
 //!   no maximum).
 
+#[cfg(feature = "blocking")]
+pub mod blocking;
+mod blocking_error;
 mod connection;
 mod endpoint;
 mod error;
@@ -66,6 +69,7 @@ mod resolve;
 mod stream;
 mod tls;
 
+pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, Connection, ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError,
 };
@@ -79,6 +83,6 @@ pub use preconnection::Preconnection;
 pub use properties::{CapacityProfile, TransportProperties};
 pub use stream::ByteStream;
 pub use tls::{
-    ClientCertificates, CryptoProvider, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo,
-    TlsVersion,
+    ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
+    TlsInfo, TlsVersion,
 };

@@ -10,6 +10,7 @@ pub use config::{ClientCertificates, TlsConfig, TlsConfigBuilder};
 pub use error::{TlsConfigError, TlsError};
 pub use info::{TlsInfo, TlsVersion};
 pub use rustls::crypto::CryptoProvider;
+pub use upgrade::FirstWords;
 
 /// Whether a connection is protected from its first byte (RFC 9622 6.3). There is no third way: a connection that asks for TLS gets
 /// TLS or fails, and nothing of the application's data leaves before the peer is verified (RFC 9621 3.3).

@@ -15,7 +15,7 @@ type Names = Vec<String>;
 
 /// Items by crate.
 #[derive(Debug)]
-pub(super) struct Index {
+pub(crate) struct Index {
     /// Module path (crate first) to what stands in it.
     modules: BTreeMap<Names, Module>,
     /// Item path to the names reached through it: methods, variants, fields, associated items.
@@ -41,7 +41,7 @@ enum Found {
 
 impl Index {
     /// Reads the crates below `root`/crates.
-    pub(super) fn read(root: &Path) -> Result<Self, Vec<String>> {
+    pub(crate) fn read(root: &Path) -> Result<Self, Vec<String>> {
         let reader = Reader::read_crates(root)?;
         let mut index = Self { modules: reader.modules, members: reader.members };
         for (module, target, names) in reader.impls {
@@ -54,7 +54,7 @@ impl Index {
     }
 
     /// Why `item` cannot be named from outside its crate, if it cannot.
-    pub(super) fn missing(&mut self, item: &str) -> Option<String> {
+    pub(crate) fn missing(&mut self, item: &str) -> Option<String> {
         let path: Names = item.split("::").map(str::to_owned).collect();
         if !self.modules.contains_key(&path[..1]) {
             return Some(format!("no crate `{}`", path[0]));
@@ -82,6 +82,16 @@ impl Index {
             };
         }
         None
+    }
+
+    /// The names reached through the item at a path, such as the methods of a type, those of traits included; none where
+    /// there is no such item.
+    pub(crate) fn members(&self, item: &str) -> Option<&BTreeSet<String>> {
+        let path: Names = item.split("::").map(str::to_owned).collect();
+        match self.resolve(&path[..1].to_vec(), &path, true, &mut BTreeSet::new())? {
+            Found::Item(path) => self.members.get(&path),
+            Found::Module(_) | Found::Outside => None,
+        }
     }
 
     /// `name` in `module`; `seen` breaks circles of globs.

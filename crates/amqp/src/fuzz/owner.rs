@@ -72,7 +72,7 @@ impl Owner {
                     self.closed = true;
                 }
                 Event::Opened => assert!(engine.remote_open().is_some()),
-                Event::Authenticated => panic!("nobody asked for that"),
+                Event::Authenticated | Event::CheckPassword => panic!("nobody asked for that"),
             }
         }
     }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 use super::mechanism::Mechanism;
+use super::password_check::{PasswordAnswer, PasswordCheck};
 use super::plain::Plain;
 use super::prepare::prepare;
 use super::scram::MAX_SALT;
@@ -174,6 +175,9 @@ impl fmt::Debug for ServerConfig {
 pub enum Step {
     /// Send this challenge; a response comes.
     Challenge(Bytes),
+    /// Run what [`Server::password_check`] gives, and say nothing until [`Server::password_checked`] tells what follows.
+    /// Only where it was asked for by [`Server::deferred_checks`].
+    CheckPassword,
     /// The client is who it says.
     Accepted {
         /// The user, prepared with SASLprep; "anonymous" for `ANONYMOUS`.
@@ -196,6 +200,7 @@ pub struct Server {
     external: Option<String>,
     nonce: String,
     final_challenge: bool,
+    deferred_checks: bool,
     state: State,
 }
 
@@ -205,6 +210,7 @@ pub struct Server {
 ///                       --response--> Last --response--> Over     (final_challenge)
 ///       --init--> Told --response--> Over                         (a token that is not taken)
 ///       --init--> Asked --response--> as after init
+///       --init--> Checking --password_checked--> Over             (deferred_checks)
 /// ```
 enum State {
     Idle,
@@ -214,6 +220,12 @@ enum State {
     Told,
     /// The server-first message was sent.
     Proof(Box<Proof>),
+    /// A password was sent; somebody else checks it, as soon as the check is taken.
+    Checking {
+        check: Option<PasswordCheck>,
+        authorization: Option<String>,
+        user: String,
+    },
     /// The signature was sent as a challenge; the client has to answer with nothing.
     Last {
         user: String,
@@ -244,7 +256,7 @@ impl Server {
         external: Option<String>,
         nonce: String,
     ) -> Self {
-        Self { config, secure, external, nonce, final_challenge: false, state: State::Idle }
+        Self { config, secure, external, nonce, final_challenge: false, deferred_checks: false, state: State::Idle }
     }
 
     /// Sends SCRAM's signature as a last challenge, for wire protocols whose outcome carries no additional data, such
@@ -253,6 +265,38 @@ impl Server {
     pub const fn final_challenge(mut self, yes: bool) -> Self {
         self.final_challenge = yes;
         self
+    }
+
+    /// Leaves the check of a password that was sent as it is to the caller, by [`Step::CheckPassword`]: it takes
+    /// milliseconds, which a thread with other clients should not spend on one that may be hostile. Off by default.
+    #[must_use]
+    pub const fn deferred_checks(mut self, yes: bool) -> Self {
+        self.deferred_checks = yes;
+        self
+    }
+
+    /// The check that [`Step::CheckPassword`] asks for, once.
+    pub fn password_check(&mut self) -> Option<PasswordCheck> {
+        match &mut self.state {
+            State::Checking { check, .. } => check.take(),
+            _ => None,
+        }
+    }
+
+    /// Whether a password is being checked: nothing may come from the client meanwhile.
+    #[must_use]
+    pub const fn is_checking(&self) -> bool {
+        matches!(self.state, State::Checking { .. })
+    }
+
+    /// The password was checked.
+    pub fn password_checked(&mut self, answer: PasswordAnswer) -> Step {
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Checking { authorization, user, .. } => {
+                checked(answer.fits(), authorization.as_deref(), user).unwrap_or_else(Step::Refused)
+            }
+            _ => Step::Refused(SaslError::UnexpectedStep),
+        }
     }
 
     /// What is offered to this connection, strongest first.
@@ -301,7 +345,7 @@ impl Server {
                 Step::Accepted { user, mechanism, additional: None }
             }
             State::Last { .. } => Step::Refused(SaslError::Malformed("SCRAM: more after the server's signature")),
-            State::Idle | State::Over => Step::Refused(SaslError::UnexpectedStep),
+            State::Idle | State::Checking { .. } | State::Over => Step::Refused(SaslError::UnexpectedStep),
         }
     }
 
@@ -332,15 +376,17 @@ impl Server {
         }
     }
 
-    fn plain(&self, response: &[u8]) -> Result<Step, SaslError> {
+    fn plain(&mut self, response: &[u8]) -> Result<Step, SaslError> {
         let plain = Plain::parse(response)?;
-        let user = prepare(plain.user, "user name")?;
+        let user = prepare(plain.user, "user name")?.to_string();
         let users = self.config.users.as_ref().ok_or(SaslError::AuthenticationFailed)?;
-        if !users.check_plain(&user, plain.password) {
-            return Err(SaslError::AuthenticationFailed);
+        if self.deferred_checks {
+            let check = Some(PasswordCheck::new(Arc::clone(users), user.clone(), plain.password));
+            let authorization = plain.authorization.map(str::to_owned);
+            self.state = State::Checking { check, authorization, user };
+            return Ok(Step::CheckPassword);
         }
-        check_authorization(plain.authorization, &user)?;
-        Ok(accepted(user.to_string(), Mechanism::Plain))
+        checked(users.check_plain(&user, plain.password), plain.authorization, user)
     }
 
     fn bearer(&mut self, response: &[u8]) -> Result<Step, SaslError> {
@@ -409,6 +455,7 @@ impl fmt::Debug for Server {
             State::Asked(_) => "waiting for a first response",
             State::Told => "token refused",
             State::Proof(_) => "waiting for the proof",
+            State::Checking { .. } => "checking a password",
             State::Last { .. } => "waiting for the last response",
             State::Over => "over",
         };
@@ -418,6 +465,15 @@ impl fmt::Debug for Server {
 
 const fn accepted(user: String, mechanism: Mechanism) -> Step {
     Step::Accepted { user, mechanism: mechanism.name(), additional: None }
+}
+
+/// The end of PLAIN.
+fn checked(fits: bool, authorization: Option<&str>, user: String) -> Result<Step, SaslError> {
+    if !fits {
+        return Err(SaslError::AuthenticationFailed);
+    }
+    check_authorization(authorization, &user)?;
+    Ok(accepted(user, Mechanism::Plain))
 }
 
 /// Nobody acts as another here.

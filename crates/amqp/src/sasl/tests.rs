@@ -64,6 +64,10 @@ fn run_tampered(
                 let additional = additional.map(|data| tamper(number, data));
                 return End::Accepted(user, mechanism, client.finish(additional.as_deref()));
             }
+            Step::CheckPassword => {
+                let answer = server.password_check().expect("it asked for that").run();
+                step = server.password_checked(answer);
+            }
             Step::Refused(error) => return End::RefusedByServer(error),
         }
         assert!(number < 10, "endless exchange");
@@ -136,6 +140,49 @@ fn names_in_an_error_are_bounded() {
 }
 
 #[test]
+fn a_password_can_be_checked_by_somebody_else() {
+    let deferring = || server(config(), true).deferred_checks(true);
+    let init = client("alice", "wonderland").allowed(["PLAIN"]).start(&["PLAIN"], true).unwrap();
+    let right = init.response.as_deref();
+
+    let mut server = deferring();
+    assert_eq!(server.init("PLAIN", right), Step::CheckPassword);
+    assert!(server.is_checking());
+    let check = server.password_check().unwrap();
+    assert!(server.password_check().is_none(), "once");
+    assert!(!format!("{check:?}").contains("wonderland"));
+    let step = server.password_checked(check.run());
+    assert_eq!(step, Step::Accepted { user: "alice".to_owned(), mechanism: "PLAIN", additional: None });
+    assert!(!server.is_checking());
+
+    let wrong = Some(&b"\0alice\0looking-glass"[..]);
+    let acting = Some(&b"eve\0alice\0wonderland"[..]);
+    for (response, error) in [(wrong, SaslError::AuthenticationFailed), (acting, SaslError::NotAuthorized)] {
+        let mut server = deferring();
+        assert_eq!(server.init("PLAIN", response), Step::CheckPassword);
+        let answer = server.password_check().unwrap().run();
+        assert_eq!(server.password_checked(answer), Step::Refused(error));
+        // It is over, whatever comes.
+        assert_eq!(server.password_checked(answer), Step::Refused(SaslError::UnexpectedStep));
+    }
+
+    // Asked first, as by an empty challenge; and a check that could not be made.
+    let mut server = deferring();
+    assert_eq!(server.init("PLAIN", None), Step::Challenge(Bytes::new()));
+    assert_eq!(server.response(right.unwrap()), Step::CheckPassword);
+    assert_eq!(server.password_checked(PasswordAnswer::REFUSED), Step::Refused(SaslError::AuthenticationFailed));
+
+    // A client that goes on meanwhile is refused, and the answer comes too late.
+    let mut server = deferring();
+    assert_eq!(server.init("PLAIN", right), Step::CheckPassword);
+    let answer = server.password_check().unwrap().run();
+    assert_eq!(server.response(b""), Step::Refused(SaslError::UnexpectedStep));
+    assert_eq!(server.password_checked(answer), Step::Refused(SaslError::UnexpectedStep));
+    // No answer lets in whom nobody asked about.
+    assert_eq!(deferring().password_checked(answer), Step::Refused(SaslError::UnexpectedStep));
+}
+
+#[test]
 fn plain_needs_tls_or_leave_on_both_sides() {
     let only_plain = ["PLAIN"];
     let error = client("alice", "wonderland").start(&only_plain, false).unwrap_err();
@@ -158,6 +205,7 @@ fn plain_needs_tls_or_leave_on_both_sides() {
     let plain = || client("alice", "wonderland").allowed(["PLAIN"]);
     assert_eq!(run(plain(), server(config(), true), true), accepted("alice", "PLAIN"));
     assert_eq!(run(plain().allow_insecure(true), open(), false), accepted("alice", "PLAIN"));
+    assert_eq!(run(plain(), server(config(), true).deferred_checks(true), true), accepted("alice", "PLAIN"));
     assert_eq!(run(plain(), open(), false), End::GivenUpByClient(SaslError::InsecureMechanism("PLAIN")));
 }
 

@@ -240,6 +240,7 @@ impl Connection {
             | Event::Drained(named) => *named != link,
             Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
             Event::Authenticated
+            | Event::CheckPassword
             | Event::Opened
             | Event::Closed(_)
             | Event::SessionBegun(_)

@@ -29,6 +29,9 @@ impl LinkId {
 pub enum Event {
     /// The client has shown who it is (servers only).
     Authenticated,
+    /// A client's password is to be checked: see [`password_check`](super::Connection::password_check). Only servers whose
+    /// exchange has [`deferred_checks`](crate::sasl::Server::deferred_checks) tell it.
+    CheckPassword,
     /// The peer's `open` has come: see [`remote_open`](super::Connection::remote_open).
     Opened,
     /// The connection is over; nothing follows.

@@ -126,6 +126,9 @@ impl Connection {
     }
 
     fn handle_sasl_input(&mut self, input: &mut BytesMut) -> Result<bool, ConnectionError> {
+        if self.is_checking_password() {
+            return Ok(false);
+        }
         let client = matches!(self.sasl, Sasl::Client(_));
         let limit = self.sasl_frame_limit();
         let size = match FrameHeader::frame_size(input, limit).map_err(ConnectionError::Frame)? {
@@ -201,7 +204,13 @@ impl Connection {
             SaslFrame::Response(SaslResponse { response }) => sasl.server.response(&response),
             _ => sasl::Step::Refused(sasl::SaslError::UnexpectedStep),
         };
+        self.take_step(step)
+    }
+
+    /// Does what comes next in the exchange with a client.
+    fn take_step(&mut self, step: sasl::Step) -> Result<(), ConnectionError> {
         match step {
+            sasl::Step::CheckPassword => self.events.push_back(Event::CheckPassword),
             sasl::Step::Challenge(challenge) => {
                 self.setup.write(|out| Frame::put_sasl(&SaslChallenge { challenge }, out));
             }
@@ -217,6 +226,35 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// The check that [`Event::CheckPassword`] tells of, once. It is run wherever there is time for it, and its answer goes
+    /// to [`password_checked`](Self::password_checked).
+    pub fn password_check(&mut self) -> Option<sasl::PasswordCheck> {
+        match &mut self.sasl {
+            Sasl::Server(sasl) => sasl.server.password_check(),
+            _ => None,
+        }
+    }
+
+    /// Whether a password is being checked. Until the answer is here, nothing is taken from the input: whoever drives the
+    /// connection does not read meanwhile, or bounds what it keeps.
+    #[must_use]
+    pub fn is_checking_password(&self) -> bool {
+        matches!(&self.sasl, Sasl::Server(sasl) if sasl.server.is_checking())
+    }
+
+    /// Goes on with the answer of a [`PasswordCheck`](sasl::PasswordCheck). Input that waited is for
+    /// [`handle_input`](Self::handle_input) again.
+    pub fn password_checked(&mut self, answer: sasl::PasswordAnswer) {
+        if self.over.is_some() || !self.is_checking_password() {
+            return;
+        }
+        let Sasl::Server(sasl) = &mut self.sasl else { return };
+        let step = sasl.server.password_checked(answer);
+        if let Err(error) = self.take_step(step) {
+            self.fail(error);
+        }
     }
 
     fn put_outcome(&mut self, code: SaslCode, additional_data: Option<Bytes>) {

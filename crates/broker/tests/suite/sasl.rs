@@ -1,5 +1,7 @@
 //! Who gets in.
 
+use std::time::Duration;
+
 use postroad_amqp::sasl::{Credentials, SaslError, UserFile};
 use postroad_amqp::v1_0::ConnectionError;
 use postroad_broker::{Broker, Builder, StartError};
@@ -92,6 +94,36 @@ async fn plain_needs_tls_unless_it_is_allowed() {
     let lax = start(guarded().allow_insecure_plain(true)).await;
     assert_eq!(plain(&lax, "wonderland").await, 0);
     assert_eq!(plain(&lax, "wrong").await, 1);
+}
+
+/// One thread for all of it: whoever waits for a key holds up everybody.
+#[tokio::test(flavor = "current_thread")]
+async fn wrong_passwords_hold_up_nobody_else() {
+    // Keys that no password fits, and that take long to derive: seconds here.
+    let key = format!("{}=", "A".repeat(43));
+    let users = UserFile::parse(&format!("alice:SCRAM-SHA-256$200000:c2FsdA==${key}:{key}"), [3; 32]).unwrap();
+    let builder = Broker::builder().queue("q0").users(users).anonymous(true).allow_insecure_plain(true);
+    let broker = start(builder.handshake_timeout(Duration::from_secs(300))).await;
+    let mut wrong = Box::pin(plain(&broker, "wrong"));
+    // Its password is on the way, and is being checked.
+    let answered = tokio::time::timeout(Duration::from_millis(50), &mut wrong).await;
+    assert!(answered.is_err(), "the answer takes longer than that");
+
+    let work = async {
+        let mut client = try_open(&broker, Some(Credentials::anonymous())).await.unwrap();
+        let (sender, receiver) = (client.sender("q0").await.unwrap(), client.receiver("q0", 100).await.unwrap());
+        client.send_all(sender, numbered(0..20)).await;
+        for expected in numbered(0..20) {
+            assert_eq!(client.receive_text(receiver).await, expected);
+        }
+        client.close().await;
+    };
+    tokio::select! {
+        biased;
+        code = &mut wrong => panic!("the wrong password was answered first, by {code}"),
+        () = work => {}
+    }
+    assert_eq!(wrong.await, 1);
 }
 
 #[tokio::test]

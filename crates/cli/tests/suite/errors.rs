@@ -94,6 +94,7 @@ fn files_that_cannot_be_used() {
     broker.send(&["q", "x", "--ca", "/nowhere/ca.pem"]).expect_failure(65, &["/nowhere/ca.pem"]);
     broker.send(&["q", "x", "--ca", &no_pem]).expect_failure(65, &["no certificate"]);
     broker.send(&["q", "x", "--password-file", "/nowhere/p"]).expect_failure(65, &["/nowhere/p"]);
+    broker.send(&["q", "x", "--token-file", "/nowhere/t"]).expect_failure(65, &["the token", "/nowhere/t"]);
 }
 
 #[test]

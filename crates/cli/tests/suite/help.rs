@@ -71,6 +71,9 @@ fn help_of_every_command() {
             "--user",
             "--password-file",
             "POSTROAD_PASSWORD",
+            "--token-file",
+            "POSTROAD_TOKEN",
+            "--tls-header",
             "--ca",
             "--client-cert",
             "--client-key",
@@ -121,6 +124,8 @@ fn wrong_usage() {
     check(&["send", "q", "x", "-b", "amqp://h/q"], "ADDRESS");
     check(&["send", "q", "x", "--client-cert", "c"], "--client-key");
     check(&["send", "q", "x", "-v", "-q"], "--quiet");
+    check(&["send", "q", "x", "--token-file", "t", "--password-file", "p"], "--password-file");
+    check(&["send", "q", "x", "-b", "amqps://h", "--tls-header"], "amqp://");
     check(&["receive", "q", "--json", "--raw"], "--raw");
     check(&["receive", "q", "-f", "%x"], "%x");
     check(&["receive", "q", "--max-frame-size", "100"], "512");

@@ -1,5 +1,9 @@
 //! Users, passwords and TLS.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use postroad::broker::{self, TokenRefusal, Tokens};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::support::{Broker, command, finish, start, write};
@@ -38,16 +42,31 @@ fn a_password_is_not_shown_without_tls() {
     broker.send(&[&plain[..], &["--allow-insecure-mechs"]].concat()).expect(0);
 }
 
-#[test]
-fn tls() {
-    let dir = tempfile::tempdir().unwrap();
+/// A certificate for this machine in files, and the file of the authority that signed it.
+struct Certified {
+    chain: String,
+    key: String,
+    authority: String,
+}
+
+fn certified(dir: &Path) -> Certified {
     let (authority, issuer) = authority("Authority");
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
-    let path = |name: &str, text: &str| write(dir.path(), name, text).display().to_string();
-    let (chain, key) = (path("chain.pem", &certificate.pem()), path("key.pem", &key.serialize_pem()));
-    let (trusted, other) = (path("ca.pem", &authority), path("other.pem", &self::authority("Other").0));
+    let path = |name: &str, text: &str| write(dir, name, text).display().to_string();
+    Certified {
+        chain: path("chain.pem", &certificate.pem()),
+        key: path("key.pem", &key.serialize_pem()),
+        authority: path("ca.pem", &authority),
+    }
+}
+
+#[test]
+fn tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let Certified { chain, key, authority: trusted } = certified(dir.path());
+    let other = write(dir.path(), "other.pem", &authority("Other").0).display().to_string();
     let broker = Broker::listen("amqps://127.0.0.1:0", &["--cert", &chain, "--key", &key]);
     assert!(broker.url.starts_with("amqps://"), "{}", broker.url);
 
@@ -63,6 +82,85 @@ fn tls() {
     let plain_to_tls = broker.url.replacen("amqps://", "amqp://", 1);
     let ran = crate::support::run(&["send", "-b", &plain_to_tls, "q", "x"]);
     ran.expect_failure(76, &["amqps"]);
+}
+
+#[test]
+fn tls_behind_the_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let Certified { chain, key, authority } = certified(dir.path());
+    let users = write(dir.path(), "users", "alice:wonderland\n").display().to_string();
+    let password = write(dir.path(), "password", "wonderland").display().to_string();
+    let broker = Broker::start(&["--cert", &chain, "--key", &key, "--users", &users]);
+    assert!(broker.url.starts_with("amqp://"), "{}", broker.url);
+
+    // PLAIN shows that there is TLS.
+    let alice = ["--user", "alice", "--password-file", &password, "--sasl-mechanisms", "PLAIN"];
+    broker.send(&[&["q", "x"], &alice[..]].concat()).expect_failure(77, &["no common mechanism"]);
+    let protected = [&alice[..], &["--tls-header", "--ca", &authority]].concat();
+    broker.send(&[&["q", "x"], &protected[..]].concat()).expect(0);
+    assert_eq!(broker.receive(&[&["q", "-c", "1"], &protected[..]].concat()).expect(0), "x\n");
+
+    // Without a certificate at the other end nothing is said.
+    let plain = Broker::start(&[]);
+    plain.send(&["q", "x", "--tls-header", "--ca", &authority]).expect_failure(76, &["TLS"]);
+}
+
+/// Takes one token.
+#[derive(Debug)]
+struct OneToken;
+
+impl Tokens for OneToken {
+    fn check(&self, token: &str) -> Result<String, TokenRefusal> {
+        if token == "t0ken" { Ok("alice".to_owned()) } else { Err(TokenRefusal::INVALID) }
+    }
+}
+
+#[test]
+fn a_token_lets_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let Certified { chain, key, authority } = certified(dir.path());
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let builder = broker::Broker::builder().queue("q").tokens(Arc::new(OneToken)).tls_files(&chain, &key);
+    let broker = runtime.block_on(builder.listen("amqps://127.0.0.1:0").start()).unwrap();
+    let url = broker.urls()[0].as_str();
+    let path = |name: &str, text: &str| write(dir.path(), name, text).display().to_string();
+    let (good, bad) = (path("good", "t0ken\nnot this\n"), path("bad", "st0len"));
+    let (password, empty) = (path("password", "wonderland"), path("empty", ""));
+    let send = ["send", "-v", "-b", url, "--ca", &authority, "q", "x"];
+    let run = |more: &[&str], environment: &[(&str, &str)]| {
+        let mut command = command(&[&send[..], more].concat());
+        finish(start(command.envs(environment.iter().copied())))
+    };
+
+    for ran in [
+        run(&["--token-file", &good], &[]),
+        run(&[], &[("POSTROAD_TOKEN", "t0ken")]),
+        // The command line counts before the environment, and a token before a password.
+        run(&["--token-file", &good], &[("POSTROAD_TOKEN", "st0len"), ("POSTROAD_PASSWORD", "wonderland")]),
+        run(&["--user", "alice"], &[("POSTROAD_TOKEN", "t0ken"), ("POSTROAD_PASSWORD", "wonderland")]),
+    ] {
+        ran.expect(0);
+        assert!(!ran.stderr.contains("t0ken"), "{}", ran.stderr);
+    }
+    for (more, environment) in [
+        (vec!["--token-file", bad.as_str()], vec![]),
+        (vec!["--token-file", empty.as_str()], vec![]),
+        (vec!["--user", "alice", "--password-file", password.as_str()], vec![("POSTROAD_TOKEN", "t0ken")]),
+        (vec![], vec![]),
+    ] {
+        let ran = run(&more, &environment);
+        assert_eq!(ran.code, Some(77), "{more:?}: {ran:?}");
+        assert!(ran.stderr.contains("authentication") && !ran.stderr.contains("st0len"), "{}", ran.stderr);
+    }
+    assert_eq!(broker.queue_stats("q").unwrap().ready, 4);
+}
+
+#[test]
+fn a_token_is_not_shown_without_tls() {
+    let broker = Broker::start(&[]);
+    let ran = finish(start(command(&["send", "-b", &broker.url, "q", "x"]).env("POSTROAD_TOKEN", "t0ken")));
+    ran.expect_failure(77, &["no common mechanism"]);
+    assert!(!ran.stderr.contains("t0ken"), "{}", ran.stderr);
 }
 
 fn authority(name: &str) -> (String, Issuer<'static, KeyPair>) {

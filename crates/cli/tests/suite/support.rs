@@ -56,7 +56,7 @@ impl Ran {
 /// The command, with nothing of the environment that it would heed.
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_postroad"));
-    for variable in ["POSTROAD_URL", "POSTROAD_PASSWORD", "POSTROAD_TRACE_FRM", "PN_TRACE_FRM"] {
+    for variable in ["POSTROAD_URL", "POSTROAD_PASSWORD", "POSTROAD_TOKEN", "POSTROAD_TRACE_FRM", "PN_TRACE_FRM"] {
         command.env_remove(variable);
     }
     command.args(args).stdin(Stdio::null());

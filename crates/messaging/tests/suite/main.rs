@@ -1,6 +1,7 @@
 //! The face before the embedded broker, and before a peer of ours that answers as a test wants.
 
 mod addresses;
+mod blocking;
 mod closing;
 mod fetching;
 mod messages;

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -47,6 +48,67 @@ impl ByteStream {
         let tcp = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
         let acceptor = TlsAcceptor::from(config.server().map_err(Kind::from)?);
         protect(&acceptor, tcp).await.map_err(|error| failed(peer, started, error))
+    }
+
+    /// Reads a client's first words, and goes on under TLS where they ask for that: then the client gets `answer`, and the
+    /// handshake follows. `asks` is shown what has come, up to `N` bytes; `None` wants more. A client that hangs up before
+    /// that has not asked.
+    ///
+    /// Not a byte beyond the request is read: what a client, or somebody in between, puts behind it goes into the
+    /// handshake. Takes as long as the client takes: give it a timeout.
+    ///
+    /// # Errors
+    /// As for [`accept_tls`](Self::accept_tls), and a transport that fails. The socket is then closed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the socket.
+    pub async fn accept_tls_where_asked<const N: usize>(
+        mut self,
+        config: &TlsConfig,
+        asks: impl Fn(&[u8]) -> Option<bool>,
+        answer: &[u8],
+    ) -> Result<FirstWords<N>, EstablishmentError> {
+        let (peer, started) = (self.peer_addr(), Instant::now());
+        let lost = |error| failed(peer, started, AttemptError::from_io(&error));
+        let (mut words, mut length) = ([0; N], 0);
+        let asked = loop {
+            if let Some(asked) = asks(&words[..length]) {
+                break asked;
+            }
+            match self.read(&mut words[length..]).await.map_err(lost)? {
+                0 => break false,
+                read => length += read,
+            }
+        };
+        if !asked {
+            return Ok(FirstWords { stream: self, words, length });
+        }
+        self.write_all(answer).await.map_err(lost)?;
+        self.flush().await.map_err(lost)?;
+        Ok(FirstWords { stream: self.accept_tls(config).await?, words, length: 0 })
+    }
+}
+
+/// A client that has begun to speak: [`ByteStream::accept_tls_where_asked`] makes it.
+#[derive(Debug)]
+pub struct FirstWords<const N: usize> {
+    stream: ByteStream,
+    words: [u8; N],
+    length: usize,
+}
+
+impl<const N: usize> FirstWords<N> {
+    /// The words that were read and are still to be understood. None where TLS has begun since: what was said in clear
+    /// text counts for nothing then.
+    #[must_use]
+    pub fn words(&self) -> &[u8] {
+        &self.words[..self.length]
+    }
+
+    /// The stream behind them.
+    #[must_use]
+    pub fn into_stream(self) -> ByteStream {
+        self.stream
     }
 }
 

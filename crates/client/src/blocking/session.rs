@@ -1,0 +1,30 @@
+//! A session: links share its windows and its order.
+
+use super::{Connection, ConnectionGuard, Receiver, Sender, StreamingReceiver, Wrap, mirror};
+use crate::{AttachError, LinkError, LinkOptions, Message, Node, Origin, Outcome, Settler};
+
+mirror! {
+    /// A session. Clones are handles of the same session; when the last one is gone, and the last link on it, the session
+    /// ends.
+    #[derive(Debug, Clone)]
+    pub struct Session of crate::Session, under ConnectionGuard;
+
+    wait fn sender(&self, node: impl Into<Node>) -> Result<Sender, AttachError>;
+    wait fn sender_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Sender, AttachError>;
+    wait fn receiver(&self, node: impl Into<Node>) -> Result<Receiver, AttachError>;
+    wait fn receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Receiver, AttachError>;
+    wait fn streaming_receiver(&self, node: impl Into<Node>) -> Result<StreamingReceiver, AttachError>;
+    wait fn streaming_receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<StreamingReceiver, AttachError>;
+    wait fn close(&self) -> Result<(), LinkError>;
+    pass fn connection(&self) -> Connection;
+    pass fn settler(&self) -> Settler;
+    pass fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError>;
+    pass fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError>;
+    pass fn settle_origins(&self, origins: impl IntoIterator<Item = Origin>, outcome: &Outcome) -> Result<(), LinkError>;
+}
+
+impl Wrap<&crate::Session, ConnectionGuard> for Session {
+    fn wrap(inner: &crate::Session, guard: &ConnectionGuard) -> Self {
+        Self { inner: inner.clone(), guard: guard.clone() }
+    }
+}

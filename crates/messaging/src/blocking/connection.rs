@@ -1,0 +1,111 @@
+//! A connection to a broker.
+
+use std::time::Duration;
+
+use postroad_address::BrokerUrl;
+use postroad_client as client;
+use postroad_client::blocking::{ConnectionGuard, Runtime, Wrap, mirror};
+use postroad_client::types::Value;
+use postroad_client::{TlsConfig, TlsMode};
+
+use super::Session;
+use crate::{ConnectError, ConnectionError, SessionError};
+
+mirror! {
+    /// An open connection to a broker. Clones are handles of the same connection; with the last handle, and the last
+    /// session and link on it, it is closed, and whoever drops the last waits for that, for the close timeout at most.
+    #[derive(Debug, Clone)]
+    pub struct Connection of crate::Connection, under ConnectionGuard;
+
+    wait fn session(&self) -> Result<Session, SessionError>;
+    soon fn session_timeout(&self) = session -> Result<Session, SessionError>;
+    #[doc(alias = "detach")]
+    wait fn close(&self) -> Result<(), ConnectionError>;
+    pass fn is_open(&self) -> bool;
+    #[doc(alias = "get_error")]
+    pass fn error(&self) -> Option<ConnectionError>;
+    pass fn client(&self) -> client::blocking::Connection;
+}
+
+impl Connection {
+    /// Begins a connection to the broker at a URL such as `amqps://user@host:5671`. [`ConnectionBuilder::open`] opens it.
+    ///
+    /// # Errors
+    /// [`ConnectError::Url`] when the text is no URL.
+    #[expect(clippy::new_ret_no_self, reason = "the original's constructor makes a connection that is not open")]
+    pub fn new(url: &str) -> Result<ConnectionBuilder, ConnectError> {
+        Ok(ConnectionBuilder::new(url.parse()?))
+    }
+
+    /// Opens a connection with the default options.
+    ///
+    /// # Errors
+    /// As [`Connection::new`] and [`ConnectionBuilder::open`].
+    pub fn establish(url: &str) -> Result<Self, ConnectError> {
+        Self::new(url)?.open()
+    }
+}
+
+mirror! {
+    /// A connection that is not open yet, with its options. Debug shows no secret.
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use postroad_messaging::blocking::Connection;
+    ///
+    /// let connection = Connection::new("amqps://alice@broker.example")?
+    ///     .password("secret")
+    ///     .heartbeat(Duration::from_secs(10))
+    ///     .open()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[derive(Debug, Clone)]
+    #[must_use = "a connection is made by `open`"]
+    pub struct ConnectionBuilder of crate::ConnectionBuilder, under ();
+
+    #[doc(alias = "username")]
+    with fn user(user: impl Into<String>);
+    with fn password(password: impl Into<String>);
+    with fn token(token: impl Into<String>);
+    with fn sasl_mechanisms(mechanisms: impl IntoIterator<Item = impl Into<String>>);
+    with fn sasl_enabled(enabled: bool);
+    with fn allow_insecure_mechs(allow: bool);
+    with fn tls(tls: TlsConfig);
+    with fn tls_mode(mode: TlsMode);
+    with fn heartbeat(interval: Duration);
+    with fn max_frame_size(bytes: u32);
+    with fn container_id(id: impl Into<String>);
+    with fn virtual_host(host: impl Into<String>);
+    #[doc(alias = "timeout")]
+    with fn connect_timeout(timeout: Duration);
+    with fn close_timeout(timeout: Duration);
+    #[doc(alias = "client_properties")]
+    with fn property(name: impl Into<String>, value: impl Into<Value>);
+}
+
+impl ConnectionBuilder {
+    /// The defaults for a broker, as [`ConnectionBuilder::new`](crate::ConnectionBuilder::new) has them.
+    pub fn new(url: BrokerUrl) -> Self {
+        Self { inner: crate::ConnectionBuilder::new(url), guard: () }
+    }
+
+    /// Connects, authenticates and opens. The thread that drives connections starts where it does not run yet.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::open`](crate::ConnectionBuilder::open), and inside an async runtime.
+    #[doc(alias = "attach")]
+    pub fn open(self) -> Result<Connection, ConnectError> {
+        let runtime = Runtime::shared()?;
+        let inner = runtime.run(self.inner.open())??;
+        let guard = ConnectionGuard::new(inner.client(), &runtime);
+        Ok(Connection { inner, guard })
+    }
+}
+
+impl Wrap<&crate::Connection, ConnectionGuard> for Connection {
+    fn wrap(inner: &crate::Connection, guard: &ConnectionGuard) -> Self {
+        Self { inner: inner.clone(), guard: guard.clone() }
+    }
+}

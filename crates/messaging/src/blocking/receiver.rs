@@ -1,0 +1,106 @@
+//! A link that receives.
+
+use std::iter::FusedIterator;
+use std::time::Duration;
+
+use postroad_client::Message;
+use postroad_client::blocking::{ConnectionGuard, mirror};
+use postroad_client::types::{Fields, PeerError};
+
+use super::Session;
+use crate::{FetchError, LinkError};
+
+mirror! {
+    /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
+    ///
+    /// Dropping it closes the link; what it has not acknowledged goes back to the broker.
+    #[derive(Debug)]
+    pub struct Receiver of crate::Receiver, under ConnectionGuard;
+
+    wait fn fetch(&mut self) -> Result<Message, FetchError>;
+    #[doc(alias = "fetch")]
+    wait fn fetch_timeout(&mut self, timeout: Duration) -> Result<Message, FetchError>;
+    pass fn accept(&self, message: &Message) -> Result<(), LinkError>;
+    pass fn reject(&self, message: &Message, error: Option<PeerError>) -> Result<(), LinkError>;
+    pass fn release(&self, message: &Message) -> Result<(), LinkError>;
+    pass fn modify(&self, message: &Message, delivery_failed: bool, undeliverable_here: bool, annotations: Option<Fields>) -> Result<(), LinkError>;
+    pass fn capacity(&self) -> u32;
+    pass fn set_capacity(&mut self, capacity: u32) -> ();
+    pass fn available(&self) -> usize;
+    #[doc(alias = "source")]
+    pass fn address(&self) -> Option<String>;
+    pass fn session(&self) -> Session;
+    #[doc(alias = "get_error")]
+    pass fn error(&self) -> Option<LinkError>;
+    wait fn close(self) -> Result<(), LinkError>;
+    /// When the time is over, the close goes its way all the same.
+    soon fn close_timeout(self) = close -> Result<(), LinkError>;
+}
+
+impl Receiver {
+    /// The messages as they come, each as [`fetch`](Self::fetch) would give it: an iterator that blocks, and ends with the
+    /// link.
+    pub fn iter(&mut self) -> Iter<'_> {
+        Iter { receiver: self, timeout: None, ended: false }
+    }
+
+    /// As [`iter`](Self::iter), and ends too when no message has come in such a time, each as
+    /// [`fetch_timeout`](Self::fetch_timeout) would give it: zero takes what the broker has.
+    ///
+    /// ```no_run
+    /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    /// use postroad_messaging::blocking::Connection;
+    ///
+    /// let session = Connection::establish("amqp://localhost")?.session()?;
+    /// for message in session.receiver("orders")?.iter_timeout(Duration::ZERO) {
+    ///     let message = message?;
+    ///     println!("{}", message.text().unwrap_or_default());
+    ///     session.acknowledge(&message)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn iter_timeout(&mut self, timeout: Duration) -> Iter<'_> {
+        Iter { receiver: self, timeout: Some(timeout), ended: false }
+    }
+}
+
+impl<'a> IntoIterator for &'a mut Receiver {
+    type Item = Result<Message, FetchError>;
+    type IntoIter = Iter<'a>;
+
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+/// The messages of a receiver. When the link is over, its error is the last item, unless the link was closed or detached
+/// without one. A message that cannot be read is an error between others.
+#[derive(Debug)]
+pub struct Iter<'a> {
+    receiver: &'a mut Receiver,
+    timeout: Option<Duration>,
+    ended: bool,
+}
+
+impl Iterator for Iter<'_> {
+    type Item = Result<Message, FetchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
+        let item = match self.timeout {
+            None => self.receiver.fetch(),
+            Some(timeout) => self.receiver.fetch_timeout(timeout),
+        };
+        self.ended = matches!(item, Err(FetchError::Empty | FetchError::Link(_)));
+        match item {
+            Err(FetchError::Empty | FetchError::Link(LinkError::Closed | LinkError::Detached(None))) => None,
+            item => Some(item),
+        }
+    }
+}
+
+impl FusedIterator for Iter<'_> {}

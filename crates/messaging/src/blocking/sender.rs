@@ -1,0 +1,57 @@
+//! A link that sends.
+
+use std::time::{Duration, Instant};
+
+use postroad_client::Message;
+use postroad_client::blocking::{ConnectionGuard, Guard as _, mirror};
+
+use super::Session;
+use crate::{LinkError, SendError, SyncError};
+
+mirror! {
+    /// A sender. Every method takes `&self`: threads can share one.
+    ///
+    /// Dropping it closes the link; what was handed over is on its way before the close.
+    #[derive(Debug)]
+    pub struct Sender of crate::Sender, under ConnectionGuard;
+
+    wait fn send(&self, message: impl Into<Message>) -> Result<(), SendError>;
+    #[doc(alias = "send")]
+    wait fn send_async(&self, message: impl Into<Message>) -> Result<(), SendError>;
+    soon fn send_async_timeout(&self, message: impl Into<Message>) = send_async -> Result<(), SendError>;
+    pass fn try_send_async(&self, message: impl Into<Message>) -> Result<(), SendError>;
+    wait fn sync(&self) -> Result<(), SyncError>;
+    soon fn sync_timeout(&self) = sync -> Result<(), SyncError>;
+    pass fn unsettled(&self) -> usize;
+    pass fn capacity(&self) -> u32;
+    pass fn set_capacity(&self, capacity: u32) -> ();
+    pass fn available(&self) -> u32;
+    #[doc(alias = "target")]
+    pass fn address(&self) -> Option<String>;
+    pass fn session(&self) -> Session;
+    #[doc(alias = "get_error")]
+    pass fn error(&self) -> Option<LinkError>;
+    /// It waits for the answers of the broker as [`sync`](Self::sync) does.
+    wait fn close(self) -> Result<(), LinkError>;
+    /// When the time is over, the link is closed without waiting.
+    soon fn close_timeout(self) = close -> Result<(), LinkError>;
+}
+
+impl Sender {
+    /// As [`send`](Self::send), for at most `timeout`.
+    ///
+    /// # Errors
+    /// As there. When the time is over, [`SendError::NotSent`] with [`LinkError::Timeout`] says that the message was not
+    /// handed over, and [`SendError::InDoubt`] that it was.
+    #[doc(alias = "timeout")]
+    pub fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Result<(), SendError> {
+        let (begin, runtime) = (Instant::now(), self.guard.runtime());
+        let handed_over = runtime.run_for(self.inner.submit(message), timeout)?;
+        let settlement = handed_over.unwrap_or(Err(SendError::NotSent(LinkError::Timeout(timeout))))?;
+        match runtime.run_for(settlement, timeout.saturating_sub(begin.elapsed())) {
+            Ok(Some(answer)) => crate::Sender::answered(answer),
+            Ok(None) => Err(SendError::InDoubt(LinkError::Timeout(timeout))),
+            Err(error) => Err(SendError::InDoubt(error.into())),
+        }
+    }
+}
