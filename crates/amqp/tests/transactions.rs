@@ -221,3 +221,38 @@ fn a_resource_keeps_a_delivery_until_its_transaction_is_discharged() {
     assert_eq!(told, [(1, None, true), (2, Some(DeliveryState::Released), true)]);
     assert_eq!(pair.server.sender(theirs).unsettled(), 0);
 }
+
+#[test]
+fn a_discharge_does_not_overtake_what_was_flushed_before_it() {
+    let mut game = game();
+    let (session, _) = game.pair.session();
+    let (ours, theirs) = game.pair.link(session, "a", Role::Receiver);
+    for flushed in [false, true] {
+        game.pair.client.receiver(ours).set_credit(1);
+        game.pair.run();
+        let token = u64::from(flushed);
+        game.pair.server.sender(theirs).send(&Message::new(b"taken", tag(token), token)).unwrap();
+        game.pair.run();
+        game.pair.events(Side::Server);
+        let taken = received(&mut game.pair.client, ours).remove(0);
+        game.pair.client.receiver(ours).dispose(taken.number, Some(transaction(b"t1", Some(Outcome::Accepted))), true);
+        if flushed {
+            game.pair.client.flush();
+        }
+        let discharge = command(&Discharge { txn_id: TransactionId(b"t1"[..].into()), fail: None });
+        game.pair.client.sender(game.control.0).send(&Message::new(&discharge, tag(9), 9)).unwrap();
+        game.pair.run();
+        let told: Vec<_> = game
+            .pair
+            .events(Side::Server)
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Update(_) => Some("outcome"),
+                Event::Readable(_) => Some("discharge"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, if flushed { ["outcome", "discharge"] } else { ["discharge", "outcome"] });
+        received(&mut game.pair.server, game.control.1);
+    }
+}
