@@ -15,6 +15,7 @@ use tokio::task::AbortHandle;
 use crate::connections::{ConnectionLimits, Connections};
 use crate::mailbox::{Mailbox, Order};
 use crate::node::Nodes;
+use crate::transaction::{Ledger, TransactionLimits};
 
 /// A broker, as its connections see it.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) settings: Settings,
     pub(crate) buffers: Buffers,
+    pub(crate) ledger: Arc<Ledger>,
     sasl: Arc<sasl::ServerConfig>,
     anonymous: bool,
     connections: Mutex<Connections>,
@@ -40,6 +42,7 @@ pub(crate) struct Settings {
     pub(crate) connections: ConnectionLimits,
     pub(crate) max_links: usize,
     pub(crate) max_links_per_session: usize,
+    pub(crate) transactions: TransactionLimits,
     /// What clients get that ask for TLS where the transport has none.
     pub(crate) tls: Option<TlsConfig>,
 }
@@ -69,6 +72,7 @@ impl Shared {
             nodes,
             settings,
             buffers: Buffers::default(),
+            ledger: Arc::default(),
             sasl: Arc::new(sasl),
             anonymous,
             connections: Mutex::default(),

@@ -152,11 +152,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         while self.engine.sender(link).capacity() == 0 {
             self.wait("credit", |event| matches!(event, Event::Credit(id) if *id == link).then_some(())).await;
         }
-        let token = self.next_token;
-        self.next_token += 1;
+        let token = self.token();
         let message = Message { settled, ..Message::shared(payload, DeliveryTag::from(token), token) };
         self.engine.sender(link).send(&message).expect("there is capacity");
         token
+    }
+
+    /// A token that no other message has.
+    pub(crate) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token - 1
     }
 
     pub(crate) async fn send(&mut self, link: LinkId, text: &str) -> u64 {

@@ -15,6 +15,8 @@ mod shutdown;
 mod tls_header;
 mod tokens;
 mod topics;
+mod transaction_ends;
+mod transactions;
 
 use std::time::Duration;
 
