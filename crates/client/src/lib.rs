@@ -17,11 +17,15 @@
 //! # }
 //! ```
 //!
+//! Transactions: [`Session::transaction_controller`].
+//!
 //! `POSTROAD_TRACE_FRM=1` in the environment, or Proton's `PN_TRACE_FRM=1`, prints every frame on stderr in Proton's
 //! form, without passwords. The environment is read when the first connection begins.
 
 mod acceptor;
 mod connection;
+mod control;
+mod controller;
 mod disposition;
 mod driver;
 mod error;
@@ -40,14 +44,19 @@ mod stream;
 mod teardown;
 mod tls_header;
 mod trace;
+mod transaction;
 mod v1_0;
 mod wait;
 mod writer;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
+pub use controller::TransactionController;
 pub use disposition::{Origin, Settler};
-pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError};
+pub use error::{
+    AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError,
+    TransactionError,
+};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
@@ -58,6 +67,7 @@ pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
+pub use transaction::Transaction;
 pub use writer::MessageWriter;
 
 /// The types that values, properties and errors are made of.

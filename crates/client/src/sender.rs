@@ -12,7 +12,7 @@ use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 use crate::link::Link;
 use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
-use crate::v1_0::{Outgoing, Refusal};
+use crate::v1_0::{Outgoing, Refusal, TransactionId};
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
@@ -24,6 +24,17 @@ pub struct Sender {
     pub(crate) link: Link,
     pub(crate) settled: bool,
     pub(crate) sink: SinkState,
+}
+
+/// How a message is handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handover<'a> {
+    pub(crate) format: MessageFormat,
+    /// Whether somebody waits for its outcome by name.
+    pub(crate) tracked: bool,
+    /// Whether it is the first part of a message.
+    pub(crate) more: bool,
+    pub(crate) transaction: Option<&'a TransactionId>,
 }
 
 thread_local! {
@@ -63,11 +74,11 @@ impl Sender {
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
     pub async fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError> {
-        let token = self.hand_over(message, true).await?;
+        let token = self.hand_over(message, true, None).await?;
         if self.settled {
             return Ok(Settlement { at: None });
         }
-        Ok(Settlement { at: Some((self.link.session.shared().clone(), self.link.key, token)) })
+        Ok(self.settlement(token))
     }
 
     /// Hands a message over as soon as there is credit. [`Sender::sync`] tells what became of all such
@@ -79,7 +90,7 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has handed over nothing.
     pub async fn submit(&self, message: &Message) -> Result<(), SendError> {
-        self.hand_over(message, false).await.map(drop)
+        self.hand_over(message, false, None).await.map(drop)
     }
 
     /// As [`Sender::submit`], at once or not at all.
@@ -87,7 +98,7 @@ impl Sender {
     /// # Errors
     /// [`SendError::NoCredit`] when it cannot be handed over now.
     pub fn try_submit(&self, message: &Message) -> Result<(), SendError> {
-        self.try_hand_over(message, false)?.map(drop).map_err(|_| SendError::NoCredit)
+        self.try_hand_over(message, false, None)?.map(drop).map_err(|_| SendError::NoCredit)
     }
 
     /// Waits until every message that was handed over by [`Sender::submit`] has an outcome.
@@ -121,7 +132,8 @@ impl Sender {
     pub fn unsettled(&self) -> usize {
         self.link.with(|state| {
             let sends = &state.links[self.link.key].sends;
-            sends.untracked + sends.slots.iter().filter(|(_, slot)| !matches!(slot, Slot::Done(_))).count()
+            sends.untracked
+                + sends.slots.iter().filter(|(_, slot)| !matches!(slot, Slot::Done(_) | Slot::Declared(_))).count()
         })
     }
 
@@ -209,25 +221,33 @@ impl Sender {
         self.link.close().await
     }
 
-    async fn hand_over(&self, message: &Message, tracked: bool) -> Result<u64, SendError> {
+    pub(crate) async fn hand_over(
+        &self,
+        message: &Message,
+        tracked: bool,
+        transaction: Option<&TransactionId>,
+    ) -> Result<u64, SendError> {
         // The common case has credit and takes no buffer of its own.
-        let encoded = match self.try_hand_over(message, tracked)? {
+        let encoded = match self.try_hand_over(message, tracked, transaction)? {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
-        let put = self.put_when_credited(&encoded, message.message_format(), tracked, false);
-        put.await.map(|(token, _)| token)
+        let how = Handover { format: message.message_format(), tracked, more: false, transaction };
+        self.put_when_credited(&encoded, how).await.map(|(token, _)| token)
+    }
+
+    /// The outcome of a message that was handed over under this token, to come.
+    pub(crate) fn settlement(&self, token: u64) -> Settlement {
+        Settlement { at: Some((self.link.session.shared().clone(), self.link.key, token)) }
     }
 
     /// Waits for credit and puts an encoded message, or its first part, into the link.
     pub(crate) async fn put_when_credited(
         &self,
         encoded: &Bytes,
-        format: MessageFormat,
-        tracked: bool,
-        more: bool,
+        how: Handover<'_>,
     ) -> Result<(u64, DeliveryNumber), SendError> {
-        let put = |state: &mut State| match self.put(state, encoded, Some(encoded), format, tracked, more) {
+        let put = |state: &mut State| match self.put(state, encoded, Some(encoded), how) {
             Err(SendError::NoCredit) => None,
             result => Some(result),
         };
@@ -235,12 +255,17 @@ impl Sender {
     }
 
     /// Without credit, gives the encoded message back.
-    pub(crate) fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Bytes>, SendError> {
+    pub(crate) fn try_hand_over(
+        &self,
+        message: &Message,
+        tracked: bool,
+        transaction: Option<&TransactionId>,
+    ) -> Result<Result<u64, Bytes>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             message.encode_to(scratch);
-            let format = message.message_format();
-            let result = self.link.with(|state| self.put(state, scratch, None, format, tracked, false));
+            let how = Handover { format: message.message_format(), tracked, more: false, transaction };
+            let result = self.link.with(|state| self.put(state, scratch, None, how));
             let result = match result {
                 Ok((token, _)) => Ok(Ok(token)),
                 Err(SendError::NoCredit) => Ok(Err(Bytes::copy_from_slice(scratch))),
@@ -271,10 +296,9 @@ impl Sender {
         state: &mut State,
         encoded: &[u8],
         shared: Option<&Bytes>,
-        format: MessageFormat,
-        tracked: bool,
-        more: bool,
+        how: Handover<'_>,
     ) -> Result<(u64, DeliveryNumber), SendError> {
+        let Handover { format, tracked, more, transaction } = how;
         let State { engine, links, .. } = state;
         let entry = &mut links[self.link.key];
         if let Some(error) = &entry.over {
@@ -286,7 +310,8 @@ impl Sender {
         }
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let message = Outgoing { encoded, shared, format, tag: sends.next_tag, settled: self.settled, token, more };
+        let message =
+            Outgoing { encoded, shared, format, tag: sends.next_tag, settled: self.settled, token, more, transaction };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),
@@ -337,7 +362,8 @@ impl Future for Settlement {
                     }
                     _ => unreachable!("just matched"),
                 },
-                Some(Slot::Abandoned) | None => Ok(Err(SendError::InDoubt(LinkError::Closed))),
+                // What is declared is no outcome of a message.
+                Some(Slot::Declared(_) | Slot::Abandoned) | None => Ok(Err(SendError::InDoubt(LinkError::Closed))),
             }
         });
         match result {
@@ -359,7 +385,7 @@ impl Drop for Settlement {
             let sends = &mut state.links.get_mut(link)?.sends;
             match sends.slots.get_mut(token as usize)? {
                 slot @ Slot::Waiting(_) => Some(std::mem::replace(slot, Slot::Abandoned)),
-                Slot::Done(_) => {
+                Slot::Done(_) | Slot::Declared(_) => {
                     let slot = sends.slots.remove(token as usize);
                     state.tidy_link(link);
                     Some(slot)

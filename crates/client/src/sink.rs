@@ -9,6 +9,7 @@ use futures_sink::Sink;
 use postroad_codec::v1_0::MessageFormat;
 use tokio::time::Sleep;
 
+use crate::sender::Handover;
 use crate::state::State;
 use crate::wait::Place;
 use crate::{LinkError, Message, SendError, Sender, SinkError};
@@ -46,7 +47,7 @@ impl Sink<Message> for Sender {
         if sender.sink.held.is_some() {
             return Err(SendError::NoCredit.into());
         }
-        if let Err(encoded) = sender.try_hand_over(&message, false)? {
+        if let Err(encoded) = sender.try_hand_over(&message, false, None)? {
             sender.sink.held = Some((encoded, message.message_format()));
         }
         Ok(())
@@ -95,7 +96,8 @@ impl Sender {
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some((encoded, format)) = self.sink.held.take() else { return Poll::Ready(Ok(())) };
         let result = self.poll_link(cx, |sender, state| {
-            match sender.put(state, &encoded, Some(&encoded), format, false, false) {
+            let how = Handover { format, tracked: false, more: false, transaction: None };
+            match sender.put(state, &encoded, Some(&encoded), how) {
                 Err(SendError::NoCredit) => None,
                 result => Some(result.map(drop)),
             }

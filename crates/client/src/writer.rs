@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 
+use crate::sender::Handover;
 use crate::state::State;
 use crate::v1_0::Refusal;
 use crate::wait::Place;
@@ -122,7 +123,8 @@ impl MessageWriter<'_> {
                 Some((delivery, _)) => self.append(*delivery, part, more).await?,
                 None => {
                     let format = MessageFormat::default();
-                    let (token, delivery) = self.sender.put_when_credited(part, format, true, more).await?;
+                    let how = Handover { format, tracked: true, more, transaction: None };
+                    let (token, delivery) = self.sender.put_when_credited(part, how).await?;
                     let link = &self.sender.link;
                     let at = (!self.sender.settled).then(|| (link.session.shared().clone(), link.key, token));
                     self.begun = Some((delivery, Settlement { at }));
