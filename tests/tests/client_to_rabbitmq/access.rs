@@ -5,6 +5,7 @@ use postroad_amqp::v1_0 as amqp;
 use postroad_client::types::{Bytes, ErrorCondition};
 use postroad_client::{
     AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node, SendError, TlsMode,
+    TransactionError,
 };
 use postroad_codec::v1_0::ProtocolHeader;
 use postroad_tests::ours::{connect, options, run, soon};
@@ -154,5 +155,21 @@ fn the_tls_header_is_answered_with_the_header_of_sasl() {
         let (expected, found) = (ProtocolHeader::TLS, ProtocolHeader::SASL);
         assert_eq!(error, ConnectionError::Protocol(amqp::ConnectionError::ProtocolHeader { expected, found }).into());
         assert!(error.hint().is_some_and(|hint| hint.contains("amqps")), "{:?}", error.hint());
+    });
+}
+
+#[test]
+fn a_rabbitmq_without_transactions_is_told_apart() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let connection = connect(&rabbitmq.url()).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let error = soon(session.transaction_controller()).await.unwrap_err();
+        assert!(matches!(&error, TransactionError::Unsupported(_)), "{error:?}");
+        assert!(error.hint().is_some());
+        // The session is gone with it, the connection goes on.
+        let session = connection.session().await.unwrap();
+        let sender = soon(session.sender("/queue/ours-untransacted")).await.unwrap();
+        assert_eq!(soon(sender.send(&Message::from("one by one"))).await, Ok(postroad_client::Outcome::Accepted));
     });
 }

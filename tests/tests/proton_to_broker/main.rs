@@ -13,6 +13,7 @@ macro_rules! proton {
 mod access;
 mod outcomes;
 mod traces;
+mod transactions;
 mod values;
 
 use postroad_broker::{Broker, Builder};
