@@ -133,9 +133,7 @@ impl Incoming {
                             *last = Some(node);
                             batch.push(delivery);
                         }
-                        Err(error) => {
-                            refuse(doors.engine, doors.link, doors.settles_first, &delivery, error, doors.lost)
-                        }
+                        Err(error) => doors.refuse(&delivery, error, transactions),
                     }
                 }
                 if let Some(node) = last {
@@ -261,10 +259,22 @@ impl Doors<'_> {
             refuse(self.engine, self.link, self.settles_first, &delivery, error, self.lost);
         }
         if !posted.is_empty() {
-            let Self { engine, link, settles_first, lost, scratch } = self;
-            let (link, settles_first) = (*link, *settles_first);
-            Posting { engine, link, settles_first, transactions, scratch, lost }.post(nodes, node, posted);
+            self.posting(transactions).post(nodes, node, posted);
         }
+    }
+
+    /// Refuses a delivery that goes to no node.
+    fn refuse(&mut self, delivery: &Delivery, error: Error, transactions: &mut Transactions) {
+        if is_transactional(delivery) {
+            self.posting(transactions).refuse(delivery, error);
+        } else {
+            refuse(self.engine, self.link, self.settles_first, delivery, error, self.lost);
+        }
+    }
+
+    fn posting<'a>(&'a mut self, transactions: &'a mut Transactions) -> Posting<'a> {
+        let (link, settles_first) = (self.link, self.settles_first);
+        Posting { engine: self.engine, link, settles_first, transactions, scratch: self.scratch, lost: self.lost }
     }
 }
 

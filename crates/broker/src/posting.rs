@@ -10,7 +10,7 @@ use crate::error::clip;
 use crate::incoming::{full, gone, kept, refuse};
 use crate::node::{Node, Nodes};
 use crate::outgoing::Scratch;
-use crate::transaction::{Post, Transactions};
+use crate::transaction::{Post, Transactions, TxnKey};
 
 /// What it takes to post the deliveries of one link.
 #[derive(Debug)]
@@ -29,20 +29,41 @@ impl Posting<'_> {
     /// Posts deliveries to a node, and tells their provisional outcomes.
     #[cold]
     pub(crate) fn post(&mut self, nodes: &Arc<Nodes>, node: &Arc<Node>, deliveries: Vec<Delivery>) {
-        for mut delivery in deliveries {
-            if let Some(DeliveryState::Transactional(state)) = delivery.state.take() {
-                self.post_one(nodes, node, delivery, state.txn_id);
+        for delivery in deliveries {
+            if let Some((key, id)) = self.transaction(&delivery) {
+                self.post_one(nodes, node, delivery, key, id);
             }
         }
     }
 
-    fn post_one(&mut self, nodes: &Arc<Nodes>, node: &Arc<Node>, mut delivery: Delivery, id: TransactionId) {
-        let key = match self.transactions.get_mut(&id) {
-            Ok((key, _)) => key,
+    /// Refuses a delivery that goes to no node.
+    #[cold]
+    pub(crate) fn refuse(&mut self, delivery: &Delivery, error: Error) {
+        if let Some((key, id)) = self.transaction(delivery) {
+            self.refuse_in(delivery, key, id, error);
+        }
+    }
+
+    /// The transaction that a delivery is for. Where it is not open, the delivery is refused.
+    fn transaction(&mut self, delivery: &Delivery) -> Option<(TxnKey, TransactionId)> {
+        let Some(DeliveryState::Transactional(state)) = &delivery.state else { return None };
+        match self.transactions.get_mut(&state.txn_id) {
+            Ok((key, _)) => Some((key, state.txn_id.clone())),
             Err(error) => {
-                return refuse(self.engine, self.link, self.settles_first, &delivery, error, self.lost);
+                refuse(self.engine, self.link, self.settles_first, delivery, error, self.lost);
+                None
             }
-        };
+        }
+    }
+
+    fn post_one(
+        &mut self,
+        nodes: &Arc<Nodes>,
+        node: &Arc<Node>,
+        mut delivery: Delivery,
+        key: TxnKey,
+        id: TransactionId,
+    ) {
         let held = kept(self.engine, &mut delivery, self.scratch.now);
         let error = match self.transactions.post(key, node, nodes, held) {
             Ok(()) if delivery.settled => return,
@@ -58,12 +79,16 @@ impl Posting<'_> {
             Err(Post::Deleted) => gone(node),
             Err(Post::Failed(error)) => error,
         };
+        self.refuse_in(&delivery, key, id, error);
+    }
+
+    fn refuse_in(&mut self, delivery: &Delivery, key: TxnKey, id: TransactionId, error: Error) {
         if delivery.settled {
             // 4.4.4: it cannot be refused, so the transaction is.
             let text = format!("a message that was sent settled could not be taken: {error}");
             self.scratch.failed.push((key, clip(Error::new(ErrorCondition::TRANSACTION_ROLLBACK, text))));
         } else {
-            self.tell(&delivery, id, Outcome::rejected(Some(clip(error))));
+            self.tell(delivery, id, Outcome::rejected(Some(clip(error))));
         }
     }
 

@@ -1,7 +1,8 @@
 //! The deliveries of a sending link that are part of transactions: acquired in one, or with an outcome that waits for its
 //! commit (AMQP 1.0 part 4, 4.4.2 to 4.4.4).
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 
 use postroad_amqp::v1_0::{Connection, Update};
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Outcome, TransactionId, TransactionalState};
@@ -15,8 +16,10 @@ use crate::transaction::{Orphan, TxnKey};
 pub(crate) struct Provisional {
     /// By the key of the message among those that are not settled.
     deliveries: HashMap<usize, Part>,
+    /// The same messages by transaction: a discharge looks at no other's.
+    transactions: HashMap<TxnKey, HashSet<usize>>,
     /// Messages that were sent settled in a transaction: settled for good with its commit.
-    presettled: Vec<(TxnKey, Held)>,
+    presettled: HashMap<TxnKey, Vec<Held>>,
     /// The transaction in which messages are acquired from now on.
     acquires: Option<(TxnKey, DeliveryState)>,
 }
@@ -74,7 +77,21 @@ impl Provisional {
     /// Forgets a delivery that has an outcome outside any transaction.
     #[cold]
     pub(crate) fn forget(&mut self, message: usize) {
-        self.deliveries.remove(&message);
+        let Some(part) = self.deliveries.remove(&message) else { return };
+        if let Entry::Occupied(mut messages) = self.transactions.entry(part.key) {
+            messages.get_mut().remove(&message);
+            if messages.get().is_empty() {
+                messages.remove();
+            }
+        }
+    }
+
+    /// The part of a delivery, in this transaction where it has none yet.
+    fn part(&mut self, message: usize, key: TxnKey, delivery: DeliveryNumber) -> &mut Part {
+        self.deliveries.entry(message).or_insert_with(|| {
+            self.transactions.entry(key).or_default().insert(message);
+            Part { key, delivery, acquired: false, outcome: None, settled: false }
+        })
     }
 
     /// The state of what is sent now.
@@ -95,7 +112,7 @@ impl Provisional {
     #[cold]
     pub(crate) fn acquired(&mut self, message: usize, delivery: DeliveryNumber) {
         if let Some((key, _)) = self.acquires {
-            self.deliveries.insert(message, Part { key, delivery, acquired: true, outcome: None, settled: false });
+            self.part(message, key, delivery).acquired = true;
         }
     }
 
@@ -103,27 +120,22 @@ impl Provisional {
     #[cold]
     pub(crate) fn acquired_settled(&mut self, held: Held) {
         if let Some((key, _)) = self.acquires {
-            self.presettled.push((key, held));
+            self.presettled.entry(key).or_default().push(held);
         }
     }
 
     /// What was sent settled in transactions that are open.
     pub(crate) fn drain_presettled(&mut self) -> impl Iterator<Item = Held> {
-        self.presettled.drain(..).map(|(_, held)| held)
+        self.presettled.drain().flat_map(|(_, held)| held)
     }
 
     fn take(&mut self, key: TxnKey) -> Vec<(usize, Part)> {
-        let mut taken: Vec<(usize, Part)> = self.deliveries.extract_if(|_, part| part.key == key).collect();
+        let messages = self.transactions.remove(&key).unwrap_or_default();
+        let taken = messages.into_iter().filter_map(|message| Some((message, self.deliveries.remove(&message)?)));
+        let mut taken: Vec<(usize, Part)> = taken.collect();
         // Neighbours are settled as one range.
         taken.sort_unstable_by_key(|(_, part)| part.delivery.0);
         taken
-    }
-
-    fn take_presettled(&mut self, key: TxnKey) -> Vec<Held> {
-        let (taken, left): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.presettled).into_iter().partition(|(other, _)| *other == key);
-        self.presettled = left;
-        taken.into_iter().map(|(_, held)| held).collect()
     }
 }
 
@@ -134,8 +146,7 @@ impl Outgoing {
         if !self.has(message) {
             return Ok(());
         }
-        let part = self.provisional.deliveries.entry(message);
-        let part = part.or_insert(Part { key, delivery, acquired: false, outcome: None, settled: false });
+        let part = self.provisional.part(message, key, delivery);
         if part.key != key {
             return Err(Elsewhere);
         }
@@ -157,7 +168,7 @@ impl Outgoing {
         if self.provisional.acquires.as_ref().is_some_and(|(other, _)| *other == key) {
             self.provisional.acquire_in(None);
         }
-        for held in self.provisional.take_presettled(key) {
+        for held in self.provisional.presettled.remove(&key).unwrap_or_default() {
             self.give(held, if commit { None } else { Some(Return::Released) });
         }
         for (message, part) in self.provisional.take(key) {
@@ -193,8 +204,9 @@ impl Outgoing {
                 orphans.extend(self.orphan(message, how).map(|orphan| (part.key, orphan)));
             }
         }
+        self.provisional.transactions.clear();
         for (key, held) in std::mem::take(&mut self.provisional.presettled) {
-            orphans.push((key, self.orphan_of(held, None)));
+            orphans.extend(held.into_iter().map(|held| (key, self.orphan_of(held, None))));
         }
         orphans
     }

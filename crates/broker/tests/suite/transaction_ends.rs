@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroad_amqp::v1_0::{Event, LinkTerms};
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
-    AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, Outcome, Role,
-    Source, Symbol, TransactionId, Value,
+    AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, Outcome,
+    Properties, Role, Source, Symbol, Target, TransactionId, Value,
 };
 
 use crate::client::{Client, numbered, text};
@@ -332,4 +332,31 @@ async fn a_broker_that_shuts_down_waits_for_commits() {
     discharge(&mut client, control, &id, false).await.unwrap();
     client.closed().await;
     assert_eq!(closing.await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_message_that_goes_nowhere_is_refused_in_its_transaction() {
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let control = control(&mut client).await;
+    let relay = client.attach_target(Target::default()).await.unwrap();
+    let to = |node: &str| {
+        let properties = Properties { to: Some(node.into()), ..Properties::default() };
+        Message { properties: Some(Box::new(properties)), ..Message::from("x") }.to_bytes()
+    };
+    let id = declare(&mut client, control).await;
+    let token = hand_over(&mut client, relay, &id, &to("q0"), false).await;
+    assert_eq!(client.outcome(relay, token).await.state, Some(within(&id, Some(Outcome::Accepted))));
+    let token = hand_over(&mut client, relay, &id, &to("nowhere"), false).await;
+    let refused = client.outcome(relay, token).await.state.unwrap();
+    assert_eq!(error_of(&refused).condition, ErrorCondition::NOT_FOUND);
+    assert_eq!(refused, within(&id, Some(Outcome::rejected(Some(error_of(&refused))))));
+    // The other one can be committed without it; but what was sent settled must not be missing (4.4.4).
+    hand_over(&mut client, relay, &id, &to("nowhere"), true).await;
+    let error = discharge(&mut client, control, &id, false).await.unwrap_err();
+    assert_eq!(error.condition, ErrorCondition::TRANSACTION_ROLLBACK);
+    assert_eq!(broker.queue_stats("q0").unwrap().ready, 0);
+    let token = hand_over(&mut client, relay, &nobodys(), &to("nowhere"), false).await;
+    let refused = client.outcome(relay, token).await.state.unwrap();
+    assert_eq!(error_of(&refused).condition, ErrorCondition::TRANSACTION_UNKNOWN_ID);
 }
