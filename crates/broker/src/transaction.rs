@@ -163,7 +163,7 @@ impl Transactions {
     /// Notes why a transaction can only be rolled back, and takes out what it holds. It stays open, so that whoever
     /// discharges it hears of that.
     pub(crate) fn fail(&mut self, key: TxnKey, fault: Error) -> Option<Transaction> {
-        let open = self.open.get_mut(&key)?;
+        let open = self.open.get_mut(&key).filter(|open| open.fault.is_none())?;
         let rest = Transaction {
             control: open.control,
             posts: BTreeMap::new(),

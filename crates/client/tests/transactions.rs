@@ -5,6 +5,7 @@ mod raw;
 
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -284,9 +285,9 @@ async fn a_submitted_message_that_is_not_accepted_undoes_all() {
 
 #[tokio::test]
 async fn a_commit_that_cannot_be_done_says_why() {
-    let timeout = Some(Duration::from_millis(200));
+    // The time of a transaction is over as soon as it is declared.
     let game = game_with(|builder| {
-        builder.transaction_timeout(timeout).with_limits(|limits| limits.transactions_per_connection = 1)
+        builder.transaction_timeout(Some(Duration::ZERO)).with_limits(|limits| limits.transactions_per_connection = 1)
     })
     .await;
     let sender = game.session.sender("a").await.unwrap();
@@ -296,19 +297,19 @@ async fn a_commit_that_cannot_be_done_says_why() {
         matches!(&error, TransactionError::Refused(Some(error)) if error.condition == ErrorCondition::RESOURCE_LIMIT_EXCEEDED),
         "{error:?}"
     );
-    post(&transaction, &sender, "late").await;
-    eventually("it is rolled back", || game.broker.queue_stats("a").unwrap().uncommitted == 0).await;
     let error = transaction.commit().await.unwrap_err();
     assert!(matches!(&error, TransactionError::TimedOut(_)), "{error:?}");
     assert!(error.hint().is_some() && error.peer_error().is_some());
 
     // One that finds out before its commit.
     let transaction = game.begin().await;
-    tokio::time::sleep(Duration::from_millis(400)).await;
-    transaction.submit(&sender, &Message::from("later")).await.unwrap();
+    transaction.submit(&sender, &Message::from("late")).await.unwrap();
     let error = transaction.commit().await.unwrap_err();
     assert!(matches!(&error, TransactionError::TimedOut(_)), "{error:?}");
+    assert_eq!(game.ready("a"), 0);
 
+    let game = self::game().await;
+    let sender = game.session.sender("a").await.unwrap();
     let transaction = game.begin().await;
     post(&transaction, &sender, "0").await;
     assert!(game.broker.delete_queue("a"));
@@ -404,6 +405,77 @@ async fn a_thousand_transactions_leave_nothing_behind() {
     let stats = game.broker.queue_stats("a").unwrap();
     assert_eq!((stats.ready, stats.unsettled, stats.uncommitted, stats.bytes), (0, 0, 0, 0));
     assert_eq!((stats.enqueued, stats.settled, sender.unsettled()), (666, 666, 0));
+}
+
+/// How a worker ends what it has begun.
+const ENDS: usize = 5;
+
+/// Moves messages from one queue to the other and back, in transactions that end in every way.
+async fn shuffle(broker: Arc<Broker>, worker: usize) {
+    let mut connection = connect(&broker).await;
+    let mut committed = 0;
+    for round in 0..40 {
+        let session = connection.session().await.unwrap();
+        let controller = session.transaction_controller().await.unwrap();
+        let (from, to) = if (round + worker).is_multiple_of(2) { ("a", "b") } else { ("b", "a") };
+        let mut options = LinkOptions::default();
+        options.prefetch = 3;
+        let mut receiver = session.receiver_with(from, options).await.unwrap();
+        let (there, here) = (session.sender(to).await.unwrap(), session.sender(from).await.unwrap());
+        let transaction = controller.declare().await.unwrap();
+        for number in 0..3 {
+            let Some(message) = receiver.fetch(Duration::ZERO).await.unwrap() else { break };
+            // To both queues, in either order.
+            let sender = if (number + worker).is_multiple_of(2) { &there } else { &here };
+            transaction.submit(sender, &message).await.unwrap();
+            transaction.accept(&message).unwrap();
+        }
+        match (round * 7 + worker * 3) % ENDS {
+            0 => drop(transaction),
+            1 => transaction.rollback().await.unwrap(),
+            2 => {
+                drop(controller);
+                receiver.close().await.unwrap();
+                transaction.commit().await.unwrap();
+                committed += 1;
+            }
+            3 => {
+                connection.close().await.unwrap();
+                drop(transaction);
+                connection = connect(&broker).await;
+            }
+            _ => {
+                transaction.commit().await.unwrap();
+                committed += 1;
+            }
+        }
+    }
+    assert!(committed > 5);
+    connection.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_or_doubled_whatever_ends_a_transaction() {
+    let game = game().await;
+    let texts: Vec<String> = (0..40).map(|number| format!("{number:02}")).collect();
+    game.fill("a", &texts.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    game.connection.close().await.unwrap();
+    let broker = Arc::new(game.broker);
+    let workers: Vec<_> = (0..4).map(|worker| tokio::spawn(shuffle(Arc::clone(&broker), worker))).collect();
+    for worker in workers {
+        tokio::time::timeout(Duration::from_secs(180), worker).await.expect("nobody is locked out").unwrap();
+    }
+    eventually("nobody is left", || broker.connections() == 0 && broker.open_transactions() == 0).await;
+    let stats = ["a", "b"].map(|queue| broker.queue_stats(queue).unwrap());
+    assert!(stats.iter().all(|stats| (stats.unsettled, stats.uncommitted) == (0, 0)), "{stats:?}");
+    let connection = connect(&broker).await;
+    let session = connection.session().await.unwrap();
+    let mut found = Vec::new();
+    for queue in ["a", "b"] {
+        found.extend(drain(&mut session.receiver(queue).await.unwrap()).await);
+    }
+    found.sort();
+    assert_eq!(found, texts);
 }
 
 #[tokio::test]
