@@ -29,6 +29,11 @@ pub(crate) struct Client<S = TcpStream> {
     next_token: u64,
 }
 
+/// What a client may speak over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 impl Client {
     /// An anonymous client of a broker's first socket.
     pub(crate) async fn connect(broker: &Broker) -> Self {
@@ -38,7 +43,7 @@ impl Client {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+impl<S: Stream> Client<S> {
     /// Opens a connection and a session over any stream.
     pub(crate) async fn open(
         stream: S,

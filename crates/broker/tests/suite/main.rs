@@ -15,6 +15,7 @@ mod shutdown;
 mod tls_header;
 mod tokens;
 mod topics;
+mod transaction_cuts;
 mod transaction_ends;
 mod transactions;
 

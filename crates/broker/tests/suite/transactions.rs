@@ -9,17 +9,17 @@ use postroad_codec::v1_0::{
     Sections, SenderSettleMode, Source, Symbol, Target, TransactionId, TransactionalState, TxnCapability, Value,
 };
 
-use crate::client::{Client, numbered, text};
+use crate::client::{Client, Stream, numbered, text};
 use crate::{broker, eventually, start};
 
 /// A link to the coordinator.
-pub(crate) async fn control(client: &mut Client) -> LinkId {
+pub(crate) async fn control(client: &mut Client<impl Stream>) -> LinkId {
     let coordinator = Coordinator { capabilities: [TxnCapability::LOCAL_TRANSACTIONS].into_iter().collect() };
     client.attach_target(AttachTarget::Coordinator(coordinator)).await.expect("the broker has a coordinator")
 }
 
 /// Sends a command and waits for what becomes of it.
-pub(crate) async fn command(client: &mut Client, control: LinkId, body: &impl Encode) -> DeliveryState {
+pub(crate) async fn command(client: &mut Client<impl Stream>, control: LinkId, body: &impl Encode) -> DeliveryState {
     let mut payload = vec![0x00, 0x53, 0x77];
     body.encode(&mut payload);
     client.engine.flush();
@@ -27,7 +27,7 @@ pub(crate) async fn command(client: &mut Client, control: LinkId, body: &impl En
     client.outcome(control, token).await.state.expect("a command has an outcome")
 }
 
-pub(crate) async fn declare(client: &mut Client, control: LinkId) -> TransactionId {
+pub(crate) async fn declare(client: &mut Client<impl Stream>, control: LinkId) -> TransactionId {
     match command(client, control, &Declare::default()).await {
         DeliveryState::Declared(declared) => declared.txn_id,
         other => panic!("{other:?}"),
@@ -36,7 +36,7 @@ pub(crate) async fn declare(client: &mut Client, control: LinkId) -> Transaction
 
 /// Discharges a transaction; an error is why it was not done.
 pub(crate) async fn discharge(
-    client: &mut Client,
+    client: &mut Client<impl Stream>,
     control: LinkId,
     id: &TransactionId,
     fail: bool,
@@ -54,7 +54,7 @@ pub(crate) fn within(id: &TransactionId, outcome: Option<Outcome>) -> DeliverySt
 
 /// Hands a message over in a transaction, and answers its token.
 pub(crate) async fn hand_over(
-    client: &mut Client,
+    client: &mut Client<impl Stream>,
     link: LinkId,
     id: &TransactionId,
     payload: &Bytes,
@@ -72,14 +72,19 @@ pub(crate) async fn hand_over(
 }
 
 /// Posts a text in a transaction, and answers its provisional outcome.
-pub(crate) async fn post(client: &mut Client, link: LinkId, id: &TransactionId, text: &str) -> DeliveryState {
+pub(crate) async fn post(
+    client: &mut Client<impl Stream>,
+    link: LinkId,
+    id: &TransactionId,
+    text: &str,
+) -> DeliveryState {
     let token = hand_over(client, link, id, &Message::from(text).to_bytes(), false).await;
     client.outcome(link, token).await.state.expect("an outcome")
 }
 
 /// Posts texts that are all provisionally accepted.
 pub(crate) async fn post_all(
-    client: &mut Client,
+    client: &mut Client<impl Stream>,
     link: LinkId,
     id: &TransactionId,
     texts: impl IntoIterator<Item = String>,
@@ -91,7 +96,7 @@ pub(crate) async fn post_all(
 
 /// Tells an outcome that waits for a commit.
 pub(crate) fn retire(
-    client: &mut Client,
+    client: &mut Client<impl Stream>,
     link: LinkId,
     delivery: DeliveryNumber,
     id: &TransactionId,
