@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 pub use fe2o3::fe2o3;
 pub use program::{Listener, Peer};
-pub use proton::proton_python;
+pub use proton::{proton_python, proton_transactions};
 pub use proton_cpp::{ExampleBroker, proton_cpp};
 pub use rabbitmq::{Protocol, RabbitMq, rabbitmq};
 pub use rhea::rhea;

@@ -166,3 +166,93 @@ fn several_transactions_at_once_and_the_end_of_their_link() {
     assert!(ended);
     assert_eq!(game.pair.server.release(control).unwrap().unsettled, []);
 }
+
+#[test]
+fn a_resource_keeps_a_delivery_until_its_transaction_is_discharged() {
+    let mut pair = common::pair();
+    let (session, _) = pair.session();
+    let resource = LinkTerms { keep_provisional: true, ..LinkTerms::default() };
+    let (ours, theirs) = pair.link_with(session, "a", Role::Receiver, LinkTerms::default(), resource);
+    pair.client.receiver(ours).set_credit(3);
+    pair.run();
+    for token in 0..3 {
+        pair.server.sender(theirs).send(&Message::new(b"taken", tag(token), token)).unwrap();
+    }
+    pair.run();
+    let taken = received(&mut pair.client, ours);
+    let provisional = transaction(b"t1", Some(Outcome::Accepted));
+    for delivery in &taken {
+        pair.client.receiver(ours).dispose(delivery.number, Some(provisional.clone()), false);
+    }
+    pair.run();
+    let told: Vec<_> = pair
+        .events(Side::Server)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Update(update) => Some((update.token, update.state, update.settled)),
+            _ => None,
+        })
+        .collect();
+    let expected: Vec<_> = (0..3).map(|token| (token, Some(provisional.clone()), false)).collect();
+    assert_eq!(told, expected);
+    assert_eq!(pair.server.sender(theirs).unsettled(), 3);
+
+    // 4.4.4: applied by a commit, live again after a rollback, and then settled in whatever way the controller likes.
+    pair.server.sender(theirs).settle_as(taken[0].number, DeliveryState::Accepted);
+    pair.server.sender(theirs).revert(taken[1].number);
+    pair.server.sender(theirs).revert(taken[2].number);
+    pair.run();
+    let settled = pair.events(Side::Client).into_iter().find_map(|event| match event {
+        Event::SettledBySender { delivery, state, .. } => Some((delivery, state)),
+        _ => None,
+    });
+    assert_eq!(settled, Some((taken[0].number, Some(DeliveryState::Accepted))));
+    pair.client.receiver(ours).dispose(taken[1].number, None, true);
+    pair.client.receiver(ours).dispose(taken[2].number, Some(DeliveryState::Released), true);
+    pair.run();
+    let told: Vec<_> = pair
+        .events(Side::Server)
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Update(update) => Some((update.token, update.state, update.settled)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(1, None, true), (2, Some(DeliveryState::Released), true)]);
+    assert_eq!(pair.server.sender(theirs).unsettled(), 0);
+}
+
+#[test]
+fn a_discharge_does_not_overtake_what_was_flushed_before_it() {
+    let mut game = game();
+    let (session, _) = game.pair.session();
+    let (ours, theirs) = game.pair.link(session, "a", Role::Receiver);
+    for flushed in [false, true] {
+        game.pair.client.receiver(ours).set_credit(1);
+        game.pair.run();
+        let token = u64::from(flushed);
+        game.pair.server.sender(theirs).send(&Message::new(b"taken", tag(token), token)).unwrap();
+        game.pair.run();
+        game.pair.events(Side::Server);
+        let taken = received(&mut game.pair.client, ours).remove(0);
+        game.pair.client.receiver(ours).dispose(taken.number, Some(transaction(b"t1", Some(Outcome::Accepted))), true);
+        if flushed {
+            game.pair.client.flush();
+        }
+        let discharge = command(&Discharge { txn_id: TransactionId(b"t1"[..].into()), fail: None });
+        game.pair.client.sender(game.control.0).send(&Message::new(&discharge, tag(9), 9)).unwrap();
+        game.pair.run();
+        let told: Vec<_> = game
+            .pair
+            .events(Side::Server)
+            .into_iter()
+            .filter_map(|event| match event {
+                Event::Update(_) => Some("outcome"),
+                Event::Readable(_) => Some("discharge"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, if flushed { ["outcome", "discharge"] } else { ["discharge", "outcome"] });
+        received(&mut game.pair.server, game.control.1);
+    }
+}

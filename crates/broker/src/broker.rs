@@ -75,6 +75,12 @@ impl Broker {
         self.shared.connections_len()
     }
 
+    /// How many transactions are open, those included that have failed and are not discharged.
+    #[must_use]
+    pub fn open_transactions(&self) -> usize {
+        self.shared.ledger.open()
+    }
+
     /// Bytes of messages that it holds: what [`Limits::total_bytes`](crate::Limits::total_bytes) bounds.
     #[must_use]
     pub fn held_bytes(&self) -> usize {

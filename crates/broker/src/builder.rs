@@ -18,6 +18,7 @@ use crate::node::{Kind, NodeLimits, Nodes};
 use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
 use crate::shared::{Settings, Shared};
+use crate::transaction::TransactionLimits;
 
 /// Builds a [`Broker`].
 #[must_use]
@@ -37,6 +38,7 @@ pub struct Builder {
     limits: Limits,
     idle_timeout: Option<Duration>,
     handshake_timeout: Duration,
+    transaction_timeout: Option<Duration>,
 }
 
 /// What a broker takes before it says no.
@@ -73,6 +75,11 @@ pub struct Limits {
     pub subscription_messages: usize,
     /// Bytes of messages in a subscription, as for `subscription_messages`.
     pub subscription_bytes: usize,
+    /// Transactions of a connection that are open at once; the next ones are not declared.
+    pub transactions_per_connection: usize,
+    /// Bytes of messages that were posted in open transactions of a connection, each 256 more than its own; the next
+    /// ones are rejected.
+    pub transaction_bytes: usize,
     /// The size of a message, in bytes. A link that brings a larger one is detached.
     pub message_size: u64,
     /// The size of a frame, in bytes; 512 at least.
@@ -85,7 +92,7 @@ pub struct Limits {
 impl Default for Limits {
     /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 nodes, a million
     /// messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of a topic with 10 000 messages or 64 MiB in
-    /// each, messages of 16 MiB, frames of 64 KiB, those
+    /// each, 256 open transactions of a connection that hold 64 MiB, messages of 16 MiB, frames of 64 KiB, those
     /// with a token of 8 KiB.
     fn default() -> Self {
         Self {
@@ -102,6 +109,8 @@ impl Default for Limits {
             subscriptions_per_topic: 10_000,
             subscription_messages: 10_000,
             subscription_bytes: 64 * 1024 * 1024,
+            transactions_per_connection: 256,
+            transaction_bytes: 64 * 1024 * 1024,
             message_size: 16 * 1024 * 1024,
             frame_size: 64 * 1024,
             sasl_frame_size: 8 * 1024,
@@ -127,6 +136,7 @@ impl Default for Builder {
             limits: Limits::default(),
             idle_timeout: Some(Duration::from_secs(120)),
             handshake_timeout: Duration::from_secs(10),
+            transaction_timeout: Some(Duration::from_secs(300)),
         }
     }
 }
@@ -262,6 +272,13 @@ impl Builder {
         self
     }
 
+    /// How long a transaction may last before it is rolled back, five minutes by default; `None` waits as long as its
+    /// control link lasts. Whoever discharges it later is told `amqp:transaction:timeout`.
+    pub fn transaction_timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.transaction_timeout = timeout;
+        self
+    }
+
     /// Makes the queues, opens the sockets, and serves clients on the runtime that this is called in.
     ///
     /// # Errors
@@ -341,6 +358,11 @@ impl Builder {
             max_links: limits.links_per_connection,
             tls: tls.clone(),
             max_links_per_session: limits.links_per_session,
+            transactions: TransactionLimits {
+                open: limits.transactions_per_connection,
+                bytes: limits.transaction_bytes,
+                timeout: self.transaction_timeout,
+            },
         };
         let mut listening = Vec::new();
         for url in self.listen {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use postroad_amqp::v1_0::{Connection, Delivery, LinkId, SessionId};
@@ -15,9 +16,11 @@ use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, Nodes};
 use crate::outgoing::{Look, Scratch, deleted};
+use crate::posting::Posting;
 use crate::queue::Full;
 use crate::shared::READ;
 use crate::topic;
+use crate::transaction::Transactions;
 
 /// A link that brings messages.
 #[derive(Debug)]
@@ -93,6 +96,7 @@ impl Incoming {
         &mut self,
         engine: &mut Connection,
         scratch: &mut Scratch,
+        transactions: &mut Transactions,
         closing: bool,
     ) -> Result<(), Error> {
         let mut deliveries = std::mem::take(&mut self.deliveries);
@@ -113,19 +117,9 @@ impl Incoming {
         let heaviest = deliveries.iter().map(|delivery| delivery.payload.len()).max().unwrap_or(0);
         self.weight = heaviest.max(self.weight - self.weight / 8).max(1);
         let mut lost = None;
+        let mut doors = Doors { engine, link: self.id, settles_first: self.settles_first, lost: &mut lost, scratch };
         match &mut self.to {
-            To::Node { hold, .. } => {
-                let node = Arc::clone(&hold.node);
-                put(
-                    engine,
-                    self.id,
-                    self.settles_first,
-                    (hold.nodes(), &node),
-                    deliveries.drain(..),
-                    &mut lost,
-                    scratch,
-                );
-            }
+            To::Node { hold, .. } => doors.put(hold.nodes(), &hold.node, deliveries.drain(..), transactions),
             To::Relay { nodes, auto_create, last } => {
                 last.take_if(|last| last.lock().deleted);
                 // Neighbours with one address go in together.
@@ -134,17 +128,16 @@ impl Incoming {
                     match route(nodes, *auto_create, last.as_ref(), &delivery) {
                         Ok(node) => {
                             if let Some(other) = last.as_ref().filter(|last| !Arc::ptr_eq(last, &node)) {
-                                let batch = batch.drain(..);
-                                put(engine, self.id, self.settles_first, (nodes, other), batch, &mut lost, scratch);
+                                doors.put(nodes, other, batch.drain(..), transactions);
                             }
                             *last = Some(node);
                             batch.push(delivery);
                         }
-                        Err(error) => refuse(engine, self.id, self.settles_first, &delivery, error, &mut lost),
+                        Err(error) => doors.refuse(&delivery, error, transactions),
                     }
                 }
                 if let Some(node) = last {
-                    put(engine, self.id, self.settles_first, (nodes, node), batch, &mut lost, scratch);
+                    doors.put(nodes, node, batch, transactions);
                 }
             }
         }
@@ -201,77 +194,115 @@ impl Drop for Incoming {
     }
 }
 
-/// Puts a batch into a node under one lock, and settles it.
-fn put(
-    engine: &mut Connection,
+/// What it takes to put the deliveries of one link into nodes.
+struct Doors<'a> {
+    engine: &'a mut Connection,
     link: LinkId,
     settles_first: bool,
-    (nodes, node): (&Nodes, &Node),
-    batch: impl IntoIterator<Item = Delivery>,
-    lost: &mut Option<Error>,
-    scratch: &mut Scratch,
-) {
+    lost: &'a mut Option<Error>,
+    scratch: &'a mut Scratch,
+}
+
+impl Doors<'_> {
+    /// Puts a batch into a node under one lock, and settles it.
+    fn put(
+        &mut self,
+        nodes: &Arc<Nodes>,
+        node: &Arc<Node>,
+        batch: impl IntoIterator<Item = Delivery>,
+        transactions: &mut Transactions,
+    ) {
+        let Self { engine, link, settles_first, scratch, .. } = self;
+        let (mut refused, mut posted) = (Vec::new(), Vec::new());
+        let dead = {
+            let mut state = node.lock();
+            state.queue.tick(scratch.now);
+            let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, &nodes.budget, scratch.now));
+            let mut published = Vec::new();
+            for mut delivery in batch {
+                if is_transactional(&delivery) {
+                    posted.push(delivery);
+                    continue;
+                }
+                if state.deleted {
+                    refused.push((delivery, None));
+                    continue;
+                }
+                let (number, settled) = (delivery.number, delivery.settled);
+                let mut held = kept(engine, &mut delivery, scratch.now);
+                if held.expires.is_some() {
+                    nodes.janitor.call();
+                }
+                let taken = match &mut room {
+                    None => state.queue.push(held),
+                    Some(room) => room.take(&mut held).map(|()| published.push(held)),
+                };
+                match taken {
+                    Ok(()) if settled => {}
+                    Ok(()) => {
+                        engine.receiver(*link).dispose(number, Some(DeliveryState::Accepted), *settles_first);
+                    }
+                    Err(full) => refused.push((delivery, Some(full))),
+                }
+            }
+            if published.is_empty() {
+                state.queue.dispatch(&mut scratch.woken);
+                state.queue.take_dead()
+            } else {
+                topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken)
+            }
+        };
+        wake_all(&mut scratch.woken);
+        nodes.bury(node, dead);
+        for (delivery, which) in refused {
+            let error = which.map_or_else(|| gone(node), |which| full(which, node, nodes));
+            refuse(self.engine, self.link, self.settles_first, &delivery, error, self.lost);
+        }
+        if !posted.is_empty() {
+            self.posting(transactions).post(nodes, node, posted);
+        }
+    }
+
+    /// Refuses a delivery that goes to no node.
+    fn refuse(&mut self, delivery: &Delivery, error: Error, transactions: &mut Transactions) {
+        if is_transactional(delivery) {
+            self.posting(transactions).refuse(delivery, error);
+        } else {
+            refuse(self.engine, self.link, self.settles_first, delivery, error, self.lost);
+        }
+    }
+
+    fn posting<'a>(&'a mut self, transactions: &'a mut Transactions) -> Posting<'a> {
+        let (link, settles_first) = (self.link, self.settles_first);
+        Posting { engine: self.engine, link, settles_first, transactions, scratch: self.scratch, lost: self.lost }
+    }
+}
+
+/// The message of a delivery as a node keeps it.
+pub(crate) fn kept(engine: &Connection, delivery: &mut Delivery, now: Instant) -> Held {
     // Half of what a read takes in: a body that is kept alone pins no more than twice its size.
     let compact = READ.max(engine.config().max_frame_size as usize) / 2;
-    let mut receiver = engine.receiver(link);
-    let mut refused = Vec::new();
-    let dead = {
-        let mut state = node.lock();
-        state.queue.tick(scratch.now);
-        let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, &nodes.budget, scratch.now));
-        let mut published = Vec::new();
-        for mut delivery in batch {
-            let payload = std::mem::take(&mut delivery.payload);
-            if state.deleted || is_transactional(&delivery) {
-                refused.push((delivery, None));
-                continue;
-            }
-            let (number, settled) = (delivery.number, delivery.settled);
-            let payload = if payload.len() < compact { alone(payload) } else { payload };
-            let mut held = Held::new(payload, delivery.message_format);
-            held.expires = expiry(&held.payload, held.format, scratch.now);
-            if held.expires.is_some() {
-                nodes.janitor.call();
-            }
-            let taken = match &mut room {
-                None => state.queue.push(held),
-                Some(room) => room.take(&mut held).map(|()| published.push(held)),
-            };
-            match taken {
-                Ok(()) if settled => {}
-                Ok(()) => receiver.dispose(number, Some(DeliveryState::Accepted), settles_first),
-                Err(full) => refused.push((delivery, Some(full))),
-            }
-        }
-        if published.is_empty() {
-            state.queue.dispatch(&mut scratch.woken);
-            state.queue.take_dead()
-        } else {
-            topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken)
-        }
+    let payload = std::mem::take(&mut delivery.payload);
+    let payload = if payload.len() < compact { alone(payload) } else { payload };
+    let mut held = Held::new(payload, delivery.message_format);
+    held.expires = expiry(&held.payload, held.format, now);
+    held
+}
+
+/// The error of a message for a node that was deleted.
+pub(crate) fn gone(node: &Node) -> Error {
+    Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {:?} was deleted", &*node.name))
+}
+
+/// The error of a message for which there is no room.
+pub(crate) fn full(which: Full, node: &Node, nodes: &Nodes) -> Error {
+    let name = &*node.name;
+    let text = match (which, node.kind) {
+        (Full::Broker, _) => format!("the broker may hold {} bytes of messages", nodes.budget.max()),
+        (Full::Queue, Kind::Queue) => format!("queue {name:?} is full"),
+        (Full::Queue, Kind::Topic) => format!("a subscription of topic {name:?} is full"),
     };
-    wake_all(&mut scratch.woken);
-    nodes.bury(node, dead);
-    if refused.is_empty() {
-        return;
-    }
-    let gone = node.lock().deleted;
-    for (delivery, full) in refused {
-        let name = &*node.name;
-        let error = if is_transactional(&delivery) {
-            Error::new(ErrorCondition::NOT_IMPLEMENTED, "transactions are not implemented")
-        } else if gone {
-            Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {name:?} was deleted"))
-        } else {
-            let text = match (full, node.kind) {
-                (Some(Full::Broker), _) => format!("the broker may hold {} bytes of messages", nodes.budget.max()),
-                (_, Kind::Queue) => format!("queue {name:?} is full"),
-                (_, Kind::Topic) => format!("a subscription of topic {name:?} is full"),
-            };
-            Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
-        };
-        refuse(engine, link, settles_first, &delivery, error, lost);
-    }
+    Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
 }
 
 /// A body that keeps no more memory than its own: one that came in a buffer with others is copied.
@@ -284,7 +315,7 @@ fn is_transactional(delivery: &Delivery) -> bool {
 }
 
 /// Rejects a delivery. One that came settled cannot be rejected, so its link has to hear of it.
-fn refuse(
+pub(crate) fn refuse(
     engine: &mut Connection,
     link: LinkId,
     settles_first: bool,

@@ -25,6 +25,8 @@
 //! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
 //! - Dead letters: what is rejected, expires or fails too often goes to another node, annotated, where
 //!   [`NodeOptions::dead_letter`] names one.
+//! - Transactions: posting, retiring and acquiring in several at once, over any session of a connection; a commit is all
+//!   or nothing.
 //! - The anonymous terminus routes each message by its `to`.
 //! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
 //!   unless that is allowed as well.
@@ -33,8 +35,8 @@
 //! # What it never does
 //! It keeps nothing on disk: a terminus or node that is to be durable is refused with `amqp:not-implemented`. It
 //! never blocks a connection on another: a client that stops reading costs what its credit allows, and a queue
-//! that is full withholds credit from its senders. Transactions are refused, as are subscriptions that outlive their
-//! link; filters are not told back: none is applied.
+//! that is full withholds credit from its senders. Subscriptions that outlive their link are refused, as are distributed
+//! transactions; filters are not told back: none is applied.
 //!
 //! The guide, with a table of all limits, is `docs/guide/broker.md`.
 //!
@@ -53,6 +55,7 @@ mod broker;
 mod budget;
 mod builder;
 mod connections;
+mod coordinator;
 mod dead_letter;
 mod driver;
 mod error;
@@ -66,11 +69,14 @@ mod options;
 mod outgoing;
 mod passwords;
 mod peer;
+mod posting;
+mod provisional;
 mod queue;
 mod shared;
 mod terminus;
 mod topic;
 mod trace;
+mod transaction;
 
 pub use broker::Broker;
 pub use builder::{Builder, Limits};

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use postroad_amqp::v1_0::{Connection, LinkId, Message, SendError, SessionId, Update};
-use postroad_codec::v1_0::{DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
 use slab::Slab;
 
 use crate::mailbox::{Wake, wake_all};
 use crate::message::{Held, Return};
 use crate::node::Hold;
+use crate::provisional::{Provisional, Retirement};
 use crate::queue::Demand;
+use crate::transaction::{Orphan, TxnKey};
 
 /// A link through which a queue sends.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct Outgoing {
     /// What it has settled and the queue has not heard of.
     settled: Demand,
     returned: Vec<(Held, Return)>,
+    /// Deliveries that are part of transactions.
+    pub(crate) provisional: Provisional,
     /// What a browser has not settled: the engine remembers it.
     looked_at: usize,
     /// Where a browser reads on that was handed more than it could send.
@@ -41,13 +45,15 @@ pub(crate) struct Outgoing {
 pub(crate) struct Scratch {
     held: VecDeque<Held>,
     pub(crate) woken: Vec<Wake>,
+    /// Transactions in which something went wrong, which are to be rolled back.
+    pub(crate) failed: Vec<(TxnKey, Error)>,
     /// The time of the round of work.
     pub(crate) now: Instant,
 }
 
 impl Scratch {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { held: VecDeque::new(), woken: Vec::new(), now }
+        Self { held: VecDeque::new(), woken: Vec::new(), failed: Vec::new(), now }
     }
 }
 
@@ -99,6 +105,7 @@ impl Outgoing {
             unsettled: Slab::new(),
             settled: Demand::default(),
             returned: Vec::new(),
+            provisional: Provisional::default(),
             looked_at: 0,
             missed: None,
             passed_over: false,
@@ -111,31 +118,81 @@ impl Outgoing {
         (token >> SLOT_SHIFT) as usize
     }
 
-    /// Takes note of what became of a delivery. The queue hears of it at the next look.
-    pub(crate) fn update(&mut self, update: Update) {
-        if !update.settled || update.link != self.id {
-            return;
+    /// Takes note of what became of a delivery. The queue hears of it at the next look; where it depends on a transaction,
+    /// the caller sees to it.
+    pub(crate) fn update(&mut self, update: Update) -> Option<Retirement> {
+        if update.link != self.id {
+            return None;
+        }
+        let message = (update.token & NO_KEY) as usize;
+        if !update.settled {
+            return Retirement::of(update, message);
         }
         if self.browse {
             self.looked_at = self.looked_at.saturating_sub(1);
-            return;
+            return None;
         }
-        let Some(held) = self.unsettled.try_remove((update.token & NO_KEY) as usize) else { return };
-        match update.state {
+        if let Some(DeliveryState::Transactional(state)) = update.state {
+            return Some(Retirement::new(message, update.delivery, *state, true));
+        }
+        if !self.provisional.is_empty() {
+            self.provisional.forget(message);
+        }
+        let how = self.how(update.state);
+        self.conclude(message, how);
+        None
+    }
+
+    /// How a message comes back that is settled in this state; `None`: it is gone for good.
+    pub(crate) fn how(&self, state: Option<DeliveryState>) -> Option<Return> {
+        match state {
             Some(DeliveryState::Rejected(rejected)) if self.hold.node.options.dead_letter.is_some() => {
-                self.returned.push((held, Return::Rejected(rejected.error.map(Box::new))));
+                Some(Return::Rejected(rejected.error.map(Box::new)))
             }
-            Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => self.settle(held.size()),
-            Some(DeliveryState::Released) => self.returned.push((held, Return::Released)),
+            Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => None,
+            Some(DeliveryState::Released) => Some(Return::Released),
             Some(DeliveryState::Modified(modified)) => {
                 let Modified { delivery_failed, undeliverable_here, message_annotations: annotations } = *modified;
                 let failed = delivery_failed.unwrap_or(false);
                 let undeliverable_here = undeliverable_here.unwrap_or(false);
-                self.returned.push((held, Return::Modified { failed, undeliverable_here, annotations }));
+                Some(Return::Modified { failed, undeliverable_here, annotations })
             }
             // Settled without an outcome: the default outcome that the source has told (3.5.3).
-            _ => self.returned.push((held, Return::Failed)),
+            _ => Some(Return::Failed),
         }
+    }
+
+    /// Whether the consumer has a message and has not settled it.
+    pub(crate) fn has(&self, message: usize) -> bool {
+        self.unsettled.contains(message)
+    }
+
+    /// Is done with a message that the consumer has: it comes back in that way, or is gone for good.
+    pub(crate) fn conclude(&mut self, message: usize, how: Option<Return>) {
+        if let Some(held) = self.unsettled.try_remove(message) {
+            self.give(held, how);
+        }
+    }
+
+    pub(crate) fn give(&mut self, held: Held, how: Option<Return>) {
+        match how {
+            Some(how) => self.returned.push((held, how)),
+            None => self.settle(held.size()),
+        }
+    }
+
+    /// Takes a message out whose outcome waits for a transaction that outlives the link.
+    pub(crate) fn orphan(&mut self, message: usize, how: Option<Return>) -> Option<Orphan> {
+        self.unsettled.try_remove(message).map(|held| self.orphan_of(held, how))
+    }
+
+    pub(crate) fn orphan_of(&self, held: Held, how: Option<Return>) -> Orphan {
+        Orphan::new(&self.hold.node, self.hold.nodes(), held, how)
+    }
+
+    /// Whether messages are copied, and none is acquired.
+    pub(crate) fn browses(&self) -> bool {
+        self.browse
     }
 
     /// Tells the queue what was settled, and sends what there is as far as the link takes it.
@@ -254,12 +311,15 @@ impl Outgoing {
             let message = Message {
                 message_format: held.format,
                 settled: self.presettled,
+                state: self.provisional.state(),
                 ..Message::shared(payload, DeliveryTag::from(self.next_tag), token)
             };
             match sender.send(&message) {
-                Ok(_) => {
+                Ok(number) => {
                     self.next_tag += 1;
-                    if keep {
+                    if message.state.is_some() {
+                        self.acquired(held, number);
+                    } else if keep {
                         self.unsettled.insert(held);
                     } else if !self.browse {
                         self.settle(held.size());
@@ -280,6 +340,17 @@ impl Outgoing {
                 }
                 Err(_) => self.returned.push((held, Return::Unsent)),
             }
+        }
+    }
+
+    /// Takes note of a message that was sent in a transaction.
+    #[cold]
+    fn acquired(&mut self, held: Held, number: DeliveryNumber) {
+        if self.presettled {
+            self.provisional.acquired_settled(held);
+        } else {
+            let message = self.unsettled.insert(held);
+            self.provisional.acquired(message, number);
         }
     }
 
@@ -320,7 +391,8 @@ impl Drop for Outgoing {
         let settled = std::mem::take(&mut self.settled);
         queue.settle(settled.messages, settled.bytes, &mut woken);
         let failed = self.unsettled.drain().map(|held| (held, Return::Failed));
-        queue.give_back(self.consumer, self.returned.drain(..).chain(failed));
+        let undone = self.provisional.drain_presettled().map(|held| (held, Return::Released));
+        queue.give_back(self.consumer, self.returned.drain(..).chain(failed).chain(undone));
         queue.remove_consumer(self.consumer);
         queue.dispatch(&mut woken);
         let dead = state.queue.take_dead();

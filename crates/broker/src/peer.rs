@@ -4,17 +4,21 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LimitError, LinkId, LinkTerms, SessionId};
-use postroad_codec::v1_0::{ByteString, Error, ErrorCondition, Role, SenderSettleMode};
+use postroad_amqp::v1_0::{Connection, ConnectionError, Event, LinkId, SessionId};
+use postroad_codec::v1_0::{Error, ErrorCondition};
 use slab::Slab;
 use tracing::debug;
 
+use crate::coordinator::Coordinator;
 use crate::error::clip;
 use crate::incoming::Incoming;
-use crate::mailbox::{Mailbox, Order, Wake};
+use crate::mailbox::{Mailbox, Order};
 use crate::outgoing::{Look, Outgoing, Scratch};
 use crate::shared::{Registered, Shared};
-use crate::terminus::{grant_source, grant_target};
+use crate::transaction::Transactions;
+
+mod attaching;
+mod transacting;
 
 /// A client's connection and links.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub(crate) struct Peer {
     mailbox: Arc<Mailbox>,
     links: Slab<Link>,
     by_id: HashMap<LinkId, usize>,
+    transactions: Transactions,
     /// Slots of links that something happened to.
     dirty: Vec<u32>,
     scratch: Scratch,
@@ -46,6 +51,7 @@ struct Link {
 enum Kind {
     Outgoing(Box<Outgoing>),
     Incoming(Box<Incoming>),
+    Coordinator(Coordinator),
 }
 
 /// Where a connection is on its way out.
@@ -76,6 +82,7 @@ impl Peer {
             mailbox: Arc::clone(&registered.mailbox),
             links: Slab::new(),
             by_id: HashMap::new(),
+            transactions: Transactions::new(registered.shared.settings.transactions, &registered.shared.ledger),
             dirty: Vec::new(),
             scratch: Scratch::new(Instant::now()),
             stage: Stage::Serving,
@@ -110,6 +117,7 @@ impl Peer {
         while let Some(event) = self.engine.poll_event() {
             self.handle(event);
         }
+        self.time_out(now);
         let mut again = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
             if let Some(link) = self.links.get_mut(slot as usize) {
@@ -128,11 +136,12 @@ impl Peer {
 
     /// When [`Peer::work`] has something to do though nothing has happened.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        match self.stage {
+        let stage = match self.stage {
             Stage::Settling { until } => Some(until),
             Stage::Serving => None,
             Stage::Closing { until } => until,
-        }
+        };
+        [stage, self.transactions.due()].into_iter().flatten().min()
     }
 
     /// Whether the client has sent its close, and with it everything that it will ever send.
@@ -151,8 +160,9 @@ impl Peer {
         let Stage::Settling { until } = self.stage else { return };
         let unsettled = self.links.iter().any(|(_, link)| match &link.kind {
             Kind::Outgoing(outgoing) => outgoing.unsettled() > 0,
-            Kind::Incoming(_) => false,
+            Kind::Incoming(_) | Kind::Coordinator(_) => false,
         });
+        let unsettled = unsettled || self.transactions.holds_posts();
         if self.engine.remote_open().is_none() {
             // There is nothing to close yet.
             self.stage = Stage::Closing { until: None };
@@ -169,17 +179,32 @@ impl Peer {
             Event::Update(update) => {
                 let slot = Outgoing::slot_of(update.token);
                 if let Some(Link { kind: Kind::Outgoing(outgoing), .. }) = self.links.get_mut(slot) {
-                    outgoing.update(update);
+                    let retirement = outgoing.update(update);
                     self.touch(slot);
+                    if let Some(retirement) = retirement {
+                        self.retire(slot, retirement);
+                    }
                 }
             }
             Event::Readable(id) => {
                 let Some(&slot) = self.by_id.get(&id) else { return };
-                let Some(Link { kind: Kind::Incoming(incoming), .. }) = self.links.get_mut(slot) else { return };
+                let incoming = match self.links.get_mut(slot).map(|link| &mut link.kind) {
+                    Some(Kind::Incoming(incoming)) => incoming,
+                    Some(Kind::Coordinator(_)) => return self.coordinate(slot),
+                    Some(Kind::Outgoing(_)) | None => return,
+                };
                 let closing = self.stage != Stage::Serving;
-                match incoming.receive(&mut self.engine, &mut self.scratch, closing) {
+                match incoming.receive(&mut self.engine, &mut self.scratch, &mut self.transactions, closing) {
                     Ok(()) => self.touch(slot),
                     Err(error) => self.detach(slot, error),
+                }
+                for (key, fault) in std::mem::take(&mut self.scratch.failed) {
+                    self.fail(key, fault);
+                }
+            }
+            Event::FlowProperties(id) => {
+                if let Some(&slot) = self.by_id.get(&id) {
+                    self.acquire(slot, id);
                 }
             }
             Event::Credit(id) | Event::Drain(id) | Event::Echo(id) | Event::Aborted(id) => {
@@ -209,6 +234,7 @@ impl Peer {
                     }
                     error => tracing::info!(%error, "connection over"),
                 }
+                self.transactions.clear();
                 self.by_id.clear();
                 self.links.clear();
             }
@@ -258,104 +284,22 @@ impl Peer {
         }
     }
 
-    fn attach(&mut self, id: LinkId) {
-        let granted = self.grant(id);
-        let Some((kind, terms)) = granted.unwrap_or_else(|error| {
-            self.refuse(id, error);
-            None
-        }) else {
-            return;
-        };
-        match self.engine.accept(id, terms) {
-            Ok(()) => {}
-            Err(LimitError::FrameSize) => {
-                let text = "the answer to the attach does not fit into a frame";
-                return self.refuse(id, Error::new(ErrorCondition::FRAME_SIZE_TOO_SMALL, text));
-            }
-            // Its session has ended before anybody could answer.
-            Err(_) => return drop(self.engine.release(id)),
-        }
-        let slot = self.links.insert(Link { kind, dirty: false });
-        self.by_id.insert(id, slot);
-        self.touch(slot);
-    }
-
-    /// Refuses a link. The engine forgets it with the peer's detach or the end of its session, of which
-    /// only the latter may come.
-    fn refuse(&mut self, id: LinkId, error: Error) {
-        debug!(%error, "attach refused");
-        self.engine.refuse(id, clip(error));
-        self.depart(id);
-    }
-
-    fn grant(&mut self, id: LinkId) -> Result<Option<(Kind, LinkTerms)>, Error> {
-        let (Some(attach), Some(session)) = (self.engine.remote_attach(id), self.engine.session_of(id)) else {
-            return Ok(None);
-        };
-        if self.stage != Stage::Serving {
-            return Err(Error::new(ErrorCondition::ILLEGAL_STATE, "the broker is shutting down"));
-        }
-        let settings = &self.shared.settings;
-        if self.links.len() >= settings.max_links {
-            let text = format!("more than {} links on one connection", settings.max_links);
-            return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
-        }
-        let on_session = self.links.iter().filter(|(_, link)| link.session() == session).count();
-        if on_session >= settings.max_links_per_session {
-            let text = format!("more than {} links on one session", settings.max_links_per_session);
-            return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
-        }
-        let slot = self.links.vacant_key() as u32;
-        let wake = Wake::Link { mailbox: Arc::clone(&self.mailbox), slot };
-        let (nodes, auto_create) = (&self.shared.nodes, settings.auto_create);
-        let mut terms = LinkTerms {
-            snd_settle_mode: attach.snd_settle_mode,
-            rcv_settle_mode: attach.rcv_settle_mode,
-            max_message_size: settings.max_message_size,
-            ..LinkTerms::default()
-        };
-        // An attach of the peer's as a receiver makes us the sender.
-        let kind = match attach.role {
-            Role::Receiver => {
-                let granted = grant_source(nodes, auto_create, attach, || self.scope())?;
-                terms.source = Some(granted.source);
-                terms.target = attach.target.as_deref().cloned();
-                let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
-                let outgoing = Outgoing::new(id, session, slot, wake, granted.hold, granted.browse, presettled);
-                Kind::Outgoing(Box::new(outgoing))
-            }
-            Role::Sender => {
-                let granted = grant_target(nodes, auto_create, attach)?;
-                terms.source = attach.source.as_deref().cloned();
-                terms.target = Some(granted.target.into());
-                let mode = attach.rcv_settle_mode;
-                Kind::Incoming(Box::new(match granted.hold {
-                    Some(hold) => Incoming::to_node(id, session, wake, hold, mode),
-                    None => Incoming::relay(id, session, Arc::clone(nodes), auto_create, mode),
-                }))
-            }
-        };
-        Ok(Some((kind, terms)))
-    }
-
-    /// The user and the container: what they name is theirs alone.
-    fn scope(&self) -> (ByteString, ByteString) {
-        let user = self.engine.user().map(|(user, _)| ByteString::from(user)).unwrap_or_default();
-        let container = self.engine.remote_open().map(|open| open.container_id.clone()).unwrap_or_default();
-        (user, container)
-    }
-
     fn look(&mut self, slot: usize) -> Look {
         let Some(link) = self.links.get_mut(slot) else { return Look::Waits };
         let closing = self.stage != Stage::Serving;
         let look = match &mut link.kind {
             Kind::Outgoing(outgoing) => outgoing.look(&mut self.engine, &mut self.scratch, closing),
             Kind::Incoming(incoming) => incoming.look(&mut self.engine, closing),
+            Kind::Coordinator(coordinator) => {
+                coordinator.look(&mut self.engine);
+                Look::Waits
+            }
         };
         if look == Look::Deleted {
             let error = match &link.kind {
                 Kind::Outgoing(outgoing) => outgoing.deleted(),
                 Kind::Incoming(incoming) => incoming.deleted(),
+                Kind::Coordinator(_) => return Look::Waits,
             };
             self.detach(slot, error);
         }
@@ -381,8 +325,18 @@ impl Peer {
     }
 
     fn remove(&mut self, id: LinkId) {
-        if let Some(slot) = self.by_id.remove(&id) {
-            self.links.remove(slot);
+        let Some(slot) = self.by_id.remove(&id) else { return };
+        match self.links.remove(slot).kind {
+            Kind::Outgoing(mut outgoing) => {
+                for (key, orphan) in outgoing.orphans() {
+                    // Otherwise it goes back as it is dropped.
+                    if let Some(transaction) = self.transactions.by_key(key) {
+                        transaction.orphans.push(orphan);
+                    }
+                }
+            }
+            Kind::Incoming(_) => {}
+            Kind::Coordinator(_) => self.roll_back_all(id),
         }
     }
 
@@ -401,6 +355,7 @@ impl Link {
         match &self.kind {
             Kind::Outgoing(outgoing) => outgoing.id,
             Kind::Incoming(incoming) => incoming.id,
+            Kind::Coordinator(coordinator) => coordinator.id,
         }
     }
 
@@ -408,6 +363,7 @@ impl Link {
         match &self.kind {
             Kind::Outgoing(outgoing) => outgoing.session,
             Kind::Incoming(incoming) => incoming.session,
+            Kind::Coordinator(coordinator) => coordinator.session,
         }
     }
 }
@@ -416,8 +372,8 @@ impl Link {
 mod tests {
     use bytes::{Buf as _, BytesMut};
     use postroad_amqp::sasl;
-    use postroad_amqp::v1_0::{Config, Transmit};
-    use postroad_codec::v1_0::Source;
+    use postroad_amqp::v1_0::{Config, LinkTerms, Transmit};
+    use postroad_codec::v1_0::{Role, Source};
 
     use super::*;
     use crate::connections::ConnectionLimits;
@@ -425,6 +381,7 @@ mod tests {
     use crate::options::Policies;
     use crate::queue::QueueLimits;
     use crate::shared::Settings;
+    use crate::transaction::TransactionLimits;
 
     fn carry(from: &mut Connection, to: &mut Connection) {
         let (now, mut output) = (Instant::now(), Transmit::default());
@@ -444,6 +401,7 @@ mod tests {
             max_links: 10,
             tls: None,
             max_links_per_session: 10,
+            transactions: TransactionLimits { open: 1, bytes: 1, timeout: None },
         };
         let queue = QueueLimits { messages: 1, bytes: 1 };
         let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };

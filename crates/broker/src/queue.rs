@@ -18,6 +18,7 @@ use crate::budget::Lease;
 use crate::message::{Held, Return};
 
 mod dead;
+mod reserved;
 mod room;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub(crate) struct Queue<W> {
     /// Messages and bytes that the queue answers for: everything that is not settled.
     messages: usize,
     bytes: usize,
+    /// Messages among these for which there is room and that have not come.
+    reserved: usize,
     /// Messages in inboxes.
     assigned: usize,
     /// Whether messages came since browsers were told.
@@ -90,6 +93,8 @@ pub struct QueueStats {
     pub ready: usize,
     /// Messages that were sent to consumers and are not settled.
     pub unsettled: usize,
+    /// Messages that were posted in a transaction that is not committed.
+    pub uncommitted: usize,
     /// Bytes of all these messages.
     pub bytes: usize,
     /// Links that receive from the queue, those that browse included.
@@ -175,6 +180,7 @@ impl<W: Clone> Queue<W> {
             promised: 0,
             messages: 0,
             bytes: 0,
+            reserved: 0,
             assigned: 0,
             fresh: false,
             enqueued: 0,
@@ -196,16 +202,7 @@ impl<W: Clone> Queue<W> {
 
     /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
     pub(crate) fn push(&mut self, message: Held) -> Result<(), Full> {
-        let size = message.payload.len();
-        if !self.fits(size) || !self.cover(size) {
-            self.sweep();
-            if !self.fits(size) {
-                return Err(Full::Queue);
-            }
-            if !self.cover(size) {
-                return Err(Full::Broker);
-            }
-        }
+        self.make_room(message.payload.len())?;
         self.add(message);
         Ok(())
     }
@@ -229,12 +226,16 @@ impl<W: Clone> Queue<W> {
     }
 
     /// Adds a message at the end, whether or not there is room: its caller has seen that there is.
-    pub(crate) fn add(&mut self, mut message: Held) {
-        let size = message.payload.len();
+    pub(crate) fn add(&mut self, message: Held) {
+        self.messages += 1;
+        self.bytes += message.payload.len();
+        self.place(message);
+    }
+
+    /// Puts a message that is counted behind the others.
+    fn place(&mut self, mut message: Held) {
         message.seq = self.next_seq;
         self.next_seq += 1;
-        self.messages += 1;
-        self.bytes += size;
         self.enqueued += 1;
         self.fresh = true;
         self.note_expiry(&message);
@@ -440,7 +441,8 @@ impl<W: Clone> Queue<W> {
         let ready = self.available() + self.assigned;
         QueueStats {
             ready,
-            unsettled: self.messages.saturating_sub(ready),
+            unsettled: self.messages.saturating_sub(ready + self.reserved),
+            uncommitted: self.reserved,
             bytes: self.bytes,
             consumers: self.consumers.len(),
             producers: self.producers.len(),

@@ -16,6 +16,7 @@ use crate::connections::{ConnectionLimits, Connections};
 use crate::mailbox::{Mailbox, Order};
 use crate::node::Nodes;
 use crate::passwords::Passwords;
+use crate::transaction::{Ledger, TransactionLimits};
 
 /// A broker, as its connections see it.
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) buffers: Buffers,
     pub(crate) passwords: Passwords,
+    pub(crate) ledger: Arc<Ledger>,
     sasl: Arc<sasl::ServerConfig>,
     anonymous: bool,
     connections: Mutex<Connections>,
@@ -42,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) connections: ConnectionLimits,
     pub(crate) max_links: usize,
     pub(crate) max_links_per_session: usize,
+    pub(crate) transactions: TransactionLimits,
     /// What clients get that ask for TLS where the transport has none.
     pub(crate) tls: Option<TlsConfig>,
 }
@@ -72,6 +75,7 @@ impl Shared {
             settings,
             buffers: Buffers::default(),
             passwords: Passwords::default(),
+            ledger: Arc::default(),
             sasl: Arc::new(sasl),
             anonymous,
             connections: Mutex::default(),

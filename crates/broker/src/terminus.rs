@@ -107,9 +107,6 @@ pub(crate) fn grant_source(
 pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attach) -> Result<GrantedTarget, Error> {
     let asked = match attach.target.as_deref() {
         Some(AttachTarget::Target(target)) => target,
-        Some(AttachTarget::Coordinator(_)) => {
-            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "transactions are not implemented"));
-        }
         None => return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that sends needs a target")),
         Some(_) => return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "this kind of target is not implemented")),
     };

@@ -137,7 +137,7 @@ impl Room {
     /// Takes the room for a message, whose body is charged for once, however many get it.
     pub(crate) fn take(&mut self, held: &mut Held) -> Result<(), Full> {
         let size = held.payload.len();
-        if self.left.messages == 0 || self.left.bytes < size {
+        if !self.has(size) {
             return Err(Full::Queue);
         }
         if let Some(budget) = &self.budget {
@@ -145,6 +145,19 @@ impl Room {
         }
         self.left = self.left.less(size);
         Ok(())
+    }
+
+    /// Takes the room for a message whose body is charged for.
+    pub(crate) fn take_charged(&mut self, size: usize) -> Result<(), Full> {
+        if !self.has(size) {
+            return Err(Full::Queue);
+        }
+        self.left = self.left.less(size);
+        Ok(())
+    }
+
+    fn has(&self, size: usize) -> bool {
+        self.left.messages > 0 && self.left.bytes >= size
     }
 }
 

@@ -154,6 +154,10 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "TIME", default_value = "5s", value_parser = value::duration)]
     pub(crate) grace: Duration,
 
+    /// How long a transaction may last before it is rolled back.
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = value::duration)]
+    pub(crate) transaction_timeout: Duration,
+
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -213,6 +217,14 @@ pub(crate) struct Limits {
     /// The most bytes that a topic keeps for one subscriber (64MiB).
     #[arg(long, value_name = "SIZE", value_parser = value::size)]
     pub(crate) max_subscription_bytes: Option<u64>,
+
+    /// The most open transactions of a client (256).
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_transactions: Option<u64>,
+
+    /// The most bytes of messages that wait for the commits of a client (64MiB).
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_transaction_bytes: Option<u64>,
 
     /// The largest message (16MiB); a sender of a larger one loses its link.
     #[arg(long, value_name = "SIZE", value_parser = value::size)]

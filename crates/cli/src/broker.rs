@@ -30,6 +30,7 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
     if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
         builder = builder.tls_files(cert, key);
     }
+    builder = builder.transaction_timeout(Some(args.transaction_timeout));
     builder = builder.with_limits(|limits| args.limits.apply(limits));
     let broker = builder.start().await.map_err(|error| not_started(&error))?;
     for url in broker.urls() {
@@ -72,6 +73,8 @@ impl args::Limits {
             (self.max_subscriptions, &mut limits.subscriptions_per_topic),
             (self.max_subscription_messages, &mut limits.subscription_messages),
             (self.max_subscription_bytes, &mut limits.subscription_bytes),
+            (self.max_transactions, &mut limits.transactions_per_connection),
+            (self.max_transaction_bytes, &mut limits.transaction_bytes),
         ];
         for (given, limit) in counts {
             if let Some(given) = given {

@@ -7,7 +7,7 @@ use postroad_codec::v1_0::DecodeError;
 use postroad_taps::{BlockingError, EstablishmentError, TlsError};
 
 use crate::Outcome;
-use crate::types::{DeliveryTag, PeerError};
+use crate::types::{DeliveryTag, ErrorCondition, PeerError};
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -141,6 +141,9 @@ pub enum LinkError {
     /// The message to settle came over another connection.
     #[error("the message came over another connection")]
     ForeignMessage,
+    /// The transaction was declared over another connection.
+    #[error("the transaction belongs to another connection")]
+    ForeignTransaction,
     /// We closed the link or its session.
     #[error("the link is closed")]
     Closed,
@@ -229,6 +232,9 @@ pub enum SendError {
     /// A message of this tag is not settled yet: another one was not sent.
     #[error("an unsettled message has the tag {0:?}")]
     TagInUse(DeliveryTag),
+    /// The sender settles messages as it sends them (at most once): nobody would learn whether one can be committed.
+    #[error("a sender that sends at most once cannot send in a transaction")]
+    AtMostOnce,
     /// More or less content came than was told before, or a piece of more than 4 GiB: the message was given up.
     #[error("the content is not as long as was told")]
     Length,
@@ -260,6 +266,124 @@ pub enum SyncError {
     /// A blocking call was not made.
     #[error(transparent)]
     Blocking(#[from] BlockingError),
+}
+
+/// Why something was not done in a transaction. Unless it is [`TransactionError::InDoubt`], nothing of it was.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The peer has no coordinator of transactions.
+    #[error("the peer has no transactions: {0}")]
+    Unsupported(AttachError),
+    /// The link to the coordinator was not attached.
+    #[error(transparent)]
+    Attach(AttachError),
+    /// The coordinator knows no such transaction, or no longer (`amqp:transaction:unknown-id`).
+    #[error("the transaction is unknown: {0}")]
+    UnknownId(PeerError),
+    /// The coordinator has rolled it back (`amqp:transaction:rollback`).
+    #[error("rolled back: {0}")]
+    RolledBack(PeerError),
+    /// It took too long, and was rolled back (`amqp:transaction:timeout`).
+    #[error("rolled back, it took too long: {0}")]
+    TimedOut(PeerError),
+    /// The coordinator refused for another reason, perhaps without telling it.
+    #[error("refused by the coordinator{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
+    Refused(Option<PeerError>),
+    /// Messages that were submitted in it were not accepted, so it was rolled back.
+    #[error("rolled back: {count} messages were not accepted, the first was {first}")]
+    NotAccepted {
+        /// How many.
+        count: usize,
+        /// What became of the first.
+        first: Outcome,
+    },
+    /// A message that was submitted in it is in doubt, so it was rolled back.
+    #[error("rolled back: {0}")]
+    Send(SendError),
+    /// The link to the coordinator ended, and what it had declared was rolled back.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// The link to the coordinator ended with the commit under way: everything was done, or nothing.
+    #[error("in doubt whether it was committed: {0}")]
+    InDoubt(LinkError),
+}
+
+impl TransactionError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Unsupported(_) => Some("use a broker that has a coordinator, or settle messages one by one"),
+            Self::TimedOut(_) => Some("do less in one transaction, or let the broker wait longer"),
+            _ => None,
+        }
+    }
+
+    /// The peer's own report, where it gave one.
+    #[must_use]
+    pub fn peer_error(&self) -> Option<&PeerError> {
+        match self {
+            Self::Unsupported(error) | Self::Attach(error) => error.peer_error(),
+            Self::UnknownId(error) | Self::RolledBack(error) | Self::TimedOut(error) => Some(error),
+            Self::Refused(error) => error.as_ref(),
+            Self::Link(error) | Self::InDoubt(error) => error.peer_error(),
+            Self::Send(_) | Self::NotAccepted { .. } => None,
+        }
+    }
+
+    pub(crate) fn of_attach(error: AttachError) -> Self {
+        let conditions = [ErrorCondition::NOT_IMPLEMENTED, ErrorCondition::NOT_FOUND, ErrorCondition::NOT_ALLOWED];
+        match error.peer_error() {
+            Some(told) if conditions.contains(&told.condition) => Self::Unsupported(error),
+            _ => Self::Attach(error),
+        }
+    }
+
+    /// Why the coordinator rejected a command.
+    pub(crate) fn of_rejection(error: Option<PeerError>) -> Self {
+        let Some(error) = error else { return Self::Refused(None) };
+        Self::of_condition(error).unwrap_or_else(|error| Self::Refused(Some(error)))
+    }
+
+    /// What it means that messages were not accepted: they tell of a transaction that is over already.
+    pub(crate) fn of_messages(count: usize, first: Outcome) -> Self {
+        match first {
+            Outcome::Rejected(Some(error)) => Self::of_condition(error)
+                .unwrap_or_else(|error| Self::NotAccepted { count, first: Outcome::Rejected(Some(error)) }),
+            first => Self::NotAccepted { count, first },
+        }
+    }
+
+    /// What it means that a command was not answered. With a commit that was handed over it is `in_doubt`.
+    pub(crate) fn of_command(error: SendError, in_doubt: bool) -> Self {
+        let (link, in_doubt) = match error {
+            SendError::NotSent(link) => (link, false),
+            SendError::InDoubt(link) => (link, in_doubt),
+            _ => return Self::Refused(None),
+        };
+        match link {
+            // A coordinator that cannot reject detaches for the same reasons (part 4, 4.3).
+            LinkError::Detached(error) => Self::of_condition(error).unwrap_or_else(|error| {
+                if in_doubt {
+                    Self::InDoubt(LinkError::Detached(error))
+                } else {
+                    Self::Link(LinkError::Detached(error))
+                }
+            }),
+            link if in_doubt => Self::InDoubt(link),
+            link => Self::Link(link),
+        }
+    }
+
+    fn of_condition(error: PeerError) -> Result<Self, PeerError> {
+        Ok(match &error.condition {
+            condition if *condition == ErrorCondition::TRANSACTION_UNKNOWN_ID => Self::UnknownId(error),
+            condition if *condition == ErrorCondition::TRANSACTION_ROLLBACK => Self::RolledBack(error),
+            condition if *condition == ErrorCondition::TRANSACTION_TIMEOUT => Self::TimedOut(error),
+            _ => return Err(error),
+        })
+    }
 }
 
 /// Why a sender cannot go on as a sink.

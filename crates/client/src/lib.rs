@@ -17,6 +17,8 @@
 //! # }
 //! ```
 //!
+//! Transactions: [`Session::transaction_controller`].
+//!
 //! `POSTROAD_TRACE_FRM=1` in the environment, or Proton's `PN_TRACE_FRM=1`, prints every frame on stderr in Proton's
 //! form, without passwords. The environment is read when the first connection begins.
 
@@ -24,6 +26,8 @@ mod acceptor;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod connection;
+mod control;
+mod controller;
 mod delivery;
 mod disposition;
 mod driver;
@@ -45,15 +49,20 @@ mod tag;
 mod teardown;
 mod tls_header;
 mod trace;
+mod transaction;
 mod v1_0;
 mod wait;
 mod writer;
 
 pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
+pub use controller::TransactionController;
 pub use disposition::{Origin, Settler};
 pub use endpoint::{EndpointState, EndpointStates};
-pub use error::{AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError};
+pub use error::{
+    AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError,
+    TransactionError,
+};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
@@ -64,6 +73,7 @@ pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
+pub use transaction::Transaction;
 pub use writer::MessageWriter;
 
 /// The types that values, properties and errors are made of.

@@ -14,7 +14,7 @@ use crate::link::Link;
 use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
 use crate::tag::behind;
-use crate::v1_0::{DeliveryTag, Outgoing, Refusal};
+use crate::v1_0::{DeliveryTag, Outgoing, Refusal, TransactionId};
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
@@ -31,7 +31,7 @@ pub struct Sender {
 
 /// How a message is handed over.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Handover {
+pub(crate) struct Handover<'a> {
     pub(crate) format: MessageFormat,
     /// The tag that was chosen for it; the next one otherwise.
     pub(crate) tag: Option<DeliveryTag>,
@@ -39,6 +39,14 @@ pub(crate) struct Handover {
     pub(crate) tracked: bool,
     /// Whether it is the first part of a message.
     pub(crate) more: bool,
+    pub(crate) transaction: Option<&'a TransactionId>,
+}
+
+impl Handover<'_> {
+    /// A whole message, outside transactions, for whose outcome somebody waits by name.
+    pub(crate) fn tracked(format: MessageFormat) -> Self {
+        Self { format, tag: None, tracked: true, more: false, transaction: None }
+    }
 }
 
 thread_local! {
@@ -78,11 +86,11 @@ impl Sender {
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
     pub async fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError> {
-        let token = self.hand_over(message, true).await?;
+        let token = self.hand_over(message, true, None).await?;
         if self.settled {
             return Ok(Settlement { at: None });
         }
-        Ok(Settlement { at: Some((self.link.session.shared().clone(), self.link.key, token)) })
+        Ok(self.settlement(token))
     }
 
     /// Hands a message over as soon as there is credit. [`Sender::sync`] tells what became of all such
@@ -94,7 +102,7 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has handed over nothing.
     pub async fn submit(&self, message: &Message) -> Result<(), SendError> {
-        self.hand_over(message, false).await.map(drop)
+        self.hand_over(message, false, None).await.map(drop)
     }
 
     /// As [`Sender::submit`], at once or not at all.
@@ -102,7 +110,7 @@ impl Sender {
     /// # Errors
     /// [`SendError::NoCredit`] when it cannot be handed over now.
     pub fn try_submit(&self, message: &Message) -> Result<(), SendError> {
-        self.try_hand_over(message, false)?.map(drop).map_err(|_| SendError::NoCredit)
+        self.try_hand_over(message, false, None)?.map(drop).map_err(|_| SendError::NoCredit)
     }
 
     /// Waits until every message that was handed over by [`Sender::submit`] has an outcome.
@@ -136,7 +144,8 @@ impl Sender {
     pub fn unsettled(&self) -> usize {
         self.link.with(|state| {
             let sends = &state.links[self.link.key].sends;
-            sends.untracked + sends.slots.iter().filter(|(_, slot)| !matches!(slot, Slot::Done(_))).count()
+            sends.untracked
+                + sends.slots.iter().filter(|(_, slot)| !matches!(slot, Slot::Done(_) | Slot::Declared(_))).count()
         })
     }
 
@@ -224,24 +233,34 @@ impl Sender {
         self.link.close().await
     }
 
-    async fn hand_over(&self, message: &Message, tracked: bool) -> Result<u64, SendError> {
+    pub(crate) async fn hand_over(
+        &self,
+        message: &Message,
+        tracked: bool,
+        transaction: Option<&TransactionId>,
+    ) -> Result<u64, SendError> {
         // Who sends in a loop lets the connection write now and then: the receiver works on the first messages while
         // the next are made.
         consume_budget().await;
         // The common case has credit and takes no buffer of its own.
-        let encoded = match self.try_hand_over(message, tracked)? {
+        let encoded = match self.try_hand_over(message, tracked, transaction)? {
             Ok(token) => return Ok(token),
             Err(encoded) => encoded,
         };
-        let how = Handover { format: message.message_format(), tag: None, tracked, more: false };
+        let how = Handover { tracked, transaction, ..Handover::tracked(message.message_format()) };
         self.put_when_credited(&encoded, how).await.map(|(token, _)| token)
+    }
+
+    /// The outcome of a message that was handed over under this token, to come.
+    pub(crate) fn settlement(&self, token: u64) -> Settlement {
+        Settlement { at: Some((self.link.session.shared().clone(), self.link.key, token)) }
     }
 
     /// Waits for credit and puts an encoded message, or its first part, into the link.
     pub(crate) async fn put_when_credited(
         &self,
         encoded: &Encoded,
-        how: Handover,
+        how: Handover<'_>,
     ) -> Result<(u64, DeliveryNumber), SendError> {
         let put = |state: &mut State| match self.put(state, &encoded.front, encoded.content(), how) {
             Err(SendError::NoCredit) => None,
@@ -251,11 +270,16 @@ impl Sender {
     }
 
     /// Without credit, gives the encoded message back.
-    pub(crate) fn try_hand_over(&self, message: &Message, tracked: bool) -> Result<Result<u64, Encoded>, SendError> {
+    pub(crate) fn try_hand_over(
+        &self,
+        message: &Message,
+        tracked: bool,
+        transaction: Option<&TransactionId>,
+    ) -> Result<Result<u64, Encoded>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             let content = message.encode_to(scratch);
-            let how = Handover { format: message.message_format(), tag: None, tracked, more: false };
+            let how = Handover { tracked, transaction, ..Handover::tracked(message.message_format()) };
             let result = self.link.with(|state| self.put(state, scratch, content, how));
             let result = match result {
                 Ok((token, _)) => Ok(Ok(token)),
@@ -290,8 +314,9 @@ impl Sender {
         state: &mut State,
         encoded: &[u8],
         content: Option<&Bytes>,
-        how: Handover,
+        how: Handover<'_>,
     ) -> Result<(u64, DeliveryNumber), SendError> {
+        let Handover { format, tag: chosen, tracked, more, transaction } = how;
         let State { engine, links, .. } = state;
         let entry = &mut links[self.link.key];
         if let Some(error) = &entry.over {
@@ -301,11 +326,10 @@ impl Sender {
         if !self.settled && sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
             return Err(SendError::NoCredit);
         }
-        let tracked = how.tracked && !self.settled;
+        let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
-        let tag = how.tag.unwrap_or_else(|| DeliveryTag::from(sends.next_tag));
-        let Handover { format, more, .. } = how;
-        let message = Outgoing { encoded, content, format, tag, settled: self.settled, token, more };
+        let tag = chosen.unwrap_or_else(|| DeliveryTag::from(sends.next_tag));
+        let message = Outgoing { encoded, content, format, tag, settled: self.settled, token, more, transaction };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),
@@ -313,7 +337,7 @@ impl Sender {
             // The detach is on its way to the news.
             Err(Refusal::Detached) => return Err(SendError::NotSent(LinkError::Closed)),
         };
-        sends.next_tag = match how.tag {
+        sends.next_tag = match chosen {
             None => sends.next_tag.wrapping_add(1),
             Some(tag) => behind(&tag, sends.next_tag),
         };
@@ -380,7 +404,8 @@ impl Future for Settlement {
                     }
                     _ => unreachable!("just matched"),
                 },
-                Some(Slot::Abandoned) | None => Ok(Err(SendError::InDoubt(LinkError::Closed))),
+                // What is declared is no outcome of a message.
+                Some(Slot::Declared(_) | Slot::Abandoned) | None => Ok(Err(SendError::InDoubt(LinkError::Closed))),
             }
         });
         match result {
@@ -402,7 +427,7 @@ impl Drop for Settlement {
             let sends = &mut state.links.get_mut(link)?.sends;
             match sends.slots.get_mut(token as usize)? {
                 slot @ Slot::Waiting(_) => Some(std::mem::replace(slot, Slot::Abandoned)),
-                Slot::Done(_) => {
+                Slot::Done(_) | Slot::Declared(_) => {
                     let slot = sends.slots.remove(token as usize);
                     state.tidy_link(link);
                     Some(slot)

@@ -8,7 +8,7 @@ use postroad_codec::v1_0::Role;
 use crate::link::Link;
 use crate::options::random_uuid;
 use crate::state::{Shared, State};
-use crate::v1_0::SessionId;
+use crate::v1_0::{Engine, LinkId, SessionId};
 use crate::wait::Place;
 use crate::{AttachError, Connection, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
 
@@ -120,6 +120,22 @@ impl Session {
     }
 
     async fn attach(&self, role: Role, node: &Node, options: &LinkOptions) -> Result<Link, AttachError> {
+        self.attach_by(options, |engine, session, name| engine.attach(session, name, role, node, options)).await
+    }
+
+    /// Attaches a link to the peer's coordinator.
+    pub(crate) async fn attach_coordinator(&self) -> Result<Link, AttachError> {
+        let attach = |engine: &mut Engine, session, name| engine.attach_coordinator(session, name);
+        let link = self.attach_by(&LinkOptions::default(), attach).await?;
+        link.with(|state| state.make_control(link.key));
+        Ok(link)
+    }
+
+    async fn attach_by(
+        &self,
+        options: &LinkOptions,
+        attach: impl FnOnce(&mut Engine, SessionId, String) -> Result<LinkId, LimitError>,
+    ) -> Result<Link, AttachError> {
         // Some peers key links by name alone: ours are distinct unless the user names them.
         let name = options.name.clone().unwrap_or_else(|| random_uuid().to_string());
         let id = self.id();
@@ -127,7 +143,7 @@ impl Session {
             if let Some(error) = &state.sessions[self.inner.key].over {
                 return Err(AttachError::Link(error.clone()));
             }
-            let link = state.engine.attach(id, name.clone(), role, node, options).map_err(|error| match error {
+            let link = attach(&mut state.engine, id, name.clone()).map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Closed),
                 error => AttachError::Limit(error),
             })?;

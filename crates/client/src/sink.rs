@@ -46,7 +46,7 @@ impl Sink<Message> for Sender {
         if sender.sink.held.is_some() {
             return Err(SendError::NoCredit.into());
         }
-        if let Err(encoded) = sender.try_hand_over(&message, false)? {
+        if let Err(encoded) = sender.try_hand_over(&message, false, None)? {
             sender.sink.held = Some((encoded, message.message_format()));
         }
         Ok(())
@@ -94,7 +94,7 @@ impl Sender {
     /// Hands over the message that waits.
     fn poll_held(&mut self, cx: &Context<'_>) -> Poll<Result<(), SendError>> {
         let Some((encoded, format)) = self.sink.held.take() else { return Poll::Ready(Ok(())) };
-        let how = Handover { format, tag: None, tracked: false, more: false };
+        let how = Handover { tracked: false, ..Handover::tracked(format) };
         let result =
             self.poll_link(cx, |sender, state| match sender.put(state, &encoded.front, encoded.content(), how) {
                 Err(SendError::NoCredit) => None,

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use postroad_amqp::v1_0 as amqp;
 use slab::Slab;
 
+use crate::control::Control;
 use crate::teardown::Teardown;
 use crate::types::{ErrorCondition, PeerError};
-use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId};
+use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId, TransactionId};
 use crate::wait::Waiters;
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
@@ -74,6 +75,8 @@ pub(crate) struct LinkEntry {
     /// Whether credit came to nothing since the receiver last counted it.
     pub(crate) aborted: bool,
     pub(crate) sends: Sends,
+    /// What only a control link has.
+    pub(crate) control: Option<Box<Control>>,
     /// Messages that had come when the link ended.
     pub(crate) left: VecDeque<Delivery>,
 }
@@ -98,6 +101,8 @@ pub(crate) struct Sends {
 pub(crate) enum Slot {
     Waiting(Option<Waker>),
     Done(Result<Outcome, SendError>),
+    /// It was a declare, and this is the transaction.
+    Declared(TransactionId),
     /// Nobody waits any more.
     Abandoned,
 }
@@ -234,6 +239,7 @@ impl State {
             drained: false,
             aborted: false,
             sends: Sends::default(),
+            control: None,
             left: VecDeque::new(),
         });
         if self.by_engine.len() <= id.index() {
@@ -244,7 +250,7 @@ impl State {
     }
 
     #[inline]
-    fn entry(&mut self, id: LinkId) -> Option<&mut LinkEntry> {
+    pub(crate) fn entry(&mut self, id: LinkId) -> Option<&mut LinkEntry> {
         let key = (*self.by_engine.get(id.index())?)?;
         self.links.get_mut(key).filter(|entry| entry.id == id)
     }
@@ -254,9 +260,15 @@ impl State {
         while let Some(news) = self.engine.poll_news() {
             match news {
                 News::Settled { link, token, outcome } => self.settled(link, token, outcome),
+                News::Declared { link, token, id } => self.declared(link, token, id),
                 News::Ready(link) => {
+                    let mut control = false;
                     if let Some(entry) = self.entry(link) {
                         entry.confirmed = true;
+                        control = entry.control.is_some();
+                    }
+                    if control {
+                        self.roll_back_abandoned(link);
                     }
                     self.wake_link(link);
                 }
@@ -300,6 +312,12 @@ impl State {
                     if self.teardown.close.is_some() {
                         self.engine.end(id);
                     }
+                }
+                News::LinkIncoming(link)
+                    if self.engine.remote(link).is_some_and(|remote| remote.coordinator().is_some()) =>
+                {
+                    let text = "this container has no transactions";
+                    self.engine.refuse(link, PeerError::new(ErrorCondition::NOT_IMPLEMENTED, text));
                 }
                 News::LinkIncoming(link) => match &mut self.incoming {
                     Some(incoming) if incoming.len() < MAX_INCOMING => {
@@ -345,7 +363,7 @@ impl State {
     }
 
     #[inline]
-    fn settled(&mut self, link: LinkId, token: u64, outcome: Option<Outcome>) {
+    pub(crate) fn settled(&mut self, link: LinkId, token: u64, outcome: Option<Outcome>) {
         let Self { links, by_engine, wakes, .. } = self;
         let key = by_engine.get(link.index()).copied().flatten();
         let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) else { return };
@@ -379,7 +397,7 @@ impl State {
     pub(crate) fn withdraw(&mut self, key: usize, token: u64) -> Option<Slot> {
         let sends = &mut self.links.get_mut(key)?.sends;
         let slot = sends.slots.try_remove(token as usize)?;
-        if !matches!(slot, Slot::Done(_)) {
+        if !matches!(slot, Slot::Done(_) | Slot::Declared(_)) {
             sends.in_flight = sends.in_flight.saturating_sub(1);
         }
         self.tidy_link(key);
@@ -477,7 +495,7 @@ impl Sends {
             Some(Slot::Abandoned) => {
                 self.slots.remove(key);
             }
-            Some(Slot::Done(_)) | None => {}
+            Some(Slot::Done(_) | Slot::Declared(_)) | None => {}
         }
     }
 

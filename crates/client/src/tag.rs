@@ -29,7 +29,7 @@ impl Sender {
     /// A dropped future has handed over nothing.
     pub async fn submit_tagged(&self, message: &Message, tag: DeliveryTag) -> Result<Settlement, SendError> {
         let encoded = Encoded::whole(message.encode());
-        let how = Handover { format: message.message_format(), tag: Some(tag), tracked: true, more: false };
+        let how = Handover { tag: Some(tag), ..Handover::tracked(message.message_format()) };
         let put = |state: &mut State| {
             let entry = &state.links[self.link.key];
             if entry.over.is_none() && state.engine.has_unsettled(entry.id, &tag) {

@@ -7,16 +7,16 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use postroad_amqp::v1_0::{self as amqp, LimitError, LinkTerms, Transmit};
 use postroad_codec::v1_0::{
-    self as codec, AttachTarget, DeliveryNumber, DeliveryState, DistributionMode, FilterSet, Map, MessageFormat,
-    Multiple, NodeProperties, Open, Role, Seconds, SenderSettleMode, Source, Symbol, Target, TerminusDurability,
-    TerminusExpiryPolicy,
+    self as codec, AttachTarget, Coordinator, Declare, DeliveryNumber, DeliveryState, Discharge, DistributionMode,
+    Encode, FilterSet, Map, MessageFormat, Multiple, NodeProperties, Open, Role, Seconds, SenderSettleMode, Source,
+    Symbol, Target, TerminusDurability, TerminusExpiryPolicy, TransactionalState, TxnCapability,
 };
 
 use crate::types::PeerError;
 use crate::{Expiry, Guarantee, LinkError, LinkOptions, Node, Outcome};
 
 pub(crate) use postroad_amqp::v1_0::{Delivery, LinkId, SessionId};
-pub(crate) use postroad_codec::v1_0::DeliveryTag;
+pub(crate) use postroad_codec::v1_0::{DeliveryTag, TransactionId};
 
 /// One end of an AMQP 1.0 connection.
 #[derive(Debug)]
@@ -45,6 +45,12 @@ pub(crate) enum News {
         token: u64,
         outcome: Option<Outcome>,
     },
+    /// A transaction was declared.
+    Declared {
+        link: LinkId,
+        token: u64,
+        id: TransactionId,
+    },
     Closed(amqp::ConnectionError),
 }
 
@@ -68,6 +74,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) token: u64,
     /// Whether this is the first part of it.
     pub(crate) more: bool,
+    pub(crate) transaction: Option<&'a TransactionId>,
 }
 
 impl Engine {
@@ -110,6 +117,11 @@ impl Engine {
                 // Every outcome settles: senders let the engine do that.
                 amqp::Event::Update(update) if update.settled => {
                     let outcome = update.state.as_ref().and_then(outcome);
+                    if outcome.is_none()
+                        && let Some(DeliveryState::Declared(declared)) = update.state
+                    {
+                        return Some(News::Declared { link: update.link, token: update.token, id: declared.txn_id });
+                    }
                     News::Settled { link: update.link, token: update.token, outcome }
                 }
                 amqp::Event::Readable(link) | amqp::Event::Credit(link) => News::Ready(link),
@@ -259,6 +271,7 @@ impl Engine {
             settled: message.settled,
             message_format: message.format,
             more: message.more,
+            state: message.transaction.map(|id| within(id, None)),
             ..amqp::Message::new(message.encoded, message.tag, message.token)
         };
         self.0.sender(link).send(&message).map_err(refusal)
@@ -378,6 +391,54 @@ impl Engine {
     pub(crate) fn settle(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome) {
         self.0.receiver(link).dispose(delivery, Some(state(outcome)), true);
     }
+
+    // Transactions.
+
+    /// Attaches a link to the peer's coordinator.
+    pub(crate) fn attach_coordinator(&mut self, session: SessionId, name: String) -> Result<LinkId, LimitError> {
+        // What is desired is that which every coordinator has: the rest can be seen in its answer.
+        let capabilities = [TxnCapability::LOCAL_TRANSACTIONS].into_iter().collect();
+        let outcomes = outcomes().iter().cloned().chain([Symbol::from_static("amqp:declared:list")]).collect();
+        let terms = LinkTerms {
+            source: Some(Source { outcomes, ..Source::default() }),
+            target: Some(AttachTarget::Coordinator(Coordinator { capabilities })),
+            snd_settle_mode: SenderSettleMode::UNSETTLED,
+            ..LinkTerms::default()
+        };
+        self.0.attach(session, name, Role::Sender, terms)
+    }
+
+    /// Tells an outcome that waits for the commit of a transaction (part 4, 4.4.2).
+    pub(crate) fn retire(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome, id: &TransactionId) {
+        let outcome = codec_outcome(outcome);
+        self.0.receiver(link).dispose(delivery, Some(within(id, Some(outcome))), false);
+    }
+
+    /// Has the outcomes that were told leave before what is sent from now on.
+    pub(crate) fn flush(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// A message for a coordinator that asks for a transaction.
+pub(crate) fn declare() -> Bytes {
+    command(&Declare::default())
+}
+
+/// A message for a coordinator that ends a transaction.
+pub(crate) fn discharge(id: &TransactionId, fail: bool) -> Bytes {
+    command(&Discharge { txn_id: id.clone(), fail: Some(fail) })
+}
+
+/// A message whose one section, an amqp-value, is this.
+fn command(body: &impl Encode) -> Bytes {
+    let mut encoded = vec![0x00, 0x53, 0x77];
+    body.encode(&mut encoded);
+    encoded.into()
+}
+
+fn within(id: &TransactionId, outcome: Option<codec::Outcome>) -> DeliveryState {
+    DeliveryState::Transactional(Box::new(TransactionalState { txn_id: id.clone(), outcome }))
 }
 
 fn refusal(error: amqp::SendError) -> Refusal {
@@ -427,6 +488,16 @@ impl<'a> Remote<'a> {
         match self.0.role {
             Role::Sender => self.0.source.as_deref().map(node_of_source),
             Role::Receiver => self.0.target.as_deref()?.as_target().map(node_of_target),
+        }
+    }
+
+    /// What the coordinator can do that the link is attached to.
+    pub(crate) fn coordinator(self) -> Option<Vec<String>> {
+        match self.0.target.as_deref()? {
+            AttachTarget::Coordinator(coordinator) => {
+                Some(coordinator.capabilities.iter().map(|capability| capability.0.to_string()).collect())
+            }
+            _ => None,
         }
     }
 
@@ -576,12 +647,16 @@ fn outcome(state: &DeliveryState) -> Option<Outcome> {
 }
 
 fn state(outcome: Outcome) -> DeliveryState {
+    codec_outcome(outcome).into()
+}
+
+fn codec_outcome(outcome: Outcome) -> codec::Outcome {
     match outcome {
-        Outcome::Accepted => DeliveryState::Accepted,
-        Outcome::Rejected(error) => codec::Outcome::rejected(error).into(),
-        Outcome::Released => DeliveryState::Released,
+        Outcome::Accepted => codec::Outcome::Accepted,
+        Outcome::Rejected(error) => codec::Outcome::rejected(error),
+        Outcome::Released => codec::Outcome::Released,
         Outcome::Modified { delivery_failed, undeliverable_here, annotations } => {
-            codec::Outcome::modified(delivery_failed, undeliverable_here, annotations).into()
+            codec::Outcome::modified(delivery_failed, undeliverable_here, annotations)
         }
     }
 }

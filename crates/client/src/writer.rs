@@ -138,7 +138,7 @@ impl MessageWriter<'_> {
                 Some((delivery, _)) => self.append(*delivery, part, more).await?,
                 None => {
                     let first = Encoded::whole(part.clone());
-                    let how = Handover { format: MessageFormat(0), tag: None, tracked: true, more };
+                    let how = Handover { more, ..Handover::tracked(MessageFormat(0)) };
                     let (token, delivery) = self.sender.put_when_credited(&first, how).await?;
                     let link = &self.sender.link;
                     let at = (!self.sender.settled).then(|| (link.session.shared().clone(), link.key, token));

@@ -150,6 +150,16 @@ impl Peer {
         Ok((format!("{host}:{port}"), relay))
     }
 
+    /// Runs a command of a program that is of another kind than the others, and waits for its end.
+    ///
+    /// # Errors
+    /// When it does not end within 60 s.
+    pub fn run(&self, arguments: &[&str]) -> Result<Finished, ProcessError> {
+        let mut command = self.command();
+        command.args(arguments);
+        Process::start(self.name, &mut command, None)?.finish(Duration::from_secs(60))
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));

@@ -1,4 +1,4 @@
-//! Proton Python, driven by `tests/peers/proton_peer.py`.
+//! Proton Python, driven by the programs in `tests/peers`.
 
 use std::process::Command;
 use std::sync::OnceLock;
@@ -11,10 +11,20 @@ use super::{Peer, Skipped, package, peers_dir};
 /// When it is not installed there.
 pub fn proton_python() -> Result<Peer, Skipped> {
     static FOUND: OnceLock<Result<Peer, Skipped>> = OnceLock::new();
-    FOUND.get_or_init(find).clone()
+    FOUND.get_or_init(|| find("peers/proton_peer.py")).clone()
 }
 
-fn find() -> Result<Peer, Skipped> {
+/// Proton Python as transaction controller: the commands, options and events of `tests/peers/proton_transactions.py`, by
+/// [`Peer::run`].
+///
+/// # Errors
+/// As [`proton_python`].
+pub fn proton_transactions() -> Result<Peer, Skipped> {
+    static FOUND: OnceLock<Result<Peer, Skipped>> = OnceLock::new();
+    FOUND.get_or_init(|| find("peers/proton_transactions.py")).clone()
+}
+
+fn find(peer: &str) -> Result<Peer, Skipped> {
     let name = "proton-python";
     let python = peers_dir().join("venv/bin/python");
     let venv = peers_dir().join("venv");
@@ -31,6 +41,6 @@ fn find() -> Result<Peer, Skipped> {
         return Err(Skipped { name, reason: format!("{last}; install it with: {hint}") });
     }
     let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let peer = Peer::found(name, version, python, [package("peers/proton_peer.py")]);
+    let peer = Peer::found(name, version, python, [package(peer)]);
     Ok(peer.with_environment("PYTHONDONTWRITEBYTECODE", "1"))
 }

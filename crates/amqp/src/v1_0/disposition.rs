@@ -1,6 +1,6 @@
 //! Dispositions that come: what became of deliveries (part 2, 2.7.6).
 
-use postroad_codec::v1_0::{DeliveryNumber, Disposition, Role};
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Disposition, Role};
 
 use super::arena::Key;
 use super::{Connection, Event, Update};
@@ -41,8 +41,14 @@ impl Connection {
         let link = self.links.get_mut(outgoing.link.0);
         let auto_settle = link.as_ref().is_none_or(|link| link.terms.auto_settle);
         let state = disposition.state.clone().or_else(|| outgoing.remote_state.take());
-        // In a transaction the outcome is provisional, and settling it no less (part 4, 4.4.2).
-        let done = state.as_ref().is_some_and(|state| state.outcome().is_some());
+        // In a transaction the outcome is provisional; whether settling it is so too depends on our part in it (part 4,
+        // 4.4.2).
+        let done = state.as_ref().is_some_and(|state| match state {
+            DeliveryState::Transactional(state) => {
+                state.outcome.is_some() && link.as_ref().is_none_or(|link| !link.terms.keep_provisional)
+            }
+            state => state.is_terminal(),
+        });
         let settled = disposition.settled || (done && auto_settle);
         if !settled {
             outgoing.remote_state.clone_from(&state);

@@ -41,6 +41,9 @@ pub struct LinkTerms {
     pub keep: bool,
     /// Whether a sender settles by itself what has got an outcome.
     pub auto_settle: bool,
+    /// Whether such a sender leaves a delivery whose outcome is provisional, as part of a transaction, until its owner
+    /// settles it: a transactional resource does (part 4, 4.4.2), a controller has nothing to wait for.
+    pub keep_provisional: bool,
     /// Whether a receiver gives messages in the parts in which they come, instead of holding them until they are whole.
     pub in_parts: bool,
 }
@@ -59,6 +62,7 @@ impl Default for LinkTerms {
             properties: None,
             keep: false,
             auto_settle: true,
+            keep_provisional: false,
             in_parts: false,
         }
     }

@@ -8,6 +8,15 @@ use super::arena::Key;
 use super::fit::{fit, may_be_long};
 
 impl Connection {
+    /// Queues at once what was told of deliveries and is pending, so that what is sent from now on does not overtake it:
+    /// otherwise messages leave first. The end of a transaction must come behind the outcomes in it (part 4, 4.3 and
+    /// 4.4.4).
+    pub fn flush(&mut self) {
+        if self.unlocked && self.over.is_none() {
+            self.put_pending();
+        }
+    }
+
     /// Queues everything that sessions have pending.
     #[inline]
     pub(crate) fn put_pending(&mut self) {

@@ -248,6 +248,30 @@ impl SenderMut<'_> {
 
     /// Settles a delivery whose state is known: the last step of exactly-once (2.6.12).
     pub fn settle(&mut self, delivery: DeliveryNumber) {
+        self.settle_with(delivery, |told| told);
+    }
+
+    /// Settles a delivery in a state of our own, such as the outcome of a transaction that was provisional before
+    /// (part 4, 4.4.2).
+    pub fn settle_as(&mut self, delivery: DeliveryNumber, state: DeliveryState) {
+        self.settle_with(delivery, |_| Some(state));
+    }
+
+    /// Forgets what the receiver told of a delivery that is not settled: it was part of a transaction that is rolled back
+    /// (part 4, 4.4.4).
+    pub fn revert(&mut self, delivery: DeliveryNumber) {
+        let Some(link) = self.connection.links.get(self.key) else { return };
+        let Some(session) = self.connection.sessions.get_mut(link.session) else { return };
+        if let Some(outgoing) = session.outgoing.get_mut(delivery).filter(|outgoing| outgoing.link.0 == self.key) {
+            outgoing.remote_state = None;
+        }
+    }
+
+    fn settle_with(
+        &mut self,
+        delivery: DeliveryNumber,
+        state: impl FnOnce(Option<DeliveryState>) -> Option<DeliveryState>,
+    ) {
         let Some(link) = self.connection.links.get_mut(self.key) else { return };
         let key = link.session;
         let Some(session) = self.connection.sessions.get_mut(key) else { return };
@@ -257,7 +281,7 @@ impl SenderMut<'_> {
         let outgoing = session.outgoing.remove(delivery).expect("just looked up");
         link.log.forget(&outgoing.kept);
         if link.phase == Phase::Attached {
-            session.dispose(Role::Sender, delivery, outgoing.remote_state, true);
+            session.dispose(Role::Sender, delivery, state(outgoing.remote_state), true);
             self.connection.mark(key);
         }
     }

@@ -1,6 +1,6 @@
 //! The room in a queue, and the producers that share it.
 
-use super::{Demand, Producer, Queue};
+use super::{Demand, Full, Producer, Queue};
 
 impl<W: Clone> Queue<W> {
     pub(crate) fn add_producer(&mut self, wake: W) -> usize {
@@ -83,6 +83,20 @@ impl<W: Clone> Queue<W> {
             messages: self.limits.messages.saturating_sub(self.messages),
             bytes: self.limits.bytes.saturating_sub(self.bytes).min(self.broker_room()),
         }
+    }
+
+    /// Sees to it that a message of so many bytes fits in, and that the broker has room for it.
+    pub(super) fn make_room(&mut self, size: usize) -> Result<(), Full> {
+        if !self.fits(size) || !self.cover(size) {
+            self.sweep();
+            if !self.fits(size) {
+                return Err(Full::Queue);
+            }
+            if !self.cover(size) {
+                return Err(Full::Broker);
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn fits(&self, size: usize) -> bool {

@@ -494,3 +494,36 @@ fn room_is_promised_once() {
     queue.remove_producer(a);
     assert_eq!(queue.grant(c, 80), 18);
 }
+
+#[test]
+fn room_that_is_reserved_counts_until_the_message_comes_or_does_not() {
+    let mut queue = queue(97);
+    let producer = queue.add_producer(7);
+    for _ in 0..3 {
+        queue.reserve(1).unwrap();
+    }
+    assert_eq!(queue.reserve(1), Err(Full::Queue));
+    assert_eq!(queue.push(message(1)), Err(Full::Queue));
+    let stats = queue.stats();
+    assert_eq!((stats.ready, stats.uncommitted, stats.unsettled, stats.bytes), (97, 3, 0, 100));
+    assert_eq!(queue.grant(producer, 5), 0);
+    // Whoever waits for room hears of it.
+    let mut woken = Vec::new();
+    queue.unreserve(2, 2, &mut woken);
+    assert_eq!(woken, [7]);
+    queue.add_reserved(message(1));
+    let stats = queue.stats();
+    assert_eq!((stats.ready, stats.uncommitted, stats.bytes, stats.enqueued), (98, 0, 98, 98));
+}
+
+#[test]
+fn a_queue_with_reserved_room_is_not_empty() {
+    let mut queue = queue(0);
+    queue.reserve(10).unwrap();
+    assert!(!queue.is_empty());
+    // Nothing of it is there to be cleared.
+    queue.clear();
+    queue.unreserve(1, 10, &mut Vec::new());
+    assert!(queue.is_empty());
+    assert_eq!(queue.stats().bytes, 0);
+}

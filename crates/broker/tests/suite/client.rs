@@ -29,6 +29,11 @@ pub(crate) struct Client<S = TcpStream> {
     next_token: u64,
 }
 
+/// What a client may speak over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 impl Client {
     /// An anonymous client of a broker's first socket.
     pub(crate) async fn connect(broker: &Broker) -> Self {
@@ -38,7 +43,7 @@ impl Client {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+impl<S: Stream> Client<S> {
     /// Opens a connection and a session over any stream.
     pub(crate) async fn open(
         stream: S,
@@ -152,11 +157,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         while self.engine.sender(link).capacity() == 0 {
             self.wait("credit", |event| matches!(event, Event::Credit(id) if *id == link).then_some(())).await;
         }
-        let token = self.next_token;
-        self.next_token += 1;
+        let token = self.token();
         let message = Message { settled, ..Message::shared(payload, DeliveryTag::from(token), token) };
         self.engine.sender(link).send(&message).expect("there is capacity");
         token
+    }
+
+    /// A token that no other message has.
+    pub(crate) fn token(&mut self) -> u64 {
+        self.next_token += 1;
+        self.next_token - 1
     }
 
     pub(crate) async fn send(&mut self, link: LinkId, text: &str) -> u64 {

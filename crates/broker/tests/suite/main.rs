@@ -15,6 +15,9 @@ mod shutdown;
 mod tls_header;
 mod tokens;
 mod topics;
+mod transaction_cuts;
+mod transaction_ends;
+mod transactions;
 mod wire;
 
 use std::time::Duration;

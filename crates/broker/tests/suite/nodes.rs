@@ -2,8 +2,8 @@
 
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
-    Coordinator, DeliveryState, ErrorCondition, Fields, FilterSet, Map, Message, NodeProperties, Properties, Source,
-    Symbol, Target, TerminusDurability, Value,
+    DeliveryState, ErrorCondition, Fields, FilterSet, Map, Message, NodeProperties, Properties, Source, Symbol, Target,
+    TerminusDurability, Value,
 };
 
 use crate::client::{Client, assert_refused, numbered};
@@ -150,8 +150,6 @@ async fn nothing_durable_without_a_store() {
 async fn what_is_not_there_is_refused_or_not_told_back() {
     let broker = broker().await;
     let mut client = Client::connect(&broker).await;
-    let coordinator = postroad_codec::v1_0::AttachTarget::Coordinator(Coordinator::default());
-    assert_refused(client.attach_target(coordinator).await, &ErrorCondition::NOT_IMPLEMENTED);
     assert_refused(client.attach_source(Source::default(), 1).await, &ErrorCondition::INVALID_FIELD);
 
     let mut filters = Map::default();

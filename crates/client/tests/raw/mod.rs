@@ -63,6 +63,12 @@ impl Peer {
         self
     }
 
+    /// Sends a performative.
+    pub(crate) fn put(&mut self, performative: &impl Encode) -> &mut Self {
+        put(performative, &mut self.stream);
+        self
+    }
+
     /// Reads the next frame, which is this one, and gives its body and payload.
     #[track_caller]
     pub(crate) fn take<B: Body>(&mut self, frame: Builder<B>) -> (B, Bytes) {

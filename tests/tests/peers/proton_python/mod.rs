@@ -21,6 +21,7 @@ mod links;
 mod outcomes;
 mod security;
 mod time;
+mod transactions;
 mod values;
 
 use postroad_tests::peers::{self, Peer};

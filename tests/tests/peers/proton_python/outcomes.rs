@@ -92,3 +92,16 @@ fn sync_tells_how_many_were_not_accepted() {
         assert_eq!(soon(sender.sync()).await, Ok(()));
     });
 }
+
+#[test]
+fn a_peer_that_takes_any_link_and_declares_nothing_is_told_apart() {
+    let proton = proton!();
+    run(async {
+        let listener = proton.listen(&[]).unwrap();
+        let session = connect(&listener.url()).await.unwrap().session().await.unwrap();
+        // It says that it is a coordinator, since it says what it was told, and accepts a declare as any message.
+        let controller = soon(session.transaction_controller()).await.unwrap();
+        let error = soon(controller.declare()).await.unwrap_err();
+        assert_eq!(error, postroad_client::TransactionError::Refused(None));
+    });
+}

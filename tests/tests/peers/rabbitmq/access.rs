@@ -7,6 +7,7 @@ use postroad_amqp::v1_0 as amqp;
 use postroad_client::types::{Bytes, ErrorCondition};
 use postroad_client::{
     AttachError, ConnectError, Connection, ConnectionError, LinkError, LinkOptions, Message, Node, SendError, TlsMode,
+    TransactionError,
 };
 use postroad_codec::v1_0::ProtocolHeader;
 use postroad_taps::{TlsConfig, TlsError};
@@ -183,5 +184,21 @@ fn a_certificate_that_is_right_untrusted_or_for_another_name() {
         assert!(matches!(error.tls(), Some(TlsError::Untrusted)), "{error:?}");
         let error = soon(Connection::open(at("127.0.0.2", &authority))).await.unwrap_err();
         assert!(matches!(error.tls(), Some(TlsError::WrongName { .. })), "{error:?}");
+    });
+}
+
+#[test]
+fn a_rabbitmq_without_transactions_is_told_apart() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let connection = connect(&rabbitmq.url()).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let error = soon(session.transaction_controller()).await.unwrap_err();
+        assert!(matches!(&error, TransactionError::Unsupported(_)), "{error:?}");
+        assert!(error.hint().is_some());
+        // The session is gone with it, the connection goes on.
+        let session = connection.session().await.unwrap();
+        let sender = soon(session.sender("/queue/ours-untransacted")).await.unwrap();
+        assert_eq!(soon(sender.send(&Message::from("one by one"))).await, Ok(postroad_client::Outcome::Accepted));
     });
 }
