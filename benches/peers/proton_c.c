@@ -1,10 +1,13 @@
 /* Proton C as a bench peer, on its proactor: one connection, one link, at-least-once, on 127.0.0.1.
  *
- *     proton_c recv PORT COUNT CREDIT    listens, takes COUNT messages, keeps between CREDIT / 2 and CREDIT of credit
- *     proton_c send PORT COUNT SIZE      connects, sends COUNT messages of one data section of SIZE bytes
+ *     proton_c recv PORT COUNT CREDIT                    listens, takes COUNT messages
+ *     proton_c send PORT COUNT SIZE [CREDIT [ADDRESS]]   connects, sends COUNT messages of one data section of SIZE bytes
+ *     proton_c consume PORT COUNT CREDIT ADDRESS         connects to a broker, takes COUNT messages from ADDRESS
+ *
+ * A receiver keeps between CREDIT / 2 and CREDIT of credit; a sender uses what credit it has.
  *
  * Every message has a ulong message-id and is accepted and settled by itself; the receiver decodes it whole. "ready" goes to
- * stderr when the receiver listens. At the end one line on stdout:
+ * stderr when the receiver listens, or its link is attached. At the end one line on stdout:
  *     {"impl":"proton-c","role":"send","n":1000,"secs":0.01,"cpu":0.01}
  * where secs and cpu (of this process, user and system) run from the first message to the last settlement.
  */
@@ -31,6 +34,8 @@ enum { MAX_FRAME = 32768 };
 
 struct peer {
   bool sends;
+  bool connects;   /* and so speaks first */
+  const char *address;
   long count;      /* messages in all */
   long credit;     /* recv: the most to have out */
   size_t size;     /* send: bytes of body */
@@ -118,25 +123,38 @@ static void received(struct peer *peer, pn_delivery_t *delivery, pn_link_t *link
   pn_delivery_settle(delivery);
   peer->finished++;
   if (pn_link_credit(link) <= peer->credit / 2) pn_link_flow(link, (int)(peer->credit - pn_link_credit(link)));
-  if (peer->finished == peer->count) report(peer);
+  if (peer->finished == peer->count) {
+    report(peer);
+    if (peer->connects) pn_connection_close(pn_session_connection(pn_link_session(link)));
+  }
 }
 
-static void attach_sender(pn_connection_t *connection) {
-  pn_connection_set_container(connection, "bench-proton-c-send");
+static void attach(struct peer *peer, pn_connection_t *connection) {
+  pn_connection_set_container(connection, peer->sends ? "bench-proton-c-send" : "bench-proton-c-recv");
   pn_connection_open(connection);
   pn_session_t *session = pn_session(connection);
   pn_session_open(session);
-  pn_link_t *link = pn_sender(session, "bench");
-  pn_terminus_set_address(pn_link_target(link), "bench");
-  pn_link_set_snd_settle_mode(link, PN_SND_UNSETTLED);
+  pn_link_t *link;
+  if (peer->sends) {
+    link = pn_sender(session, "bench-send");
+    pn_terminus_set_address(pn_link_target(link), peer->address);
+    pn_link_set_snd_settle_mode(link, PN_SND_UNSETTLED);
+  } else {
+    link = pn_receiver(session, "bench-recv");
+    pn_terminus_set_address(pn_link_source(link), peer->address);
+  }
   pn_link_open(link);
 }
 
-static void answer_attach(struct peer *peer, pn_link_t *link) {
-  pn_terminus_copy(pn_link_source(link), pn_link_remote_source(link));
-  pn_terminus_copy(pn_link_target(link), pn_link_remote_target(link));
-  pn_link_open(link);
-  pn_link_flow(link, (int)peer->credit);
+static void attached(struct peer *peer, pn_link_t *link) {
+  if (!peer->connects) {
+    pn_terminus_copy(pn_link_source(link), pn_link_remote_source(link));
+    pn_terminus_copy(pn_link_target(link), pn_link_remote_target(link));
+    pn_link_open(link);
+  } else if (!peer->sends) {
+    fprintf(stderr, "ready\n");
+  }
+  if (!peer->sends) pn_link_flow(link, (int)peer->credit);
 }
 
 /* Answers false when there is nothing more to do. */
@@ -160,16 +178,16 @@ static bool handle(struct peer *peer, pn_event_t *event) {
       break;
     }
     case PN_CONNECTION_INIT:
-      if (peer->sends) attach_sender(pn_event_connection(event));
+      if (peer->connects) attach(peer, pn_event_connection(event));
       break;
     case PN_CONNECTION_REMOTE_OPEN:
-      if (!peer->sends) pn_connection_open(pn_event_connection(event));
+      if (!peer->connects) pn_connection_open(pn_event_connection(event));
       break;
     case PN_SESSION_REMOTE_OPEN:
-      if (!peer->sends) pn_session_open(pn_event_session(event));
+      if (!peer->connects) pn_session_open(pn_event_session(event));
       break;
     case PN_LINK_REMOTE_OPEN:
-      if (!peer->sends) answer_attach(peer, pn_event_link(event));
+      attached(peer, pn_event_link(event));
       break;
     case PN_LINK_FLOW:
       if (peer->sends) send_while_credit(peer, pn_event_link(event));
@@ -181,9 +199,12 @@ static bool handle(struct peer *peer, pn_event_t *event) {
         received(peer, pn_event_delivery(event), pn_event_link(event));
       break;
     case PN_LINK_REMOTE_CLOSE:
-    case PN_LINK_REMOTE_DETACH:
+    case PN_LINK_REMOTE_DETACH: {
+      pn_condition_t *condition = pn_link_remote_condition(pn_event_link(event));
+      if (pn_condition_is_set(condition)) fail("the link was closed", pn_condition_get_description(condition));
       pn_link_close(pn_event_link(event));
       break;
+    }
     case PN_SESSION_REMOTE_CLOSE:
       pn_session_close(pn_event_session(event));
       break;
@@ -206,11 +227,15 @@ static bool handle(struct peer *peer, pn_event_t *event) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 5 || (strcmp(argv[1], "send") && strcmp(argv[1], "recv"))) {
-    fprintf(stderr, "usage: %s recv PORT COUNT CREDIT | send PORT COUNT SIZE\n", argv[0]);
+  const char *role = argc > 1 ? argv[1] : "";
+  bool sends = !strcmp(role, "send"), consumes = !strcmp(role, "consume");
+  if (argc < 5 || (consumes ? argc != 6 : !sends && strcmp(role, "recv"))) {
+    fprintf(stderr, "usage: %s recv PORT COUNT CREDIT | send PORT COUNT SIZE [CREDIT [ADDRESS]] | consume PORT COUNT CREDIT ADDRESS\n",
+            argv[0]);
     return 64;
   }
-  struct peer peer = {.sends = !strcmp(argv[1], "send"), .count = atol(argv[3]), .message = pn_message()};
+  struct peer peer = {.sends = sends, .connects = sends || consumes, .count = atol(argv[3]), .message = pn_message()};
+  peer.address = consumes ? argv[5] : sends && argc > 6 ? argv[6] : "bench";
   char address[PN_MAX_ADDR];
   pn_proactor_t *proactor = pn_proactor();
   pn_proactor_addr(address, sizeof address, "127.0.0.1", argv[2]);
@@ -218,12 +243,15 @@ int main(int argc, char **argv) {
     peer.size = (size_t)atol(argv[4]);
     peer.body = malloc(peer.size + 1);
     memset(peer.body, 'x', peer.size);
+  } else {
+    peer.credit = atol(argv[4]);
+  }
+  if (peer.connects) {
     pn_transport_t *transport = pn_transport();
     pn_transport_set_max_frame(transport, MAX_FRAME);
     pn_sasl_allowed_mechs(pn_sasl(transport), "ANONYMOUS");
     pn_proactor_connect2(proactor, NULL, transport, address);
   } else {
-    peer.credit = atol(argv[4]);
     peer.listener = pn_listener();
     pn_proactor_listen(proactor, peer.listener, address, 4);
   }

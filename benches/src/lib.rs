@@ -3,9 +3,11 @@
 //! `cargo run --release -p benches --bin peers` runs our peer beside other people's, interleaved in one
 //! run; see the README of this package.
 
+pub mod brokers;
 pub mod codec;
 pub mod engine;
 pub mod measure;
 pub mod peers;
 pub mod postroad;
+pub mod run;
 pub mod table;
