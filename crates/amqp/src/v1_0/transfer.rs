@@ -6,15 +6,12 @@ use postroad_codec::v1_0::{
 };
 
 use super::arena::Key;
+use super::copies::Copies;
 use super::input::SessionFault;
 use super::link::{Delivery, Link, Partial, Phase};
 use super::link_state::Unsettled;
 use super::session::{Incoming, Session};
 use super::{Connection, Event, LinkId};
-
-/// Messages up to this size are copied out of the read buffer: whoever keeps one must not keep the
-/// whole buffer with it. Larger ones are slices.
-const SMALL: usize = 4096;
 
 impl Connection {
     #[inline]
@@ -68,7 +65,7 @@ impl Connection {
                 "too many messages of which only a part has come",
             )),
             Phase::Attached if continues && link.skipping => Ok(Received::Nothing),
-            Phase::Attached => Self::receive(link, transfer, payload),
+            Phase::Attached => Self::receive(link, transfer, payload, &mut self.copies),
             Phase::AttachReceived => {
                 Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message before the attach was answered"))
             }
@@ -139,7 +136,7 @@ impl Connection {
     }
 
     #[inline]
-    fn receive(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Result<Received, Error> {
+    fn receive(link: &mut Link, transfer: Transfer, payload: &Bytes, copies: &mut Copies) -> Result<Received, Error> {
         if link.role == Role::Sender {
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, "a transfer to the sending end of a link"));
         }
@@ -155,7 +152,7 @@ impl Connection {
             if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
                 return Err(Error::new(ErrorCondition::NOT_ALLOWED, "another delivery-tag within a delivery"));
             }
-            return Ok(Self::receive_more(link, transfer, payload));
+            return Ok(Self::receive_more(link, transfer, payload, copies));
         }
         let (Some(number), Some(tag)) = (transfer.delivery_id, transfer.delivery_tag) else {
             let text = "the first transfer of a delivery without delivery-id or delivery-tag";
@@ -184,9 +181,9 @@ impl Connection {
             match again {
                 // Nothing of it has come: it is as good as new.
                 Some(known) if known.received.is_none() && known.local_state.is_none() => {
-                    return Self::receive_first(link, number, tag, transfer, payload);
+                    return Self::receive_first(link, number, tag, transfer, payload, copies);
                 }
-                Some(known) => return Ok(Self::receive_again(link, number, known, transfer, payload)),
+                Some(known) => return Ok(Self::receive_again(link, number, known, transfer, payload, copies)),
                 None => {
                     // 2.7.5: one that we know nothing of is ignored.
                     link.skipping = true;
@@ -198,7 +195,7 @@ impl Connection {
             let text = "a new delivery where an unsettled map lacked entries";
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
         }
-        Self::receive_first(link, number, tag, transfer, payload)
+        Self::receive_first(link, number, tag, transfer, payload, copies)
     }
 
     /// The first transfer of a delivery.
@@ -209,6 +206,7 @@ impl Connection {
         tag: DeliveryTag,
         transfer: Transfer,
         payload: &Bytes,
+        copies: &mut Copies,
     ) -> Result<Received, Error> {
         if transfer.aborted {
             return Ok(Received::Nothing);
@@ -233,7 +231,7 @@ impl Connection {
             delivery.more = true;
             link.partial = Some(Partial { delivery: delivery.clone(), bytes: Vec::new(), given });
         }
-        delivery.payload = kept(payload);
+        delivery.payload = copies.keep(payload);
         Ok(Received::Delivery(delivery))
     }
 
@@ -245,6 +243,7 @@ impl Connection {
         mut known: Unsettled,
         transfer: Transfer,
         payload: &Bytes,
+        copies: &mut Copies,
     ) -> Received {
         let settled = transfer.aborted || transfer.settled == Some(true);
         if known.message.is_none() {
@@ -271,7 +270,7 @@ impl Connection {
         if let (true, Some(position)) = (link.terms.in_parts, known.received.clone()) {
             link.reading = Some((number, position));
         }
-        match Self::receive_more(link, transfer, payload) {
+        match Self::receive_more(link, transfer, payload, copies) {
             Received::Delivery(part) if part.continues => {
                 Received::Again(Box::new(Again { known, number, settled, part: Some(part) }))
             }
@@ -279,7 +278,7 @@ impl Connection {
         }
     }
 
-    fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes) -> Received {
+    fn receive_more(link: &mut Link, transfer: Transfer, payload: &Bytes, copies: &mut Copies) -> Received {
         let Some(partial) = &mut link.partial else { return Received::Nothing };
         if transfer.aborted && !link.terms.in_parts {
             link.partial = None;
@@ -294,7 +293,7 @@ impl Connection {
             partial.given += payload.len() as u64;
             (part.continues, part.aborted, part.more) = (true, transfer.aborted, transfer.more && !transfer.aborted);
             if !part.aborted {
-                part.payload = kept(payload);
+                part.payload = copies.keep(payload);
             }
             if !part.more {
                 link.partial = None;
@@ -367,12 +366,6 @@ impl Incoming {
             remote_state: delivery.state.clone(),
         }
     }
-}
-
-/// The payload as it may be kept.
-#[inline]
-fn kept(payload: &Bytes) -> Bytes {
-    if payload.len() <= SMALL { Bytes::copy_from_slice(payload) } else { payload.clone() }
 }
 
 /// All of a message, as the state `received` tells it.

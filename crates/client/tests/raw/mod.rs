@@ -57,6 +57,12 @@ impl Peer {
         self
     }
 
+    /// Sends frames as bytes, all at once.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> &mut Self {
+        self.stream.write_all(bytes).unwrap();
+        self
+    }
+
     /// Reads the next frame, which is this one, and gives its body and payload.
     #[track_caller]
     pub(crate) fn take<B: Body>(&mut self, frame: Builder<B>) -> (B, Bytes) {
