@@ -8,6 +8,7 @@ use postroad_codec::v1_0::{
 };
 
 use super::arena::{Arena, Key};
+use super::copies::Copies;
 use super::handshake::{ClientSasl, Layer, Sasl, ServerSasl};
 use super::link::Link;
 use super::session::{Phase, Session};
@@ -43,6 +44,8 @@ pub struct Connection {
     pub(crate) events: VecDeque<Event>,
     /// Bytes of deliveries of which only a part has come.
     pub(crate) partial_bytes: usize,
+    /// Small payloads on their way from the input to the queues.
+    pub(crate) copies: Copies,
     /// Sessions with flows, dispositions or parked messages to send.
     pub(crate) dirty: Vec<Key>,
     /// Links whose owner waits for the output to drain.
@@ -120,6 +123,7 @@ impl Connection {
             names: Default::default(),
             events: VecDeque::new(),
             partial_bytes: 0,
+            copies: Copies::default(),
             dirty: Vec::new(),
             held_back: Vec::new(),
             answers: 0,

@@ -30,6 +30,7 @@ impl Connection {
         }
         self.last_input = now;
         let result = self.read(input);
+        self.copies.end();
         if let Err(error) = &result {
             self.fail(error.clone());
             input.clear();
@@ -61,6 +62,7 @@ impl Connection {
         if complete > 0 {
             let frames = input.split_to(complete).freeze();
             let mut performative = Performative::default();
+            self.copies.begin(complete);
             let mut at = 0;
             while at < frames.len() {
                 let size = FrameHeader::frame_size(&frames[at..], u32::MAX).map_err(ConnectionError::Frame)?;

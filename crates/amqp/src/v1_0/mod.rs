@@ -35,6 +35,7 @@ mod arena;
 mod attach;
 mod config;
 mod connection;
+mod copies;
 mod delivery_map;
 mod delivery_states;
 mod disposition;

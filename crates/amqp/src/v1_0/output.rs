@@ -33,8 +33,13 @@ impl Connection {
             return;
         }
         let channel = session.channel;
-        for link in std::mem::take(&mut session.link_flows) {
+        let mut link_flows = std::mem::take(&mut session.link_flows);
+        for link in link_flows.drain(..) {
             self.put_link_flow(key, link);
+        }
+        if let Some(session) = self.sessions.get_mut(key) {
+            // The list is used again: credit is renewed over and over.
+            session.link_flows = link_flows;
         }
         self.put_parked(key);
         let session = self.sessions.get_mut(key).expect("looked up above");

@@ -7,15 +7,12 @@ use postroad_codec::v1_0::{
 };
 
 use super::arena::Key;
+use super::copies::Copies;
 use super::input::SessionFault;
 use super::link::{Delivery, Link, Partial, Phase};
 use super::link_state::Unsettled;
 use super::session::{Incoming, Session};
 use super::{Connection, Event, LinkId};
-
-/// Messages up to this size are copied out of the read buffer: whoever keeps one must not keep the
-/// whole buffer with it. Larger ones are slices.
-const SMALL: usize = 4096;
 
 /// Bytes that are set aside for a message before they have come, at most.
 const PROMISED: usize = 256 * 1024;
@@ -72,7 +69,7 @@ impl Connection {
                 "too many messages of which only a part has come",
             )),
             Phase::Attached if continues && link.skipping => Ok(Received::Nothing),
-            Phase::Attached => Self::receive(link, transfer, payload),
+            Phase::Attached => Self::receive(link, transfer, payload, &mut self.copies),
             Phase::AttachReceived => {
                 Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message before the attach was answered"))
             }
@@ -143,7 +140,12 @@ impl Connection {
     }
 
     #[inline]
-    fn receive(link: &mut Link, transfer: &mut Transfer, payload: &Reader<'_>) -> Result<Received, Error> {
+    fn receive(
+        link: &mut Link,
+        transfer: &mut Transfer,
+        payload: &Reader<'_>,
+        copies: &mut Copies,
+    ) -> Result<Received, Error> {
         if link.role == Role::Sender {
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, "a transfer to the sending end of a link"));
         }
@@ -159,7 +161,7 @@ impl Connection {
             if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
                 return Err(Error::new(ErrorCondition::NOT_ALLOWED, "another delivery-tag within a delivery"));
             }
-            return Ok(Self::receive_more(link, transfer, payload));
+            return Ok(Self::receive_more(link, transfer, payload, copies));
         }
         let (Some(number), Some(tag)) = (transfer.delivery_id, transfer.delivery_tag) else {
             let text = "the first transfer of a delivery without delivery-id or delivery-tag";
@@ -188,9 +190,9 @@ impl Connection {
             match again {
                 // Nothing of it has come: it is as good as new.
                 Some(known) if known.received.is_none() && known.local_state.is_none() => {
-                    return Self::receive_first(link, number, tag, transfer, payload);
+                    return Self::receive_first(link, number, tag, transfer, payload, copies);
                 }
-                Some(known) => return Ok(Self::receive_again(link, number, known, transfer, payload)),
+                Some(known) => return Ok(Self::receive_again(link, number, known, transfer, payload, copies)),
                 None => {
                     // 2.7.5: one that we know nothing of is ignored.
                     link.skipping = true;
@@ -202,7 +204,7 @@ impl Connection {
             let text = "a new delivery where an unsettled map lacked entries";
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
         }
-        Self::receive_first(link, number, tag, transfer, payload)
+        Self::receive_first(link, number, tag, transfer, payload, copies)
     }
 
     /// The first transfer of a delivery.
@@ -213,6 +215,7 @@ impl Connection {
         tag: DeliveryTag,
         transfer: &mut Transfer,
         payload: &Reader<'_>,
+        copies: &mut Copies,
     ) -> Result<Received, Error> {
         if transfer.aborted {
             return Ok(Received::Nothing);
@@ -239,7 +242,7 @@ impl Connection {
             delivery.more = true;
             link.partial = Some(Partial { delivery: delivery.clone(), bytes: Vec::new(), given });
         }
-        delivery.payload = kept(payload);
+        delivery.payload = copies.keep(payload);
         Ok(Received::Delivery(delivery))
     }
 
@@ -251,6 +254,7 @@ impl Connection {
         mut known: Unsettled,
         transfer: &mut Transfer,
         payload: &Reader<'_>,
+        copies: &mut Copies,
     ) -> Received {
         let settled = transfer.aborted || transfer.settled == Some(true);
         if known.message.is_none() {
@@ -277,7 +281,7 @@ impl Connection {
         if let (true, Some(position)) = (link.terms.in_parts, known.received.clone()) {
             link.reading = Some((number, position));
         }
-        match Self::receive_more(link, transfer, payload) {
+        match Self::receive_more(link, transfer, payload, copies) {
             Received::Delivery(part) if part.continues => {
                 Received::Again(Box::new(Again { known, number, settled, part: Some(part) }))
             }
@@ -285,7 +289,7 @@ impl Connection {
         }
     }
 
-    fn receive_more(link: &mut Link, transfer: &mut Transfer, payload: &Reader<'_>) -> Received {
+    fn receive_more(link: &mut Link, transfer: &mut Transfer, payload: &Reader<'_>, copies: &mut Copies) -> Received {
         let Some(partial) = &mut link.partial else { return Received::Nothing };
         if transfer.aborted && !link.terms.in_parts {
             link.partial = None;
@@ -300,7 +304,7 @@ impl Connection {
             partial.given += payload.remaining() as u64;
             (part.continues, part.aborted, part.more) = (true, transfer.aborted, transfer.more && !transfer.aborted);
             if !part.aborted {
-                part.payload = kept(payload);
+                part.payload = copies.keep(payload);
             }
             if !part.more {
                 link.partial = None;
@@ -374,12 +378,6 @@ impl Incoming {
             remote_state: delivery.state.clone(),
         }
     }
-}
-
-/// The payload as it may be kept.
-#[inline]
-fn kept(payload: &Reader<'_>) -> Bytes {
-    if payload.remaining() <= SMALL { Bytes::copy_from_slice(payload.as_slice()) } else { payload.rest() }
 }
 
 /// All of a message, as the state `received` tells it.
