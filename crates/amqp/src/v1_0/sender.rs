@@ -230,7 +230,11 @@ impl SenderMut<'_> {
         let (limit, channel) = (connection.remote_max_frame as usize, session.channel);
         session.remote_window -= 1;
         session.next_outgoing_id = session.next_outgoing_id.next();
-        let sent = put_transfer(&mut connection.out, channel, transfer, payload, shared, limit);
+        let sent = put_transfer(&mut connection.out, channel, &mut transfer, payload, shared, limit);
+        if sent < payload.len() || transfer.more {
+            let state = transfer.state.take();
+            link.repeated = state.filter(|state| matches!(state, DeliveryState::Transactional(_)));
+        }
         if sent < payload.len() {
             let rest = match shared {
                 Some(shared) => shared.slice_ref(&payload[sent..]),
@@ -352,9 +356,10 @@ impl Connection {
             session.remote_window -= 1;
             session.next_outgoing_id = session.next_outgoing_id.next();
             let aborted = std::mem::take(&mut link.aborting);
-            let transfer = Transfer { handle: link.handle, more: parked.more, aborted, ..Transfer::default() };
+            let (handle, state) = (link.handle, link.repeated.clone());
+            let mut transfer = Transfer { handle, more: parked.more, aborted, state, ..Transfer::default() };
             let rest = parked.rest.clone();
-            let sent = put_transfer(&mut self.out, session.channel, transfer, &rest, Some(&rest), limit);
+            let sent = put_transfer(&mut self.out, session.channel, &mut transfer, &rest, Some(&rest), limit);
             if sent < rest.len() {
                 parked.rest = rest.slice(sent..);
                 link.parked = Some(parked);
@@ -373,7 +378,7 @@ impl Connection {
 fn put_transfer(
     out: &mut Transmit,
     channel: u16,
-    mut transfer: Transfer,
+    transfer: &mut Transfer,
     payload: &[u8],
     shared: Option<&Bytes>,
     limit: usize,
@@ -385,12 +390,12 @@ fn put_transfer(
     };
     let (frame, sent) = out.write(|out| {
         let start = out.len();
-        head(&transfer, out);
+        head(transfer, out);
         let mut room = limit.saturating_sub(out.len() - start);
         if payload.len() > room {
             transfer.more = true;
             out.truncate(start);
-            head(&transfer, out);
+            head(transfer, out);
             room = limit.saturating_sub(out.len() - start);
         }
         let sent = room.min(payload.len());
