@@ -6,10 +6,10 @@ use common::{received, tag};
 use postroad_amqp::v1_0::{Delivery, Event, LinkId, LinkTerms, Message, Update};
 use postroad_codec::v1_0::{
     AttachTarget, Coordinator, Declare, Declared, Decode, DeliveryState, Discharge, Encode, Error, ErrorCondition,
-    Fields, Map, Outcome, Reader, Rejected, Role, Source, Symbol, TransactionId, TransactionalState, TxnCapability,
-    Value,
+    Fields, Frame, Map, Outcome, Performative, ProtocolHeader, Reader, Rejected, Role, Source, Symbol, TransactionId,
+    TransactionalState, TxnCapability, Value,
 };
-use postroad_testkit::{Pair, Side};
+use postroad_testkit::{Pair, ScriptedPeer, Side, attach_receiver, attach_sender, begin, flow, open};
 
 /// A pair with a link to the coordinator and one to a queue, and what the server calls them.
 struct Game {
@@ -255,4 +255,33 @@ fn a_discharge_does_not_overtake_what_was_flushed_before_it() {
         assert_eq!(told, if flushed { ["outcome", "discharge"] } else { ["discharge", "outcome"] });
         received(&mut game.pair.server, game.control.1);
     }
+}
+
+#[test]
+fn every_frame_of_a_message_tells_its_transaction() {
+    let mut peer = ScriptedPeer::of_server(common::config());
+    peer.send_header(ProtocolHeader::AMQP).send(open().max_frame_size(512)).send(begin());
+    peer.expect_header(ProtocolHeader::AMQP).expect(open()).expect(begin().remote_channel(0));
+    let link = common::incoming(&mut peer, attach_receiver("a"), LinkTerms::default());
+    peer.expect(attach_sender("a").handle(0)).send(flow().handle(0).link_credit(5));
+    let state = |peer: &mut ScriptedPeer| match peer.next_frame() {
+        Some(Frame::Amqp { performative: Performative::Transfer(transfer), .. }) => (transfer.state, transfer.more),
+        other => panic!("{other:?}"),
+    };
+    let payload = [7; 600];
+    let (first, second) = (transaction(b"t1", None), transaction(b"t2", None));
+    let mut message = Message::new(&payload, tag(1), 1);
+    message.state = Some(first.clone());
+    peer.engine.sender(link).send(&message).unwrap();
+    assert_eq!([state(&mut peer), state(&mut peer)], [(Some(first.clone()), true), (Some(first), false)]);
+    // In parts.
+    let mut part = Message { more: true, ..Message::new(b"in ", tag(2), 2) };
+    part.state = Some(second.clone());
+    let delivery = peer.engine.sender(link).send(&part).unwrap();
+    peer.engine.sender(link).append(delivery, b"parts", None, false).unwrap();
+    assert_eq!([state(&mut peer), state(&mut peer)], [(Some(second.clone()), true), (Some(second), false)]);
+    // The next one is in none.
+    peer.engine.sender(link).send(&Message::new(&payload, tag(3), 3)).unwrap();
+    assert_eq!([state(&mut peer), state(&mut peer)], [(None, true), (None, false)]);
+    peer.expect_nothing();
 }

@@ -9,7 +9,7 @@ use postroad_codec::v1_0::MessageFormat;
 use crate::sender::{Encoded, Handover};
 use crate::state::{Slot, State};
 use crate::v1_0::{self, TransactionId};
-use crate::{Guarantee, LinkError, Outcome, Sender, Session, Transaction, TransactionError};
+use crate::{AttachError, Guarantee, LinkError, Outcome, Sender, Session, Transaction, TransactionError};
 
 /// The link to a peer's coordinator, over which transactions are declared and discharged: the controller's end of it.
 ///
@@ -66,7 +66,9 @@ impl Session {
         let control = Sender::new(link, Guarantee::AtLeastOnce);
         if control.link.wait(|_, remote| Some(remote.coordinator())).await?.is_none() {
             // An answer that names a node, or nothing, is none of a coordinator.
-            return Err(TransactionError::Unsupported(LinkError::DetachedByPeer.into()));
+            let offered = "another target, or none".to_owned();
+            let asked = "a coordinator of transactions";
+            return Err(TransactionError::Unsupported(AttachError::Guarantee { asked, offered }));
         }
         Ok(TransactionController { control: Arc::new(control) })
     }

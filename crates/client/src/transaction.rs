@@ -6,6 +6,7 @@ use postroad_codec::v1_0::MessageFormat;
 
 use crate::disposition::Origin;
 use crate::sender::{Encoded, Handover, Settlement};
+use crate::state::State;
 use crate::types::{Fields, PeerError};
 use crate::v1_0::{self, TransactionId};
 use crate::{LinkError, Message, Outcome, SendError, Sender, TransactionError};
@@ -41,7 +42,7 @@ impl Transaction {
     /// message is there with the commit, and with nothing before it.
     ///
     /// # Errors
-    /// As [`Sender::send`]; [`SendError::AtMostOnce`] for a sender that settles as it sends, and
+    /// As [`Sender::send`], also when the link of the transaction is over; [`SendError::AtMostOnce`] for a sender that settles as it sends, and
     /// [`LinkError::ForeignTransaction`] for one of another connection.
     ///
     /// # Cancel safety
@@ -73,7 +74,7 @@ impl Transaction {
     /// Tells that a message was processed, if the transaction is committed.
     ///
     /// # Errors
-    /// When the link of the message is over, or the message came over another connection.
+    /// When the link of the message or that of the transaction is over, or the message came over another connection.
     pub fn accept(&self, message: &Message) -> Result<(), LinkError> {
         self.settle(message, Outcome::Accepted)
     }
@@ -128,9 +129,7 @@ impl Transaction {
             return Err(LinkError::ForeignMessage);
         }
         self.control.link.with(|state| {
-            if let Some(error) = &state.over {
-                return Err(LinkError::Connection(error.clone()));
-            }
+            self.still_open(state)?;
             if !state.engine.has_link(origin.link) {
                 return Err(LinkError::Closed);
             }
@@ -198,6 +197,7 @@ impl Transaction {
         if sender.settled {
             return Err(SendError::AtMostOnce);
         }
+        self.control.link.with(|state| self.still_open(state)).map_err(SendError::NotSent)?;
         let token = sender.hand_over(message, true, Some(&self.id)).await?;
         Ok(sender.settlement(token))
     }
@@ -228,6 +228,11 @@ impl Transaction {
                 }
             }
         });
+    }
+
+    /// Fails once the control link is over: the peer has rolled back, and would take work in the transaction for a fault.
+    fn still_open(&self, state: &State) -> Result<(), LinkError> {
+        state.links[self.control.link.key].over.clone().map_or(Ok(()), Err)
     }
 
     fn work(&self) -> MutexGuard<'_, Work> {

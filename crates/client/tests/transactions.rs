@@ -349,7 +349,15 @@ async fn a_transaction_ends_with_its_session_and_connection() {
     let transaction = game.begin().await;
     post(&transaction, &sender, "0").await;
     let work = game.connection.session().await.unwrap();
+    let elsewhere = work.sender("a").await.unwrap();
+    assert_eq!(elsewhere.send(&Message::from("outside")).await, Ok(Outcome::Accepted));
+    let mut receiver = work.receiver("a").await.unwrap();
+    let message = receiver.receive().await.unwrap();
     game.session.close().await.unwrap();
+    // Work on other sessions, which go on, is not begun in vain.
+    let ended = transaction.accept(&message).unwrap_err();
+    assert_eq!(transaction.send(&elsewhere, &message).await, Err(SendError::NotSent(ended)));
+    receiver.accept(&message).unwrap();
     let error = transaction.commit().await.unwrap_err();
     assert!(matches!(&error, TransactionError::Link(_)), "{error:?}");
     assert!(game.controller.error().is_some());

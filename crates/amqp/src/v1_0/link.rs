@@ -143,6 +143,9 @@ pub(crate) struct Link {
     pub(crate) parked: Option<Parked>,
     /// The message that the owner hands over in parts.
     pub(crate) open: Option<Open>,
+    /// The state that each frame of that message tells, or of the one that waits for the window: its transaction (part 4,
+    /// 4.4.1).
+    pub(crate) repeated: Option<DeliveryState>,
     /// Whether what waits for the window is the end of a message that was given up.
     pub(crate) aborting: bool,
     /// Whether the owner was told that it cannot send, and waits to hear that it can.
@@ -267,6 +270,7 @@ impl Link {
             log: SendLog::default(),
             parked: None,
             open: None,
+            repeated: None,
             aborting: false,
             blocked: false,
             held_back: false,

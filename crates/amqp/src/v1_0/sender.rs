@@ -234,7 +234,11 @@ impl SenderMut<'_> {
         let (limit, channel) = (connection.remote_max_frame as usize, session.channel);
         session.remote_window -= 1;
         session.next_outgoing_id = session.next_outgoing_id.next();
-        let sent = put_transfer(&mut connection.out, channel, transfer, &pieces, limit);
+        let sent = put_transfer(&mut connection.out, channel, &mut transfer, &pieces, limit);
+        if sent < pieces.len() || transfer.more {
+            let state = transfer.state.take();
+            link.repeated = state.filter(|state| matches!(state, DeliveryState::Transactional(_)));
+        }
         if sent < pieces.len() {
             let rest = pieces.behind(sent);
             link.parked = Some(Parked { rest, more: link.open.is_some() });
@@ -354,9 +358,10 @@ impl Connection {
             session.remote_window -= 1;
             session.next_outgoing_id = session.next_outgoing_id.next();
             let aborted = std::mem::take(&mut link.aborting);
-            let transfer = Transfer { handle: link.handle, more: parked.more, aborted, ..Transfer::default() };
+            let (handle, state) = (link.handle, link.repeated.clone());
+            let mut transfer = Transfer { handle, more: parked.more, aborted, state, ..Transfer::default() };
             let rest = parked.rest.clone();
-            let sent = put_transfer(&mut self.out, session.channel, transfer, &Pieces::of(&rest), limit);
+            let sent = put_transfer(&mut self.out, session.channel, &mut transfer, &Pieces::of(&rest), limit);
             if sent < rest.len() {
                 parked.rest = rest.slice(sent..);
                 link.parked = Some(parked);
@@ -397,7 +402,7 @@ impl<'a> Pieces<'a> {
 
 /// Queues one transfer frame with as much of the message as fits, and answers how much that was.
 #[inline]
-fn put_transfer(out: &mut Transmit, channel: u16, mut transfer: Transfer, pieces: &Pieces<'_>, limit: usize) -> usize {
+fn put_transfer(out: &mut Transmit, channel: u16, transfer: &mut Transfer, pieces: &Pieces<'_>, limit: usize) -> usize {
     let [high, low] = channel.to_be_bytes();
     let head = |transfer: &Transfer, out: &mut Vec<u8>| {
         out.extend_from_slice(&[0, 0, 0, 0, 2, 0, high, low]);
@@ -406,12 +411,12 @@ fn put_transfer(out: &mut Transmit, channel: u16, mut transfer: Transfer, pieces
     let length = pieces.len();
     let (front, sent) = out.write(|out| {
         let start = out.len();
-        head(&transfer, out);
+        head(transfer, out);
         let mut room = limit.saturating_sub(out.len() - start);
         if length > room {
             transfer.more = true;
             out.truncate(start);
-            head(&transfer, out);
+            head(transfer, out);
             room = limit.saturating_sub(out.len() - start);
         }
         let sent = room.min(length);
