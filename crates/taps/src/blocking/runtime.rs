@@ -13,6 +13,9 @@ use super::park;
 use crate::BlockingError;
 
 /// A handle of the thread that drives connections. There is one thread for all handles; with the last of them it ends.
+///
+/// Whoever drops the last waits for what connections that are over still have to say, which is little: ten seconds at most, for
+/// tasks that never end. A task of an async runtime, which must not block, does not wait.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     thread: Arc<Thread>,
