@@ -16,6 +16,9 @@ use crate::failure;
 use crate::signals::Stop;
 use crate::term::Talk;
 
+/// Why a peer that is there may take nothing.
+const NO_CREDIT: &str =
+    "the peer gives no credit: a queue may be full, and a router takes messages only while somebody receives them";
 /// Up to so many messages are sent one by one, so that each that fails can be named.
 const ONE_BY_ONE: u64 = 100;
 /// Of more, so many are on their way before their outcomes are awaited.
@@ -43,7 +46,9 @@ pub(crate) async fn run(args: args::Send, talk: Talk) -> Result<Exit, Failure> {
             Exit::Partial,
             format!("cannot send to {}", place.address),
             format!("not done within {timeout:?}"),
-        )),
+        )
+        // Nothing is on its way: what waits is waiting for credit.
+        .hint((sender.unsettled() == 0).then(|| NO_CREDIT.to_owned()))),
         () = stop.second() => Err(Failure::new(Exit::Interrupted, "interrupted", "not every outcome is known")),
     };
     let (sent_count, accepted) = (sending.sent, sending.accepted);

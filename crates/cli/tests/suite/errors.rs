@@ -82,6 +82,10 @@ fn the_queue_is_full() {
     let ran = broker.send(&["q", "x", "-c", "50", "--timeout", "500ms"]);
     assert_eq!(ran.expect(1), "");
     assert!(ran.stderr.contains("500ms") || ran.stderr.contains("not accepted"), "{}", ran.stderr);
+    // Nothing of it is on its way, and why is told.
+    let ran = broker.send(&["q", "x", "--timeout", "200ms"]);
+    assert_eq!(ran.expect(1), "");
+    assert!(ran.stderr.contains("200ms (the peer gives no credit"), "{}", ran.stderr);
     let there = broker.receive(&["q", "--timeout", "0"]);
     let count = there.expect(0).lines().count();
     assert!((1..=10).contains(&count), "{count} messages");
