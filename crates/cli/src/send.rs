@@ -42,13 +42,7 @@ pub(crate) async fn run(args: args::Send, talk: Talk) -> Result<Exit, Failure> {
     let mut sending = Sending { sender: &sender, stop: &stop, talk, what, sent: 0, accepted: 0, unanswered: 0 };
     let sent = tokio::select! {
         sent = sending.all(&mut bodies, &template) => sent,
-        timeout = over(deadline) => Err(Failure::new(
-            Exit::Partial,
-            format!("cannot send to {}", place.address),
-            format!("not done within {timeout:?}"),
-        )
-        // Nothing is on its way: what waits is waiting for credit.
-        .hint((sender.unsettled() == 0).then(|| NO_CREDIT.to_owned()))),
+        timeout = over(deadline) => Err(late(timeout, sender.unsettled(), &place.address)),
         () = stop.second() => Err(Failure::new(Exit::Interrupted, "interrupted", "not every outcome is known")),
     };
     let (sent_count, accepted) = (sending.sent, sending.accepted);
@@ -64,6 +58,23 @@ pub(crate) async fn run(args: args::Send, talk: Talk) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     }
     Ok(if accepted == sent_count { Exit::Ok } else { Exit::Partial })
+}
+
+/// What is known when the time is over, with so many messages on their way.
+fn late(timeout: Duration, unsettled: usize, address: &str) -> Failure {
+    let what = format!("cannot send to {address}");
+    match unsettled {
+        // What waits is waiting for credit.
+        0 => Failure::new(Exit::Partial, what, format!("not done within {timeout:?}")).hint(NO_CREDIT.to_owned()),
+        // A broker may hold an outcome back while its queue is nearly full.
+        _ => Failure::new(
+            Exit::Partial,
+            what,
+            format!(
+                "not done within {timeout:?}, and {unsettled} of the messages may have arrived without an answer yet"
+            ),
+        ),
+    }
 }
 
 async fn over(deadline: Option<(Duration, Instant)>) -> Duration {
