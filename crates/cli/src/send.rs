@@ -16,6 +16,9 @@ use crate::failure;
 use crate::signals::Stop;
 use crate::term::Talk;
 
+/// Why a peer that is there may take nothing.
+const NO_CREDIT: &str =
+    "the peer gives no credit: a queue may be full, and a router takes messages only while somebody receives them";
 /// Up to so many messages are sent one by one, so that each that fails can be named.
 const ONE_BY_ONE: u64 = 100;
 /// Of more, so many are on their way before their outcomes are awaited.
@@ -39,11 +42,7 @@ pub(crate) async fn run(args: args::Send, talk: Talk) -> Result<Exit, Failure> {
     let mut sending = Sending { sender: &sender, stop: &stop, talk, what, sent: 0, accepted: 0, unanswered: 0 };
     let sent = tokio::select! {
         sent = sending.all(&mut bodies, &template) => sent,
-        timeout = over(deadline) => Err(Failure::new(
-            Exit::Partial,
-            format!("cannot send to {}", place.address),
-            format!("not done within {timeout:?}"),
-        )),
+        timeout = over(deadline) => Err(late(timeout, sender.unsettled(), &place.address)),
         () = stop.second() => Err(Failure::new(Exit::Interrupted, "interrupted", "not every outcome is known")),
     };
     let (sent_count, accepted) = (sending.sent, sending.accepted);
@@ -59,6 +58,23 @@ pub(crate) async fn run(args: args::Send, talk: Talk) -> Result<Exit, Failure> {
         return Ok(Exit::Interrupted);
     }
     Ok(if accepted == sent_count { Exit::Ok } else { Exit::Partial })
+}
+
+/// What is known when the time is over, with so many messages on their way.
+fn late(timeout: Duration, unsettled: usize, address: &str) -> Failure {
+    let what = format!("cannot send to {address}");
+    match unsettled {
+        // What waits is waiting for credit.
+        0 => Failure::new(Exit::Partial, what, format!("not done within {timeout:?}")).hint(NO_CREDIT.to_owned()),
+        // A broker may hold an outcome back while its queue is nearly full.
+        _ => Failure::new(
+            Exit::Partial,
+            what,
+            format!(
+                "not done within {timeout:?}, and {unsettled} of the messages may have arrived without an answer yet"
+            ),
+        ),
+    }
 }
 
 async fn over(deadline: Option<(Duration, Instant)>) -> Duration {

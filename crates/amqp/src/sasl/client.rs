@@ -265,7 +265,11 @@ impl Client {
         } else if offered.is_empty() {
             "the server has no mechanism set up, or none that it offers without TLS"
         } else if offers(|mechanism| matches!(mechanism, Mechanism::Scram(_) | Mechanism::CramMd5 | Mechanism::Plain)) {
-            "the server wants a user name and a password"
+            if offers(|mechanism| mechanism == Mechanism::External) {
+                "the server wants a user name and a password, or a client certificate and the EXTERNAL mechanism"
+            } else {
+                "the server wants a user name and a password"
+            }
         } else if offers(|mechanism| matches!(mechanism, Mechanism::OAuthBearer | Mechanism::XOAuth2)) {
             let bearer = matches!(self.credentials, Credentials::Bearer { .. });
             if bearer { "XOAUTH2 needs the user's name beside the token" } else { "the server wants a token" }

@@ -1,6 +1,11 @@
 //! What goes wrong on the way to a broker, and at it: exit code, and one line that says what to do.
 
 use std::fs::OpenOptions;
+use std::net::Ipv4Addr;
+
+use postroad::client::{AcceptOptions, Acceptor, LinkOptions};
+use postroad::taps::LocalEndpoint;
+use tokio::runtime::Builder;
 
 use crate::support::{Broker, closed_port, command, fake_peer, finish, run};
 
@@ -82,9 +87,35 @@ fn the_queue_is_full() {
     let ran = broker.send(&["q", "x", "-c", "50", "--timeout", "500ms"]);
     assert_eq!(ran.expect(1), "");
     assert!(ran.stderr.contains("500ms") || ran.stderr.contains("not accepted"), "{}", ran.stderr);
+    // Nothing of it is on its way, and why is told.
+    let ran = broker.send(&["q", "x", "-c", "50", "--timeout", "2s"]);
+    assert_eq!(ran.expect(1), "");
+    assert!(ran.stderr.contains("2s (the peer gives no credit"), "{}", ran.stderr);
     let there = broker.receive(&["q", "--timeout", "0"]);
     let count = there.expect(0).lines().count();
     assert!((1..=10).contains(&count), "{count} messages");
+}
+
+/// Takes one message of one client, and never answers it.
+async fn takes_and_is_silent(acceptor: Acceptor) {
+    let connection = acceptor.accept().await.expect("a client");
+    let link = connection.next_link().await.expect("a link");
+    let mut receiver = link.into_receiver(&LinkOptions::default()).expect("it is attached");
+    let _message = receiver.receive().await.expect("a message");
+    receiver.closed().await;
+}
+
+#[test]
+fn what_has_no_outcome_in_time_may_have_arrived() {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let options = AcceptOptions::new(LocalEndpoint::address(Ipv4Addr::LOCALHOST));
+    let acceptor = runtime.block_on(Acceptor::listen(options)).expect("a port");
+    let url = format!("amqp://{}", acceptor.local_addr());
+    let peer = runtime.spawn(takes_and_is_silent(acceptor));
+    let ran = run(&["send", "-b", &url, "q", "x", "--timeout", "2s"]);
+    assert_eq!(ran.expect(1), "");
+    assert!(ran.stderr.contains("2s, and 1 of the messages may have arrived"), "{}", ran.stderr);
+    runtime.block_on(peer).expect("the peer has had its message");
 }
 
 #[test]
