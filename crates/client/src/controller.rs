@@ -64,7 +64,7 @@ impl Session {
     pub async fn transaction_controller(&self) -> Result<TransactionController, TransactionError> {
         let link = self.attach_coordinator().await.map_err(TransactionError::of_attach)?;
         let control = Sender::new(link, Guarantee::AtLeastOnce);
-        if control.link.wait(|_, remote| Some(remote.coordinator())).await?.is_none() {
+        if !control.link.wait(|_, remote| Some(remote.answers_as_coordinator())).await? {
             // An answer that names a node, or nothing, is none of a coordinator.
             let offered = "another target, or none".to_owned();
             let asked = "a coordinator of transactions";

@@ -501,6 +501,16 @@ impl<'a> Remote<'a> {
         }
     }
 
+    /// Whether the peer attached a link that asked for its coordinator to one. Some answer with a target of the ordinary
+    /// kind that has no address: a node would have one, and a refusal no target.
+    pub(crate) fn answers_as_coordinator(self) -> bool {
+        match self.0.target.as_deref() {
+            Some(AttachTarget::Coordinator(_)) => true,
+            Some(AttachTarget::Target(target)) => target.address.is_none() && !target.dynamic,
+            _ => false,
+        }
+    }
+
     pub(crate) fn source_address(self) -> Option<&'a str> {
         self.0.source.as_ref()?.address.as_deref()
     }

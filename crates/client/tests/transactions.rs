@@ -17,7 +17,7 @@ use postroad_client::{
 };
 use postroad_codec::v1_0::{
     Attach, AttachTarget, Coordinator, Declared, DeliveryState, Detach, Disposition, Flow, Frame, Handle,
-    Outcome as State, Performative, Role, SequenceNo, TransactionId, Transfer,
+    Outcome as State, Performative, Role, SequenceNo, Target, TransactionId, Transfer,
 };
 use raw::Peer;
 
@@ -506,7 +506,12 @@ enum Act {
 }
 
 /// Plays a coordinator that answers one command after the other.
-fn coordinate(mut peer: Peer, acts: Vec<Act>) {
+fn coordinate(peer: Peer, acts: Vec<Act>) {
+    coordinate_at(peer, &AttachTarget::Coordinator(Coordinator::default()), acts);
+}
+
+/// As [`coordinate`], and answers the attach with this target.
+fn coordinate_at(mut peer: Peer, target: &AttachTarget, acts: Vec<Act>) {
     peer.begin();
     let mut acts = acts.into_iter();
     while let Some(frame) = peer.next() {
@@ -514,11 +519,10 @@ fn coordinate(mut peer: Peer, acts: Vec<Act>) {
         match performative {
             Performative::Attach(theirs) => {
                 assert!(matches!(theirs.target.as_deref(), Some(AttachTarget::Coordinator(_))));
-                let target = AttachTarget::Coordinator(Coordinator::default());
                 peer.put(&Attach {
                     name: theirs.name,
                     role: Role::Receiver,
-                    target: Some(Box::new(target)),
+                    target: Some(Box::new(target.clone())),
                     ..Attach::default()
                 });
                 peer.put(&Flow {
@@ -557,6 +561,25 @@ fn coordinate(mut peer: Peer, acts: Vec<Act>) {
             Performative::End(_) | Performative::Close(_) => return,
             _ => {}
         }
+    }
+}
+
+#[tokio::test]
+async fn a_coordinator_may_answer_with_a_target_that_names_no_node() {
+    for (address, is_coordinator) in [(None, true), (Some("q".into()), false)] {
+        let target = AttachTarget::from(Target { address, ..Target::default() });
+        let (connection, peer) = Peer::serve(move |peer| coordinate_at(peer, &target, vec![Act::Declared])).await;
+        let session = connection.session().await.unwrap();
+        match session.transaction_controller().await {
+            Ok(controller) => {
+                assert!(is_coordinator && controller.capabilities().is_empty());
+                // Its rollback is not answered.
+                drop(controller.declare().await.unwrap());
+            }
+            Err(error) => assert!(!is_coordinator && matches!(error, TransactionError::Unsupported(_)), "{error:?}"),
+        }
+        drop(connection.close().await);
+        peer.await.unwrap();
     }
 }
 
