@@ -1,6 +1,7 @@
 //! RabbitMQ 3.10 with its AMQP 1.0 plugin, as a broker of one test process.
 
 use std::fs;
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -192,13 +193,19 @@ fn version() -> String {
     versions.collect::<Vec<_>>().join(", ")
 }
 
-/// Ports that were free a moment ago.
+/// Ports that were free a moment ago, below those that systems give to whoever binds to 0: it takes RabbitMQ many seconds to bind
+/// them, and a listener of another test on one of them meanwhile would be taken for RabbitMQ.
 fn free_ports() -> io::Result<[u16; 4]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = [bind()?, bind()?, bind()?, bind()?];
-    let mut ports = [0; 4];
-    for (port, listener) in ports.iter_mut().zip(&listeners) {
-        *port = listener.local_addr()?.port();
-    }
-    Ok(ports)
+    const FROM: u64 = 10_000;
+    const COUNT: u64 = 20_000;
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    let start = hasher.finish();
+    let candidates = (0..COUNT).map(|n| (FROM + (start % COUNT + n) % COUNT) as u16);
+    // All of them are held until the last is found.
+    let free: Vec<_> =
+        candidates.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).take(4).collect();
+    let ports: Vec<u16> =
+        free.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect::<Result<_, _>>()?;
+    ports.try_into().map_err(|_| io::Error::other("no four ports are free"))
 }
