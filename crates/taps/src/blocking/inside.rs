@@ -18,8 +18,8 @@ pub(super) fn inside_runtime() -> bool {
 /// More than any budget holds.
 const MOST: u16 = 256;
 
-/// Spends the budget, as far as there is one, to see whether it comes to an end; every step is given back on the way out,
-/// as none made progress.
+/// Spends the budget, as far as there is one, to see whether it comes to an end; every step is given back on the way
+/// out, as none made progress.
 fn has_budget(left: u16, cx: &mut Context<'_>) -> bool {
     if !coop::has_budget_remaining() {
         return true;

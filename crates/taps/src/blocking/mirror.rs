@@ -46,6 +46,8 @@ pub struct TimedOut(pub Duration);
 /// # impl From<BlockingError> for Failed { fn from(_: BlockingError) -> Self { Self } }
 /// # impl From<TimedOut> for Failed { fn from(_: TimedOut) -> Self { Self } }
 /// impl Original {
+///     /// Whether they are one.
+///     pub fn is(&self, other: &Original) -> bool { std::ptr::eq(self, other) }
 ///     /// The next number.
 ///     pub async fn next(&mut self, last: u32) -> Result<u32, Failed> { Ok(last + 1) }
 ///     /// Its name.
@@ -63,6 +65,7 @@ pub struct TimedOut(pub Duration);
 ///     /// An error when there was none in time.
 ///     soon fn next_in_time(&mut self, last: u32) = next -> Result<u32, Failed>;
 ///     pass fn name(&self) -> &str;
+///     pass fn is(&self, other: &Mirror => inner) -> bool;
 /// }
 ///
 /// # fn main() -> Result<(), Failed> {
@@ -70,6 +73,7 @@ pub struct TimedOut(pub Duration);
 /// assert_eq!(mirror.next(1)?, 2);
 /// assert_eq!(mirror.next_timeout(2, std::time::Duration::ZERO)?, Some(3));
 /// assert_eq!(mirror.name(), "original");
+/// assert!(mirror.is(&mirror));
 /// # Ok(()) }
 /// ```
 ///
@@ -82,7 +86,8 @@ pub struct TimedOut(pub Duration);
 /// | `make` | does not wait and gives a `Result` with a value that has a mirror |
 /// | `with` | takes and gives a builder |
 ///
-/// A result that has a mirror of its own is wrapped ([`Wrap`](crate::blocking::Wrap)). That no method is missing is checked by
+/// An argument that is a mirror itself is written `name: &Type => inner`: the original gets what that wraps. A result
+/// that has a mirror of its own is wrapped ([`Wrap`](crate::blocking::Wrap)). That no method is missing is checked by
 /// `cargo xtask mirror-check`.
 #[macro_export]
 macro_rules! mirror {
@@ -111,14 +116,18 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;) => {};
 
+    (@arg $arg:ident) => { $arg };
+    (@arg $arg:ident $field:ident) => { &$arg.$field };
+
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        wait fn $method:ident(&self $(, $arg:ident: $ty:ty)*) -> Result<$ok:ty, $err:ty>;
+        wait fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc wait, $name, $original, $method, [$(#[$meta])*]
             pub fn $method(&self $(, $arg: $ty)*) -> Result<$ok, $err> {
-                let result = $crate::blocking::Guard::runtime(&self.guard).run(self.inner.$method($($arg),*))?;
+                let call = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
+                let result = $crate::blocking::Guard::runtime(&self.guard).run(call)?;
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard))
             }
         }
@@ -127,12 +136,13 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        wait fn $method:ident(&mut self $(, $arg:ident: $ty:ty)*) -> Result<$ok:ty, $err:ty>;
+        wait fn $method:ident(&mut self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc wait, $name, $original, $method, [$(#[$meta])*]
             pub fn $method(&mut self $(, $arg: $ty)*) -> Result<$ok, $err> {
-                let result = $crate::blocking::Guard::runtime(&self.guard).run(self.inner.$method($($arg),*))?;
+                let call = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
+                let result = $crate::blocking::Guard::runtime(&self.guard).run(call)?;
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard))
             }
         }
@@ -141,13 +151,14 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        wait fn $method:ident(self $(, $arg:ident: $ty:ty)*) -> Result<$ok:ty, $err:ty>;
+        wait fn $method:ident(self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc wait, $name, $original, $method, [$(#[$meta])*]
             pub fn $method(self $(, $arg: $ty)*) -> Result<$ok, $err> {
                 let Self { inner, guard } = self;
-                let result = $crate::blocking::Guard::runtime(&guard).run(inner.$method($($arg),*))?;
+                let call = inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
+                let result = $crate::blocking::Guard::runtime(&guard).run(call)?;
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &guard))
             }
         }
@@ -156,13 +167,14 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        some fn $method:ident(&self $(, $arg:ident: $ty:ty)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        some fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
             pub fn $method(&self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<Option<$ok>, $err> {
                 let runtime = $crate::blocking::Guard::runtime(&self.guard);
-                let Some(result) = runtime.run_for(self.inner.$of($($arg),*), timeout)? else { return Ok(None) };
+                let call = self.inner.$of($($crate::mirror!(@arg $arg $($field)?)),*);
+                let Some(result) = runtime.run_for(call, timeout)? else { return Ok(None) };
                 Ok(Some(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard)))
             }
         }
@@ -171,13 +183,14 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        some fn $method:ident(&mut self $(, $arg:ident: $ty:ty)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        some fn $method:ident(&mut self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
             pub fn $method(&mut self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<Option<$ok>, $err> {
                 let runtime = $crate::blocking::Guard::runtime(&self.guard);
-                let Some(result) = runtime.run_for(self.inner.$of($($arg),*), timeout)? else { return Ok(None) };
+                let call = self.inner.$of($($crate::mirror!(@arg $arg $($field)?)),*);
+                let Some(result) = runtime.run_for(call, timeout)? else { return Ok(None) };
                 Ok(Some(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard)))
             }
         }
@@ -186,13 +199,14 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        soon fn $method:ident(&self $(, $arg:ident: $ty:ty)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        soon fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
             pub fn $method(&self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<$ok, $err> {
                 let runtime = $crate::blocking::Guard::runtime(&self.guard);
-                let result = runtime.run_for(self.inner.$of($($arg),*), timeout)?;
+                let call = self.inner.$of($($crate::mirror!(@arg $arg $($field)?)),*);
+                let result = runtime.run_for(call, timeout)?;
                 let result = result.unwrap_or_else(|| Err($crate::blocking::TimedOut(timeout).into()));
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard))
             }
@@ -202,13 +216,14 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        soon fn $method:ident(&mut self $(, $arg:ident: $ty:ty)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        soon fn $method:ident(&mut self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
             pub fn $method(&mut self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<$ok, $err> {
                 let runtime = $crate::blocking::Guard::runtime(&self.guard);
-                let result = runtime.run_for(self.inner.$of($($arg),*), timeout)?;
+                let call = self.inner.$of($($crate::mirror!(@arg $arg $($field)?)),*);
+                let result = runtime.run_for(call, timeout)?;
                 let result = result.unwrap_or_else(|| Err($crate::blocking::TimedOut(timeout).into()));
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard))
             }
@@ -218,13 +233,14 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        soon fn $method:ident(self $(, $arg:ident: $ty:ty)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        soon fn $method:ident(self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
             pub fn $method(self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<$ok, $err> {
                 let Self { inner, guard } = self;
-                let result = $crate::blocking::Guard::runtime(&guard).run_for(inner.$of($($arg),*), timeout)?;
+                let call = inner.$of($($crate::mirror!(@arg $arg $($field)?)),*);
+                let result = $crate::blocking::Guard::runtime(&guard).run_for(call, timeout)?;
                 let result = result.unwrap_or_else(|| Err($crate::blocking::TimedOut(timeout).into()));
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &guard))
             }
@@ -234,12 +250,13 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        pass fn $method:ident(&self $(, $arg:ident: $ty:ty)*) -> $ret:ty;
+        pass fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> $ret:ty;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc pass, $name, $original, $method, [$(#[$meta])*]
             pub fn $method(&self $(, $arg: $ty)*) -> $ret {
-                <$ret as $crate::blocking::Wrap<_, _>>::wrap(self.inner.$method($($arg),*), &self.guard)
+                let result = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
+                <$ret as $crate::blocking::Wrap<_, _>>::wrap(result, &self.guard)
             }
         }
         $crate::mirror! { @methods $name, $original; $($rest)* }
@@ -247,12 +264,13 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        pass fn $method:ident(&mut self $(, $arg:ident: $ty:ty)*) -> $ret:ty;
+        pass fn $method:ident(&mut self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> $ret:ty;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc pass, $name, $original, $method, [$(#[$meta])*]
             pub fn $method(&mut self $(, $arg: $ty)*) -> $ret {
-                <$ret as $crate::blocking::Wrap<_, _>>::wrap(self.inner.$method($($arg),*), &self.guard)
+                let result = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
+                <$ret as $crate::blocking::Wrap<_, _>>::wrap(result, &self.guard)
             }
         }
         $crate::mirror! { @methods $name, $original; $($rest)* }
@@ -260,12 +278,12 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        make fn $method:ident(self $(, $arg:ident: $ty:ty)*) -> Result<$ok:ty, $err:ty>;
+        make fn $method:ident(self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc pass, $name, $original, $method, [$(#[$meta])*]
             pub fn $method(self $(, $arg: $ty)*) -> Result<$ok, $err> {
-                let made = self.inner.$method($($arg),*)?;
+                let made = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*)?;
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(made, &self.guard))
             }
         }

@@ -14,8 +14,8 @@ use crate::BlockingError;
 
 /// A handle of the thread that drives connections. There is one thread for all handles; with the last of them it ends.
 ///
-/// Whoever drops the last waits for what connections that are over still have to say, which is little: ten seconds at most, for
-/// tasks that never end. A task of an async runtime, which must not block, does not wait.
+/// Whoever drops the last waits for what connections that are over still have to say, which is little: ten seconds at
+/// most, for tasks that never end. A task of an async runtime, which must not block, does not wait.
 #[derive(Debug, Clone)]
 pub struct Runtime {
     thread: Arc<Thread>,
@@ -57,7 +57,8 @@ impl Runtime {
     }
 
     /// Waits until the future is done. It is polled by this thread; what it spawns, and its sockets and timers, are
-    /// driven by the runtime's. One that wants a runtime already where it is made, as timers do, is made in an `async` block.
+    /// driven by the runtime's. One that wants a runtime already where it is made, as timers do, is made in an `async`
+    /// block.
     ///
     /// # Errors
     /// [`BlockingError::InsideRuntime`]; the future is not polled then.
