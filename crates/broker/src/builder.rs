@@ -337,6 +337,8 @@ impl Builder {
         };
         let mut engine = Config::new(container_id);
         engine.max_frame_size = limits.frame_size;
+        // Queues keep messages, and their limits count the bytes of them.
+        engine.shared_block = 0;
         engine.max_sasl_frame_size = limits.sasl_frame_size;
         engine.handle_max = u32::try_from(limits.links_per_connection).unwrap_or(u32::MAX);
         engine.channel_max = u16::try_from(limits.sessions_per_connection.saturating_sub(1)).unwrap_or(u16::MAX);

@@ -91,13 +91,13 @@ impl Settler {
     /// # Errors
     /// When its link is over: the message will be delivered again.
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        dispose(&self.shared, origin, outcome)
+        dispose(&self.shared, &origin, outcome)
     }
 }
 
 impl Settler {
     pub(crate) fn on_link<R>(&self, origin: Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
-        on_link(&self.shared, origin, act)
+        on_link(&self.shared, &origin, act)
     }
 }
 
@@ -121,7 +121,7 @@ impl Session {
     /// # Errors
     /// When its link is over: the message will be delivered again.
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        dispose(self.shared(), origin, outcome)
+        dispose(self.shared(), &origin, outcome)
     }
 
     /// As [`Session::settle_origin`] for many at once, which leave as few ranges as they make.
@@ -135,17 +135,17 @@ impl Session {
     ) -> Result<(), LinkError> {
         let mut origins: Vec<Origin> = origins.into_iter().filter(|origin| !origin.settled).collect();
         origins.sort_unstable_by_key(|origin| (origin.link, origin.number.0));
-        let settled = origins.into_iter().map(|origin| dispose(self.shared(), origin, outcome.clone()));
+        let settled = origins.into_iter().map(|origin| dispose(self.shared(), &origin, outcome.clone()));
         settled.fold(Ok(()), Result::and)
     }
 }
 
 /// Settles a message; one that was not received, or settled by its sender, needs nothing.
 pub(crate) fn settle(shared: &Shared, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-    message.origin().map_or(Ok(()), |origin| dispose(shared, origin, outcome))
+    message.origin_ref().map_or(Ok(()), |origin| dispose(shared, origin, outcome))
 }
 
-pub(crate) fn dispose(shared: &Shared, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
+pub(crate) fn dispose(shared: &Shared, origin: &Origin, outcome: Outcome) -> Result<(), LinkError> {
     if origin.settled {
         return Ok(());
     }
@@ -153,7 +153,7 @@ pub(crate) fn dispose(shared: &Shared, origin: Origin, outcome: Outcome) -> Resu
 }
 
 /// Does something on the link of a message.
-fn on_link<R>(shared: &Shared, origin: Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
+fn on_link<R>(shared: &Shared, origin: &Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
     if origin.connection != shared.number() {
         return Err(LinkError::ForeignMessage);
     }

@@ -30,8 +30,8 @@ pub struct Message {
     origin: Option<Origin>,
 }
 
-/// Content from this size on is not copied on its way out.
-const LARGE: usize = 4096;
+/// Content from this size on is not copied beside the sections in front of it: the engine takes it as it is.
+const LARGE: usize = 256;
 
 impl Message {
     /// A message without content.
@@ -102,6 +102,11 @@ impl Message {
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {
         self.origin
+    }
+
+    #[inline]
+    pub(crate) fn origin_ref(&self) -> Option<&Origin> {
+        self.origin.as_ref()
     }
 
     pub(crate) fn message_format(&self) -> MessageFormat {

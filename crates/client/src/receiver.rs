@@ -522,7 +522,7 @@ impl Receiver {
             let condition = crate::types::ErrorCondition::DECODE_ERROR;
             let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
             // The link may be over; then the message goes back by itself.
-            let _ = disposition::dispose(self.link.session.shared(), origin, told);
+            let _ = disposition::dispose(self.link.session.shared(), &origin, told);
         }
         ReceiveError::Malformed(error)
     }

@@ -50,6 +50,10 @@ pub struct Config {
     /// begin a message on every link and end none. A delivery that comes alone is bounded by the largest
     /// message of its link instead.
     pub partial_bytes: usize,
+    /// Bytes of memory that small messages which come together share, so that not each takes an allocation: a message that
+    /// is kept keeps as much, or eight times its size, beside it. With 0 each has its own, for whoever keeps messages and
+    /// counts their bytes.
+    pub shared_block: usize,
     /// Bytes that wait for the socket before senders are held back.
     pub outgoing_bytes: usize,
     /// Where sessions start to count transfers; for tests of wrap-around.
@@ -80,6 +84,7 @@ impl Config {
             incoming_window: 8192,
             incoming_bytes: 32 * 1024 * 1024,
             partial_bytes: 128 * 1024 * 1024,
+            shared_block: 4096,
             outgoing_bytes: 256 * 1024,
             initial_outgoing_id: TransferNumber(0),
             initial_delivery_id: DeliveryNumber(0),

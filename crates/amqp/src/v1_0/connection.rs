@@ -102,6 +102,7 @@ impl Connection {
         config.max_sasl_frame_size = config.max_sasl_frame_size.max(MIN_MAX_FRAME_SIZE);
         config.handle_max = config.handle_max.min(MAX_HANDLE);
         config.incoming_window = config.incoming_window.max(1);
+        let copies = Copies::new(config.shared_block);
         let handshake_deadline = config.handshake_timeout.and_then(|timeout| now.checked_add(timeout));
         Self {
             config,
@@ -123,7 +124,7 @@ impl Connection {
             names: Default::default(),
             events: VecDeque::new(),
             partial_bytes: 0,
-            copies: Copies::default(),
+            copies,
             dirty: Vec::new(),
             held_back: Vec::new(),
             answers: 0,

@@ -6,9 +6,11 @@ use postroad_codec::v1_0::Reader;
 /// Copies the small payloads that come together into blocks that they share.
 ///
 /// Whoever keeps a message keeps its block, so a block is small beside a read buffer, and no larger than what came.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Copies {
     block: BytesMut,
+    /// The size of a block; 0 where each payload is to be by itself.
+    size: usize,
     /// Bytes of the input whose payloads have not been kept.
     coming: usize,
 }
@@ -17,10 +19,15 @@ pub(crate) struct Copies {
 /// are slices.
 const SMALL: usize = 4096;
 
-/// The most that one payload that is kept keeps beside it.
-const BLOCK: usize = 4096;
+/// Payloads of a size for which a block has room, if they are large for it.
+const SHARERS: usize = 8;
 
 impl Copies {
+    /// Copies into blocks of so many bytes ([`Config::shared_block`](super::Config::shared_block)).
+    pub(crate) fn new(size: usize) -> Self {
+        Self { block: BytesMut::new(), size, coming: 0 }
+    }
+
     /// Begins with an input of so many bytes.
     pub(crate) fn begin(&mut self, coming: usize) {
         self.coming = coming;
@@ -36,8 +43,11 @@ impl Copies {
         if length == 0 {
             return Bytes::new();
         }
+        if self.size == 0 {
+            return Bytes::copy_from_slice(payload.as_slice());
+        }
         if self.block.capacity() - self.block.len() < length {
-            self.block = BytesMut::with_capacity(self.coming.min(BLOCK).max(length));
+            self.block = BytesMut::with_capacity(self.coming.min(self.size.max(SHARERS * length)).max(length));
         }
         self.coming = self.coming.saturating_sub(length);
         self.block.extend_from_slice(payload.as_slice());
@@ -56,7 +66,7 @@ mod tests {
 
     #[test]
     fn copies_are_equal_and_apart_from_the_input() {
-        let (mut copies, input) = (Copies::default(), Bytes::from(vec![7; 100_000]));
+        let (mut copies, input) = (Copies::new(4096), Bytes::from(vec![7; 100_000]));
         copies.begin(input.len());
         for length in [0, 1, 100, SMALL, 1, SMALL, SMALL, 3000] {
             let kept = copies.keep(&Reader::new(&input.slice(..length)));
@@ -68,14 +78,22 @@ mod tests {
     }
 
     #[test]
+    fn without_blocks_each_has_its_own() {
+        let (mut copies, input) = (Copies::new(0), Bytes::from(vec![7; 100]));
+        copies.begin(input.len());
+        let kept = [copies.keep(&Reader::new(&input)), copies.keep(&Reader::new(&input))];
+        assert!(kept.iter().all(|kept| kept.is_unique() && *kept == input));
+    }
+
+    #[test]
     fn a_block_is_no_larger_than_what_came() {
-        let (mut copies, payload) = (Copies::default(), Bytes::from(vec![7; 100]));
+        let (mut copies, payload) = (Copies::new(4096), Bytes::from(vec![7; 100]));
         copies.begin(300);
         copies.keep(&Reader::new(&payload));
         assert!(copies.block.capacity() <= 200, "{}", copies.block.capacity());
         copies.end();
         copies.begin(1_000_000);
         copies.keep(&Reader::new(&payload));
-        assert!(copies.block.capacity() <= BLOCK, "{}", copies.block.capacity());
+        assert!(copies.block.capacity() <= 4096, "{}", copies.block.capacity());
     }
 }
