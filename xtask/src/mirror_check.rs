@@ -20,7 +20,10 @@ const MIRRORS: &[(&str, &[&str])] = &[
             "Receiver",
             "Sender",
             "Session",
+            "Settlement",
             "StreamingReceiver",
+            "Transaction",
+            "TransactionController",
         ],
     ),
     ("postroad_messaging", &["Connection", "ConnectionBuilder", "Receiver", "Sender", "Session"]),
@@ -31,9 +34,21 @@ const MIRRORS: &[(&str, &[&str])] = &[
 const WITHOUT: &[(&str, &str, &str)] =
     &[("postroad_broker::Broker", "serve", "it serves a stream of the caller's runtime")];
 
-/// What traits bring: a stream is an iterator there, a sink is nothing.
-const OF_TRAITS: &[&str] =
-    &["Error", "Item", "default", "drop", "fmt", "poll_close", "poll_flush", "poll_next", "poll_ready", "start_send"];
+/// What traits bring: a stream is an iterator there, a sink is nothing, a future has `wait`.
+const OF_TRAITS: &[&str] = &[
+    "Error",
+    "Item",
+    "Output",
+    "default",
+    "drop",
+    "fmt",
+    "poll",
+    "poll_close",
+    "poll_flush",
+    "poll_next",
+    "poll_ready",
+    "start_send",
+];
 
 /// Checks the checkout at `root`.
 ///

@@ -32,6 +32,7 @@ mirror! {
     pass fn urls(&self) -> &[String];
     pass fn addr(&self) -> Option<SocketAddr>;
     pass fn connections(&self) -> usize;
+    pass fn open_transactions(&self) -> usize;
     pass fn held_bytes(&self) -> usize;
     pass fn declare_queue(&self, name: &str) -> Result<bool, QueueError>;
     pass fn declare_topic(&self, name: &str) -> Result<bool, QueueError>;
@@ -84,6 +85,7 @@ mirror! {
     with fn with_limits(change: impl FnOnce(&mut Limits));
     with fn idle_timeout(timeout: Option<Duration>);
     with fn handshake_timeout(timeout: Duration);
+    with fn transaction_timeout(timeout: Option<Duration>);
 }
 
 impl Builder {

@@ -33,11 +33,11 @@
 //! happened. The threads of `spawn_blocking` may call.
 //!
 //! # When handles go
-//! A dropped link is detached, a dropped session ended, and with its last handle a connection is closed, in this order
-//! and behind everything that was handed over. Whoever drops the last handle waits until the peer has answered, for the
-//! close timeout at most: a program may end without a close and loses nothing that it has sent or settled. (A task of an
-//! async runtime does not wait there. Handles in a `static` are never dropped, nor is anything by
-//! [`std::process::exit`]: call [`Connection::close`].)
+//! A dropped transaction is rolled back, a dropped link detached, a dropped session ended, and with its last handle a
+//! connection is closed, in this order and behind everything that was handed over. Whoever drops the last handle waits
+//! until the peer has answered, for the close timeout at most: a program may end without a close and loses nothing that
+//! it has sent or settled. (A task of an async runtime does not wait there. Handles in a `static` are never dropped, nor
+//! is anything by [`std::process::exit`]: call [`Connection::close`].)
 
 mod acceptor;
 mod connection;
@@ -47,6 +47,7 @@ mod receiver;
 mod sender;
 mod session;
 mod streaming;
+mod transaction;
 
 pub use acceptor::{Acceptor, IncomingLink};
 pub use connection::Connection;
@@ -56,3 +57,4 @@ pub use receiver::{Iter, Receiver};
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 pub use streaming::{MessageReader, MessageWriter, StreamingReceiver};
+pub use transaction::{Transaction, TransactionController};

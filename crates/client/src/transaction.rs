@@ -21,8 +21,14 @@ pub struct Transaction {
     control: Arc<Sender>,
     id: TransactionId,
     work: Mutex<Work>,
-    /// Whether a discharge is on its way.
-    discharged: bool,
+    /// The discharge that is on its way.
+    discharged: Option<Discharge>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Discharge {
+    Commit,
+    Rollback,
 }
 
 /// What was done in a transaction.
@@ -35,7 +41,7 @@ struct Work {
 
 impl Transaction {
     pub(crate) fn new(control: &Arc<Sender>, id: TransactionId) -> Self {
-        Self { control: Arc::clone(control), id, work: Mutex::default(), discharged: false }
+        Self { control: Arc::clone(control), id, work: Mutex::default(), discharged: None }
     }
 
     /// Sends a message in this transaction and waits for its outcome, which is provisional: where it is accepted, the
@@ -50,11 +56,7 @@ impl Transaction {
     /// [`Transaction::submit`].
     pub async fn send(&self, sender: &Sender, message: &Message) -> Result<Outcome, SendError> {
         let settlement = self.hand_over(sender, message).await?;
-        let mut waits = Waits { transaction: self, settlement: Some(settlement) };
-        let settlement = waits.settlement.as_mut().expect("nobody has taken it");
-        let outcome = settlement.await;
-        waits.settlement = None;
-        outcome
+        self.provisional(settlement).await
     }
 
     /// Hands a message over in this transaction as soon as there is credit. [`Transaction::commit`] waits for its outcome,
@@ -152,6 +154,23 @@ impl Transaction {
     /// Dropped before the outcomes of submitted messages are there, or before there is credit for the discharge, it is
     /// rolled back. Afterwards the commit goes its way, and what became of it is not learned.
     pub async fn commit(mut self) -> Result<(), TransactionError> {
+        self.end_by_commit().await
+    }
+
+    /// Rolls back: nothing that was done in the transaction holds.
+    ///
+    /// # Errors
+    /// When the coordinator says something else, or the link ends: that rolls back as well.
+    ///
+    /// # Cancel safety
+    /// Once polled, it is rolled back whether the future lives or not.
+    #[doc(alias = "abort")]
+    pub async fn rollback(mut self) -> Result<(), TransactionError> {
+        self.discharge(Discharge::Rollback).await
+    }
+
+    /// As [`Transaction::commit`]. The transaction is of no use afterwards.
+    pub(crate) async fn end_by_commit(&mut self) -> Result<(), TransactionError> {
         let submitted = std::mem::take(&mut self.work().submitted);
         let (mut count, mut first, mut failed) = (0, None, None);
         for settlement in submitted {
@@ -170,27 +189,21 @@ impl Transaction {
             (None, None) => None,
         };
         if let Some(error) = error {
-            self.discharge(true).await?;
+            self.discharge(Discharge::Rollback).await?;
             return Err(error);
         }
-        self.discharge(false).await?;
+        self.discharge(Discharge::Commit).await?;
         self.settle_retired();
         Ok(())
     }
 
-    /// Rolls back: nothing that was done in the transaction holds.
-    ///
-    /// # Errors
-    /// When the coordinator says something else, or the link ends: that rolls back as well.
-    ///
-    /// # Cancel safety
-    /// Once polled, it is rolled back whether the future lives or not.
-    #[doc(alias = "abort")]
-    pub async fn rollback(mut self) -> Result<(), TransactionError> {
-        self.discharge(true).await
+    /// Whether a commit was handed over, so that nothing is rolled back any more.
+    #[cfg(feature = "blocking")]
+    pub(crate) fn may_commit(&self) -> bool {
+        self.discharged == Some(Discharge::Commit)
     }
 
-    async fn hand_over(&self, sender: &Sender, message: &Message) -> Result<Settlement, SendError> {
+    pub(crate) async fn hand_over(&self, sender: &Sender, message: &Message) -> Result<Settlement, SendError> {
         if !Arc::ptr_eq(sender.link.session.shared(), self.control.link.session.shared()) {
             return Err(SendError::NotSent(LinkError::ForeignTransaction));
         }
@@ -202,13 +215,19 @@ impl Transaction {
         Ok(sender.settlement(token))
     }
 
-    async fn discharge(&mut self, fail: bool) -> Result<(), TransactionError> {
+    /// Waits for the outcome of a message. One whose future is dropped counts at the commit, polled or not.
+    pub(crate) fn provisional(&self, settlement: Settlement) -> impl Future<Output = Result<Outcome, SendError>> {
+        Waits { transaction: self, settlement: Some(settlement) }.outcome()
+    }
+
+    async fn discharge(&mut self, how: Discharge) -> Result<(), TransactionError> {
         // The outcomes in it must not come behind it.
         self.control.link.with(|state| state.engine.flush());
-        let how = Handover::tracked(MessageFormat(0));
-        let put = self.control.put_when_credited(&Encoded::whole(v1_0::discharge(&self.id, fail)), how).await;
+        let fail = how == Discharge::Rollback;
+        let command = Encoded::whole(v1_0::discharge(&self.id, fail));
+        let put = self.control.put_when_credited(&command, Handover::tracked(MessageFormat(0))).await;
         let (token, _) = put.map_err(|error| TransactionError::of_command(error, false))?;
-        self.discharged = true;
+        self.discharged = Some(how);
         match self.control.settlement(token).await {
             Ok(Outcome::Accepted) => Ok(()),
             Ok(Outcome::Rejected(error)) => Err(TransactionError::of_rejection(error)),
@@ -242,7 +261,7 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.discharged {
+        if self.discharged.is_some() {
             return;
         }
         let (link, id) = (self.control.link.id(), self.id.clone());
@@ -254,6 +273,15 @@ impl Drop for Transaction {
 struct Waits<'a> {
     transaction: &'a Transaction,
     settlement: Option<Settlement>,
+}
+
+impl Waits<'_> {
+    async fn outcome(mut self) -> Result<Outcome, SendError> {
+        let settlement = self.settlement.as_mut().expect("nobody has taken it");
+        let outcome = settlement.await;
+        self.settlement = None;
+        outcome
+    }
 }
 
 impl Drop for Waits<'_> {

@@ -4,7 +4,7 @@ use postroad_taps::ListenError;
 
 use super::{Connection, ConnectionGuard, Receiver, Runtime, Sender, StreamingReceiver, mirror};
 use crate::types::PeerError;
-use crate::{AcceptError, AcceptOptions, AttachError, Guarantee, LinkOptions};
+use crate::{AcceptError, AcceptOptions, AttachError, EndpointStates, Guarantee, LinkOptions};
 
 mirror! {
     /// Accepts connections. Clients are not authenticated: SASL ANONYMOUS is answered, and so is none.
@@ -36,6 +36,8 @@ mirror! {
 
     pass fn name(&self) -> &str;
     pass fn is_receiver(&self) -> bool;
+    pass fn is_sender(&self) -> bool;
+    pass fn state(&self) -> EndpointStates;
     pass fn source_address(&self) -> Option<&str>;
     pass fn target_address(&self) -> Option<&str>;
     pass fn guarantee(&self) -> Guarantee;

@@ -2,7 +2,7 @@
 
 use super::{ConnectionGuard, IncomingLink, Runtime, Session, Wrap, mirror};
 use crate::types::{PeerError, Value};
-use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError};
+use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, EndpointStates, Message};
 
 mirror! {
     /// An open connection. Clones are handles of the same connection; when the last one is gone, and the last session and
@@ -15,10 +15,16 @@ mirror! {
     wait fn close(&self) -> Result<(), ConnectionError>;
     wait fn next_link(&self) -> Result<IncomingLink, ConnectionError>;
     some fn next_link_timeout(&self) = next_link -> Result<IncomingLink, ConnectionError>;
+    pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<ConnectionError>;
+    pass fn container_id(&self) -> String;
+    pass fn hostname(&self) -> Option<String>;
     pass fn remote_container(&self) -> Option<String>;
     pass fn remote_property(&self, name: &str) -> Option<Value>;
+    pass fn remote_hostname(&self) -> Option<String>;
     pass fn remote_offered_capabilities(&self) -> Vec<String>;
+    pass fn remote_desired_capabilities(&self) -> Vec<String>;
+    pass fn brought(&self, message: &Message) -> bool;
     pass fn abort(&self, error: PeerError) -> ();
 }
 

@@ -1,7 +1,7 @@
 //! What blocking calls add to the errors of the async ones.
 
 use super::{BlockingError, TimedOut};
-use crate::{AttachError, LinkError, ReceiveError, SendError, SyncError};
+use crate::{AttachError, LinkError, ReceiveError, SendError, SyncError, TransactionError};
 
 impl From<BlockingError> for AttachError {
     fn from(error: BlockingError) -> Self {
@@ -16,6 +16,13 @@ impl From<BlockingError> for SendError {
 }
 
 impl From<BlockingError> for ReceiveError {
+    fn from(error: BlockingError) -> Self {
+        Self::Link(error.into())
+    }
+}
+
+impl From<BlockingError> for TransactionError {
+    /// Nothing of it was done: the call was not made.
     fn from(error: BlockingError) -> Self {
         Self::Link(error.into())
     }
@@ -47,6 +54,13 @@ impl From<TimedOut> for SyncError {
 }
 
 impl From<TimedOut> for ReceiveError {
+    fn from(timeout: TimedOut) -> Self {
+        Self::Link(timeout.into())
+    }
+}
+
+impl From<TimedOut> for TransactionError {
+    /// What comes of a declare, or was done in a transaction, is rolled back.
     fn from(timeout: TimedOut) -> Self {
         Self::Link(timeout.into())
     }

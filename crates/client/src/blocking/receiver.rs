@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{ConnectionGuard, Guard as _, Session, mirror};
 use crate::types::{Fields, PeerError};
-use crate::{LinkError, Message, Node, ReceiveError, Settler};
+use crate::{EndpointStates, LinkError, Message, Node, Outcome, ReceiveError, Settler};
 
 mirror! {
     /// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or by other threads through a
@@ -26,6 +26,8 @@ mirror! {
     pass fn reject(&self, message: &Message, error: Option<PeerError>) -> Result<(), LinkError>;
     pass fn release(&self, message: &Message) -> Result<(), LinkError>;
     pass fn modify(&self, message: &Message, delivery_failed: bool, undeliverable_here: bool, annotations: Option<Fields>) -> Result<(), LinkError>;
+    pass fn update(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError>;
+    pass fn brought(&self, message: &Message) -> bool;
     pass fn prefetch(&self) -> u32;
     pass fn set_prefetch(&mut self, prefetch: u32) -> ();
     pass fn credit(&self) -> u32;
@@ -38,6 +40,11 @@ mirror! {
     pass fn name(&self) -> &str;
     pass fn remote(&self) -> Option<Node>;
     pass fn address(&self) -> Option<String>;
+    pass fn source(&self) -> Option<Node>;
+    pass fn target(&self) -> Option<Node>;
+    pass fn remote_source(&self) -> Option<Node>;
+    pass fn remote_target(&self) -> Option<Node>;
+    pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<LinkError>;
     pass fn session(&self) -> Session;
     wait fn close(self) -> Result<(), LinkError>;

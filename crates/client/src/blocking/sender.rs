@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{ConnectionGuard, Guard as _, MessageWriter, Session, Wrap, mirror};
-use crate::{LinkError, Message, Node, Outcome, SendError, SyncError};
+use crate::types::DeliveryTag;
+use crate::{EndpointStates, LinkError, Message, Node, Outcome, SendError, SyncError};
 
 mirror! {
     /// A sender. Every method takes `&self`: threads can share one.
@@ -13,10 +14,13 @@ mirror! {
     pub struct Sender of crate::Sender, under ConnectionGuard;
 
     wait fn send(&self, message: &Message) -> Result<Outcome, SendError>;
+    wait fn send_tagged(&self, message: &Message, tag: DeliveryTag) -> Result<Outcome, SendError>;
     wait fn submit(&self, message: &Message) -> Result<(), SendError>;
     soon fn submit_timeout(&self, message: &Message) = submit -> Result<(), SendError>;
     wait fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError>;
     soon fn submit_tracked_timeout(&self, message: &Message) = submit_tracked -> Result<Settlement, SendError>;
+    wait fn submit_tagged(&self, message: &Message, tag: DeliveryTag) -> Result<Settlement, SendError>;
+    soon fn submit_tagged_timeout(&self, message: &Message, tag: DeliveryTag) = submit_tagged -> Result<Settlement, SendError>;
     pass fn try_submit(&self, message: &Message) -> Result<(), SendError>;
     wait fn sync(&self) -> Result<(), SyncError>;
     soon fn sync_timeout(&self) = sync -> Result<(), SyncError>;
@@ -30,6 +34,11 @@ mirror! {
     pass fn name(&self) -> &str;
     pass fn remote(&self) -> Option<Node>;
     pass fn address(&self) -> Option<String>;
+    pass fn source(&self) -> Option<Node>;
+    pass fn target(&self) -> Option<Node>;
+    pass fn remote_source(&self) -> Option<Node>;
+    pass fn remote_target(&self) -> Option<Node>;
+    pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<LinkError>;
     pass fn session(&self) -> Session;
     wait fn close(self) -> Result<(), LinkError>;
@@ -43,9 +52,23 @@ impl Sender {
     /// handed over, and [`SendError::InDoubt`] that it was.
     pub fn send_timeout(&self, message: &Message, timeout: Duration) -> Result<Outcome, SendError> {
         let begin = Instant::now();
-        let mut settlement = self.submit_tracked_timeout(message, timeout)?;
-        let outcome = settlement.wait_timeout(timeout.saturating_sub(begin.elapsed()))?;
-        outcome.ok_or(SendError::InDoubt(LinkError::Timeout(timeout)))
+        let settlement = self.submit_tracked_timeout(message, timeout)?;
+        settlement.wait_until_over(begin, timeout)
+    }
+
+    /// As [`send_tagged`](Self::send_tagged), for at most `timeout`.
+    ///
+    /// # Errors
+    /// As there; when the time is over, those of [`send_timeout`](Self::send_timeout).
+    pub fn send_tagged_timeout(
+        &self,
+        message: &Message,
+        tag: DeliveryTag,
+        timeout: Duration,
+    ) -> Result<Outcome, SendError> {
+        let begin = Instant::now();
+        let settlement = self.submit_tagged_timeout(message, tag, timeout)?;
+        settlement.wait_until_over(begin, timeout)
     }
 
     /// As [`Sender::closed`](crate::Sender::closed): blocks until the link is over, and tells why. Inside an async runtime
@@ -98,6 +121,27 @@ impl Settlement {
             self.told = self.guard.runtime().run_for(&mut self.inner, timeout).map_err(in_doubt)?;
         }
         self.told.clone().transpose()
+    }
+
+    /// As [`Settlement::is_settled`](crate::Settlement::is_settled): then [`wait`](Self::wait) takes no time.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.told.is_some() || self.inner.is_settled()
+    }
+
+    /// As [`Settlement::remote_state`](crate::Settlement::remote_state), also once it was waited for.
+    #[must_use]
+    pub fn remote_state(&self) -> Option<Outcome> {
+        match &self.told {
+            Some(told) => told.clone().ok(),
+            None => self.inner.remote_state(),
+        }
+    }
+
+    /// The outcome of a message that was to be sent within a time, of which there is what is left since `begin`.
+    fn wait_until_over(mut self, begin: Instant, timeout: Duration) -> Result<Outcome, SendError> {
+        let outcome = self.wait_timeout(timeout.saturating_sub(begin.elapsed()))?;
+        outcome.ok_or(SendError::InDoubt(LinkError::Timeout(timeout)))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A session: links share its windows and its order.
 
-use super::{Connection, ConnectionGuard, Receiver, Sender, StreamingReceiver, Wrap, mirror};
-use crate::{AttachError, LinkError, LinkOptions, Message, Node, Origin, Outcome, Settler};
+use super::{Connection, ConnectionGuard, Receiver, Sender, StreamingReceiver, TransactionController, Wrap, mirror};
+use crate::{AttachError, LinkError, LinkOptions, Message, Node, Origin, Outcome, Settler, TransactionError};
 
 mirror! {
     /// A session. Clones are handles of the same session; when the last one is gone, and the last link on it, the session
@@ -15,7 +15,9 @@ mirror! {
     wait fn receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<Receiver, AttachError>;
     wait fn streaming_receiver(&self, node: impl Into<Node>) -> Result<StreamingReceiver, AttachError>;
     wait fn streaming_receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<StreamingReceiver, AttachError>;
+    wait fn transaction_controller(&self) -> Result<TransactionController, TransactionError>;
     wait fn close(&self) -> Result<(), LinkError>;
+    pass fn brought(&self, message: &Message) -> bool;
     pass fn connection(&self) -> Connection;
     pass fn settler(&self) -> Settler;
     pass fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError>;

@@ -64,6 +64,43 @@ impl MessageReader<'_> {
         chunk.unwrap_or(Err(LinkError::Timeout(timeout).into()))
     }
 
+    /// As [`MessageReader::chunk_within`](crate::MessageReader::chunk_within), and blocks until that is done. It goes on
+    /// behind what was read as [`Read`].
+    ///
+    /// # Errors
+    /// As there, and inside an async runtime.
+    pub fn chunk_within(&mut self, limit: usize) -> Result<Option<Bytes>, ReceiveError> {
+        match self.rest_within(limit) {
+            Some(chunk) => Ok(Some(chunk)),
+            None => self.guard.runtime().run(self.inner.chunk_within(limit))?,
+        }
+    }
+
+    /// As [`chunk_within`](Self::chunk_within), for at most `timeout`.
+    ///
+    /// # Errors
+    /// As there; [`LinkError::Timeout`] when no piece has come by then: the next call goes on.
+    pub fn chunk_within_timeout(&mut self, limit: usize, timeout: Duration) -> Result<Option<Bytes>, ReceiveError> {
+        if let Some(chunk) = self.rest_within(limit) {
+            return Ok(Some(chunk));
+        }
+        let chunk = self.guard.runtime().run_for(self.inner.chunk_within(limit), timeout)?;
+        chunk.unwrap_or(Err(LinkError::Timeout(timeout).into()))
+    }
+
+    /// As [`MessageReader::is_partial`](crate::MessageReader::is_partial), which does not wait.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.inner.is_partial()
+    }
+
+    /// As [`MessageReader::is_readable`](crate::MessageReader::is_readable), which does not wait: what [`BufRead`] holds
+    /// counts.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !self.rest.is_empty() || self.inner.is_readable()
+    }
+
     /// As [`MessageReader::accept`](crate::MessageReader::accept), which does not wait.
     ///
     /// # Errors
@@ -78,6 +115,11 @@ impl MessageReader<'_> {
     /// As there.
     pub fn settle(&self, outcome: Outcome) -> Result<(), LinkError> {
         self.inner.settle(outcome)
+    }
+
+    fn rest_within(&mut self, limit: usize) -> Option<Bytes> {
+        let length = self.rest.len().min(limit.max(1));
+        (length > 0).then(|| self.rest.split_to(length))
     }
 }
 
@@ -161,6 +203,13 @@ impl MessageWriter<'_> {
         };
         let written = guard.runtime().run_for(written, timeout)?;
         written.unwrap_or(Err(SendError::NotSent(LinkError::Timeout(timeout))))
+    }
+
+    /// As [`MessageWriter::is_writable`](crate::MessageWriter::is_writable), which does not wait. What small writes have
+    /// gathered is in front of a piece: [`flush`](Write::flush) hands it over.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.gathered.is_empty() && self.inner.is_writable()
     }
 
     /// As [`MessageWriter::finish`](crate::MessageWriter::finish), and blocks until that is done.

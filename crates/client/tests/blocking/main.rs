@@ -2,8 +2,11 @@
 
 mod ending;
 mod inside;
+#[path = "../raw/mod.rs"]
+mod raw;
 mod sending;
 mod streaming;
+mod transactions;
 mod waiting;
 
 use std::net::Ipv4Addr;

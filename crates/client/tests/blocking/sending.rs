@@ -7,9 +7,10 @@ use postroad_client::blocking::{
     Acceptor, Connection, ConnectionGuard, IncomingLink, Receiver, Runtime, Sender, Session, Settlement,
     StreamingReceiver,
 };
-use postroad_client::{LinkError, Message, Outcome, Settler};
+use postroad_client::types::DeliveryTag;
+use postroad_client::{EndpointState, EndpointStates, LinkError, Message, Node, Outcome, SendError, Settler};
 
-use crate::{PATIENCE, connect, link, pair};
+use crate::{PATIENCE, SHORT, connect, link, pair};
 
 #[test]
 fn a_message_is_sent_received_and_accepted() {
@@ -70,6 +71,81 @@ fn outcomes_can_be_waited_for_later() {
     }
     assert_eq!(first.wait(), Ok(Outcome::Released));
     assert_eq!(second.wait(), Ok(Outcome::Accepted));
+}
+
+#[test]
+fn a_tag_of_the_callers_names_a_message() {
+    let (sender, mut receiver, _ends) = pair(10);
+    let tag = DeliveryTag::new(b"order 66").unwrap();
+    let first = Message::from("first");
+    let settlement = sender.submit_tagged(&first, tag).unwrap();
+    assert_eq!((settlement.is_settled(), settlement.remote_state()), (false, None));
+    let message = receiver.receive().unwrap();
+    assert_eq!(message.delivery_tag(), Some(tag));
+    for result in [
+        sender.send_tagged(&first, tag),
+        sender.send_tagged_timeout(&first, tag, PATIENCE),
+        sender.submit_tagged_timeout(&first, tag, PATIENCE).map(|_| Outcome::Accepted),
+    ] {
+        assert_eq!(result, Err(SendError::TagInUse(tag)));
+    }
+    receiver.accept(&message).unwrap();
+    assert_eq!(settlement.wait(), Ok(Outcome::Accepted));
+
+    // Settled, it names the next one.
+    thread::scope(|scope| {
+        let sent = scope.spawn(|| sender.send_tagged(&Message::from("second"), tag));
+        let message = receiver.receive().unwrap();
+        assert_eq!((message.text(), message.delivery_tag()), (Some("second"), Some(tag)));
+        receiver.release(&message).unwrap();
+        assert_eq!(sent.join().unwrap(), Ok(Outcome::Released));
+    });
+    let in_doubt = Err(SendError::InDoubt(LinkError::Timeout(SHORT)));
+    assert_eq!(sender.send_tagged_timeout(&Message::from("third"), tag, SHORT), in_doubt);
+}
+
+#[test]
+fn what_was_told_of_a_message_is_seen_before_it_is_settled() {
+    let (sender, mut receiver, ends) = pair(10);
+    let mut settlement = sender.submit_tracked(&Message::from("on its way")).unwrap();
+    let message = receiver.receive().unwrap();
+    receiver.update(&message, Outcome::Released).unwrap();
+    // The sender settles at once, and keeps what it was told.
+    assert_eq!(settlement.wait_timeout(PATIENCE), Ok(Some(Outcome::Released)));
+    assert_eq!((settlement.is_settled(), settlement.remote_state()), (true, Some(Outcome::Released)));
+    assert!(receiver.brought(&message) && receiver.session().brought(&message) && ends.server.brought(&message));
+    assert!(!sender.session().brought(&message) && !ends.client.brought(&message));
+}
+
+#[test]
+fn both_ends_tell_how_far_they_have_come_and_what_they_said() {
+    const ACTIVE: EndpointStates = EndpointStates { local: EndpointState::Active, remote: EndpointState::Active };
+    const CLOSED: EndpointStates = EndpointStates { local: EndpointState::Closed, remote: EndpointState::Closed };
+    let ends = connect();
+    let answer = |incoming: IncomingLink| {
+        assert!(!incoming.is_sender());
+        assert_eq!(incoming.state(), EndpointStates { local: EndpointState::Uninit, remote: EndpointState::Active });
+        incoming.into_receiver(&Default::default()).unwrap()
+    };
+    let (sender, receiver) = link(&ends, |session| session.sender("q").unwrap(), answer);
+    assert_eq!([ends.client.state(), ends.server.state(), sender.state(), receiver.state()], [ACTIVE; 4]);
+    let address = |node: Option<Node>| node.and_then(|node| node.address);
+    for node in [sender.target(), sender.remote_target(), receiver.target(), receiver.remote_target()] {
+        assert_eq!(address(node).as_deref(), Some("q"));
+    }
+    for node in [sender.source(), sender.remote_source(), receiver.source(), receiver.remote_source()] {
+        assert_eq!(address(node), None);
+    }
+    assert_eq!(ends.server.remote_container(), Some(ends.client.container_id()));
+    assert_eq!(ends.client.remote_container(), Some(ends.server.container_id()));
+    assert!(ends.client.hostname().is_some());
+    assert_eq!((ends.server.remote_hostname(), ends.server.hostname()), (ends.client.hostname(), None));
+    assert_eq!(ends.server.remote_desired_capabilities(), [""; 0]);
+    drop(sender);
+    assert!(receiver.closed_timeout(PATIENCE).is_some());
+    assert_eq!((receiver.state(), receiver.remote_target()), (CLOSED, None));
+    ends.client.close().unwrap();
+    assert_eq!(ends.client.state(), CLOSED);
 }
 
 #[test]

@@ -59,6 +59,39 @@ fn lines_and_pieces_stay_in_order() {
 }
 
 #[test]
+fn pieces_have_a_limit_whoever_holds_them() {
+    let (sender, mut receiver, _ends) = pair();
+    let mut writer = sender.begin(&Message::new());
+    writer.write("one two three").unwrap();
+    assert!(writer.is_writable());
+    writer.write_all(b" four").unwrap();
+    assert!(!writer.is_writable(), "what was gathered goes first");
+    let mut reader = receiver.receive().unwrap();
+    assert!(reader.is_partial());
+    assert_eq!(&reader.chunk_within(4).unwrap().unwrap()[..], b"one ");
+    assert!(reader.is_readable());
+    // As `Read` it takes all that is here, and keeps what is not read.
+    reader.read_exact(&mut [0; 4]).unwrap();
+    assert!(reader.is_readable());
+    assert_eq!(&reader.chunk_within(0).unwrap().unwrap()[..], b"t");
+    assert_eq!(&reader.chunk_within_timeout(100, PATIENCE).unwrap().unwrap()[..], b"hree");
+    assert!(!reader.is_readable());
+    assert_eq!(reader.chunk_within_timeout(2, SHORT), Err(ReceiveError::Link(LinkError::Timeout(SHORT))));
+
+    writer.flush().unwrap();
+    assert!(writer.is_writable());
+    assert_eq!(&reader.chunk_within_timeout(3, PATIENCE).unwrap().unwrap()[..], b" fo");
+    thread::scope(|scope| {
+        let finished = scope.spawn(|| writer.finish());
+        assert_eq!(&reader.chunk().unwrap().unwrap()[..], b"ur");
+        assert_eq!(reader.chunk_within(3), Ok(None));
+        assert!(!reader.is_partial());
+        reader.accept().unwrap();
+        assert_eq!(finished.join().unwrap(), Ok(Outcome::Accepted));
+    });
+}
+
+#[test]
 fn a_sender_that_gives_up_is_an_error_of_the_reader() {
     let (sender, mut receiver, _ends) = pair();
     {

@@ -34,16 +34,21 @@ impl Peer {
         options.sasl_enabled = false;
         change(&mut options);
         let thread = tokio::task::spawn_blocking(move || {
-            let (mut stream, _) = listener.accept().unwrap();
-            // A script that waits in vain fails.
-            stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            take_header(&mut stream);
-            let mut peer = Self { stream };
-            peer.take(open());
-            peer.send(open().max_frame_size(frame));
-            script(peer);
+            script(Self::accept(&listener, frame));
         });
         (Connection::open(options).await.unwrap(), thread)
+    }
+
+    /// Takes the next client of a listener, which uses no SASL, and opens.
+    pub(crate) fn accept(listener: &TcpListener, frame: u32) -> Self {
+        let (mut stream, _) = listener.accept().unwrap();
+        // A script that waits in vain fails.
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        take_header(&mut stream);
+        let mut peer = Self { stream };
+        peer.take(open());
+        peer.send(open().max_frame_size(frame));
+        peer
     }
 
     /// Answers the client's begin.
