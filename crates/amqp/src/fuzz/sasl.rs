@@ -33,7 +33,7 @@ static USERS: LazyLock<Arc<UserFile>> = LazyLock::new(|| {
     Arc::new(UserFile::parse(&line, [3; 32]).expect("the file is well-formed"))
 });
 
-/// Plays `data` to an engine that authenticates, or asks to: what each byte of it does is in [`Exchange::step`].
+/// Plays `data` to an engine that authenticates, or asks to: what each byte of it does is in `Exchange::step`.
 ///
 /// # Panics
 /// When the engine lets in whom it should not, tells things out of order, or writes what the standard forbids.
