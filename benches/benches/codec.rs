@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use benches::codec::{decode_lazily, decode_transfer, encode, encode_transfer, message, read_everything};
+use benches::codec::{decode_lazily, decode_transfer, encode, encode_transfer, message, read_everything, read_owned};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use postroad_codec::v1_0::{Decode as _, Encode as _, Map, Performative, Reader, Value};
@@ -20,6 +20,7 @@ fn messages(criterion: &mut Criterion) {
     group.bench_function("encode", |bencher| bencher.iter(|| encode(black_box(&message), black_box(&mut out))));
     group.bench_function("decode lazily", |bencher| bencher.iter(|| decode_lazily(black_box(&encoded))));
     group.bench_function("read whole", |bencher| bencher.iter(|| read_everything(black_box(&encoded))));
+    group.bench_function("read into owned values", |bencher| bencher.iter(|| read_owned(black_box(&encoded))));
     group.finish();
 }
 

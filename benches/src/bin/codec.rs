@@ -18,16 +18,17 @@ struct Arguments {
     count: u32,
 }
 
-/// An operation: its name, and its cost.
-type Operation = (&'static str, fn(&Costs) -> f64);
+/// An operation: its name, and its cost to those who have it.
+type Operation = (&'static str, fn(&Costs) -> Option<f64>);
 
-const OPERATIONS: [Operation; 6] = [
-    ("message, made and encoded", |costs| costs.build),
-    ("message, encoded", |costs| costs.encode),
-    ("message, decoded lazily", |costs| costs.lazy),
-    ("message, read whole", |costs| costs.full),
-    ("transfer, encoded", |costs| costs.transfer_out),
-    ("transfer, decoded", |costs| costs.transfer_in),
+const OPERATIONS: [Operation; 7] = [
+    ("message, made and encoded", |costs| Some(costs.build)),
+    ("message, encoded", |costs| Some(costs.encode)),
+    ("message, decoded lazily", |costs| Some(costs.lazy)),
+    ("message, read whole", |costs| Some(costs.full)),
+    ("message, read into owned values", |costs| costs.owned),
+    ("transfer, encoded", |costs| Some(costs.transfer_out)),
+    ("transfer, decoded", |costs| Some(costs.transfer_in)),
 ];
 
 fn main() -> ExitCode {
@@ -47,12 +48,16 @@ fn main() -> ExitCode {
         }
     }
     println!("CPU nanoseconds, medians of {} interleaved runs of {}", arguments.reps, arguments.count);
-    println!("{:<28} {:>10} {:>10}   {:<22}", "operation", "postroad", "proton-c", "ratio (min..max)");
+    println!("{:<32} {:>10} {:>10}   {:<22}", "operation", "postroad", "proton-c", "ratio (min..max)");
     for (name, cost) in OPERATIONS {
-        let median = |all: &[Costs]| Spread::of(all.iter().map(cost)).map_or(f64::NAN, |spread| spread.median);
-        let ratio = Spread::of(ours.iter().zip(&theirs).map(|(ours, theirs)| cost(ours) / cost(theirs)));
+        let median = |all: &[Costs]| {
+            let spread = Spread::of(all.iter().filter_map(cost));
+            spread.map_or_else(|| "-".into(), |spread| format!("{:.0}", spread.median))
+        };
+        let pairs = ours.iter().zip(&theirs);
+        let ratio = Spread::of(pairs.filter_map(|(ours, theirs)| Some(cost(ours)? / cost(theirs)?)));
         let ratio = ratio.map_or_else(|| "-".into(), |r| format!("{:.2} ({:.2}..{:.2})", r.median, r.min, r.max));
-        println!("{name:<28} {:>10.0} {:>10.0}   {ratio:<22}", median(&ours), median(&theirs));
+        println!("{name:<32} {:>10} {:>10}   {ratio:<22}", median(&ours), median(&theirs));
     }
     ExitCode::SUCCESS
 }

@@ -18,7 +18,7 @@ pub(crate) fn expiry(payload: &Bytes, format: MessageFormat, now: Instant) -> Op
         expiry = ttl.and_then(|ttl| now.checked_add(Duration::from_millis(ttl.0.into())));
     }
     if reaches(&sections.bare(), 0x73, 9) {
-        let time = sections.properties().ok()?.and_then(|properties| properties.absolute_expiry_time);
+        let time = sections.properties_ref().ok()?.and_then(|properties| properties.absolute_expiry_time);
         let left = time.map(|time| {
             let epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
             // Before the epoch is over as well.

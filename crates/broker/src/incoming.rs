@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use postroad_amqp::v1_0::{Connection, Delivery, LinkId, SessionId};
 use postroad_codec::v1_0::{
-    DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
+    DecodeError, DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
 };
 
 use crate::error::clip;
@@ -337,8 +337,9 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
         let text = "the anonymous terminus routes messages of format 0 only";
         return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
     }
-    let properties = Sections::find(delivery.payload.clone()).and_then(|sections| sections.properties());
-    let properties = properties.map_err(|error| Error::new(ErrorCondition::DECODE_ERROR, error.to_string()))?;
+    let malformed = |error: DecodeError| Error::new(ErrorCondition::DECODE_ERROR, error.to_string());
+    let sections = Sections::find(delivery.payload.clone()).map_err(malformed)?;
+    let properties = sections.properties_ref().map_err(malformed)?;
     let Some(to) = properties.and_then(|properties| properties.to) else {
         let text = "a message for the anonymous terminus needs `to` among its properties";
         return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
@@ -346,9 +347,9 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
     if let Some(last) = last.filter(|last| *last.name == *to) {
         return Ok(Arc::clone(last));
     }
-    match nodes.find(&to) {
+    match nodes.find(to) {
         Some(node) => Ok(node),
-        None if auto_create => nodes.declare(&to, Kind::Queue, None).map(|(node, _)| node),
-        None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {:?}", &*to))),
+        None if auto_create => nodes.declare(to, Kind::Queue, None).map(|(node, _)| node),
+        None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {to:?}"))),
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use crate::v1_0::{
-    Body, Decode, DeliveryState, Encode, Frame, FrameError, FrameHeader, FrameText, Message, ProtocolHeader, Reader,
-    Sections, Value, outline,
+    Body, Decode, DecodeError, DecodeErrorKind, DeliveryState, Encode, Frame, FrameError, FrameHeader, FrameText, Map,
+    MapRef, Message, ProtocolHeader, Reader, Sections, Value, ValueRef, outline,
 };
 
 /// Splits off a frame, reads it, writes it, reads it back.
@@ -29,13 +29,16 @@ pub fn frame(data: &[u8]) {
     whole_frame(&framed.into());
 }
 
-/// Reads a message in both ways, writes it, reads it back.
+/// Reads a message in both ways and through views, writes it, reads it back.
 ///
 /// # Panics
 /// When the two ways disagree, or a message does not survive.
 pub fn message(data: &[u8]) {
     let source = Bytes::copy_from_slice(data);
     let sections = Sections::find(source.clone());
+    if let Ok(sections) = &sections {
+        views(sections);
+    }
     let message = match (Message::from_bytes(&source), &sections) {
         (Ok(message), _) => message,
         (Err(error), Ok(sections)) => {
@@ -72,6 +75,58 @@ pub fn message(data: &[u8]) {
     let again = Message::from_bytes(&written).expect("what was written can be read");
     same(&again, &message);
     assert_eq!(again.to_bytes(), written);
+}
+
+/// Holds what the views of a message say against what its owned sections say.
+fn views(sections: &Sections) {
+    match (sections.properties_ref(), sections.properties()) {
+        (Ok(view), Ok(owned)) => {
+            assert_eq!(view.is_some(), owned.is_some());
+            let (view, owned) = (view.unwrap_or_default(), owned.unwrap_or_default());
+            let id = |view: Option<ValueRef<'_>>| view.map(|id| id.to_value().unwrap());
+            assert_eq!(id(view.message_id), owned.message_id.map(Value::from));
+            assert_eq!(view.user_id, owned.user_id.as_deref());
+            assert_eq!(view.to, owned.to.as_deref());
+            assert_eq!(view.subject, owned.subject.as_deref());
+            assert_eq!(view.reply_to, owned.reply_to.as_deref());
+            assert_eq!(id(view.correlation_id), owned.correlation_id.map(Value::from));
+            assert_eq!(view.content_type, owned.content_type.as_deref());
+            assert_eq!(view.content_encoding, owned.content_encoding.as_deref());
+            assert_eq!(view.absolute_expiry_time, owned.absolute_expiry_time);
+            assert_eq!(view.creation_time, owned.creation_time);
+            assert_eq!(view.group_id, owned.group_id.as_deref());
+            assert_eq!(view.group_sequence, owned.group_sequence);
+            assert_eq!(view.reply_to_group_id, owned.reply_to_group_id.as_deref());
+        }
+        (view, owned) => assert_eq!(view.err(), owned.err()),
+    }
+    let delivery_annotations = sections.delivery_annotations().map(|it| it.map(|it| it.0.0));
+    let message_annotations = sections.message_annotations().map(|it| it.map(|it| it.0.0));
+    let application_properties = sections.application_properties().map(|it| it.map(|it| it.0));
+    let footer = sections.footer().map(|it| it.map(|it| it.0.0));
+    map_view(sections.delivery_annotations_ref(), &delivery_annotations);
+    map_view(sections.message_annotations_ref(), &message_annotations);
+    map_view(sections.application_properties_ref(), &application_properties);
+    map_view(sections.footer_ref(), &footer);
+    match (sections.data_ref(), sections.body()) {
+        (view, Ok(Body::Data(owned))) => assert_eq!(view, Ok(Some(&owned[..]))),
+        (view, Ok(_)) => assert_eq!(view, Ok(None)),
+        (view, Err(_)) => assert!(!matches!(view, Ok(Some(_)))),
+    }
+}
+
+fn map_view(view: Result<Option<MapRef<'_>>, DecodeError>, owned: &Result<Option<Map>, DecodeError>) {
+    let entries = |view: MapRef<'_>| {
+        view.iter().map(|entry| entry.and_then(|(key, value)| Ok((key.to_value()?, value.to_value()?)))).collect()
+    };
+    let view = view.and_then(|view| view.map(entries).transpose());
+    match (&view, owned) {
+        (Ok(view), Ok(owned)) => same(view, &owned.as_ref().map(|owned| owned.0.clone())),
+        (Err(_), Err(_)) => {}
+        // The owned reader has one allowance for the elements without width of a whole section.
+        (Ok(_), Err(error)) if matches!(error.kind, DecodeErrorKind::TooManyElements(_)) => {}
+        (view, owned) => panic!("{view:?} and {owned:?}"),
+    }
 }
 
 /// Reads a value, writes it, reads it back; the same for a delivery state. The parts of a value are those of the value.

@@ -181,13 +181,22 @@ impl<'a> FieldReader<'a> {
     /// The next field, or `None` where it is absent or null.
     #[inline(always)]
     pub(crate) fn next<T: Decode>(&mut self) -> Result<Option<T>, DecodeError> {
+        self.next_with(T::decode_as)
+    }
+
+    /// The next field as `read` makes it of its constructor and what follows.
+    #[inline(always)]
+    pub(crate) fn next_with<T>(
+        &mut self,
+        read: impl FnOnce(u8, &mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
         if self.left == 0 {
             return Ok(None);
         }
         self.left -= 1;
         match self.scope.u8("field")? {
             code::NULL => Ok(None),
-            code => T::decode_as(code, &mut self.scope).map(Some),
+            code => read(code, &mut self.scope).map(Some),
         }
     }
 

@@ -30,6 +30,8 @@ mod tag;
 mod terminus;
 mod transaction;
 mod value;
+mod value_ref;
+mod view;
 
 pub use array::{Array, ValueType};
 pub use bytestring::ByteString;
@@ -68,3 +70,5 @@ pub use transaction::{
     Coordinator, Declare, Declared, Discharge, GlobalTxId, TransactionId, TransactionalState, TxnCapability,
 };
 pub use value::{Decimal32, Decimal64, Decimal128, Described, Timestamp, Uuid, Value};
+pub use value_ref::{EncodedRef, ValueRef};
+pub use view::{MapEntries, MapRef, PropertiesRef};

@@ -50,6 +50,18 @@ impl<'a> Reader<'a> {
         Self { rest, source: Some(source), end: rest.len(), depth: 0, zero_width: MAX_ZERO_WIDTH }
     }
 
+    /// Reads from a slice that lies so deep in other values.
+    #[inline]
+    pub(super) fn from_depth(source: &'a [u8], depth: u8) -> Self {
+        Self { depth, ..Self::from_slice(source) }
+    }
+
+    /// How many values this place lies in.
+    #[inline]
+    pub(super) fn depth(&self) -> u8 {
+        self.depth
+    }
+
     /// Bytes not read yet.
     #[inline]
     #[must_use]
@@ -72,6 +84,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next byte, which stays unread.
+    #[inline]
     #[must_use]
     pub fn peek(&self) -> Option<u8> {
         self.rest.first().copied()
@@ -184,6 +197,12 @@ impl<'a> Reader<'a> {
     #[inline(always)]
     pub(crate) fn rejoin(&mut self, scoped: &Self) {
         self.zero_width = scoped.zero_width;
+    }
+
+    /// Leaves nothing to read.
+    #[inline]
+    pub(super) fn end(&mut self) {
+        self.rest = &[];
     }
 
     /// Counts one more level of nesting; [`Reader::leave`] ends it.

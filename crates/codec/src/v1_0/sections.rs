@@ -1,17 +1,21 @@
 //! A message whose sections are found, and read only when asked for.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::code;
+use super::primitive::variable;
 use super::section::section_code;
 use super::{
     Annotations, ApplicationProperties, Body, Decode, DecodeError, DecodeErrorKind, DeliveryAnnotations, Footer,
-    Header, Map, Message, MessageAnnotations, Properties, Reader,
+    Header, Map, MapRef, Message, MessageAnnotations, Properties, PropertiesRef, Reader,
 };
 
 /// An encoded message and where its sections are.
 ///
-/// Forwarding one writes the bytes that came; reading a section reads no other.
+/// Forwarding one writes the bytes that came; reading a section reads no other. The methods whose names end in `_ref`
+/// answer with views, which borrow from here and take no memory.
 ///
 /// ```
 /// use postroad_codec::v1_0::{Message, Sections};
@@ -51,7 +55,7 @@ impl Sections {
             if !repeats && (code <= last || other_body) {
                 return Err(reader.error("section", DecodeErrorKind::SectionOrder));
             }
-            skip(&mut reader)?;
+            skip("section", &mut reader)?;
             if !repeats {
                 let kind = kind(code);
                 starts[filled..=kind].fill(start);
@@ -126,7 +130,7 @@ impl Sections {
     /// # Errors
     /// When it is malformed.
     pub fn body(&self) -> Result<Body, DecodeError> {
-        Ok(Message::from_bytes(&self.section(5))?.body)
+        Ok(Message::from_bytes(&self.encoded.slice(self.range(5)))?.body)
     }
 
     /// The footer.
@@ -145,20 +149,87 @@ impl Sections {
         Message::from_bytes(&self.encoded)
     }
 
-    fn section(&self, kind: usize) -> Bytes {
-        self.encoded.slice(self.starts[kind] as usize..self.starts[kind + 1] as usize)
+    /// A view of the delivery annotations.
+    ///
+    /// # Errors
+    /// When they are no map; what is wrong with an entry is for whoever reads it.
+    #[inline]
+    pub fn delivery_annotations_ref(&self) -> Result<Option<MapRef<'_>>, DecodeError> {
+        self.read(1, MapRef::read)
     }
 
-    fn read<T>(
-        &self,
-        kind: usize,
-        read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
-    ) -> Result<Option<T>, DecodeError> {
-        let section = self.section(kind);
-        if section.is_empty() {
+    /// A view of the message annotations.
+    ///
+    /// # Errors
+    /// When they are no map; what is wrong with an entry is for whoever reads it.
+    #[inline]
+    pub fn message_annotations_ref(&self) -> Result<Option<MapRef<'_>>, DecodeError> {
+        self.read(2, MapRef::read)
+    }
+
+    /// A view of the properties.
+    ///
+    /// # Errors
+    /// When they are malformed.
+    #[inline]
+    pub fn properties_ref(&self) -> Result<Option<PropertiesRef<'_>>, DecodeError> {
+        self.read(3, PropertiesRef::read)
+    }
+
+    /// A view of the application properties.
+    ///
+    /// # Errors
+    /// When they are no map; what is wrong with an entry is for whoever reads it.
+    #[inline]
+    pub fn application_properties_ref(&self) -> Result<Option<MapRef<'_>>, DecodeError> {
+        self.read(4, MapRef::read)
+    }
+
+    /// The octets of the body where that is one data section, and `None` for any other.
+    ///
+    /// # Errors
+    /// When the section is malformed.
+    #[inline]
+    pub fn data_ref(&self) -> Result<Option<&[u8]>, DecodeError> {
+        let mut reader = self.reader(5);
+        if reader.is_empty() || section_code(&mut reader)? != 0x75 {
             return Ok(None);
         }
-        let mut reader = Reader::new(&section);
+        let code = reader.u8("data")?;
+        let octets = variable(code, code::VBIN8, code::VBIN32, "binary", &mut reader)?;
+        Ok(reader.is_empty().then_some(octets))
+    }
+
+    /// A view of the footer.
+    ///
+    /// # Errors
+    /// When it is no map; what is wrong with an entry is for whoever reads it.
+    #[inline]
+    pub fn footer_ref(&self) -> Result<Option<MapRef<'_>>, DecodeError> {
+        self.read(6, MapRef::read)
+    }
+
+    #[inline]
+    fn range(&self, kind: usize) -> Range<usize> {
+        self.starts[kind] as usize..self.starts[kind + 1] as usize
+    }
+
+    /// A reader of the sections of a kind: what it reads shares the memory of the message.
+    #[inline]
+    fn reader(&self, kind: usize) -> Reader<'_> {
+        Reader::within(&self.encoded, self.range(kind))
+    }
+
+    #[inline]
+    fn read<'a, T>(
+        &'a self,
+        kind: usize,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        let mut reader = self.reader(kind);
+        if reader.is_empty() {
+            return Ok(None);
+        }
         section_code(&mut reader)?;
         read(&mut reader).map(Some)
     }
@@ -177,13 +248,14 @@ fn kind(code: u64) -> usize {
 }
 
 /// Passes over a value by its width or size (part 1, 1.2), without looking inside.
-fn skip(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+#[inline]
+pub(super) fn skip(name: &'static str, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     // A value may be described as often as values may nest.
     for _ in 0..=super::MAX_DEPTH {
-        let code = reader.u8("section")?;
+        let code = reader.u8(name)?;
         let width = match code >> 4 {
             0x0 if code == code::DESCRIBED => {
-                skip_descriptor(reader)?;
+                skip_descriptor(name, reader)?;
                 continue;
             }
             0x4 => 0,
@@ -192,20 +264,20 @@ fn skip(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
             0x7 => 4,
             0x8 => 8,
             0x9 => 16,
-            0xa | 0xc | 0xe => reader.u8("section")?.into(),
-            0xb | 0xd | 0xf => reader.u32("section")? as usize,
-            _ => return Err(reader.error("section", DecodeErrorKind::Constructor(code))),
+            0xa | 0xc | 0xe => reader.u8(name)?.into(),
+            0xb | 0xd | 0xf => reader.u32(name)? as usize,
+            _ => return Err(reader.error(name, DecodeErrorKind::Constructor(code))),
         };
-        reader.take(width, "section")?;
+        reader.take(width, name)?;
         return Ok(());
     }
-    Err(reader.error("section", DecodeErrorKind::TooDeep))
+    Err(reader.error(name, DecodeErrorKind::TooDeep))
 }
 
 /// A described descriptor is read as a value, which counts how deep it goes.
-fn skip_descriptor(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
+fn skip_descriptor(name: &'static str, reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     match reader.peek() {
         Some(code::DESCRIBED) => super::Value::decode(reader).map(drop),
-        _ => skip(reader),
+        _ => skip(name, reader),
     }
 }

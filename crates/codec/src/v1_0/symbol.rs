@@ -102,14 +102,18 @@ impl Encode for Symbol {
 
 impl Decode for Symbol {
     fn decode_as(code: u8, reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let bytes = variable(code, code::SYM8, code::SYM32, "symbol", reader)?;
-        if !bytes.is_ascii() {
-            return Err(reader.error("symbol", DecodeErrorKind::NotAscii));
-        }
+        let bytes = ascii(code, reader)?;
         let text =
             ByteString::try_from(reader.share(bytes)).map_err(|_| reader.error("symbol", DecodeErrorKind::Utf8))?;
         Ok(Self(text))
     }
+}
+
+/// Reads the bytes of a symbol.
+#[inline(always)]
+pub(super) fn ascii<'a>(code: u8, reader: &mut Reader<'a>) -> Result<&'a [u8], DecodeError> {
+    let bytes = variable(code, code::SYM8, code::SYM32, "symbol", reader)?;
+    if bytes.is_ascii() { Ok(bytes) } else { Err(reader.error("symbol", DecodeErrorKind::NotAscii)) }
 }
 
 impl Typed for Symbol {

@@ -15,6 +15,7 @@ mod printing;
 mod properties;
 mod protocol_headers;
 mod samples;
+mod views;
 mod zero_copy;
 
 use postroad_codec::v1_0::{Decode, DecodeError, DecodeErrorKind, Encode, Reader, Value};

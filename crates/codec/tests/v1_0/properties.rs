@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{TestCaseResult, TestRunner};
 
 use super::samples::{Sample, for_every_composite};
-use super::{arbitrary, decode, encode, list_of};
+use super::{arbitrary, decode, encode, list_of, views};
 
 fn run<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> TestCaseResult) {
     let config = ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() };
@@ -89,6 +89,14 @@ fn messages_survive_and_their_sections_agree() {
         prop_assert_eq!(sections.application_properties().unwrap(), message.application_properties);
         prop_assert_eq!(sections.body().unwrap(), message.body);
         prop_assert_eq!(sections.footer().unwrap(), message.footer);
+        Ok(())
+    });
+}
+
+#[test]
+fn views_of_messages_agree() {
+    run(500, &arbitrary::message(), |message| {
+        views::agree(&message.to_bytes());
         Ok(())
     });
 }
