@@ -9,7 +9,7 @@ use postroad_codec::v1_0::Role;
 use postroad_taps::{BlockingError, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
 
 use crate::link::Link;
-use crate::options::random_uuid;
+use crate::options::{OUTGOING, random_uuid};
 use crate::state::State;
 use crate::tls_header;
 use crate::types::PeerError;
@@ -147,6 +147,7 @@ impl Acceptor {
         let secure = stream.tls_info().is_some();
         let mut config = amqp::Config::new(options.container_id.clone());
         config.max_frame_size = options.max_frame_size;
+        config.outgoing_bytes = OUTGOING;
         config.idle_timeout = options.idle_timeout;
         config.handshake_timeout = Some(options.handshake_timeout);
         let sasl = anonymous(secure);

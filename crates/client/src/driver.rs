@@ -18,8 +18,10 @@ use crate::ConnectionError;
 use crate::state::Shared;
 use crate::trace::Trace;
 
-/// How much is read at once.
+/// How much is read at once, at first and where reads keep filling the buffer: what is left of a frame at the end of a read
+/// is moved to the start of the next.
 const READ: usize = 64 * 1024;
+const READ_MORE: usize = 256 * 1024;
 
 /// How long the last words to a peer may take once the connection is over.
 const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
@@ -33,6 +35,8 @@ pub(crate) struct Driver {
     shared: Arc<Shared>,
     stream: ByteStream,
     input: BytesMut,
+    /// How much is to be read at once.
+    appetite: usize,
     output: Transmit,
     unflushed: bool,
     sleep: Pin<Box<Sleep>>,
@@ -47,7 +51,7 @@ impl Driver {
         let sleep = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now()));
         let (input, output) = (BytesMut::new(), Transmit::default());
         let trace = Trace::start(Arc::as_ptr(&shared) as usize);
-        Self { shared, stream, input, output, unflushed: false, sleep, ending: false, trace }
+        Self { shared, stream, input, appetite: READ, output, unflushed: false, sleep, ending: false, trace }
     }
 
     /// Takes in what was read from the stream already.
@@ -94,9 +98,10 @@ impl Driver {
                 Poll::Pending => return Ok(None),
             }
         }
-        self.input.reserve(READ);
+        self.input.reserve(self.appetite);
         match poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.input) {
             Poll::Ready(Ok(count)) => {
+                self.appetite = if count >= READ { READ_MORE } else { READ };
                 if let Some(trace) = &mut self.trace {
                     trace.read(&self.input[self.input.len() - count..]);
                 }

@@ -66,6 +66,9 @@ pub enum TlsMode {
     Header,
 }
 
+/// Bytes that wait for the socket before senders are held back: large messages that leave together wake the peer less often.
+pub(crate) const OUTGOING: usize = 1024 * 1024;
+
 impl ConnectOptions {
     /// The defaults for a peer.
     #[must_use]
@@ -110,6 +113,7 @@ impl ConnectOptions {
         let mut config = Config::new(self.container_id.clone());
         config.hostname = Some(self.virtual_host.clone().unwrap_or_else(|| self.url.host().to_owned()).into());
         config.max_frame_size = self.max_frame_size;
+        config.outgoing_bytes = OUTGOING;
         config.idle_timeout = self.idle_timeout;
         // The connect timeout spans it.
         config.handshake_timeout = None;
