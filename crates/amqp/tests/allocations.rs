@@ -129,6 +129,40 @@ fn a_payload_is_received_without_an_allocation_of_its_own() {
 }
 
 #[test]
+fn a_message_in_several_frames_is_put_together_in_memory_that_is_set_aside_once() {
+    let (mut ends, payload) = (Ends::new(), Bytes::from(vec![7; 150_000]));
+    let mut received = |number: u64| {
+        let Ends { client, server, sender, receiver, now, out, to_server, .. } = &mut ends;
+        client.sender(*sender).send(&Message::shared(&payload, tag(number), number)).unwrap();
+        client.poll_transmit(*now, out);
+        copy(out, to_server);
+        let bytes = measure(|| server.handle_input(*now, to_server).unwrap()).bytes_total;
+        assert_eq!(server.receiver(*receiver).take().unwrap().payload, payload);
+        bytes
+    };
+    // The first tells how long the next is likely to be.
+    let room = payload.len() as u64 + 4096;
+    let (first, next) = (received(0), received(1));
+    assert!(first > room && next <= room, "{first} bytes, then {next}");
+}
+
+#[test]
+fn a_small_part_sets_little_aside_whatever_came_before() {
+    let (mut ends, payload) = (Ends::new(), Bytes::from(vec![7; 150_000]));
+    let Ends { client, server, sender, now, out, to_server, .. } = &mut ends;
+    client.sender(*sender).send(&Message::shared(&payload, tag(0), 0)).unwrap();
+    client.poll_transmit(*now, out);
+    copy(out, to_server);
+    server.handle_input(*now, to_server).unwrap();
+    let part = Message { more: true, ..Message::new(b"a part", tag(1), 1) };
+    client.sender(*sender).send(&part).unwrap();
+    client.poll_transmit(*now, out);
+    copy(out, to_server);
+    let bytes = measure(|| server.handle_input(*now, to_server).unwrap()).bytes_total;
+    assert!(bytes < 4096, "{bytes} bytes for a part of six");
+}
+
+#[test]
 fn performatives_of_a_message_allocate_nothing_in_the_codec() {
     let transfer = Transfer {
         delivery_id: Some(DeliveryNumber(70_000)),

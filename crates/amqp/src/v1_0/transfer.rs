@@ -14,8 +14,8 @@ use super::link_state::Unsettled;
 use super::session::{Incoming, Session};
 use super::{Connection, Event, LinkId};
 
-/// Bytes that are set aside for a message before they have come, at most.
-const PROMISED: usize = 256 * 1024;
+/// Bytes that are set aside for a message, for each that has come: a peer must not have much set aside by a small part.
+const PROMISED: usize = 4;
 
 impl Connection {
     #[inline]
@@ -232,7 +232,7 @@ impl Connection {
             aborted: false,
         };
         if transfer.more && !link.terms.in_parts {
-            let mut bytes = Vec::with_capacity(link.usual.min(PROMISED).max(payload.remaining()));
+            let mut bytes = Vec::with_capacity(link.usual.min(PROMISED * payload.remaining()).max(payload.remaining()));
             bytes.extend_from_slice(payload.as_slice());
             link.partial = Some(Partial { delivery, bytes, given: 0 });
             return Ok(Received::Nothing);
