@@ -25,7 +25,9 @@ pub(crate) struct Bench {
     pub(crate) address: Option<String>,
 
     /// Sends to receivers in this process over the loopback, without a broker.
-    #[arg(long)]
+    // Each by itself, so that the error names the one that was given.
+    #[arg(long, conflicts_with_all = ["user", "password_file", "token_file", "tls_header", "ca", "client_cert",
+        "client_key", "sasl_mechanisms", "allow_insecure_mechs", "heartbeat", "max_frame_size"])]
     pub(crate) p2p: bool,
 
     /// The broker.

@@ -72,6 +72,15 @@ fn ends_in_any_number_and_either_settlement() {
 }
 
 #[test]
+fn what_is_for_a_broker_is_refused_from_peer_to_peer() {
+    for option in [&["--user", "guest"][..], &["--token-file", "token"], &["--tls-header"], &["--ca", "ca.pem"]] {
+        let ran = run(&[&["bench", "--p2p", "-c", "1"][..], option].concat());
+        ran.expect(64);
+        assert!(ran.stderr.contains("--p2p") && ran.stderr.contains(option[0]), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn the_time_ends_it() {
     let ran = run(&["bench", "--p2p", "--duration", "300ms", "--output-format", "json"]);
     let object = object(&ran, 0);
