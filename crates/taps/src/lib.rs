@@ -64,6 +64,7 @@ mod listener;
 mod message;
 mod preconnection;
 mod properties;
+mod protocol;
 mod race;
 mod resolve;
 mod stream;
@@ -81,6 +82,7 @@ pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, 
 pub use message::{IntoData, Message, MessageContext, Receive};
 pub use preconnection::Preconnection;
 pub use properties::{CapacityProfile, TransportProperties};
+pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
