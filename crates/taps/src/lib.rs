@@ -81,7 +81,11 @@ pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
 pub use message::{IntoData, Message, MessageContext, Receive};
 pub use preconnection::Preconnection;
-pub use properties::{CapacityProfile, TransportProperties};
+pub use properties::{
+    CapacityProfile, ChecksumCoverage, ConnectionProperties, Direction, InterfaceSelector, InterfaceType,
+    MessageProperties, Multipath, MultipathPolicy, Preference, Profile, PvdSelector, Role, Scheduler,
+    SelectionProperty, TransportProperties, UserTimeout,
+};
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use stream::ByteStream;
 pub use tls::{
