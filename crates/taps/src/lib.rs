@@ -82,9 +82,10 @@ pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, 
 pub use message::{IntoData, Message, MessageContext, Receive};
 pub use preconnection::Preconnection;
 pub use properties::{
-    CapacityProfile, ChecksumCoverage, ConnectionProperties, Direction, InterfaceSelector, InterfaceType,
-    MessageProperties, Multipath, MultipathPolicy, Preference, Profile, PvdSelector, Role, Scheduler,
-    SelectionProperty, TransportProperties, UserTimeout,
+    CapacityProfile, ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, Direction,
+    EstablishedProperties, InterfaceSelector, InterfaceType, MessageProperties, MessageProperty, MessagePropertyError,
+    Multipath, MultipathPolicy, Preference, Profile, Property, PropertyConflict, PropertyConflicts, PropertyError,
+    PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use stream::ByteStream;

@@ -1,42 +1,66 @@
 //! Properties on sockets: what the system does about them.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UdpSocket};
 
 use super::TransportProperties;
 use super::capacity::CapacityProfile;
+use super::preference::Preference;
+use super::selection::SelectionProperty;
 use crate::endpoint::canonical;
 
 impl TransportProperties {
     /// Sets the options on an established socket; a property that the system refuses is an error, not a wish.
     pub(crate) fn apply(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(self.connection.capacity_profile.no_delay())?;
+        let of = &self.connection;
+        stream.set_nodelay(of.capacity_profile.no_delay())?;
         let socket = SockRef::from(stream);
-        if let Some(idle) = self.connection.keep_alive_timeout
-            && self.connection.conn_timeout.is_none_or(|timeout| idle <= timeout)
-        {
-            let idle = idle.max(Duration::from_secs(1));
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
+        let keep_alive = self.preference(SelectionProperty::KeepAlive);
+        match of.keep_alive_period() {
+            _ if keep_alive == Preference::Prohibit => {}
+            Some(idle) => {
+                let idle = idle.max(Duration::from_secs(1));
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
+            }
+            // Asked for without a time, the system has its own (RFC 9622 6.2.10); asked for with a time beyond the
+            // connection's timeout, there are none (8.1.4).
+            None if keep_alive >= Preference::Prefer && of.keep_alive_timeout.is_none() => {
+                socket.set_keepalive(true)?
+            }
+            None => {}
         }
         #[cfg(target_os = "linux")]
-        if let Some(timeout) = self.connection.conn_timeout {
+        if let Some(timeout) = of.abort_after() {
             socket.set_tcp_user_timeout(Some(timeout.max(Duration::from_millis(1))))?;
         }
-        #[cfg(unix)]
-        if self.connection.capacity_profile != CapacityProfile::Default {
-            // The code point is the upper six bits of the octet (RFC 2474 3).
-            let octet = u32::from(self.connection.capacity_profile.dscp()) << 2;
-            // An IPv4 client of a socket for both families gets IPv4 packets.
-            match canonical(stream.local_addr()?) {
-                std::net::SocketAddr::V4(_) => socket.set_tos_v4(octet)?,
-                std::net::SocketAddr::V6(_) => socket.set_tclass_v6(octet)?,
-            }
-        }
-        Ok(())
+        mark(of.capacity_profile, &socket, stream.local_addr()?)
     }
+
+    /// Sets the options on a socket for datagrams.
+    #[allow(dead_code, reason = "for the transports that send datagrams")]
+    pub(crate) fn apply_udp(&self, socket: &UdpSocket) -> io::Result<()> {
+        mark(self.connection.capacity_profile, &SockRef::from(socket), socket.local_addr()?)
+    }
+}
+
+/// Puts the code point of the profile into each packet.
+#[cfg_attr(not(unix), allow(unused_variables))]
+fn mark(profile: CapacityProfile, socket: &SockRef<'_>, local: SocketAddr) -> io::Result<()> {
+    #[cfg(unix)]
+    if profile != CapacityProfile::Default {
+        // The code point is the upper six bits of the octet (RFC 2474 3).
+        let octet = u32::from(profile.dscp()) << 2;
+        // An IPv4 client of a socket for both families gets IPv4 packets.
+        match canonical(local) {
+            SocketAddr::V4(_) => socket.set_tos_v4(octet)?,
+            SocketAddr::V6(_) => socket.set_tclass_v6(octet)?,
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
