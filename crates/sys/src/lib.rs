@@ -1,5 +1,5 @@
 //! What transport services need of the system and no well-kept safe crate offers: UDP-Lite, MPTCP, pacing, what the
-//! kernel tells of a connection.
+//! kernel tells of a connection, of a datagram and of one that came back.
 //!
 //! This crate knows no protocol above the transport, opens nothing that was not asked for, spawns nothing and never
 //! waits where the socket is nonblocking. It is the only crate of the workspace in which `unsafe` may stand, each block
@@ -11,12 +11,17 @@
 //! Everything works on Linux. Elsewhere it compiles, and every function answers
 //! [`Unsupported`](std::io::ErrorKind::Unsupported).
 
+pub mod message;
 pub mod mptcp;
+pub mod path_mtu;
+pub mod soft_error;
 pub mod tcp;
 pub mod udp_lite;
 
+mod control;
 mod native;
 mod option;
+mod receive;
 
 use std::io;
 

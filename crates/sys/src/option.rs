@@ -6,6 +6,21 @@ use std::io;
 
 use socket2::Socket;
 
+/// A number that libc has on Linux; 0 elsewhere, where no call is made with it.
+macro_rules! linux {
+    ($name:ident) => {{
+        #[cfg(target_os = "linux")]
+        {
+            libc::$name
+        }
+        #[cfg(not(target_os = "linux"))]
+        {
+            0
+        }
+    }};
+}
+pub(crate) use linux;
+
 /// An option of sockets that Linux knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SocketOption {
@@ -76,20 +91,18 @@ impl SocketOption {
     }
 }
 
-/// A number that libc has on Linux; 0 elsewhere, where no call is made with it.
-macro_rules! linux {
-    ($name:ident) => {{
-        #[cfg(target_os = "linux")]
-        {
-            libc::$name
-        }
-        #[cfg(not(target_os = "linux"))]
-        {
-            0
-        }
-    }};
+/// Whether a socket is of IPv6, which may mean of both.
+///
+/// # Errors
+///
+/// `InvalidInput` for a socket of neither family.
+pub(crate) fn is_ipv6(socket: &Socket) -> io::Result<bool> {
+    match SocketOption::new(linux!(SOL_SOCKET), linux!(SO_DOMAIN)).int(socket)? {
+        family if family == linux!(AF_INET) => Ok(false),
+        family if family == linux!(AF_INET6) => Ok(true),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket is not of IPv4 or IPv6")),
+    }
 }
-pub(crate) use linux;
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
