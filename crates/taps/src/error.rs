@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::BlockingError;
+use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
 use crate::tls::{TlsConfigError, TlsError};
 
@@ -22,6 +23,9 @@ pub enum ConfigurationError {
     /// The remote endpoint has port 0.
     #[error("no port on the remote endpoint")]
     NoRemotePort,
+    /// An endpoint contradicts itself.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,

@@ -71,8 +71,8 @@ impl IntoFuture for Initiate {
 
 async fn establish(preconnection: Preconnection, log: &Log) -> Result<Connection, EstablishmentError> {
     let remote = preconnection.remote.as_ref().ok_or(ConfigurationError::NoRemoteEndpoint).map_err(Kind::from)?;
-    let (host, port) = remote.parts();
-    if port == 0 {
+    remote.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
+    if remote.port_number() == 0 {
         return Err(Kind::from(ConfigurationError::NoRemotePort).into());
     }
     let protection = match &preconnection.security {
@@ -82,12 +82,12 @@ async fn establish(preconnection: Preconnection, log: &Log) -> Result<Connection
     let failed = |Unresolved { host, reason }| Kind::ResolutionFailed { host, reason };
     let sources = match &preconnection.local {
         Some(local) => {
-            let (host, port) = local.parts();
-            Sources { any_port: port, bound: resolve(host, port).await.map_err(failed)? }
+            local.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
+            Sources { any_port: local.port_number(), bound: resolve(local.identifiers()).await.map_err(failed)? }
         }
         None => Sources::default(),
     };
-    let reachable = resolve(host, port).await.map_err(failed)?.into_iter().filter(|a| sources.reach(*a));
+    let reachable = resolve(remote.identifiers()).await.map_err(failed)?.into_iter().filter(|a| sources.reach(*a));
     let candidates = race::interleave(reachable);
     if candidates.is_empty() {
         return Err(Kind::NoCandidates { host: remote.host_text() }.into());

@@ -74,7 +74,7 @@ pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, Connection, ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError,
 };
-pub use endpoint::{LocalEndpoint, RemoteEndpoint};
+pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
 pub use framer::{Framer, FramerCx, FramerError, Parsed, Start, Tlv};
 pub use initiate::Initiate;

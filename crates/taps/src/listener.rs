@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::connection::Connection;
-use crate::endpoint::{Host, canonical};
+use crate::endpoint::{Place, canonical};
 use crate::error::{
     Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind, ListenError,
 };
@@ -90,14 +90,15 @@ impl Listener {
             Security::Disabled => None,
             Security::Tls(config) => Some(TlsAcceptor::from(config.server()?)),
         };
-        let (host, port) = local.parts();
-        let wanted = match host {
-            Host::Any => vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()],
-            host => resolve(host, port)
+        local.check().map_err(ConfigurationError::from)?;
+        let (identifiers, port) = (local.identifiers(), local.port_number());
+        let wanted = match &identifiers.place {
+            Place::Any => vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()],
+            _ => resolve(identifiers)
                 .await
                 .map_err(|Unresolved { host, reason }| ListenError::ResolutionFailed { host, reason })?,
         };
-        let sockets = if *host == Host::Any { bind_any(&wanted)? } else { bind_all(&wanted)? };
+        let sockets = if identifiers.place == Place::Any { bind_any(&wanted)? } else { bind_all(&wanted)? };
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(|error| failed(wanted[0], &error))?;
         let Preconnection { framers, properties, .. } = preconnection;
