@@ -67,6 +67,9 @@ mod properties;
 mod protocol;
 mod race;
 mod resolve;
+// The pipeline of a connection reads it when it has more than one stack to choose from.
+#[allow(dead_code)]
+mod selection;
 mod stream;
 mod tls;
 
@@ -87,6 +90,7 @@ pub use properties::{
     SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use selection::{Context, Support};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
