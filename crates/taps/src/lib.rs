@@ -69,6 +69,9 @@ mod protocol;
 mod race;
 mod resolve;
 mod stack;
+// The pipeline of a connection reads it when it has more than one stack to choose from.
+#[allow(dead_code)]
+mod selection;
 mod stream;
 mod tls;
 mod transport;
@@ -92,6 +95,7 @@ pub use properties::{
     PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use selection::{Context, Support};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
