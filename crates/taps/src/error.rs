@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::BlockingError;
 use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
+use crate::resolve::{ResolutionError, UnresolvedReason};
 use crate::tls::{TlsConfigError, TlsError};
 
 /// A preconnection that contradicts itself or lacks something; nothing was opened.
@@ -60,8 +61,8 @@ pub enum EstablishmentErrorKind {
     ResolutionFailed {
         /// The host that was asked for.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// What came of it.
+        reason: UnresolvedReason,
     },
     /// Every attempt failed, by errors of more than one kind or by the network's.
     #[error("no connection could be established")]
@@ -234,8 +235,8 @@ pub enum ListenError {
     ResolutionFailed {
         /// The host of the local endpoint.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// What came of it.
+        reason: UnresolvedReason,
     },
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
@@ -269,6 +270,18 @@ pub enum ListenError {
 impl From<TlsConfigError> for ListenError {
     fn from(error: TlsConfigError) -> Self {
         Self::InvalidConfiguration(error.into())
+    }
+}
+
+impl From<ResolutionError> for ListenError {
+    fn from(ResolutionError { host, reason }: ResolutionError) -> Self {
+        Self::ResolutionFailed { host, reason }
+    }
+}
+
+impl From<ResolutionError> for EstablishmentErrorKind {
+    fn from(ResolutionError { host, reason }: ResolutionError) -> Self {
+        Self::ResolutionFailed { host, reason }
     }
 }
 

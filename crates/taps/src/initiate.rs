@@ -12,11 +12,13 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
 use tokio_rustls::TlsConnector;
 
+use crate::Protocol;
 use crate::connection::Connection;
+use crate::endpoint::Place;
 use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::preconnection::Preconnection;
 use crate::race;
-use crate::resolve::{Unresolved, resolve};
+use crate::resolve::Resolver;
 use crate::stream::ByteStream;
 use crate::tls::{Security, TlsConfig, TlsConfigError, TlsError, TlsInfo};
 
@@ -72,22 +74,33 @@ impl IntoFuture for Initiate {
 async fn establish(preconnection: Preconnection, log: &Log) -> Result<Connection, EstablishmentError> {
     let remote = preconnection.remote.as_ref().ok_or(ConfigurationError::NoRemoteEndpoint).map_err(Kind::from)?;
     remote.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
-    if remote.port_number() == 0 {
+    if remote.port_number() == 0 && remote.identifiers().service.is_none() {
         return Err(Kind::from(ConfigurationError::NoRemotePort).into());
     }
     let protection = match &preconnection.security {
         Security::Disabled => None,
         Security::Tls(config) => Some(Protection::prepare(config, &remote.host_text()).await.map_err(Kind::from)?),
     };
-    let failed = |Unresolved { host, reason }| Kind::ResolutionFailed { host, reason };
+    let resolver = Resolver::system();
     let sources = match &preconnection.local {
         Some(local) => {
             local.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
-            Sources { any_port: local.port_number(), bound: resolve(local.identifiers()).await.map_err(failed)? }
+            let mut bound = resolver.resolve_local(local, Protocol::Tcp).all().await.map_err(Kind::from)?;
+            let any_port = bound[0].port();
+            if local.identifiers().place == Place::Any {
+                bound.clear();
+            }
+            Sources { any_port, bound }
         }
         None => Sources::default(),
     };
-    let reachable = resolve(remote.identifiers()).await.map_err(failed)?.into_iter().filter(|a| sources.reach(*a));
+    let reachable = resolver
+        .resolve(remote, Protocol::Tcp)
+        .all()
+        .await
+        .map_err(Kind::from)?
+        .into_iter()
+        .filter(|a| sources.reach(*a));
     let candidates = race::interleave(reachable);
     if candidates.is_empty() {
         return Err(Kind::NoCandidates { host: remote.host_text() }.into());

@@ -83,6 +83,7 @@ pub use message::{IntoData, Message, MessageContext, Receive};
 pub use preconnection::Preconnection;
 pub use properties::{CapacityProfile, TransportProperties};
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,

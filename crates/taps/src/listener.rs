@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
@@ -24,7 +24,7 @@ use crate::framer::FramerFactory;
 use crate::initiate::handshake;
 use crate::preconnection::Preconnection;
 use crate::properties::TransportProperties;
-use crate::resolve::{Unresolved, resolve};
+use crate::resolve::Resolver;
 use crate::stream::ByteStream;
 use crate::tls::{Security, TlsInfo};
 
@@ -91,14 +91,9 @@ impl Listener {
             Security::Tls(config) => Some(TlsAcceptor::from(config.server()?)),
         };
         local.check().map_err(ConfigurationError::from)?;
-        let (identifiers, port) = (local.identifiers(), local.port_number());
-        let wanted = match &identifiers.place {
-            Place::Any => vec![(Ipv6Addr::UNSPECIFIED, port).into(), (Ipv4Addr::UNSPECIFIED, port).into()],
-            _ => resolve(identifiers)
-                .await
-                .map_err(|Unresolved { host, reason }| ListenError::ResolutionFailed { host, reason })?,
-        };
-        let sockets = if identifiers.place == Place::Any { bind_any(&wanted)? } else { bind_all(&wanted)? };
+        let wanted = Resolver::system().resolve_local(local, crate::Protocol::Tcp).all().await?;
+        let any = local.identifiers().place == Place::Any;
+        let sockets = if any { bind_any(&wanted)? } else { bind_all(&wanted)? };
         let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
         let addresses = addresses.map_err(|error| failed(wanted[0], &error))?;
         let Preconnection { framers, properties, .. } = preconnection;
