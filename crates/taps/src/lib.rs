@@ -81,7 +81,12 @@ pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
 pub use message::{IntoData, Message, MessageContext, Receive};
 pub use preconnection::Preconnection;
-pub use properties::{CapacityProfile, TransportProperties};
+pub use properties::{
+    CapacityProfile, ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, Direction,
+    EstablishedProperties, InterfaceSelector, InterfaceType, MessageProperties, MessageProperty, MessagePropertyError,
+    Multipath, MultipathPolicy, Preference, Profile, Property, PropertyConflict, PropertyConflicts, PropertyError,
+    PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
+};
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use stream::ByteStream;

@@ -1,202 +1,235 @@
-//! Transport properties: what the application asks of the transport (RFC 9622 6.2 and 8.1).
+//! Transport properties: what the application asks of the transport (RFC 9622 4, 6.2, 8.1, 8.2 and 9.1.3).
 
-use std::io;
-use std::time::Duration;
+mod access;
+mod capacity;
+mod connection;
+mod error;
+mod established;
+mod interface;
+mod kind;
+mod message;
+mod names;
+mod preference;
+mod profile;
+mod selection;
+mod socket;
+mod table;
+mod user_timeout;
+mod validate;
+mod value;
 
-use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
+pub use self::capacity::CapacityProfile;
+pub use self::connection::{
+    ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, MultipathPolicy, Scheduler,
+};
+pub use self::error::PropertyError;
+pub use self::established::{EstablishedProperties, MessagePropertyError};
+pub use self::interface::{InterfaceSelector, InterfaceType, PvdSelector};
+pub use self::message::{MessageProperties, MessageProperty};
+pub use self::names::Property;
+pub use self::preference::Preference;
+pub use self::profile::Profile;
+pub use self::selection::{Direction, Multipath, Role, SelectionProperty};
+pub use self::user_timeout::UserTimeout;
+pub use self::validate::{PropertyConflict, PropertyConflicts};
+pub use self::value::PropertyValue;
 
-use crate::endpoint::canonical;
+use self::selection::Defaults;
 
-/// What the application asks of the transport. Each property is a field and a method that sets it.
-///
-/// | field | RFC 9622 | default | what TCP and TLS do with it |
-/// |---|---|---|---|
-/// | `keep_alive_timeout` | keepAliveTimeout, 8.1.4, and keepAlive, 6.2.10 | disabled | keep-alive probes after this idle time |
-/// | `conn_timeout` | connTimeout, 8.1.3 | disabled | the connection fails when sent data stays unacknowledged this long (Linux; no effect elsewhere) |
-/// | `capacity_profile` | connCapacityProfile, 8.1.6 | best effort | the code point in each packet, and whether small writes wait for company |
+/// What the application asks of the transport: properties for selecting protocols and paths, and the initial values of
+/// the properties of a connection and of its messages.
 ///
 /// ```
 /// use std::time::Duration;
-/// use postroad_taps::{CapacityProfile, TransportProperties};
+/// use postroad_taps::{CapacityProfile, Preference, SelectionProperty, TransportProperties};
 ///
 /// let properties = TransportProperties::new()
+///     .require(SelectionProperty::KeepAlive)
 ///     .keep_alive_timeout(Duration::from_secs(30))
 ///     .capacity_profile(CapacityProfile::LowLatencyInteractive);
-/// assert_eq!(properties.conn_timeout, None);
-/// assert_eq!(properties.capacity_profile.dscp(), 36);
+/// assert_eq!(properties.preference(SelectionProperty::KeepAlive), Preference::Require);
+/// assert_eq!(properties.connection.conn_timeout, None);
+/// assert_eq!(properties.connection.capacity_profile.dscp(), 36);
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransportProperties {
-    /// How long a connection may be idle before a keep-alive probe is sent; `None` sends none. A value greater
-    /// than `conn_timeout` also sends none (RFC 9622 8.1.4).
-    pub keep_alive_timeout: Option<Duration>,
-    /// How long sent data may stay unacknowledged before the connection has failed; `None` leaves it to the system.
-    #[doc(alias = "conn-timeout")]
-    #[doc(alias = "TIMEOUT_FOR_ABORTING_CONNECTION")]
-    pub conn_timeout: Option<Duration>,
-    /// The treatment that the network should give to the packets.
-    #[doc(alias = "conn-capacity-profile")]
-    #[doc(alias = "CAPACITY_PROFILE")]
-    pub capacity_profile: CapacityProfile,
+    selection: selection::Selection,
+    vendor: Vec<(String, PropertyValue)>,
+    /// The initial connection properties.
+    #[doc(alias = "connection_properties")]
+    pub connection: ConnectionProperties,
+    /// The properties of messages that set none.
+    #[doc(alias = "message_properties")]
+    pub message: MessageProperties,
 }
 
 impl TransportProperties {
-    /// All properties at their defaults.
+    /// All properties at their defaults. Where the seed's interface and RFC 9622 differ, it is the seed's:
+    /// `preserveMsgBoundaries` is preferred, and the user timeout of TCP is 300 seconds, once it is enabled.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        <Self as Default>::default()
     }
 
-    /// Sends keep-alive probes after this idle time (whole seconds, at least one).
+    /// All properties at the defaults that RFC 9622 suggests.
     #[must_use]
-    pub fn keep_alive_timeout(mut self, idle: Duration) -> Self {
-        self.keep_alive_timeout = Some(idle);
+    pub fn rfc9622() -> Self {
+        let mut properties = Self::new();
+        properties.selection.defaults = Defaults::Rfc9622;
+        properties.connection.user_timeout.value = None;
+        properties
+    }
+
+    /// The preference of a selection property, as set or by default.
+    #[must_use]
+    pub fn preference(&self, property: SelectionProperty) -> Preference {
+        self.selection.preference(property, Role::Initiate)
+    }
+
+    /// The preference of a selection property where its default differs by role (RFC 9622 6.2.13).
+    #[must_use]
+    pub fn preference_in(&self, property: SelectionProperty, role: Role) -> Preference {
+        self.selection.preference(property, role)
+    }
+
+    /// Whether the application has set the property itself.
+    #[must_use]
+    pub fn is_explicit(&self, property: SelectionProperty) -> bool {
+        self.selection.is_explicit(property)
+    }
+
+    /// Sets the preference of a selection property.
+    pub fn set_preference(&mut self, property: SelectionProperty, preference: Preference) -> &mut Self {
+        self.selection.set(property, Some(preference));
         self
     }
 
-    /// Fails the connection when sent data stays unacknowledged this long (whole milliseconds, at least one).
+    /// Selects only what has the property.
     #[must_use]
-    pub fn conn_timeout(mut self, timeout: Duration) -> Self {
-        self.conn_timeout = Some(timeout);
+    pub fn require(mut self, property: SelectionProperty) -> Self {
+        self.selection.set(property, Some(Preference::Require));
         self
     }
 
-    /// Sets the capacity profile.
+    /// Prefers what has the property.
     #[must_use]
-    pub fn capacity_profile(mut self, profile: CapacityProfile) -> Self {
-        self.capacity_profile = profile;
+    pub fn prefer(mut self, property: SelectionProperty) -> Self {
+        self.selection.set(property, Some(Preference::Prefer));
         self
     }
 
-    /// Sets the options on an established socket; a property that the system refuses is an error, not a wish.
-    pub(crate) fn apply(&self, stream: &TcpStream) -> io::Result<()> {
-        stream.set_nodelay(self.capacity_profile.no_delay())?;
-        let socket = SockRef::from(stream);
-        if let Some(idle) = self.keep_alive_timeout
-            && self.conn_timeout.is_none_or(|timeout| idle <= timeout)
-        {
-            let idle = idle.max(Duration::from_secs(1));
-            socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
-        }
-        #[cfg(target_os = "linux")]
-        if let Some(timeout) = self.conn_timeout {
-            socket.set_tcp_user_timeout(Some(timeout.max(Duration::from_millis(1))))?;
-        }
-        #[cfg(unix)]
-        if self.capacity_profile != CapacityProfile::Default {
-            // The code point is the upper six bits of the octet (RFC 2474 3).
-            let octet = u32::from(self.capacity_profile.dscp()) << 2;
-            // An IPv4 client of a socket for both families gets IPv4 packets.
-            match canonical(stream.local_addr()?) {
-                std::net::SocketAddr::V4(_) => socket.set_tos_v4(octet)?,
-                std::net::SocketAddr::V6(_) => socket.set_tclass_v6(octet)?,
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The treatment that the network should give to a connection's packets (RFC 9622 8.1.6).
-///
-/// Messages leave in whole writes, so holding a small one back for company (Nagle's algorithm) only adds delay;
-/// it stays on for the two profiles that do not mind: `Scavenger` and `CapacitySeeking`.
-#[doc(alias = "CapacityProfiles")]
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[repr(u8)]
-pub enum CapacityProfile {
-    /// Best effort; nothing is marked.
-    #[doc(alias = "DEFAULT")]
-    #[default]
-    Default = 0,
-    /// Not urgent, yields to everything else (LE, RFC 8622).
-    #[doc(alias = "SCAVENGER")]
-    Scavenger = 1,
-    /// Capacity matters more than delay (AF11).
-    #[doc(alias = "CAPACITY_SEEKING")]
-    CapacitySeeking = 10,
-    /// Delay matters, nobody waits for an answer (AF21).
-    LowLatencyNonInteractive = 18,
-    /// A steady rate with little delay (AF32).
-    ConstantRateStreaming = 28,
-    /// Delay matters most (AF42).
-    LowLatencyInteractive = 36,
-}
-
-impl CapacityProfile {
-    /// The differentiated services code point, 0 to 63.
+    /// Has no preference about the property.
+    #[doc(alias = "NoPreference")]
     #[must_use]
-    pub const fn dscp(self) -> u8 {
-        self as u8
+    pub fn ignore(mut self, property: SelectionProperty) -> Self {
+        self.selection.set(property, Some(Preference::Ignore));
+        self
     }
 
-    /// Whether a small write leaves at once.
+    /// Prefers what does not have the property.
     #[must_use]
-    pub const fn no_delay(self) -> bool {
-        !matches!(self, Self::Scavenger | Self::CapacitySeeking)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    async fn connected() -> (TcpStream, TcpStream) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, listener.accept().await.unwrap().0)
+    pub fn avoid(mut self, property: SelectionProperty) -> Self {
+        self.selection.set(property, Some(Preference::Avoid));
+        self
     }
 
-    #[tokio::test]
-    async fn the_defaults_only_switch_nagle_off() {
-        let (stream, _peer) = connected().await;
-        TransportProperties::new().apply(&stream).unwrap();
-        assert!(stream.nodelay().unwrap());
-        assert!(!SockRef::from(&stream).keepalive().unwrap());
-        #[cfg(target_os = "linux")]
-        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 0);
+    /// Selects only what does not have the property.
+    #[must_use]
+    pub fn prohibit(mut self, property: SelectionProperty) -> Self {
+        self.selection.set(property, Some(Preference::Prohibit));
+        self
     }
 
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn each_property_reaches_the_socket() {
-        let (stream, _peer) = connected().await;
-        TransportProperties::new()
-            .keep_alive_timeout(Duration::from_secs(30))
-            .conn_timeout(Duration::from_secs(60))
-            .capacity_profile(CapacityProfile::CapacitySeeking)
-            .apply(&stream)
-            .unwrap();
-        let socket = SockRef::from(&stream);
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
-        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
-        assert_eq!(socket.tos_v4().unwrap(), 10 << 2);
-        assert!(!stream.nodelay().unwrap());
+    /// Sets the property back to its default.
+    #[must_use]
+    pub fn default(mut self, property: SelectionProperty) -> Self {
+        self.selection.set(property, None);
+        self
     }
 
-    #[cfg(target_os = "linux")]
-    #[tokio::test]
-    async fn the_code_point_follows_the_packets_and_not_the_socket() {
-        // A machine without IPv6 has no such socket.
-        let Ok(listener) = tokio::net::TcpListener::bind("[::]:0").await else { return };
-        let port = listener.local_addr().unwrap().port();
-        let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-        let stream = listener.accept().await.unwrap().0;
-        TransportProperties::new().capacity_profile(CapacityProfile::Scavenger).apply(&stream).unwrap();
-        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 1 << 2);
+    /// The preferences on interfaces, in the order in which they were set.
+    #[must_use]
+    pub fn interfaces(&self) -> &[(InterfaceSelector, Preference)] {
+        &self.selection.interfaces
     }
 
-    #[tokio::test]
-    async fn a_keep_alive_longer_than_the_timeout_is_off() {
-        let (stream, _peer) = connected().await;
-        TransportProperties::new()
-            .keep_alive_timeout(Duration::from_secs(30))
-            .conn_timeout(Duration::from_secs(10))
-            .apply(&stream)
-            .unwrap();
-        assert!(!SockRef::from(&stream).keepalive().unwrap());
+    /// Adds or replaces the preference on an interface.
+    #[must_use]
+    pub fn interface(mut self, interface: impl Into<InterfaceSelector>, preference: Preference) -> Self {
+        interface::put(&mut self.selection.interfaces, interface.into(), preference);
+        self
+    }
+
+    /// The preferences on provisioning domains, in the order in which they were set.
+    #[must_use]
+    pub fn pvds(&self) -> &[(PvdSelector, Preference)] {
+        &self.selection.pvds
+    }
+
+    /// Adds or replaces the preference on a provisioning domain.
+    #[must_use]
+    pub fn pvd(mut self, pvd: impl Into<PvdSelector>, preference: Preference) -> Self {
+        interface::put(&mut self.selection.pvds, pvd.into(), preference);
+        self
+    }
+
+    /// The use of several paths, as set; `None` is the default of the role, see [`multipath_in`](Self::multipath_in).
+    #[must_use]
+    pub fn multipath(&self) -> Option<Multipath> {
+        self.selection.multipath
+    }
+
+    /// The use of several paths in a role (RFC 9622 6.2.14).
+    #[must_use]
+    pub fn multipath_in(&self, role: Role) -> Multipath {
+        self.selection.multipath.unwrap_or_else(|| role.multipath())
+    }
+
+    /// Sets the use of several paths; `None` sets it back to the default.
+    #[must_use]
+    pub fn with_multipath(mut self, multipath: impl Into<Option<Multipath>>) -> Self {
+        self.selection.multipath = multipath.into();
+        self
+    }
+
+    /// The direction of the communication.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        self.selection.direction
+    }
+
+    /// Sets the direction of the communication.
+    #[must_use]
+    pub fn with_direction(mut self, direction: Direction) -> Self {
+        self.selection.direction = direction;
+        self
+    }
+
+    /// Whether alternative addresses are advertised to the peer.
+    #[must_use]
+    pub fn advertises_altaddr(&self) -> bool {
+        self.selection.advertises_altaddr
+    }
+
+    /// Sets whether alternative addresses are advertised to the peer.
+    #[must_use]
+    pub fn with_advertises_altaddr(mut self, advertises: bool) -> Self {
+        self.selection.advertises_altaddr = advertises;
+        self
+    }
+
+    /// Whether messages may arrive more than once: without it, no protocol that may duplicate them is selected
+    /// (RFC 9622 9.1.3.4).
+    #[must_use]
+    pub fn safely_replayable(&self) -> bool {
+        self.message.safely_replayable()
+    }
+
+    /// Sets whether messages may arrive more than once.
+    #[must_use]
+    pub fn with_safely_replayable(mut self, safely_replayable: bool) -> Self {
+        self.message.set_safely_replayable(safely_replayable);
+        self
     }
 }
