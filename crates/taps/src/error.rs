@@ -9,6 +9,7 @@ use crate::endpoint::EndpointAddress;
 use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
 use crate::protocol::ProtocolStack;
+use crate::resolve::{ResolutionError, UnresolvedReason};
 use crate::tls::{TlsConfigError, TlsError};
 
 /// A preconnection that contradicts itself or lacks something; nothing was opened.
@@ -61,8 +62,8 @@ pub enum EstablishmentErrorKind {
     ResolutionFailed {
         /// The host that was asked for.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// What came of it.
+        reason: UnresolvedReason,
     },
     /// Every attempt failed, by errors of more than one kind or by the network's.
     #[error("no connection could be established")]
@@ -237,8 +238,8 @@ pub enum ListenError {
     ResolutionFailed {
         /// The host of the local endpoint.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// What came of it.
+        reason: UnresolvedReason,
     },
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
@@ -272,6 +273,18 @@ pub enum ListenError {
 impl From<TlsConfigError> for ListenError {
     fn from(error: TlsConfigError) -> Self {
         Self::InvalidConfiguration(error.into())
+    }
+}
+
+impl From<ResolutionError> for ListenError {
+    fn from(ResolutionError { host, reason }: ResolutionError) -> Self {
+        Self::ResolutionFailed { host, reason }
+    }
+}
+
+impl From<ResolutionError> for EstablishmentErrorKind {
+    fn from(ResolutionError { host, reason }: ResolutionError) -> Self {
+        Self::ResolutionFailed { host, reason }
     }
 }
 

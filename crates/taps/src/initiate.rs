@@ -12,9 +12,9 @@ use crate::connection::{Connection, Opened, Origin};
 use crate::endpoint::{EndpointAddress, Place, RemoteEndpoint};
 use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::preconnection::Preconnection;
-use crate::protocol::ProtocolStack;
+use crate::protocol::{Protocol, ProtocolStack};
 use crate::race;
-use crate::resolve::{Unresolved, resolve};
+use crate::resolve::Resolver;
 use crate::stack::{self, Leaf, Setting};
 use crate::tls::{ClientSide, Security};
 
@@ -102,7 +102,6 @@ async fn leaves(
     remote: &RemoteEndpoint,
     secure: bool,
 ) -> Result<Vec<Leaf>, EstablishmentError> {
-    let failed = |Unresolved { host, reason }| Kind::ResolutionFailed { host, reason };
     let leaf = |stack, remote: EndpointAddress, local: Option<SocketAddr>, host: String| Leaf {
         stack,
         remote,
@@ -115,18 +114,25 @@ async fn leaves(
     if let Place::Unix(path) = &remote.identifiers().place {
         return Ok(vec![leaf(ProtocolStack::UnixStream, path.clone().into(), None, remote.host_text())]);
     }
-    if remote.port_number() == 0 {
+    if remote.port_number() == 0 && remote.identifiers().service.is_none() {
         return Err(Kind::from(ConfigurationError::NoRemotePort).into());
     }
+    let resolver = Resolver::system();
     let sources = match preconnection.locals.first() {
         Some(local) => {
-            let bound = resolve(local.identifiers()).await.map_err(failed)?;
-            Sources { any_port: local.port_number(), bound }
+            local.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
+            let mut bound = resolver.resolve_local(local, Protocol::Tcp).all().await.map_err(Kind::from)?;
+            let any_port = bound[0].port();
+            if local.identifiers().place == Place::Any {
+                bound.clear();
+            }
+            Sources { any_port, bound }
         }
         None => Sources::default(),
     };
     let stack = if secure { ProtocolStack::Tls } else { ProtocolStack::Tcp };
-    let reachable = resolve(remote.identifiers()).await.map_err(failed)?.into_iter().filter(|a| sources.reach(*a));
+    let resolved = resolver.resolve(remote, Protocol::Tcp).all().await.map_err(Kind::from)?;
+    let reachable = resolved.into_iter().filter(|address| sources.reach(*address));
     let leaves = race::interleave(reachable).into_iter();
     Ok(leaves.map(|address| leaf(stack, address.into(), sources.toward(address), remote.host_text())).collect())
 }

@@ -95,6 +95,7 @@ pub use properties::{
     PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Context, Support};
 pub use stream::ByteStream;
 pub use tls::{

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::endpoint::{EndpointAddress, LocalEndpoint, Place};
 use crate::error::{ConfigurationError, ListenError};
 use crate::preconnection::Preconnection;
-use crate::protocol::ProtocolStack;
-use crate::resolve::{Unresolved, resolve};
+use crate::protocol::{Protocol, ProtocolStack};
+use crate::resolve::Resolver;
 use crate::stack::{Acceptor, Hosting, Stand, failed, listen};
 use crate::tls::{Security, ServerSide};
 
@@ -52,8 +52,7 @@ async fn places(local: &LocalEndpoint) -> Result<Vec<EndpointAddress>, ListenErr
         Place::Unix(path) => Ok(vec![path.clone().into()]),
         Place::Memory(name) => Ok(vec![EndpointAddress::Memory(Arc::clone(name))]),
         Place::Host { .. } | Place::Multicast(_) => {
-            let unresolved = |Unresolved { host, reason }| ListenError::ResolutionFailed { host, reason };
-            let resolved = resolve(local.identifiers()).await.map_err(unresolved)?;
+            let resolved = Resolver::system().resolve_local(local, Protocol::Tcp).all().await?;
             Ok(resolved.into_iter().map(EndpointAddress::from).collect())
         }
     }
