@@ -123,4 +123,69 @@ mod tests {
             .unwrap();
         assert!(!SockRef::from(&stream).keepalive().unwrap());
     }
+
+    /// RFC 9622 6.2.10: asked for without a time, it is the system's.
+    #[tokio::test]
+    async fn keep_alive_follows_its_preference() {
+        for (properties, on) in [
+            (TransportProperties::new().require(SelectionProperty::KeepAlive), true),
+            (TransportProperties::new().prefer(SelectionProperty::KeepAlive), true),
+            (TransportProperties::new().avoid(SelectionProperty::KeepAlive), false),
+            (
+                TransportProperties::new()
+                    .prohibit(SelectionProperty::KeepAlive)
+                    .keep_alive_timeout(Duration::from_secs(30)),
+                false,
+            ),
+        ] {
+            let (stream, _peer) = connected().await;
+            properties.apply(&stream).unwrap();
+            assert_eq!(SockRef::from(&stream).keepalive().unwrap(), on, "{properties:?}");
+        }
+    }
+
+    /// RFC 9622 8.2: the user timeout counts once it is enabled, and where there is no timeout of the connection's.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_user_timeout_reaches_the_socket() {
+        let (three, nine) = (Duration::from_secs(3), Duration::from_secs(9));
+        let timeout = TransportProperties::new().user_timeout(super::super::UserTimeout::of(nine));
+        for (properties, expected) in [
+            (TransportProperties::new(), None),
+            (timeout.clone(), Some(nine)),
+            (timeout.conn_timeout(three), Some(three)),
+        ] {
+            let (stream, _peer) = connected().await;
+            properties.apply(&stream).unwrap();
+            assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), expected);
+        }
+    }
+
+    /// Case 61, RFC 9622 8.1.6: the code points that the seed names, on TCP and on UDP over both families.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn each_profile_marks_packets() {
+        for (profile, code_point, no_delay) in [
+            (CapacityProfile::Default, 0x00, true),
+            (CapacityProfile::Scavenger, 0x01, false),
+            (CapacityProfile::LowLatencyInteractive, 0x24, true),
+            (CapacityProfile::LowLatencyNonInteractive, 0x12, true),
+            (CapacityProfile::ConstantRateStreaming, 0x1c, true),
+            (CapacityProfile::CapacitySeeking, 0x0a, false),
+        ] {
+            let properties = TransportProperties::new().capacity_profile(profile);
+            let (stream, _peer) = connected().await;
+            properties.apply(&stream).unwrap();
+            assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), code_point << 2);
+            assert_eq!(stream.nodelay().unwrap(), no_delay);
+            let datagrams = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            properties.apply_udp(&datagrams).unwrap();
+            assert_eq!(SockRef::from(&datagrams).tos_v4().unwrap(), code_point << 2);
+            // A machine without IPv6 has no such socket.
+            if let Ok(datagrams) = UdpSocket::bind("[::1]:0").await {
+                properties.apply_udp(&datagrams).unwrap();
+                assert_eq!(SockRef::from(&datagrams).tclass_v6().unwrap(), code_point << 2);
+            }
+        }
+    }
 }
