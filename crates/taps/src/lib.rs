@@ -12,12 +12,12 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use postroad_taps::{LocalEndpoint, Preconnection, Security, Tlv};
+//! use postroad_taps::{LengthPrefix, LocalEndpoint, Preconnection, Security};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Security is on unless it is switched off.
-//! let framed = Preconnection::new().security(Security::Disabled).framer(Tlv::new);
+//! let framed = Preconnection::new().security(Security::Disabled).framer(LengthPrefix::new);
 //!
 //! let listener = framed.clone().local(LocalEndpoint::host("127.0.0.1")).listen().await?;
 //! let address = listener.local_addr();
@@ -75,10 +75,10 @@ pub use connection::{
 };
 pub use endpoint::{LocalEndpoint, RemoteEndpoint};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
-pub use framer::{Framer, FramerCx, FramerError, Parsed, Start, Tlv};
+pub use framer::{Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop};
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
-pub use message::{IntoData, Message, MessageContext, Receive};
+pub use message::{Ecn, IntoData, Message, MessageContext, MetadataValue, Receive};
 pub use preconnection::Preconnection;
 pub use properties::{
     CapacityProfile, ChecksumCoverage, ConnectionProperties, Direction, InterfaceSelector, InterfaceType,

@@ -3,19 +3,19 @@
 use crate::framer::{Framer, FramerCx, FramerError};
 use crate::message::{Message, MessageContext};
 
-/// Puts the length before each message, in four bytes, the most significant first. (The original calls it TLV; there is no
-/// type byte.)
+/// Puts the length before each message, in four bytes, the most significant first. (The original calls it TLV, though there
+/// is no type.)
 ///
 /// A peer that declares a message over the limit has sent its last one.
 #[doc(alias = "ExampleFramer")]
 #[derive(Debug, Clone)]
-pub struct Tlv {
+pub struct LengthPrefix {
     limit: u32,
 }
 
 const HEADER: usize = 4;
 
-impl Tlv {
+impl LengthPrefix {
     /// The limit on a message unless another is given, in bytes: 16 MiB.
     pub const DEFAULT_LIMIT: u32 = 16 * 1024 * 1024;
 
@@ -37,13 +37,13 @@ impl Tlv {
     }
 }
 
-impl Default for Tlv {
+impl Default for LengthPrefix {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Framer for Tlv {
+impl Framer for LengthPrefix {
     fn new_sent_message(&mut self, cx: &mut FramerCx<'_>, message: Message) -> Result<(), FramerError> {
         let length = self.check(message.data.len() as u64)?;
         cx.send_slice(&length.to_be_bytes());
@@ -58,5 +58,9 @@ impl Framer for Tlv {
         cx.advance_receive_cursor(HEADER);
         cx.deliver_and_advance_receive_cursor(MessageContext::default(), length as usize, true);
         Ok(())
+    }
+
+    fn max_message_len(&self) -> usize {
+        self.limit as usize
     }
 }
