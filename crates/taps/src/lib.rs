@@ -13,6 +13,7 @@
 //! ```
 //! use std::time::Duration;
 //! use postroad_taps::{LocalEndpoint, Preconnection, Security, LengthPrefix};
+//! use postroad_taps::{LengthPrefix, LocalEndpoint, Preconnection, Security};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {

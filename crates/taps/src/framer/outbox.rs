@@ -284,9 +284,7 @@ mod tests {
         }
         outbox.push_slice(b"head");
         outbox.push(body.clone());
-        let mut context = MessageContext::default();
-        context.last = true;
-        outbox.end_message(context);
+        outbox.end_message(crate::message::Message::new("").last().context);
         assert_eq!(outbox.take_message().unwrap().0, &b"one"[..]);
         assert_eq!(outbox.next_message().unwrap().len(), 0);
         assert_eq!(outbox.take_message().unwrap().0, &b""[..]);

@@ -377,3 +377,114 @@ impl fmt::Debug for MessageContext {
         shown.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Message;
+
+    #[test]
+    fn a_default_context_allocates_nothing_and_neither_do_its_flags() {
+        let counted = allocation_counter::measure(|| {
+            let message = Message::new(&[][..]).last();
+            let copy = message.context.clone();
+            let mut received = MessageContext::default();
+            received.inherit(&message.context);
+            received.set_ecn(Ecn::Ce);
+            received.set_early_data();
+            assert!(copy.last && received.is_early_data() && received.priority() == 100);
+            assert!(received != copy && copy == message.context);
+        });
+        assert_eq!(counted.count_total, 0);
+    }
+
+    #[test]
+    fn properties_that_are_not_set_are_the_connections() {
+        let connection = MessageProperties { priority: 7, safely_replayable: true, ..MessageProperties::default() };
+        let mut context = MessageContext::default();
+        assert_eq!(context.properties_over(&connection), connection);
+        context.set_lifetime(Duration::from_secs(1)).set_ordered(false).set_reliable(false);
+        context.set_checksum_len(ChecksumCoverage::Bytes(20)).set_capacity_profile(CapacityProfile::Scavenger);
+        context.set_no_fragmentation(true).set_no_segmentation(true);
+        context.last = true;
+        let expected = MessageProperties {
+            lifetime: Some(Duration::from_secs(1)),
+            priority: 7,
+            ordered: Some(false),
+            safely_replayable: true,
+            last: true,
+            checksum_len: ChecksumCoverage::Bytes(20),
+            reliable: Some(false),
+            capacity_profile: Some(CapacityProfile::Scavenger),
+            no_fragmentation: true,
+            no_segmentation: true,
+        };
+        assert_eq!(context.properties_over(&connection), expected);
+        context.set_safely_replayable(false).set_priority(3);
+        let properties = context.properties_over(&connection);
+        assert_eq!((properties.priority, properties.safely_replayable), (3, false));
+    }
+
+    /// RFC 9622 9.1.3: what changes in a context after a message was sent does not change the message.
+    #[test]
+    fn a_change_does_not_reach_the_copies() {
+        let mut context = MessageContext::new();
+        context.add("type", 1, "tlv").set_priority(5);
+        let sent = context.clone();
+        context.add("type", 2, "tlv").set_priority(6);
+        assert_eq!(sent.get("type", "tlv"), Some(&MetadataValue::Integer(1)));
+        assert_eq!((sent.priority(), context.priority()), (5, 6));
+        assert!(sent.same_message(&context), "it is the same message all the same");
+        assert_ne!(sent, context);
+    }
+
+    /// RFC 9622 9.1.2.2: values have the name space of their framer.
+    #[test]
+    fn metadata_is_kept_apart_by_scope() {
+        let mut context = MessageContext::default();
+        context.add("accept", "text/html", "http").add("accept", true, "other");
+        assert_eq!(context.get("accept", "http").and_then(MetadataValue::as_text), Some("text/html"));
+        assert_eq!(context.get("accept", "other").and_then(MetadataValue::as_bool), Some(true));
+        assert_eq!(context.get("accept", "tlv"), None);
+    }
+
+    #[test]
+    fn what_a_framer_says_stands_before_what_the_layer_below_says() {
+        let mut below = MessageContext::default();
+        below.add("type", 1, "tlv").add("more", 2, "tlv");
+        below.set_ecn(Ecn::Ce);
+        let mut context = MessageContext::default();
+        context.inherit(&below);
+        assert_eq!(context, below);
+        let mut context = MessageContext::default();
+        context.add("type", 9, "tlv");
+        context.set_ecn(Ecn::Ect0);
+        context.inherit(&below);
+        assert_eq!(context.get("type", "tlv").and_then(MetadataValue::as_integer), Some(9));
+        assert_eq!(context.get("more", "tlv").and_then(MetadataValue::as_integer), Some(2));
+        assert_eq!(context.ecn(), Some(Ecn::Ce));
+    }
+
+    #[test]
+    fn a_reply_remembers_its_request_and_no_earlier_one() {
+        let endpoint = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let endpoints = Some(Arc::new(Endpoints { local: endpoint(1), remote: endpoint(2) }));
+        let mut request = MessageContext::default();
+        request.set_endpoints(&endpoints);
+        request.add("id", 5, "rpc");
+        let reply = request.reply();
+        assert_eq!(reply.original_request(), Some(&request));
+        assert_eq!(reply.remote_endpoint(), Some(&endpoint(2)));
+        assert_eq!(reply.local_endpoint(), Some(&endpoint(1)));
+        assert_eq!(reply.get("id", "rpc"), None);
+        let second = reply.reply();
+        let remembered = second.original_request().unwrap();
+        assert!(remembered.same_message(&reply) && remembered.original_request().is_none());
+    }
+
+    #[test]
+    fn the_notification_is_the_two_lower_bits() {
+        let all = [0xb8, 0xb9, 0xba, 0xbb].map(Ecn::from_octet);
+        assert_eq!(all, [Ecn::NotEct, Ecn::Ect1, Ecn::Ect0, Ecn::Ce]);
+    }
+}
