@@ -75,7 +75,7 @@ pub use connection::{
 };
 pub use endpoint::{LocalEndpoint, RemoteEndpoint};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
-pub use framer::{Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop};
+pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
 pub use message::{Ecn, IntoData, Message, MessageContext, MetadataValue, Receive};

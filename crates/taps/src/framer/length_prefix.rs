@@ -4,7 +4,7 @@ use crate::framer::{Framer, FramerCx, FramerError};
 use crate::message::{Message, MessageContext};
 
 /// Puts the length before each message, in four bytes, the most significant first. (The original calls it TLV, though there
-/// is no type.)
+/// is no type: [`Tlv`](crate::Tlv) has one.)
 ///
 /// A peer that declares a message over the limit has sent its last one.
 #[doc(alias = "ExampleFramer")]
