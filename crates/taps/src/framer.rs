@@ -1,8 +1,12 @@
 //! Framers: messages to bytes and back (RFC 9622 9.1.2, RFC 9623 6).
 
 mod cx;
+mod delimiter;
 mod delivered;
 mod error;
+#[cfg(test)]
+mod faults;
+mod fixed_length;
 pub(crate) mod inbox;
 mod length_prefix;
 #[allow(dead_code, reason = "transports that keep messages apart, and times, are the connection's to bring")]
@@ -10,14 +14,18 @@ pub(crate) mod outbox;
 mod parts;
 #[allow(dead_code, reason = "transports that keep messages apart, and times, are the connection's to bring")]
 pub(crate) mod stack;
+mod tlv;
 
 use std::sync::Arc;
 
 use crate::message::Message;
 
 pub use cx::{FramerCx, Parsed};
+pub use delimiter::Delimiter;
 pub use error::FramerError;
+pub use fixed_length::FixedLength;
 pub use length_prefix::LengthPrefix;
+pub use tlv::Tlv;
 
 /// Makes a framer for one attempt to connect.
 pub(crate) type FramerFactory = Arc<dyn Fn() -> Box<dyn Framer> + Send + Sync>;

@@ -55,6 +55,8 @@ pub(crate) struct Stack {
     /// Whether a framer is being called. It stays so when the framer panics.
     calling: bool,
     failure: Option<FramerError>,
+    /// What a framer could not make sense of, until the application has heard of it; over a stream, for good.
+    fault: Option<FramerError>,
     /// What received messages say about where they came from.
     endpoints: Option<Arc<Endpoints>>,
 }
@@ -107,6 +109,7 @@ impl Stack {
             waits: false,
             calling: false,
             failure: None,
+            fault: None,
             endpoints: None,
         }
     }

@@ -21,12 +21,21 @@ impl Stack {
             return Ok(Some(message));
         }
         self.check()?;
-        self.process()?;
-        let message = self.take(want);
-        if message.is_none() && self.ended && self.holds_remains() {
+        let processed = self.process();
+        // What came before the fault is received first.
+        if let Some(message) = self.take(want) {
+            return Ok(Some(message));
+        }
+        if let Err(error) = processed {
+            if self.out.keeps_boundaries() {
+                self.fault = None;
+            }
+            return Err(error);
+        }
+        if self.ended && self.holds_remains() {
             return Err(FramerError::Truncated);
         }
-        Ok(message)
+        Ok(None)
     }
 
     fn take(&mut self, want: &Receive) -> Option<Message> {
@@ -41,13 +50,17 @@ impl Stack {
 
     /// Runs the started framers over what has arrived, from the bottom up, until none makes progress.
     pub(super) fn process(&mut self) -> Result<(), FramerError> {
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
         let mut level = 0;
         while level < self.started {
             if let Err(error) = self.process_level(level) {
                 if self.out.keeps_boundaries() {
                     self.drop_message(level);
                 }
-                return Err(error);
+                // The framers above have their turn: what has come to them came before the fault.
+                self.fault = Some(error);
             }
             if self.layers[level].progress.leaving && self.inboxes[level].earmark.is_none() {
                 self.step_aside(level);
@@ -55,7 +68,7 @@ impl Stack {
                 level += 1;
             }
         }
-        Ok(())
+        self.fault.as_ref().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
     fn process_level(&mut self, level: usize) -> Result<(), FramerError> {
