@@ -12,7 +12,6 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use postroad_taps::{LocalEndpoint, Preconnection, Security, LengthPrefix};
 //! use postroad_taps::{LengthPrefix, LocalEndpoint, Preconnection, Security};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
