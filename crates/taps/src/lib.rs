@@ -59,6 +59,8 @@ mod connection;
 mod endpoint;
 mod error;
 mod framer;
+#[allow(dead_code, reason = "for the connections of a group")]
+mod group;
 mod initiate;
 mod listener;
 mod message;
