@@ -90,7 +90,7 @@ pub use properties::{
     SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
-pub use selection::{Context, Support};
+pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
