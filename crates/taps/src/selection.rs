@@ -14,6 +14,8 @@ mod rejected;
 mod tests;
 
 pub use self::cache::Context;
+#[allow(unused_imports)]
+pub(crate) use self::cache::{Place, Way};
 pub use self::candidates::{Candidate, CandidateTree};
 pub use self::capabilities::Support;
 pub use self::rejected::{Rejected, Rejection};
