@@ -69,6 +69,9 @@ mod properties;
 mod protocol;
 mod race;
 mod resolve;
+// The pipeline of a connection reads it when it has more than one stack to choose from.
+#[allow(dead_code)]
+mod selection;
 mod stream;
 mod tls;
 
@@ -91,6 +94,7 @@ pub use properties::{
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
+pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
