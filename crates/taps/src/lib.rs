@@ -97,7 +97,6 @@ pub use properties::{
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
-pub use selection::{Context, Support};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 pub use stream::ByteStream;
 pub use tls::{
