@@ -52,12 +52,13 @@ pub fn info<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<TcpInfo> {
 
 /// Sets how many bytes a second the socket may send at most, headers included; `None` for no limit.
 ///
-/// The kernel itself paces TCP. Datagrams are paced only where the interface's queue does it (`fq`). A rate below one
-/// segment a second or so stalls the connection.
+/// The kernel paces TCP by itself, and sends up to a quarter faster, because it makes up for timers that were late: this
+/// smooths what is sent, and whoever needs the rate kept exactly counts as well. Datagrams are paced only where the queue of
+/// the interface does it (`fq`).
 ///
 /// # Errors
 ///
-/// What `setsockopt` says.
+/// What `setsockopt` says: `EOPNOTSUPP` for MPTCP.
 #[doc(alias = "SO_MAX_PACING_RATE")]
 pub fn set_max_pacing_rate<'s>(socket: impl Into<SockRef<'s>>, bytes_per_second: Option<u64>) -> io::Result<()> {
     // The option is an `unsigned long`, and all ones is no limit.
