@@ -329,6 +329,8 @@ fn options_of_ip_are_refused_on_other_sockets() {
     assert_eq!(path_mtu::discovery(&unix).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(soft_error::set_queue(&unix, true).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(message::set_receive_traffic_class(&unix, true).unwrap_err().kind(), ErrorKind::InvalidInput);
+    let stream = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    assert_eq!(soft_error::set_queue(&stream, true).unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[test]
