@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::BlockingError;
+use crate::endpoint::EndpointAddress;
+use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
+use crate::protocol::ProtocolStack;
+use crate::resolve::{ResolutionError, UnresolvedReason};
 use crate::tls::{TlsConfigError, TlsError};
 
 /// A preconnection that contradicts itself or lacks something; nothing was opened.
@@ -22,6 +25,9 @@ pub enum ConfigurationError {
     /// The remote endpoint has port 0.
     #[error("no port on the remote endpoint")]
     NoRemotePort,
+    /// An endpoint contradicts itself.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,
@@ -56,8 +62,8 @@ pub enum EstablishmentErrorKind {
     ResolutionFailed {
         /// The host that was asked for.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// What came of it.
+        reason: UnresolvedReason,
     },
     /// Every attempt failed, by errors of more than one kind or by the network's.
     #[error("no connection could be established")]
@@ -70,12 +76,14 @@ pub enum EstablishmentErrorKind {
     Timeout(Duration),
 }
 
-/// One attempt on one address.
+/// One attempt on one address with one protocol stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
+    /// The protocol stack.
+    pub stack: ProtocolStack,
     /// The address of the peer.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// When it started, counted from the start of the first.
     pub started_after: Duration,
     /// How long it ran.
@@ -230,33 +238,33 @@ pub enum ListenError {
     ResolutionFailed {
         /// The host of the local endpoint.
         host: String,
-        /// What the resolver said.
-        reason: String,
+        /// What came of it.
+        reason: UnresolvedReason,
     },
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
     #[doc(alias = "PROHIBITED_BY_POLICY")]
     PolicyProhibited {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
     },
     /// Somebody else listens there (`EstablishmentFailed`).
     #[error("{address} is in use: is a server running there already?")]
     AddressInUse {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
     },
     /// The address is not one of this machine (`EstablishmentFailed`).
     #[error("{address} is no address of this machine")]
     NotLocal {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
     },
     /// The transport failed otherwise (`EstablishmentFailed`).
     #[error("cannot listen on {address}: {kind}")]
     Failed {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
         /// What the system said.
         kind: io::ErrorKind,
     },
@@ -265,6 +273,18 @@ pub enum ListenError {
 impl From<TlsConfigError> for ListenError {
     fn from(error: TlsConfigError) -> Self {
         Self::InvalidConfiguration(error.into())
+    }
+}
+
+impl From<ResolutionError> for ListenError {
+    fn from(ResolutionError { host, reason }: ResolutionError) -> Self {
+        Self::ResolutionFailed { host, reason }
+    }
+}
+
+impl From<ResolutionError> for EstablishmentErrorKind {
+    fn from(ResolutionError { host, reason }: ResolutionError) -> Self {
+        Self::ResolutionFailed { host, reason }
     }
 }
 

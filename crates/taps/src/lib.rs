@@ -20,7 +20,7 @@
 //! let framed = Preconnection::new().security(Security::Disabled).framer(LengthPrefix::new);
 //!
 //! let listener = framed.clone().local(LocalEndpoint::host("127.0.0.1")).listen().await?;
-//! let address = listener.local_addr();
+//! let address = listener.local_endpoint().clone();
 //! let server = tokio::spawn(async move {
 //!     let connection = listener.accept().await?.expect("nobody stops the listener");
 //!     while let Ok(message) = connection.receive().await {
@@ -59,21 +59,29 @@ mod connection;
 mod endpoint;
 mod error;
 mod framer;
+mod group;
 mod initiate;
 mod listener;
 mod message;
 mod preconnection;
 mod properties;
+mod protocol;
 mod race;
 mod resolve;
+mod stack;
+// The pipeline of a connection reads it when it has more than one stack to choose from.
+#[allow(dead_code)]
+mod selection;
 mod stream;
 mod tls;
+mod transport;
 
 pub use blocking_error::BlockingError;
 pub use connection::{
-    Batch, Connection, ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError,
+    Batch, BatchError, Connection, ConnectionError, ConnectionState, Event, EventStream, IntoByteStreamError,
+    PartialMessage, ReceiveError, SendError, SoftError,
 };
-pub use endpoint::{LocalEndpoint, RemoteEndpoint};
+pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
 pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};
 pub use initiate::Initiate;
@@ -81,10 +89,14 @@ pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, 
 pub use message::{Ecn, IntoData, Message, MessageContext, MetadataValue, Receive};
 pub use preconnection::Preconnection;
 pub use properties::{
-    CapacityProfile, ChecksumCoverage, ConnectionProperties, Direction, InterfaceSelector, InterfaceType,
-    MessageProperties, Multipath, MultipathPolicy, Preference, Profile, PvdSelector, Role, Scheduler,
-    SelectionProperty, TransportProperties, UserTimeout,
+    CapacityProfile, ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, Direction,
+    EstablishedProperties, InterfaceSelector, InterfaceType, MessageProperties, MessageProperty, MessagePropertyError,
+    Multipath, MultipathPolicy, Preference, Profile, Property, PropertyConflict, PropertyConflicts, PropertyError,
+    PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
+pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
+pub use selection::{Context, Support};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,

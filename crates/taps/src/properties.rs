@@ -1,25 +1,40 @@
 //! Transport properties: what the application asks of the transport (RFC 9622 4, 6.2, 8.1, 8.2 and 9.1.3).
 
+mod access;
 mod capacity;
 mod connection;
+mod error;
+mod established;
 mod interface;
+mod kind;
 mod message;
+mod names;
 mod preference;
 mod profile;
 mod selection;
 mod socket;
+mod table;
 mod user_timeout;
+mod validate;
+mod value;
 
 pub use self::capacity::CapacityProfile;
-pub use self::connection::{ChecksumCoverage, ConnectionProperties, MultipathPolicy, Scheduler};
+pub use self::connection::{
+    ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, MultipathPolicy, Scheduler,
+};
+pub use self::error::PropertyError;
+pub use self::established::{EstablishedProperties, MessagePropertyError};
 pub use self::interface::{InterfaceSelector, InterfaceType, PvdSelector};
-pub use self::message::MessageProperties;
+pub use self::message::{MessageProperties, MessageProperty};
+pub use self::names::Property;
 pub use self::preference::Preference;
 pub use self::profile::Profile;
 pub use self::selection::{Direction, Multipath, Role, SelectionProperty};
 pub use self::user_timeout::UserTimeout;
+pub use self::validate::{PropertyConflict, PropertyConflicts};
+pub use self::value::PropertyValue;
 
-use std::time::Duration;
+use self::selection::Defaults;
 
 /// What the application asks of the transport: properties for selecting protocols and paths, and the initial values of
 /// the properties of a connection and of its messages.
@@ -36,10 +51,11 @@ use std::time::Duration;
 /// assert_eq!(properties.connection.conn_timeout, None);
 /// assert_eq!(properties.connection.capacity_profile.dscp(), 36);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TransportProperties {
     selection: selection::Selection,
+    vendor: Vec<(String, PropertyValue)>,
     /// The initial connection properties.
     #[doc(alias = "connection_properties")]
     pub connection: ConnectionProperties,
@@ -49,22 +65,32 @@ pub struct TransportProperties {
 }
 
 impl TransportProperties {
-    /// All properties at their defaults.
+    /// All properties at their defaults. Where the seed's interface and RFC 9622 differ, it is the seed's:
+    /// `preserveMsgBoundaries` is preferred, and the user timeout of TCP is 300 seconds, once it is enabled.
     #[must_use]
     pub fn new() -> Self {
         <Self as Default>::default()
     }
 
+    /// All properties at the defaults that RFC 9622 suggests.
+    #[must_use]
+    pub fn rfc9622() -> Self {
+        let mut properties = Self::new();
+        properties.selection.defaults = Defaults::Rfc9622;
+        properties.connection.user_timeout.value = None;
+        properties
+    }
+
     /// The preference of a selection property, as set or by default.
     #[must_use]
     pub fn preference(&self, property: SelectionProperty) -> Preference {
-        self.selection.preference(property)
+        self.selection.preference(property, Role::Initiate)
     }
 
     /// The preference of a selection property where its default differs by role (RFC 9622 6.2.13).
     #[must_use]
     pub fn preference_in(&self, property: SelectionProperty, role: Role) -> Preference {
-        self.selection.preference_in(property, role)
+        self.selection.preference(property, role)
     }
 
     /// Whether the application has set the property itself.
@@ -197,34 +223,13 @@ impl TransportProperties {
     /// (RFC 9622 9.1.3.4).
     #[must_use]
     pub fn safely_replayable(&self) -> bool {
-        self.message.safely_replayable
+        self.message.safely_replayable()
     }
 
     /// Sets whether messages may arrive more than once.
     #[must_use]
     pub fn with_safely_replayable(mut self, safely_replayable: bool) -> Self {
-        self.message.safely_replayable = safely_replayable;
-        self
-    }
-
-    /// Sends keep-alive probes after this idle time (whole seconds, at least one).
-    #[must_use]
-    pub fn keep_alive_timeout(mut self, idle: impl Into<Option<Duration>>) -> Self {
-        self.connection.keep_alive_timeout = idle.into();
-        self
-    }
-
-    /// Fails the connection when sent data stays unacknowledged this long (whole milliseconds, at least one).
-    #[must_use]
-    pub fn conn_timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.connection.conn_timeout = timeout.into();
-        self
-    }
-
-    /// Sets the capacity profile.
-    #[must_use]
-    pub fn capacity_profile(mut self, profile: CapacityProfile) -> Self {
-        self.connection.capacity_profile = profile;
+        self.message.set_safely_replayable(safely_replayable);
         self
     }
 }

@@ -1,15 +1,21 @@
-//! The race between candidate addresses: staggered starts, the first ready one wins (RFC 9623 4.3.2, RFC 8305 5).
+//! The race between candidates: staggered starts, the first ready one wins (RFC 9623 4.3.2, RFC 8305 5).
 //!
 //! [`Schedule`] decides when the next attempt may start, given the time and the failures; it holds no clock and
-//! no socket. [`run`] drives it over futures. Dropping [`run`] drops every attempt.
+//! no socket. [`drive`] runs it over futures. Dropping the race drops every attempt.
+
+// The trees come with the candidates of several paths and protocols.
+#[cfg_attr(not(test), expect(dead_code))]
+mod schedule;
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+
+pub(crate) use self::schedule::{NodeId, Schedule, Step};
 
 /// How long an attempt runs alone before the next one starts beside it (RFC 8305 8).
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -18,87 +24,51 @@ pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// (RFC 9623 12.2).
 pub(crate) const MAX_CANDIDATES: usize = 16;
 
-/// When the next attempt starts.
-#[derive(Debug)]
-pub(crate) struct Schedule {
-    candidates: usize,
-    started: usize,
-    failed: usize,
-    delay: Duration,
-    next_start: Duration,
-}
+/// What is raced: how an attempt begins, who hears of its end, and what comes later.
+pub(crate) trait Attempts {
+    type Connection;
+    type Error;
+    type Attempt: Future<Output = Result<Self::Connection, Self::Error>>;
 
-/// What to do now.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// Start this candidate, then ask again.
-    Start(usize),
-    /// Ask again at this time since the start of the race, or after a failure.
-    WaitUntil(Duration),
-    /// Everything has started; wait for an attempt to end.
-    Wait,
-    /// Every candidate has failed.
-    Exhausted,
-}
+    /// Begins the attempt of a leaf.
+    fn start(&mut self, leaf: NodeId) -> Self::Attempt;
 
-impl Schedule {
-    pub(crate) fn new(candidates: usize, delay: Duration) -> Self {
-        Self { candidates, started: 0, failed: 0, delay, next_start: Duration::ZERO }
-    }
+    /// Hears of a failure as it happens.
+    fn failed(&mut self, leaf: NodeId, error: Self::Error);
 
-    /// Returns what to do at `now`, the time since the start of the race.
-    pub(crate) fn poll(&mut self, now: Duration) -> Step {
-        if self.failed == self.candidates {
-            Step::Exhausted
-        } else if self.started == self.candidates {
-            Step::Wait
-        } else if now >= self.next_start {
-            self.started += 1;
-            self.next_start = now + self.delay;
-            Step::Start(self.started - 1)
-        } else {
-            Step::WaitUntil(self.next_start)
-        }
-    }
-
-    /// Notes that one started attempt has failed: the next starts at once, earlier ones keep running.
-    pub(crate) fn handle_failure(&mut self) {
-        self.failed += 1;
-        self.next_start = Duration::ZERO;
+    /// Puts into the schedule what has arrived by `now`; ready when it has changed, and pending with the waker
+    /// kept, or without it when nothing more will come.
+    fn poll_arrivals(&mut self, _cx: &mut Context<'_>, _schedule: &mut Schedule, _now: Duration) -> Poll<()> {
+        Poll::Pending
     }
 }
 
-/// Races `candidates` attempts made by `start`; returns the first success, or `None` when all have failed.
-/// `failed` hears of each failure as it happens.
-pub(crate) async fn run<F, T, E>(
-    candidates: usize,
-    delay: Duration,
-    mut start: impl FnMut(usize) -> F,
-    mut failed: impl FnMut(usize, E),
-) -> Option<T>
-where
-    F: Future<Output = Result<T, E>>,
-{
+/// Races the leaves of a schedule; returns the first that succeeds, or `None` when all have failed.
+pub(crate) async fn drive<A: Attempts>(schedule: &mut Schedule, attempts: &mut A) -> Option<(NodeId, A::Connection)> {
     let begin = Instant::now();
-    let mut schedule = Schedule::new(candidates, delay);
-    let mut running: Vec<(usize, Pin<Box<F>>)> = Vec::with_capacity(candidates.min(2));
+    let mut running: Vec<(NodeId, Pin<Box<A::Attempt>>)> = Vec::with_capacity(2);
     let mut timer = pin!(sleep_until(begin));
     poll_fn(|cx| {
         loop {
             let mut index = 0;
             while index < running.len() {
-                match running[index].1.as_mut().poll(cx) {
-                    Poll::Ready(Ok(winner)) => return Poll::Ready(Some(winner)),
+                let (leaf, attempt) = &mut running[index];
+                match attempt.as_mut().poll(cx) {
+                    Poll::Ready(Ok(connection)) => return Poll::Ready(Some((*leaf, connection))),
                     Poll::Ready(Err(error)) => {
-                        let (candidate, _) = running.swap_remove(index);
-                        failed(candidate, error);
-                        schedule.handle_failure();
+                        let (leaf, _) = running.swap_remove(index);
+                        attempts.failed(leaf, error);
+                        schedule.handle_failure(leaf);
                     }
                     Poll::Pending => index += 1,
                 }
             }
-            match schedule.poll(begin.elapsed()) {
-                Step::Start(candidate) => running.push((candidate, Box::pin(start(candidate)))),
+            let now = begin.elapsed();
+            if attempts.poll_arrivals(cx, schedule, now).is_ready() {
+                continue;
+            }
+            match schedule.poll(now) {
+                Step::Start(leaf) => running.push((leaf, Box::pin(attempts.start(leaf)))),
                 Step::WaitUntil(time) => {
                     timer.as_mut().reset(begin + time);
                     if timer.as_mut().poll(cx).is_pending() {
@@ -111,6 +81,57 @@ where
         }
     })
     .await
+}
+
+/// Races `candidates` attempts made by `start`; returns the first success, or `None` when all have failed.
+/// `failed` hears of each failure as it happens.
+pub(crate) async fn run<F, T, E>(
+    candidates: usize,
+    delay: Duration,
+    start: impl FnMut(usize) -> F,
+    failed: impl FnMut(usize, E),
+) -> Option<T>
+where
+    F: Future<Output = Result<T, E>>,
+{
+    let mut schedule = Schedule::new(delay);
+    let leaves = (0..candidates).map(|_| schedule.add_leaf(Schedule::ROOT)).collect();
+    let mut flat = Flat { leaves, start, failed };
+    drive(&mut schedule, &mut flat).await.map(|(_, connection)| connection)
+}
+
+/// One level of candidates, known by their index.
+struct Flat<S, H> {
+    leaves: Vec<NodeId>,
+    start: S,
+    failed: H,
+}
+
+impl<S, H> Flat<S, H> {
+    fn index(&self, leaf: NodeId) -> usize {
+        self.leaves.binary_search(&leaf).expect("the schedule starts what was added to it")
+    }
+}
+
+impl<F, T, E, S, H> Attempts for Flat<S, H>
+where
+    F: Future<Output = Result<T, E>>,
+    S: FnMut(usize) -> F,
+    H: FnMut(usize, E),
+{
+    type Connection = T;
+    type Error = E;
+    type Attempt = F;
+
+    fn start(&mut self, leaf: NodeId) -> F {
+        let index = self.index(leaf);
+        (self.start)(index)
+    }
+
+    fn failed(&mut self, leaf: NodeId, error: E) {
+        let index = self.index(leaf);
+        (self.failed)(index, error);
+    }
 }
 
 /// Orders addresses for the race: the resolver's order within a family, the families alternating, the resolver's
@@ -191,20 +212,6 @@ mod tests {
     async fn all_failing_ends_the_race() {
         assert_eq!(race(&[(1, false), (2, false)]).await, (None, vec![0, 1], 3));
         assert_eq!(race(&[]).await, (None, vec![], 0));
-    }
-
-    #[test]
-    fn the_schedule_needs_no_clock() {
-        let mut schedule = Schedule::new(2, MS(250));
-        assert_eq!(schedule.poll(MS(0)), Step::Start(0));
-        assert_eq!(schedule.poll(MS(0)), Step::WaitUntil(MS(250)));
-        assert_eq!(schedule.poll(MS(249)), Step::WaitUntil(MS(250)));
-        assert_eq!(schedule.poll(MS(250)), Step::Start(1));
-        assert_eq!(schedule.poll(MS(250)), Step::Wait);
-        schedule.handle_failure();
-        assert_eq!(schedule.poll(MS(251)), Step::Wait);
-        schedule.handle_failure();
-        assert_eq!(schedule.poll(MS(252)), Step::Exhausted);
     }
 
     #[test]

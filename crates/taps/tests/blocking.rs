@@ -15,7 +15,7 @@ fn an_echo_without_a_runtime() {
     let framed = Preconnection::new().security(Security::Disabled).framer(LengthPrefix::new);
     let local = framed.clone().local(LocalEndpoint::host("127.0.0.1"));
     let listener = runtime.run(local.listen()).unwrap().unwrap();
-    let address = listener.local_addr();
+    let address = listener.local_endpoint().clone();
     let server = thread::spawn({
         let runtime = runtime.clone();
         move || {

@@ -124,10 +124,12 @@ async fn a_message_over_the_limit_is_refused_in_both_directions() {
     let limit = SendError::MessageTooLarge { size: 11, limit: 10 };
     assert_eq!(connection.send([1; 11].as_slice()).await, Err(limit.clone()));
     let batch = connection.batch(|batch| {
-        batch.send(b"lost");
+        batch.send(b"one");
         batch.send([1; 11].as_slice());
+        batch.send(b"two");
     });
-    assert_eq!(batch.await, Err(limit), "none of a batch is sent when one is refused");
+    assert_eq!(batch.await.unwrap_err().failed(), [(1, limit)], "each message for itself");
+    assert_eq!(wire(&mut raw, 14).await, b"\0\0\0\x03one\0\0\0\x03two");
     connection.send(b"0123456789").await.unwrap();
     assert_eq!(wire(&mut raw, 14).await, b"\0\0\0\x0a0123456789");
     raw.write_all(b"\xff\xff\xff\xff").await.unwrap();
@@ -529,7 +531,7 @@ async fn both_directions_run_at_once_from_several_tasks() {
 #[tokio::test]
 async fn each_connection_has_framers_of_its_own() {
     let listener = tlv().local(LocalEndpoint::host("127.0.0.1")).listen().await.unwrap();
-    let client = tlv().remote(listener.local_addr());
+    let client = tlv().remote(listener.local_endpoint());
     let (one, two) = tokio::join!(async { client.initiate().await }, async { client.initiate().await });
     let (one, two) = (one.unwrap(), two.unwrap());
     let servers = [listener.accept().await.unwrap().unwrap(), listener.accept().await.unwrap().unwrap()];
@@ -567,7 +569,7 @@ async fn a_peer_that_stops_reading_fails_the_connection_in_time() {
     // RFC 9622 8.1.3.
     let properties = TransportProperties::new().conn_timeout(Duration::from_secs(1));
     let (connection, raw) = bare(tlv().properties(properties.clone())).await;
-    assert_eq!(connection.properties(), &properties);
+    assert_eq!(connection.properties(), properties);
     let begin = std::time::Instant::now();
     let sent =
         timeout(PATIENCE, connection.send(vec![0; LengthPrefix::DEFAULT_LIMIT as usize])).await.expect("no timeout");

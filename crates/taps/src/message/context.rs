@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::metadata::MetadataValue;
+use crate::endpoint::EndpointAddress;
 use crate::properties::{CapacityProfile, ChecksumCoverage, MessageProperties};
 
 /// What is known about a message besides its bytes: its properties, what framers have to say about it, and, once
@@ -77,31 +77,18 @@ impl Ecn {
 /// The two ends of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoints {
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+    pub(crate) local: EndpointAddress,
+    pub(crate) remote: EndpointAddress,
 }
 
 /// What most messages have none of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct More {
-    properties: Overrides,
+    /// Those that were set; the others are as the connection has them.
+    properties: MessageProperties,
     metadata: Vec<Metadata>,
     /// The received message that this one answers.
     request: Option<MessageContext>,
-}
-
-/// The properties that were set; what was not is as the connection has it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Overrides {
-    lifetime: Option<Duration>,
-    priority: Option<u32>,
-    ordered: Option<bool>,
-    safely_replayable: Option<bool>,
-    checksum_len: Option<ChecksumCoverage>,
-    reliable: Option<bool>,
-    capacity_profile: Option<CapacityProfile>,
-    no_fragmentation: Option<bool>,
-    no_segmentation: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,14 +148,14 @@ impl MessageContext {
     /// Where a received message came to.
     #[doc(alias = "get_local_endpoint")]
     #[must_use]
-    pub fn local_endpoint(&self) -> Option<&SocketAddr> {
+    pub fn local_endpoint(&self) -> Option<&EndpointAddress> {
         self.endpoints.as_deref().map(|endpoints| &endpoints.local)
     }
 
     /// Where a received message came from.
     #[doc(alias = "get_remote_endpoint")]
     #[must_use]
-    pub fn remote_endpoint(&self) -> Option<&SocketAddr> {
+    pub fn remote_endpoint(&self) -> Option<&EndpointAddress> {
         self.endpoints.as_deref().map(|endpoints| &endpoints.remote)
     }
 
@@ -211,104 +198,85 @@ impl MessageContext {
     /// How long the message may wait before it is sent, when that was set (RFC 9622 9.1.3.1).
     #[must_use]
     pub fn lifetime(&self) -> Option<Duration> {
-        self.overrides().lifetime
+        self.more.as_deref().and_then(|more| more.properties.lifetime())
     }
 
     /// The priority of the message, 100 unless another was set; a lower number goes first (RFC 9622 9.1.3.2).
     #[must_use]
     pub fn priority(&self) -> u32 {
-        self.properties_over(&MessageProperties::default()).priority
+        self.properties().priority()
     }
 
-    /// The properties of the message: those that were set, and those of the connection for the others.
+    /// The properties that were set for this message; the others are as the connection has them.
     #[must_use]
-    pub fn properties_over(&self, connection: &MessageProperties) -> MessageProperties {
-        let mut properties = connection.clone();
-        properties.last = self.last;
-        let Some(Overrides {
-            lifetime,
-            priority,
-            ordered,
-            safely_replayable,
-            checksum_len,
-            reliable,
-            capacity_profile,
-            no_fragmentation,
-            no_segmentation,
-        }) = self.more.as_deref().map(|more| more.properties)
-        else {
-            return properties;
-        };
-        properties.lifetime = lifetime.or(properties.lifetime);
-        properties.priority = priority.unwrap_or(properties.priority);
-        properties.ordered = ordered.or(properties.ordered);
-        properties.safely_replayable = safely_replayable.unwrap_or(properties.safely_replayable);
-        properties.checksum_len = checksum_len.unwrap_or(properties.checksum_len);
-        properties.reliable = reliable.or(properties.reliable);
-        properties.capacity_profile = capacity_profile.or(properties.capacity_profile);
-        properties.no_fragmentation = no_fragmentation.unwrap_or(properties.no_fragmentation);
-        properties.no_segmentation = no_segmentation.unwrap_or(properties.no_segmentation);
-        properties
+    pub fn properties(&self) -> MessageProperties {
+        let set = self.more.as_deref().map_or_else(MessageProperties::default, |more| more.properties);
+        if self.last { set.with_final(true) } else { set }
+    }
+
+    /// Whether nothing was set: the message is like any other.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.more.is_none() && !self.last
     }
 
     /// Limits how long the message may wait before it is sent.
     #[doc(alias = "msg-lifetime")]
     pub fn set_lifetime(&mut self, lifetime: Duration) -> &mut Self {
-        self.more().properties.lifetime = Some(lifetime);
+        self.more().properties.set_lifetime(lifetime);
         self
     }
 
     /// Sets the priority; a lower number goes first.
     #[doc(alias = "msg-prio")]
     pub fn set_priority(&mut self, priority: u32) -> &mut Self {
-        self.more().properties.priority = Some(priority);
+        self.more().properties.set_priority(priority);
         self
     }
 
     /// Sets whether the message stays in its order (RFC 9622 9.1.3.3).
     #[doc(alias = "msg-ordered")]
     pub fn set_ordered(&mut self, ordered: bool) -> &mut Self {
-        self.more().properties.ordered = Some(ordered);
+        self.more().properties.set_ordered(ordered);
         self
     }
 
     /// Sets whether the message may arrive more than once (RFC 9622 9.1.3.4).
     #[doc(alias = "idempotent")]
     pub fn set_safely_replayable(&mut self, replayable: bool) -> &mut Self {
-        self.more().properties.safely_replayable = Some(replayable);
+        self.more().properties.set_safely_replayable(replayable);
         self
     }
 
     /// Sets how much of the message a checksum must cover (RFC 9622 9.1.3.6).
     #[doc(alias = "msg-checksum-len")]
     pub fn set_checksum_len(&mut self, coverage: ChecksumCoverage) -> &mut Self {
-        self.more().properties.checksum_len = Some(coverage);
+        self.more().properties.set_checksum_len(coverage);
         self
     }
 
     /// Sets whether the message is sent again until it has arrived (RFC 9622 9.1.3.7).
     #[doc(alias = "msg-reliable")]
     pub fn set_reliable(&mut self, reliable: bool) -> &mut Self {
-        self.more().properties.reliable = Some(reliable);
+        self.more().properties.set_reliable(reliable);
         self
     }
 
     /// Sets the treatment that the network should give to the message (RFC 9622 9.1.3.8).
     #[doc(alias = "msg-capacity-profile")]
     pub fn set_capacity_profile(&mut self, profile: CapacityProfile) -> &mut Self {
-        self.more().properties.capacity_profile = Some(profile);
+        self.more().properties.set_capacity_profile(profile);
         self
     }
 
     /// Sets whether the network must not fragment the message (RFC 9622 9.1.3.9).
     pub fn set_no_fragmentation(&mut self, no_fragmentation: bool) -> &mut Self {
-        self.more().properties.no_fragmentation = Some(no_fragmentation);
+        self.more().properties.set_no_fragmentation(no_fragmentation);
         self
     }
 
     /// Sets whether the transport must not segment the message (RFC 9622 9.1.3.10).
     pub fn set_no_segmentation(&mut self, no_segmentation: bool) -> &mut Self {
-        self.more().properties.no_segmentation = Some(no_segmentation);
+        self.more().properties.set_no_segmentation(no_segmentation);
         self
     }
 
@@ -365,10 +333,6 @@ impl MessageContext {
         }
     }
 
-    fn overrides(&self) -> Overrides {
-        self.more.as_deref().map(|more| more.properties).unwrap_or_default()
-    }
-
     /// A copy of our own, so that messages that share the old one keep it.
     fn more(&mut self) -> &mut More {
         Arc::make_mut(self.more.get_or_insert_default())
@@ -416,6 +380,8 @@ impl fmt::Debug for MessageContext {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::message::Message;
 
@@ -436,29 +402,26 @@ mod tests {
 
     #[test]
     fn properties_that_are_not_set_are_the_connections() {
-        let connection = MessageProperties { priority: 7, safely_replayable: true, ..MessageProperties::default() };
+        let connection = MessageProperties::default().with_priority(7).with_safely_replayable(true);
         let mut context = MessageContext::default();
-        assert_eq!(context.properties_over(&connection), connection);
+        assert_eq!(context.properties().or(&connection), connection);
         context.set_lifetime(Duration::from_secs(1)).set_ordered(false).set_reliable(false);
         context.set_checksum_len(ChecksumCoverage::Bytes(20)).set_capacity_profile(CapacityProfile::Scavenger);
         context.set_no_fragmentation(true).set_no_segmentation(true);
         context.last = true;
-        let expected = MessageProperties {
-            lifetime: Some(Duration::from_secs(1)),
-            priority: 7,
-            ordered: Some(false),
-            safely_replayable: true,
-            last: true,
-            checksum_len: ChecksumCoverage::Bytes(20),
-            reliable: Some(false),
-            capacity_profile: Some(CapacityProfile::Scavenger),
-            no_fragmentation: true,
-            no_segmentation: true,
-        };
-        assert_eq!(context.properties_over(&connection), expected);
+        let expected = connection
+            .with_lifetime(Duration::from_secs(1))
+            .with_ordered(false)
+            .with_reliable(false)
+            .with_checksum_len(ChecksumCoverage::Bytes(20))
+            .with_capacity_profile(CapacityProfile::Scavenger)
+            .with_no_fragmentation(true)
+            .with_no_segmentation(true)
+            .with_final(true);
+        assert_eq!(context.properties().or(&connection), expected);
         context.set_safely_replayable(false).set_priority(3);
-        let properties = context.properties_over(&connection);
-        assert_eq!((properties.priority, properties.safely_replayable), (3, false));
+        let properties = context.properties().or(&connection);
+        assert_eq!((properties.priority(), properties.safely_replayable()), (3, false));
     }
 
     /// RFC 9622 9.1.3: what changes in a context after a message was sent does not change the message.
@@ -503,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_reply_remembers_its_request_and_no_earlier_one() {
-        let endpoint = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let endpoint = |port| EndpointAddress::from(SocketAddr::from(([127, 0, 0, 1], port)));
         let endpoints = Some(Arc::new(Endpoints { local: endpoint(1), remote: endpoint(2) }));
         let mut request = MessageContext::default();
         request.set_endpoints(&endpoints);

@@ -1,5 +1,7 @@
 //! Capacity profiles (RFC 9622 8.1.6).
 
+use super::kind::Enumerated;
+
 /// The treatment that the network should give to a connection's packets (RFC 9622 8.1.6).
 ///
 /// Messages leave in whole writes, so holding a small one back for company (Nagle's algorithm) only adds delay;
@@ -20,10 +22,13 @@ pub enum CapacityProfile {
     #[doc(alias = "CAPACITY_SEEKING")]
     CapacitySeeking = 10,
     /// Delay matters, nobody waits for an answer (AF21).
+    #[doc(alias = "LOW_LATENCY_NON_INTERACTIVE")]
     LowLatencyNonInteractive = 18,
     /// A steady rate with little delay (AF32).
+    #[doc(alias = "CONSTANT_RATE_STREAMING")]
     ConstantRateStreaming = 28,
     /// Delay matters most (AF42).
+    #[doc(alias = "LOW_LATENCY_INTERACTIVE")]
     LowLatencyInteractive = 36,
 }
 
@@ -38,5 +43,21 @@ impl CapacityProfile {
     #[must_use]
     pub const fn no_delay(self) -> bool {
         !matches!(self, Self::Scavenger | Self::CapacitySeeking)
+    }
+}
+
+impl Enumerated for CapacityProfile {
+    const EXPECTED: &'static str = "a capacity profile, such as `Capacity-Seeking`";
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("Default", Self::Default),
+        ("Scavenger", Self::Scavenger),
+        ("Low Latency/Interactive", Self::LowLatencyInteractive),
+        ("Low Latency/Non-Interactive", Self::LowLatencyNonInteractive),
+        ("Constant-Rate Streaming", Self::ConstantRateStreaming),
+        ("Capacity-Seeking", Self::CapacitySeeking),
+    ];
+
+    fn number(self) -> Option<i64> {
+        Some(self.dscp().into())
     }
 }

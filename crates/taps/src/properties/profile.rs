@@ -1,7 +1,7 @@
 //! Sets of properties in common use (RFC 9622 appendix B.2).
 
 use super::TransportProperties;
-use super::preference::Preference;
+use super::preference::Preference::{self, Avoid, Ignore, Prohibit, Require};
 use super::selection::SelectionProperty;
 
 /// A set of properties in common use.
@@ -23,6 +23,7 @@ pub enum Profile {
 
 impl TransportProperties {
     /// The properties of a profile.
+    #[doc(alias = "property_profile")]
     #[must_use]
     pub fn from_profile(profile: Profile) -> Self {
         match profile {
@@ -32,34 +33,54 @@ impl TransportProperties {
         }
     }
 
-    /// A reliable stream in order, such as TCP.
+    /// The properties of a profile as the tables of RFC 9622 appendix B.2 have it, over its defaults.
+    #[must_use]
+    pub fn from_profile_rfc9622(profile: Profile) -> Self {
+        match profile {
+            Profile::ReliableInorderStream => Self::reliable_inorder_stream_rfc9622(),
+            Profile::ReliableMessage => Self::reliable_message_rfc9622(),
+            Profile::UnreliableDatagram => Self::unreliable_datagram_rfc9622(),
+        }
+    }
+
+    /// A reliable stream in order, such as TCP. A protocol that keeps the boundaries of messages is prohibited; a framer
+    /// may keep them.
     #[must_use]
     pub fn reliable_inorder_stream() -> Self {
-        use Preference::{Prohibit, Require};
         Self::new().with([Require, Require, Require, Prohibit])
+    }
+
+    /// A reliable stream in order, where boundaries do not matter (RFC 9622 B.2.1).
+    #[must_use]
+    pub fn reliable_inorder_stream_rfc9622() -> Self {
+        Self::rfc9622().with([Require, Require, Require, Ignore])
     }
 
     /// Reliable messages in order.
     #[must_use]
     pub fn reliable_message() -> Self {
-        Self::new().with([Preference::Require; 4])
+        Self::new().with([Require, Require, Require, Require])
     }
 
-    /// Datagrams.
+    /// Reliable messages in order (RFC 9622 B.2.2).
+    #[must_use]
+    pub fn reliable_message_rfc9622() -> Self {
+        Self::rfc9622().with([Require, Require, Require, Require])
+    }
+
+    /// Datagrams: reliable protocols are prohibited. Messages are safely replayable, since some may arrive twice.
     #[must_use]
     pub fn unreliable_datagram() -> Self {
-        use Preference::{Ignore, Prohibit, Require};
         Self::new().with([Prohibit, Ignore, Ignore, Require]).with_safely_replayable(true)
     }
 
-    /// Datagrams, in the words of RFC 9622 B.2.3.
+    /// Datagrams, or else what is reliable (RFC 9622 B.2.3).
     #[must_use]
     pub fn unreliable_datagram_rfc9622() -> Self {
-        use Preference::{Avoid, Ignore, Require};
-        Self::new().with([Avoid, Avoid, Ignore, Require]).with_safely_replayable(true)
+        Self::rfc9622().with([Avoid, Avoid, Ignore, Require]).with_safely_replayable(true)
     }
 
-    /// Sets reliability, order, congestion control and boundaries, in the order of the tables of appendix B.2.
+    /// Sets reliability, order, congestion control and boundaries, in the order of the tables.
     fn with(mut self, preferences: [Preference; 4]) -> Self {
         const PROPERTIES: [SelectionProperty; 4] = [
             SelectionProperty::Reliability,
