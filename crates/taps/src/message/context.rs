@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::metadata::MetadataValue;
 use crate::endpoint::EndpointAddress;
-use crate::properties::{CapacityProfile, ChecksumCoverage, MessageProperties};
+use crate::properties::{
+    CapacityProfile, ChecksumCoverage, MessageProperties, MessageProperty, PropertyError, PropertyValue,
+};
 
 /// What is known about a message besides its bytes: its properties, what framers have to say about it, and, once
 /// it is received, where it came from.
@@ -219,6 +221,41 @@ impl MessageContext {
         self.more.is_none() && !self.last
     }
 
+    /// A property of the message by its name: one that was set, or what is known about a received message.
+    #[must_use]
+    pub fn property(&self, property: MessageProperty) -> Option<PropertyValue> {
+        match property {
+            MessageProperty::Ecn => self.ecn.map(|ecn| i64::from(ecn as u8).into()),
+            MessageProperty::EarlyData => Some(self.early_data.into()),
+            MessageProperty::ReceivingFinal => Some(self.last.into()),
+            other => self.properties().get(other),
+        }
+    }
+
+    /// Sets a property of the message by its name.
+    ///
+    /// # Errors
+    /// It is read-only, or the value is not one of it; nothing has changed then.
+    pub fn set_property(
+        &mut self,
+        property: MessageProperty,
+        value: impl Into<PropertyValue>,
+    ) -> Result<&mut Self, PropertyError> {
+        let mut properties = self.properties();
+        properties.set(property, value)?;
+        Ok(self.set_properties(properties))
+    }
+
+    /// Sets the properties of the message, in place of those that were set before.
+    pub fn set_properties(&mut self, mut properties: MessageProperties) -> &mut Self {
+        self.last = properties.is_final();
+        properties.unset(MessageProperty::Final);
+        if self.more.is_some() || properties != MessageProperties::default() {
+            self.more().properties = properties;
+        }
+        self
+    }
+
     /// Limits how long the message may wait before it is sent.
     #[doc(alias = "msg-lifetime")]
     pub fn set_lifetime(&mut self, lifetime: Duration) -> &mut Self {
@@ -422,6 +459,25 @@ mod tests {
         context.set_safely_replayable(false).set_priority(3);
         let properties = context.properties().or(&connection);
         assert_eq!((properties.priority(), properties.safely_replayable()), (3, false));
+    }
+
+    #[test]
+    fn properties_have_names() {
+        let mut context = MessageContext::default();
+        context.set_property(MessageProperty::Priority, 5).unwrap();
+        context.set_property(MessageProperty::Final, true).unwrap();
+        assert!(context.last && context.priority() == 5);
+        assert_eq!(context.property(MessageProperty::Final), Some(true.into()));
+        assert_eq!(context.property(MessageProperty::ReceivingFinal), Some(true.into()));
+        assert_eq!(context.property(MessageProperty::EarlyData), Some(false.into()));
+        assert_eq!(context.property(MessageProperty::Ecn), None);
+        context.set_ecn(Ecn::Ce);
+        assert_eq!(context.property(MessageProperty::Ecn), Some(3.into()));
+        assert!(context.set_property(MessageProperty::Ecn, 1).is_err());
+        assert!(context.set_property(MessageProperty::Priority, -1).is_err());
+        assert_eq!(context.priority(), 5);
+        context.set_properties(MessageProperties::default());
+        assert!(!context.last && context.priority() == 100);
     }
 
     /// RFC 9622 9.1.3: what changes in a context after a message was sent does not change the message.
