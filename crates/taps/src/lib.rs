@@ -59,6 +59,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod framer;
+#[allow(dead_code, reason = "for the connections of a group")]
 mod group;
 mod initiate;
 mod listener;
@@ -96,7 +97,7 @@ pub use properties::{
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
-pub use selection::{Context, Support};
+pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,

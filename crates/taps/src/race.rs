@@ -4,8 +4,10 @@
 //! no socket. [`drive`] runs it over futures. Dropping the race drops every attempt.
 
 // The trees come with the candidates of several paths and protocols.
-#[cfg_attr(not(test), expect(dead_code))]
+#[allow(dead_code)]
 mod schedule;
+#[allow(dead_code)]
+mod tree;
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -16,6 +18,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 pub(crate) use self::schedule::{NodeId, Schedule, Step};
+#[allow(unused_imports)]
+pub(crate) use self::tree::{Arrival, no_arrivals, run_tree};
 
 /// How long an attempt runs alone before the next one starts beside it (RFC 8305 8).
 pub(crate) const ATTEMPT_DELAY: Duration = Duration::from_millis(250);

@@ -441,6 +441,7 @@ mod tests {
     fn properties_that_are_not_set_are_the_connections() {
         let connection = MessageProperties::default().with_priority(7).with_safely_replayable(true);
         let mut context = MessageContext::default();
+        assert!(context.is_plain());
         assert_eq!(context.properties().or(&connection), connection);
         context.set_lifetime(Duration::from_secs(1)).set_ordered(false).set_reliable(false);
         context.set_checksum_len(ChecksumCoverage::Bytes(20)).set_capacity_profile(CapacityProfile::Scavenger);

@@ -506,6 +506,14 @@ fn a_framer_may_hold_the_end_until_it_has_heard_from_its_peer() {
     assert_eq!(stack.stop(), Ok(true));
     assert_eq!(stack.stop(), Ok(true));
     assert!(stack.out.is_empty());
+
+    // Nobody is left to say anything.
+    let polite = Puppet { stop: "s", waits: true, start: "r", takes_parts: false };
+    let mut stack = self::stack(&[only(polite.clone()), only(polite)]);
+    assert_eq!(stack.stop(), Ok(false));
+    stack.handle_end();
+    assert_eq!(stack.stop(), Ok(true));
+    assert_eq!(stack.out.take(), &b"(e)<s><s>"[..]);
 }
 
 /// The time is an argument, and nothing is asked of who has no framer that waits.
