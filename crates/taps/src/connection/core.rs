@@ -21,10 +21,14 @@ use crate::error::AttemptError;
 use crate::framer::stack::Stack;
 use crate::group::{Entry, Group, Membership};
 use crate::message::{Message, Receive};
-use crate::properties::{ConnectionProperties, MessageProperties, TransportProperties};
+use super::properties::has;
+use crate::properties::{
+    ConnectionStatus, EstablishedProperties, MessageProperties, MessagePropertyError, TransportProperties,
+};
+use crate::selection::may_duplicate;
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
-use crate::transport::{About, Arrived, Limits, Transport};
+use crate::transport::{Arrived, Limits, Transport};
 
 /// How much room a read gets.
 const READ: usize = 64 * 1024;
@@ -64,7 +68,7 @@ enum Sending {
 #[derive(Debug)]
 enum Carrier {
     /// It is being established.
-    Opening(Box<(Opening, Arc<OnceLock<Facts>>)>),
+    Opening(Box<Opening>),
     Transport(Transport),
     /// It is closed, or was never established.
     Gone,
@@ -91,8 +95,12 @@ pub(super) struct Core {
     /// The numbers of messages, in the order in which they were handed over.
     messages: u64,
     pub(super) events: Events,
-    /// What messages have that do not say it themselves.
-    defaults: MessageProperties,
+    /// What was asked for, with the changes since.
+    properties: TransportProperties,
+    /// What messages may ask for; nothing is known before the connection is established.
+    rules: Option<Box<Rules>>,
+    /// Filled when the connection is established.
+    facts: Arc<OnceLock<Facts>>,
     membership: Option<Membership>,
     /// Bounds on the rates, where there are any.
     send_pace: Option<Box<Pace>>,
@@ -108,6 +116,15 @@ pub(super) enum Sent {
     Later(Ticket),
 }
 
+/// What messages may ask of an established connection.
+#[derive(Debug)]
+struct Rules {
+    established: EstablishedProperties,
+    /// Whether one that asks for nothing may be sent: each must be safely replayable over some protocols.
+    plain: Result<(), MessagePropertyError>,
+    can_send: bool,
+}
+
 /// Which message, and which part of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number {
@@ -116,13 +133,25 @@ pub(super) struct Number {
 }
 
 impl Core {
-    pub(super) fn new(transport: Transport, stack: Stack, events: Events) -> Self {
-        Self::over(Carrier::Transport(transport), stack, events)
+    /// A transport whose framers are still to be started.
+    pub(super) fn starting(transport: Transport, stack: Stack) -> Self {
+        Self::over(Carrier::Transport(transport), stack, TransportProperties::new(), Arc::default())
+    }
+
+    /// An established connection.
+    pub(super) fn new(transport: Transport, stack: Stack, facts: Facts, properties: TransportProperties) -> Self {
+        let facts = Arc::new(OnceLock::from(facts));
+        let mut core = Self::over(Carrier::Transport(transport), stack, properties, facts);
+        core.take_properties();
+        core
     }
 
     /// A connection that is being established: what is sent on it waits.
-    pub(super) fn opening(opening: Opening, facts: Arc<OnceLock<Facts>>, events: Events) -> Self {
-        Self::over(Carrier::Opening(Box::new((opening, facts))), Stack::new(&[]), events)
+    pub(super) fn opening(opening: Opening, properties: TransportProperties) -> Self {
+        let carrier = Carrier::Opening(Box::new(opening));
+        let mut core = Self::over(carrier, Stack::new(&[]), properties, Arc::default());
+        core.take_properties();
+        core
     }
 
     /// What a started transport was made of.
@@ -133,7 +162,12 @@ impl Core {
         }
     }
 
-    fn over(carrier: Carrier, stack: Stack, events: Events) -> Self {
+    fn over(
+        carrier: Carrier,
+        stack: Stack,
+        properties: TransportProperties,
+        facts: Arc<OnceLock<Facts>>,
+    ) -> Self {
         Self {
             carrier,
             stack,
@@ -148,8 +182,10 @@ impl Core {
             reader: None,
             watcher: None,
             messages: 0,
-            events,
-            defaults: MessageProperties::default(),
+            events: Events::default(),
+            properties,
+            rules: None,
+            facts,
             membership: None,
             send_pace: None,
             receive_pace: None,
@@ -174,13 +210,14 @@ impl Core {
     /// Goes on with the establishment; ready when it is over, one way or the other.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
-        let (opening, facts) = &mut **opening;
         match ready!(opening.poll(cx)) {
             Ok(Opened { transport, framers, facts: found }) => {
                 // Filled once: there is one establishment.
-                let _ = facts.set(found);
+                let _ = self.facts.set(found);
                 self.carrier = Carrier::Transport(transport);
                 self.stack = framers;
+                self.take_properties();
+                self.refuse_inconsistent();
                 self.events.tell(Event::Ready);
             }
             Err(error) => {
@@ -228,7 +265,7 @@ impl Core {
         if last {
             self.sending = Sending::Last;
         }
-        let priority = message.context.properties().or(&self.defaults).priority();
+        let priority = message.context.properties().or(&self.properties.message).priority();
         let place = Place::new(last, priority, number.message, number.part);
         let ticket = self.waiting.insert(Fate::Queued(place));
         let entry = Entry { priority, last, size: message.data.len() as u64 };
@@ -280,8 +317,35 @@ impl Core {
         if self.sending != Sending::Open {
             return Err(SendError::FinalAlreadySent);
         }
-        let _ = message;
-        Ok(())
+        self.check(message)
+    }
+
+    /// Whether what a message asks for fits the connection (RFC 9622 9.1.3). Before it is established nobody knows.
+    fn check(&self, message: &Message) -> Result<(), SendError> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        if !rules.can_send {
+            return Err(SendError::ReceiveOnly);
+        }
+        if is_plain(message) {
+            return rules.plain.map_err(SendError::InvalidMessageProperties);
+        }
+        let properties = rules.established.of_message(&message.context.properties());
+        let properties = properties.map_err(SendError::InvalidMessageProperties)?;
+        let length = message.data.len() as u64;
+        rules.established.check_length(&properties, length).map_err(SendError::InvalidMessageProperties)
+    }
+
+    /// Takes back what was handed over before the connection was established and does not fit it.
+    fn refuse_inconsistent(&mut self) {
+        let refused: Vec<_> = self
+            .queue
+            .iter()
+            .filter_map(|(place, queued)| Some((place, queued.ticket, self.check(&queued.message).err()?)))
+            .collect();
+        for (place, ticket, error) in refused {
+            self.take_back(place);
+            self.waiting.decide(ticket, Err(error));
+        }
     }
 
     fn can_leave_at_once(&self, message: &Message, number: Number) -> bool {
@@ -688,14 +752,19 @@ impl Core {
     }
 
     pub(super) fn can_send(&self) -> bool {
-        self.state() <= ConnectionState::Established && self.sending == Sending::Open
+        self.state() <= ConnectionState::Established
+            && self.sending == Sending::Open
+            && self.facts.get().is_none_or(|facts| facts.about.can_send)
     }
 
     pub(super) fn can_receive(&self) -> bool {
-        !matches!(self.carrier, Carrier::Gone) && !self.closing && self.received_all.is_none()
+        !matches!(self.carrier, Carrier::Gone)
+            && !self.closing
+            && self.received_all.is_none()
+            && self.facts.get().is_none_or(|facts| facts.about.can_receive)
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    fn limits(&self) -> Limits {
         match &self.carrier {
             Carrier::Transport(Transport::Message(transport)) => transport.limits(),
             _ => Limits::default(),
@@ -703,23 +772,62 @@ impl Core {
     }
 
     /// Brings the connection and its transport from some properties to others.
-    pub(super) fn apply(&mut self, from: &ConnectionProperties, to: &TransportProperties) -> io::Result<()> {
+    pub(super) fn apply(&mut self, to: &TransportProperties) -> io::Result<()> {
+        let from = &self.properties.connection;
         match &mut self.carrier {
             Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, &to.connection)?,
             Carrier::Transport(Transport::Message(transport)) => transport.apply(from, &to.connection)?,
             Carrier::Opening(_) | Carrier::Gone => {}
         }
-        self.take_properties(to);
+        self.properties = to.clone();
+        self.take_properties();
+        self.events.tell(Event::PropertyChange);
         Ok(())
     }
 
-    /// Keeps the properties that the connection sees to itself.
-    pub(super) fn take_properties(&mut self, properties: &TransportProperties) {
-        self.defaults = properties.message;
-        Pace::set(&mut self.send_pace, properties.connection.max_send_rate);
-        Pace::set(&mut self.receive_pace, properties.connection.max_recv_rate);
+    /// Brings what the connection sees to itself in line with its properties.
+    fn take_properties(&mut self) {
+        let properties = &self.properties.connection;
+        Pace::set(&mut self.send_pace, properties.max_send_rate);
+        Pace::set(&mut self.receive_pace, properties.max_recv_rate);
         if let Some(membership) = &self.membership {
-            membership.apply(&properties.connection);
+            membership.apply(properties);
+        }
+        if self.facts.get().is_some() {
+            let established = self.established_properties();
+            let plain = established.of_message(&MessageProperties::default()).map(drop);
+            let can_send = self.facts.get().is_none_or(|facts| facts.about.can_send);
+            self.rules = Some(Box::new(Rules { established, plain, can_send }));
+        }
+    }
+
+    pub(super) fn facts(&self) -> Arc<OnceLock<Facts>> {
+        Arc::clone(&self.facts)
+    }
+
+    pub(super) fn properties(&self) -> &TransportProperties {
+        &self.properties
+    }
+
+    /// The properties as they can be read: what the protocol and the path have, and the read-only ones.
+    pub(super) fn established_properties(&self) -> EstablishedProperties {
+        let (wanted, about) = (&self.properties, self.facts.get().map(|facts| &facts.about));
+        let has = |property| about.is_some_and(|about| has(about, wanted, property));
+        let duplicates = about.is_some_and(|about| may_duplicate(about.stack));
+        wanted.established(has).may_duplicate(duplicates).with_status(self.status())
+    }
+
+    fn status(&self) -> ConnectionStatus {
+        let (limits, about) = (self.limits(), self.facts.get().map(|facts| &facts.about));
+        let length = |limit: Option<usize>| limit.map(|limit| limit as u64);
+        ConnectionStatus {
+            conn_state: self.state(),
+            can_send: self.can_send(),
+            can_receive: self.can_receive(),
+            zero_rtt_msg_max_len: about.filter(|about| about.zero_rtt).and_then(|_| length(limits.send)),
+            singular_transmission_msg_max_len: length(limits.singular),
+            send_msg_max_len: length(limits.send),
+            recv_msg_max_len: length(limits.receive),
         }
     }
 
@@ -733,7 +841,7 @@ impl Core {
 
     /// How long a message may wait, by itself or by the connection's default.
     pub(super) fn lifetime_of(&self, message: &Message) -> Option<Duration> {
-        message.context.lifetime().or_else(|| self.defaults.lifetime())
+        message.context.lifetime().or_else(|| self.properties.message.lifetime())
     }
 
     /// Waits for the end of the connection, reading ahead as far as one read goes.
@@ -758,7 +866,7 @@ impl Core {
         }
     }
 
-    pub(super) fn take_byte_stream(&mut self, about: Option<About>) -> Result<ByteStream, IntoByteStreamError> {
+    pub(super) fn take_byte_stream(&mut self) -> Result<ByteStream, IntoByteStreamError> {
         if self.stack.has_framers() {
             return Err(IntoByteStreamError::HasFramers);
         }
@@ -770,8 +878,8 @@ impl Core {
         }
         match std::mem::replace(&mut self.carrier, Carrier::Gone) {
             Carrier::Transport(Transport::Stream(stream)) => Ok(stream),
-            Carrier::Transport(Transport::Message(transport)) => match about {
-                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about)),
+            Carrier::Transport(Transport::Message(transport)) => match self.facts.get().map(|facts| &facts.about) {
+                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about.clone())),
                 _ => Err(IntoByteStreamError::NoStream),
             },
             Carrier::Opening(_) => Err(IntoByteStreamError::NotEstablished),
@@ -793,7 +901,6 @@ fn refused(error: &io::Error, size: usize, limits: Limits) -> Option<SendError> 
             let limit = limits.send.unwrap_or(size) as u64;
             Some(SendError::MessageTooLarge { size: size as u64, limit })
         }
-        io::ErrorKind::Unsupported => Some(SendError::InvalidMessageProperties(error.to_string())),
         _ => None,
     }
 }
