@@ -270,7 +270,9 @@ impl Core {
         }
         self.leaving.clear();
         self.stack.out.clear();
-        self.waiting.decide_all(&error.clone().into());
+        for ticket in self.waiting.tickets() {
+            self.settle(ticket, Err(error.clone().into()));
+        }
         wake(&mut self.reader);
         wake(&mut self.watcher);
         if first {

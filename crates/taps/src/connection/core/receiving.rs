@@ -30,8 +30,29 @@ impl Core {
         want: &Receive,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Message, ReceiveError>> {
+        let received = self.poll_next(want, cx);
+        if let Poll::Ready(received) = &received
+            && self.events.is_watched()
+        {
+            self.events.tell(match received {
+                Ok(message) if message.end_of_message && message.context.id() == 0 => {
+                    Event::Received { length: message.data.len() }
+                }
+                Ok(Message { data, end_of_message, .. }) => {
+                    Event::ReceivedPartial { length: data.len(), end_of_message: *end_of_message }
+                }
+                Err(error) => Event::ReceiveError(error.clone()),
+            });
+        }
+        received
+    }
+
+    fn poll_next(&mut self, want: &Receive, cx: &mut Context<'_>) -> Poll<Result<Message, ReceiveError>> {
         keep(&mut self.reader, cx);
         ready!(self.poll_open(cx));
+        if self.facts.get().is_some_and(|facts| !facts.about.can_receive) {
+            return Poll::Ready(Err(ReceiveError::SendOnly));
+        }
         loop {
             if let Some(error) = &self.received_all {
                 return Poll::Ready(Err(error.clone()));

@@ -9,6 +9,7 @@ use tokio::io::AsyncWrite;
 
 use super::{Carrier, Core, Number, Sending, Sent, wake};
 use crate::connection::SendError;
+use crate::connection::event::Event;
 use crate::connection::queue::{Fate, Place, Queued, Ticket};
 use crate::group::{Entry, Membership};
 use crate::message::Message;
@@ -44,10 +45,15 @@ impl Core {
                 self.sending = Sending::Ending;
             }
             match self.poll_write_out(cx) {
-                Poll::Ready(Ok(())) => return Ok(Sent::Now),
+                Poll::Ready(Ok(())) => {
+                    if self.events.is_watched() {
+                        self.events.tell(Event::Sent { message: number.message });
+                    }
+                    return Ok(Sent::Now);
+                }
                 Poll::Ready(Err(error)) => return Err(self.fail(&error).into()),
                 Poll::Pending => {
-                    let ticket = self.waiting.insert(Fate::Leaving);
+                    let ticket = self.waiting.insert(Fate::Leaving, number.message);
                     self.leaving.push(ticket);
                     self.waiting.park(ticket, cx, true);
                     return Ok(Sent::Later(ticket));
@@ -65,7 +71,7 @@ impl Core {
         }
         let priority = message.context.properties().or(&self.properties.message).priority();
         let place = Place::new(last, priority, number.message, number.part);
-        let ticket = self.waiting.insert(Fate::Queued(place));
+        let ticket = self.waiting.insert(Fate::Queued(place), number.message);
         let entry = Entry { priority, last, size: message.data.len() as u64 };
         let turn = self.membership.as_ref().and_then(|membership| membership.push(entry));
         self.queue.push(place, Queued { message, ticket, turn });
@@ -90,7 +96,7 @@ impl Core {
                     failed.push((index, error));
                 }
             }
-            let ticket = self.waiting.insert(Fate::Leaving);
+            let ticket = self.waiting.insert(Fate::Leaving, number.message);
             self.leaving.push(ticket);
             waits.push((usize::MAX, ticket));
             return;
@@ -142,7 +148,7 @@ impl Core {
             .collect();
         for (place, ticket, error) in refused {
             self.take_back(place);
-            self.waiting.decide(ticket, Err(error));
+            self.settle(ticket, Err(error));
         }
     }
 
@@ -201,7 +207,7 @@ impl Core {
         if let Some(Fate::Queued(place)) = self.waiting.fate(ticket) {
             let place = *place;
             self.take_back(place);
-            self.waiting.decide(ticket, Err(SendError::Expired));
+            self.settle(ticket, Err(SendError::Expired));
         }
     }
 
@@ -217,6 +223,30 @@ impl Core {
         self.waiting.wake_one();
     }
 
+    /// Decides what has become of everything that was framed, in the order in which it was (RFC 9622 11).
+    fn settle_leaving(&mut self, outcome: &Result<(), SendError>) {
+        let mut leaving = std::mem::take(&mut self.leaving);
+        for ticket in leaving.drain(..) {
+            self.settle(ticket, outcome.clone());
+        }
+        // It keeps its memory.
+        self.leaving = leaving;
+    }
+
+    /// Decides what has become of a message, and tells.
+    pub(super) fn settle(&mut self, ticket: Ticket, outcome: Result<(), SendError>) {
+        if self.events.is_watched()
+            && let Some(message) = self.waiting.undecided(ticket)
+        {
+            self.events.tell(match &outcome {
+                Ok(()) => Event::Sent { message },
+                Err(SendError::Expired) => Event::Expired { message },
+                Err(error) => Event::SendError { message, error: error.clone() },
+            });
+        }
+        self.waiting.decide(ticket, outcome);
+    }
+
     /// Sends what waits, as far as the transport takes it. Pending when the transport will wake this task.
     pub(in crate::connection) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_open(cx));
@@ -229,9 +259,7 @@ impl Core {
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(())) => {
-                    for ticket in self.leaving.drain(..) {
-                        self.waiting.decide(ticket, Ok(()));
-                    }
+                    self.settle_leaving(&Ok(()));
                 }
                 Poll::Ready(Err(error)) => {
                     self.fail(&error);
@@ -277,7 +305,7 @@ impl Core {
                     if last {
                         self.sending = Sending::Open;
                     }
-                    self.waiting.decide(ticket, Err(error.into()));
+                    self.settle(ticket, Err(error.into()));
                 }
             }
         }
@@ -324,42 +352,54 @@ impl Core {
                     self.sending = Sending::Ended;
                 }
             }
-            Carrier::Transport(Transport::Message(transport)) => {
-                while let Some(leaving) = self.stack.out.next_message() {
-                    if let Some(pace) = &mut self.send_pace {
-                        ready!(pace.poll_ready(cx));
-                        pace.passed(leaving.len());
-                    }
-                    match ready!(transport.poll_send(cx, &leaving)) {
-                        Ok(()) => {
-                            self.stack.out.pop_message();
-                        }
-                        // One message is framed at a time, so it is this one's fault.
-                        Err(error) => match refused(&error, leaving.len(), transport.limits()) {
-                            Some(refused) => {
-                                self.stack.out.pop_message();
-                                for ticket in self.leaving.drain(..) {
-                                    self.waiting.decide(ticket, Err(refused.clone()));
-                                }
-                            }
-                            None => return Poll::Ready(Err(error)),
-                        },
-                    }
-                }
-                ready!(transport.poll_flush(cx))?;
-                if self.sending == Sending::Ending {
-                    ready!(transport.poll_shutdown(cx))?;
-                    self.sending = Sending::Ended;
-                }
-            }
+            Carrier::Transport(Transport::Message(_)) => return self.poll_write_messages(cx),
             Carrier::Opening(_) | Carrier::Gone => {}
         }
         Poll::Ready(Ok(()))
     }
 
+    /// Hands framed messages to a transport that keeps them apart, one after the other.
+    fn poll_write_messages(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Carrier::Transport(Transport::Message(transport)) = &mut self.carrier else {
+                return Poll::Ready(Ok(()));
+            };
+            let Some(leaving) = self.stack.out.next_message() else {
+                ready!(transport.poll_flush(cx))?;
+                if self.sending == Sending::Ending {
+                    ready!(transport.poll_shutdown(cx))?;
+                    self.sending = Sending::Ended;
+                }
+                return Poll::Ready(Ok(()));
+            };
+            if let Some(pace) = &mut self.send_pace {
+                ready!(pace.poll_ready(cx));
+            }
+            let size = leaving.len();
+            let sent = ready!(transport.poll_send(cx, &leaving));
+            // One message is framed at a time, so an error that concerns a message concerns this one.
+            let refused = match sent {
+                Ok(()) => None,
+                Err(error) => match refused(&error, size, transport.limits()) {
+                    Some(refused) => Some(refused),
+                    None => return Poll::Ready(Err(error)),
+                },
+            };
+            self.stack.out.pop_message();
+            match refused {
+                Some(refused) => self.settle_leaving(&Err(refused)),
+                None => {
+                    if let Some(pace) = &mut self.send_pace {
+                        pace.passed(size);
+                    }
+                }
+            }
+        }
+    }
+
     /// A place among those who wait, for one who waits for everything to be sent.
     pub(in crate::connection) fn wait(&mut self) -> Ticket {
-        self.waiting.insert(Fate::Leaving)
+        self.waiting.insert(Fate::Leaving, 0)
     }
 
     /// Ready when everything that was handed over is sent.
