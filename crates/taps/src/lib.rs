@@ -64,6 +64,7 @@ mod group;
 mod initiate;
 mod listener;
 mod message;
+mod path;
 mod preconnection;
 mod properties;
 mod protocol;
@@ -85,6 +86,7 @@ pub use framer::{Framer, FramerCx, FramerError, Parsed, Start, Tlv};
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
 pub use message::{IntoData, Message, MessageContext, Receive};
+pub use path::{Interface, InterfaceAddress, interfaces};
 pub use preconnection::Preconnection;
 pub use properties::{
     CapacityProfile, ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, Direction,
