@@ -66,7 +66,7 @@ impl Broker {
     /// The address of the first socket that listens.
     #[must_use]
     pub fn addr(&self) -> Option<SocketAddr> {
-        self.listeners.first().map(|(listener, _)| listener.local_addr())
+        self.listeners.first().and_then(|(listener, _)| listener.local_endpoint().ip())
     }
 
     /// How many connections there are, those that are not authenticated yet included.
@@ -194,8 +194,8 @@ async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duratio
     loop {
         match listener.incoming().await {
             Ok(Some(incoming)) => {
-                let peer = incoming.peer_addr();
-                let Some(registered) = shared.register(Some(peer.ip())) else {
+                let peer = incoming.remote_endpoint();
+                let Some(registered) = shared.register(peer.ip().map(|address| address.ip())) else {
                     warn!(%peer, "too many connections: one was cut off");
                     continue;
                 };
@@ -210,7 +210,7 @@ async fn accept(listener: Arc<Listener>, shared: Arc<Shared>, handshake: Duratio
 }
 
 async fn establish(incoming: Incoming, handshake: Duration, registered: Registered) {
-    let (peer, mut since) = (incoming.peer_addr(), Instant::now());
+    let (peer, mut since) = (incoming.remote_endpoint().clone(), Instant::now());
     let established = tokio::select! {
         established = incoming.establish().timeout(handshake).into_future() => established,
         () = registered.shared.closing() => return,

@@ -415,7 +415,8 @@ async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartEr
     let local = LocalEndpoint::host(parsed.host()).port(parsed.port());
     let listener = Preconnection::new().local(local).security(security).listen().await;
     let listener = listener.map_err(|error| StartError::Listen { url, error })?;
-    let url = parsed.with_port(listener.local_addr().port()).to_string();
+    let port = listener.local_endpoint().ip().map_or(parsed.port(), |address| address.port());
+    let url = parsed.with_port(port).to_string();
     Ok(Listening { url, listener: Arc::new(listener) })
 }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
 use postroad_codec::v1_0::Role;
-use postroad_taps::{BlockingError, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security};
+use postroad_taps::{
+    BlockingError, EndpointAddress, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security,
+};
 
 use crate::link::Link;
 use crate::options::{OUTGOING, random_uuid};
@@ -113,10 +115,10 @@ impl Acceptor {
         Ok(Self { listener: preconnection.listen().await?, options })
     }
 
-    /// The address that is listened on.
+    /// The address that is listened on, with the port that the system picked when none was asked for.
     #[must_use]
-    pub fn local_addr(&self) -> std::net::SocketAddr {
-        self.listener.local_addr()
+    pub fn local_endpoint(&self) -> &EndpointAddress {
+        self.listener.local_endpoint()
     }
 
     /// Accepts the next connection and waits until its client has opened it.

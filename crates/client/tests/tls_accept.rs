@@ -28,7 +28,7 @@ async fn acceptor(change: impl FnOnce(&mut AcceptOptions)) -> (Acceptor, TlsConf
 }
 
 fn options(acceptor: &Acceptor, trusting: TlsConfig) -> ConnectOptions {
-    let url = format!("amqp://localhost:{}", acceptor.local_addr().port());
+    let url = format!("amqp://localhost:{}", acceptor.local_endpoint().ip().unwrap().port());
     let mut options = ConnectOptions::new(url.parse().unwrap());
     options.tls = trusting;
     options.tls_mode = TlsMode::Header;
@@ -49,7 +49,7 @@ fn protocol(error: amqp::ConnectionError) -> AcceptError {
 /// What becomes of a client that says these words and no more.
 async fn say(acceptor: &Acceptor, words: &[u8]) -> (Vec<u8>, Result<Connection, AcceptError>) {
     let client = async {
-        let mut stream = TcpStream::connect(acceptor.local_addr()).await.unwrap();
+        let mut stream = TcpStream::connect(acceptor.local_endpoint().ip().unwrap()).await.unwrap();
         stream.write_all(words).await.unwrap();
         stream.shutdown().await.unwrap();
         let mut answer = Vec::new();
@@ -138,7 +138,7 @@ async fn whoever_does_not_go_on_is_cut_off() {
     let (acceptor, _) = acceptor(|options| options.handshake_timeout = timeout).await;
     for (words, answer) in [(&b""[..], &b""[..]), (b"AMQP", b""), (TLS, TLS)] {
         let client = async {
-            let mut stream = TcpStream::connect(acceptor.local_addr()).await.unwrap();
+            let mut stream = TcpStream::connect(acceptor.local_endpoint().ip().unwrap()).await.unwrap();
             stream.write_all(words).await.unwrap();
             let mut told = Vec::new();
             let _ = stream.read_to_end(&mut told).await;

@@ -38,7 +38,7 @@ type Ends = (blocking::client::Sender, blocking::client::Receiver, blocking::cli
 
 fn blocking_ends() -> Ends {
     let acceptor = blocking::client::Acceptor::listen(options()).unwrap();
-    let url = format!("amqp://{}", acceptor.local_addr());
+    let url = format!("amqp://{}", acceptor.local_endpoint());
     let sending = thread::spawn(move || {
         let connection = blocking::client::Connection::open(ConnectOptions::new(url.parse().unwrap())).unwrap();
         connection.session().unwrap().sender("rate").unwrap()
@@ -79,7 +79,7 @@ fn async_rate(count: usize) -> Duration {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let acceptor = Acceptor::listen(options()).await.unwrap();
-        let url = format!("amqp://{}", acceptor.local_addr());
+        let url = format!("amqp://{}", acceptor.local_endpoint());
         let sending = tokio::spawn(async move {
             let connection = Connection::open(ConnectOptions::new(url.parse().unwrap())).await.unwrap();
             connection.session().await.unwrap().sender("rate").await.unwrap()

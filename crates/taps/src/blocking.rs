@@ -13,7 +13,7 @@
 //! let runtime = Runtime::shared()?;
 //! let plain = Preconnection::new().security(Security::Disabled);
 //! let listener = runtime.run(plain.clone().local(LocalEndpoint::host("127.0.0.1")).listen())??;
-//! let connection = runtime.run(plain.remote(listener.local_addr()).initiate().into_future())??;
+//! let connection = runtime.run(plain.remote(listener.local_endpoint()).initiate().into_future())??;
 //! runtime.run(connection.close())??;
 //! # Ok(()) }
 //! # use std::future::IntoFuture as _;

@@ -1,88 +1,186 @@
-//! An established connection: sending, receiving, closing (RFC 9622 8 to 10).
+//! A connection: sending, receiving, closing (RFC 9622 8 to 10).
 
 mod core;
 mod error;
+mod event;
+mod message;
+mod opening;
+mod queue;
+mod send;
 
+use std::fmt;
 use std::future::poll_fn;
-use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::error::AttemptError;
+use crate::endpoint::EndpointAddress;
+use crate::error::{AttemptError, EstablishmentError};
 use crate::framer::FramerFactory;
 use crate::framer::stack::Stack;
-use crate::message::{Message, Receive};
+use crate::group::Group;
+use crate::message::{Message, MessageContext, Receive};
 use crate::properties::TransportProperties;
+use crate::protocol::ProtocolStack;
+use crate::stack::{Leaf, Setting};
 use crate::stream::ByteStream;
 use crate::tls::TlsInfo;
+use crate::transport::{About, BoxFuture, Established, Streams, Transport};
 use core::Core;
+use event::Events;
+use opening::Opening;
+use send::{Draining, SendAll, SendOne};
 
-pub use error::{ConnectionError, IntoByteStreamError, ReceiveError, SendError};
+pub use error::{BatchError, ConnectionError, IntoByteStreamError, ReceiveError, SendError};
+pub use event::{Event, EventStream, SoftError};
+pub use message::PartialMessage;
 
-/// An established connection (RFC 9622 7), made by [`Preconnection::initiate`](crate::Preconnection::initiate) or a
+/// A connection (RFC 9622 7), made by [`Preconnection::initiate`](crate::Preconnection::initiate) or a
 /// [`Listener`](crate::Listener).
 ///
-/// It carries messages when it has framers; without, each direction is one message that ends with the stream.
-/// An engine that frames by itself takes the bytes with [`into_byte_stream`](Self::into_byte_stream).
+/// It carries messages when its transport keeps them apart or it has framers; otherwise each direction is one message
+/// that ends with the stream. An engine that frames by itself takes the bytes with
+/// [`into_byte_stream`](Self::into_byte_stream).
 ///
-/// All methods take `&self`, so tasks may share a connection in an `Arc` or borrow it: messages are sent in the
-/// order of the calls to `send`, and received in the order of the calls to `receive`. The task that calls does the
-/// input and output. Dropping a connection closes the transport and loses what a dropped future left unsent.
+/// All methods take `&self`, so tasks may share a connection in an `Arc` or borrow it. Messages of one priority are
+/// sent in the order of the calls to `send`, and received in the order of the calls to `receive`. The tasks that call
+/// do the input and output, establishment included: a connection on which nobody waits stands still. Dropping it
+/// closes the transport and loses what a dropped future left unsent.
 #[derive(Debug)]
 pub struct Connection {
-    /// Never locked across a wait.
-    core: Mutex<Core>,
-    /// Whose turn it is to write to the transport.
-    sending: tokio::sync::Mutex<()>,
-    /// Whose turn it is to read from it.
-    receiving: tokio::sync::Mutex<()>,
-    local: SocketAddr,
-    remote: SocketAddr,
-    tls: Option<TlsInfo>,
-    properties: TransportProperties,
-    framed: bool,
+    inner: Arc<Inner>,
 }
 
-/// Where a connection is in its life. Before it is established, there is no connection yet.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Never locked across a wait.
+    core: Mutex<Core>,
+    /// Whose turn it is to receive.
+    receiving: tokio::sync::Mutex<()>,
+    /// Filled when the connection is established.
+    facts: Arc<OnceLock<Facts>>,
+    properties: Mutex<TransportProperties>,
+}
+
+/// What is known of an established connection and does not change.
+#[derive(Debug)]
+pub(crate) struct Facts {
+    about: About,
+    framed: bool,
+    origin: Origin,
+    streams: Option<Arc<dyn Streams>>,
+    group: Option<Arc<Group>>,
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 #[repr(u8)]
 pub enum ConnectionState {
+    /// It is being established; what is sent waits.
+    #[doc(alias = "ESTABLISHING")]
+    Establishing = 1,
     /// It can be used.
     #[doc(alias = "ESTABLISHED")]
     Established = 2,
     /// It is being closed: what was handed over is still being sent.
+    #[doc(alias = "CLOSING")]
     Closing = 3,
     /// It is closed, or has failed.
     #[doc(alias = "CLOSED")]
     Closed = 4,
 }
 
-impl Connection {
+/// A transport with started framers, and what is known about it.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) transport: Transport,
+    pub(crate) framers: Stack,
+    pub(crate) facts: Facts,
+}
+
+/// Where a connection comes from, so that others can be made like it.
+pub(crate) struct Origin {
+    framers: Vec<FramerFactory>,
+    /// How the peer was reached; none for a connection that the peer has opened.
+    reach: Option<(Leaf, Setting)>,
+}
+
+impl Origin {
+    pub(crate) fn new(framers: &[FramerFactory], reach: Option<(Leaf, Setting)>) -> Self {
+        Self { framers: framers.to_vec(), reach }
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Origin").field("reach", &self.reach).finish_non_exhaustive()
+    }
+}
+
+impl Opened {
     /// Starts the framers over an established transport.
-    pub(crate) async fn open(
-        stream: ByteStream,
-        framers: &[FramerFactory],
-        properties: &TransportProperties,
-    ) -> Result<Self, AttemptError> {
-        let (local, remote, tls) = (stream.local_addr(), stream.peer_addr(), stream.tls_info().cloned());
-        let mut core = Core::new(stream, Stack::new(framers));
-        if core.stack.has_framers() {
-            poll_fn(|cx| core.poll_start(cx)).await?;
+    pub(crate) async fn start(established: Established, origin: Origin) -> Result<Self, AttemptError> {
+        let Established { transport, about, streams, group } = established;
+        let framers = &origin.framers;
+        let stack = match &transport {
+            Transport::Stream(_) => Stack::new(framers),
+            Transport::Message(transport) => Stack::of_messages(framers, transport.limits().send),
+        };
+        if !stack.has_framers() {
+            let facts = Facts { about, framed: false, origin, streams, group };
+            return Ok(Self { transport, framers: stack, facts });
         }
-        Ok(Self {
-            core: Mutex::new(core),
-            sending: tokio::sync::Mutex::default(),
-            receiving: tokio::sync::Mutex::default(),
-            local,
-            remote,
-            tls,
-            properties: properties.clone(),
-            framed: !framers.is_empty(),
-        })
+        let mut core = Core::new(transport, stack, Events::default());
+        poll_fn(|cx| core.poll_start(cx)).await?;
+        let (transport, framers) =
+            core.into_parts().ok_or(AttemptError::Transport(std::io::ErrorKind::NotConnected))?;
+        Ok(Self { transport, framers, facts: Facts { about, framed: true, origin, streams, group } })
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(opened: Opened, properties: &TransportProperties) -> Self {
+        let Opened { transport, framers, facts } = opened;
+        let core = Core::new(transport, framers, Events::default());
+        Self::over(core, Arc::new(OnceLock::from(facts)), properties)
+    }
+
+    /// A connection that is still to be established, by this future.
+    pub(crate) fn establishing(
+        future: BoxFuture<'static, Result<Opened, EstablishmentError>>,
+        properties: &TransportProperties,
+    ) -> Self {
+        let facts = Arc::new(OnceLock::new());
+        let core = Core::opening(Opening::new(future), Arc::clone(&facts), Events::default());
+        Self::over(core, facts, properties)
+    }
+
+    fn over(core: Core, facts: Arc<OnceLock<Facts>>, properties: &TransportProperties) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                core: Mutex::new(core),
+                receiving: tokio::sync::Mutex::default(),
+                facts,
+                properties: Mutex::new(properties.clone()),
+            }),
+        }
+    }
+
+    /// Waits until the connection is established.
+    ///
+    /// # Errors
+    /// Why it was not, or what ended it since.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost; any other call goes on with the establishment too.
+    #[doc(alias = "HANDLE_STATE_READY")]
+    pub async fn ready(&self) -> Result<(), ConnectionError> {
+        poll_fn(|cx| self.inner.core().poll_open(cx)).await;
+        self.inner.core().failure().map_or(Ok(()), Err)
     }
 
     /// Sends a message; resolves when the transport has taken all of it, TLS session included.
+    ///
+    /// Where messages wait, those with a lower priority number go first; those with a lifetime expire.
     ///
     /// # Errors
     /// See [`SendError`].
@@ -92,44 +190,29 @@ impl Connection {
     /// with the next `send`, `flush` or `close`: a message is never torn.
     #[doc(alias = "sent_handler")]
     pub async fn send(&self, message: impl Into<Message> + Send) -> Result<(), SendError> {
-        self.send_all(&mut Some(message.into()).into_iter()).await
+        SendOne::new(&self.inner, message.into()).await
     }
 
-    /// Sends the messages that `block` hands over, in as few writes as possible.
+    /// Starts a message that is sent in parts (RFC 9622 9.2.3).
+    ///
+    /// Nothing else leaves between its first part and its end, where the transport is a stream.
+    #[doc(alias = "end_of_message")]
+    pub fn start_message(&self, context: MessageContext) -> PartialMessage<'_> {
+        PartialMessage::new(&self.inner, context)
+    }
+
+    /// Sends the messages that `block` hands over, in as few writes as possible (RFC 9622 9.2.4).
     ///
     /// # Errors
-    /// See [`SendError`]; when a framer refuses one message, none of the batch is sent.
+    /// Names the messages that were not sent, each with its reason; the others were.
     ///
     /// # Cancel safety
-    /// As [`send`](Self::send), for the batch as a whole.
+    /// As [`send`](Self::send), for each message.
     #[doc(alias = "batch_block")]
-    pub async fn batch(&self, block: impl FnOnce(&mut Batch) + Send) -> Result<(), SendError> {
+    pub async fn batch(&self, block: impl FnOnce(&mut Batch) + Send) -> Result<(), BatchError> {
         let mut batch = Batch { messages: Vec::new() };
         block(&mut batch);
-        self.send_all(&mut batch.messages.into_iter()).await
-    }
-
-    async fn send_all(&self, messages: &mut (dyn Iterator<Item = Message> + Send)) -> Result<(), SendError> {
-        let mut waiting = Some(messages);
-        loop {
-            let turn = self.sending.lock().await;
-            poll_fn(|cx| {
-                let core = &mut *self.core();
-                // What a dropped future left goes first; this bounds what can pile up, too.
-                ready!(core.poll_drain(cx))?;
-                if let Some(messages) = waiting.take() {
-                    core.frame(messages)?;
-                    ready!(core.poll_drain(cx))?;
-                }
-                Poll::Ready(Ok::<_, SendError>(()))
-            })
-            .await?;
-            drop(turn);
-            // A framer may have answered to received data since, and found that the turn was taken.
-            if !self.framed || self.core().stack.out.is_empty() {
-                return Ok(());
-            }
-        }
+        SendAll::new(&self.inner, batch.messages).await
     }
 
     /// Finishes what dropped futures of `send` or `batch` have left.
@@ -140,7 +223,8 @@ impl Connection {
     /// # Cancel safety
     /// Nothing is lost; flush again.
     pub async fn flush(&self) -> Result<(), SendError> {
-        self.send_all(&mut std::iter::empty()).await
+        let draining = Draining::new(&self.inner);
+        poll_fn(|cx| self.inner.core().poll_drain(draining.ticket(), cx)).await
     }
 
     /// Receives the next message; one longer than [`Receive::DEFAULT_MAX`] comes in parts.
@@ -163,20 +247,27 @@ impl Connection {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn receive_with(&self, want: Receive) -> Result<Message, ReceiveError> {
-        let _turn = self.receiving.lock().await;
+        let _turn = self.inner.receiving.lock().await;
         poll_fn(|cx| {
-            let core = &mut *self.core();
+            let core = &mut *self.inner.core();
             let received = core.poll_receive(&want, cx);
-            // A framer may have answered. Whoever holds the turn to send will take the answer along.
-            if !core.stack.out.is_empty()
-                && let Ok(_turn) = self.sending.try_lock()
-            {
-                // A failure to write shows in the next send; what can be received still is.
-                let _ = core.poll_drain(cx);
-            }
+            core.answer(cx);
             received
         })
         .await
+    }
+
+    /// Waits until the connection is closed by either side or has failed. It reads ahead a little, to notice that.
+    ///
+    /// # Errors
+    /// What ended the connection out of order.
+    ///
+    /// # Cancel safety
+    /// Nothing is lost.
+    #[doc(alias = "HANDLE_STATE_CLOSED")]
+    #[doc(alias = "HANDLE_STATE_CONNECTION_ERROR")]
+    pub async fn closed(&self) -> Result<(), ConnectionError> {
+        poll_fn(|cx| self.inner.core().poll_closed(cx)).await
     }
 
     /// Closes the connection in order: everything that was handed over is sent, the framers may send their last
@@ -191,15 +282,19 @@ impl Connection {
     /// # Cancel safety
     /// The connection stays in [`ConnectionState::Closing`]; close again.
     pub async fn close(&self) -> Result<(), ConnectionError> {
-        self.core().begin_close();
-        let _turn = self.sending.lock().await;
-        poll_fn(|cx| self.core().poll_close(cx)).await
+        self.inner.close().await
     }
 
     /// Ends the connection at once: what was not sent is dropped, the peer sees a reset, and everyone who waits
     /// gets [`ConnectionError::LocalAbort`].
     pub fn abort(&self) {
-        self.core().abort();
+        self.inner.core().abort();
+    }
+
+    /// What happens to the connection from now on.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.inner.core().events.watch()
     }
 
     /// Hands over the bytes of a connection that has no framers, for an engine that frames by itself. It costs
@@ -208,14 +303,15 @@ impl Connection {
     /// # Errors
     /// See [`IntoByteStreamError`].
     pub fn into_byte_stream(self) -> Result<ByteStream, IntoByteStreamError> {
-        self.core.into_inner().unwrap_or_else(PoisonError::into_inner).into_byte_stream()
+        let about = self.inner.facts.get().map(|facts| facts.about.clone());
+        self.inner.core().take_byte_stream(about)
     }
 
     /// The state of the connection.
     #[doc(alias = "get_properties")]
     #[must_use]
     pub fn state(&self) -> ConnectionState {
-        self.core().state()
+        self.inner.core().state()
     }
 
     /// Whether a message can be sent: not after the last one, and not once it is closing.
@@ -223,7 +319,7 @@ impl Connection {
     #[doc(alias = "get_properties")]
     #[must_use]
     pub fn can_send(&self) -> bool {
-        self.core().can_send()
+        self.inner.core().can_send() && self.inner.facts.get().is_none_or(|facts| facts.about.can_send)
     }
 
     /// Whether a message can be received: not after the peer has ended its stream and all of it was received.
@@ -231,43 +327,61 @@ impl Connection {
     #[doc(alias = "get_properties")]
     #[must_use]
     pub fn can_receive(&self) -> bool {
-        self.core().can_receive()
+        self.inner.core().can_receive() && self.inner.facts.get().is_none_or(|facts| facts.about.can_receive)
     }
 
     /// Whether a message arrives as the message that was sent.
     #[must_use]
     pub fn preserves_boundaries(&self) -> bool {
-        self.core().stack.preserves_boundaries()
+        self.inner.core().preserves_boundaries()
     }
 
-    /// The transport properties that the connection was made with.
+    /// The transport properties as they are now.
     #[doc(alias = "get_properties")]
     #[must_use]
-    pub fn properties(&self) -> &TransportProperties {
-        &self.properties
+    pub fn properties(&self) -> TransportProperties {
+        self.inner.properties().clone()
     }
 
-    /// The address of this end.
+    /// The protocol stack that was selected; `None` while the connection is being established.
     #[must_use]
-    pub fn local_endpoint(&self) -> SocketAddr {
-        self.local
+    pub fn protocol_stack(&self) -> Option<ProtocolStack> {
+        Some(self.inner.facts.get()?.about.stack)
     }
 
-    /// The address of the other end.
+    /// The address of this end; `None` while the connection is being established.
     #[must_use]
-    pub fn remote_endpoint(&self) -> SocketAddr {
-        self.remote
+    pub fn local_endpoint(&self) -> Option<&EndpointAddress> {
+        Some(&self.inner.facts.get()?.about.local)
+    }
+
+    /// The address of the other end; `None` while the connection is being established.
+    #[must_use]
+    pub fn remote_endpoint(&self) -> Option<&EndpointAddress> {
+        Some(&self.inner.facts.get()?.about.remote)
     }
 
     /// What the TLS handshake found out; `None` for clear text.
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
-        self.tls.as_ref()
+        self.inner.facts.get()?.about.tls.as_ref()
     }
+}
 
+impl Inner {
     fn core(&self) -> MutexGuard<'_, Core> {
         // A framer that panicked has left its connection unusable, not the lock.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn properties(&self) -> MutexGuard<'_, TransportProperties> {
+        self.properties.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn close(&self) -> Result<(), ConnectionError> {
+        self.core().begin_close();
+        let draining = Draining::new(self);
+        poll_fn(|cx| self.core().poll_close(draining.ticket(), cx)).await
     }
 }
 

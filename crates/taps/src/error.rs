@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::BlockingError;
+use crate::endpoint::EndpointAddress;
 use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
+use crate::protocol::ProtocolStack;
 use crate::resolve::{ResolutionError, UnresolvedReason};
 use crate::tls::{TlsConfigError, TlsError};
 
@@ -75,12 +76,14 @@ pub enum EstablishmentErrorKind {
     Timeout(Duration),
 }
 
-/// One attempt on one address.
+/// One attempt on one address with one protocol stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
+    /// The protocol stack.
+    pub stack: ProtocolStack,
     /// The address of the peer.
-    pub address: SocketAddr,
+    pub address: EndpointAddress,
     /// When it started, counted from the start of the first.
     pub started_after: Duration,
     /// How long it ran.
@@ -243,25 +246,25 @@ pub enum ListenError {
     #[doc(alias = "PROHIBITED_BY_POLICY")]
     PolicyProhibited {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
     },
     /// Somebody else listens there (`EstablishmentFailed`).
     #[error("{address} is in use: is a server running there already?")]
     AddressInUse {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
     },
     /// The address is not one of this machine (`EstablishmentFailed`).
     #[error("{address} is no address of this machine")]
     NotLocal {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
     },
     /// The transport failed otherwise (`EstablishmentFailed`).
     #[error("cannot listen on {address}: {kind}")]
     Failed {
         /// The address.
-        address: SocketAddr,
+        address: EndpointAddress,
         /// What the system said.
         kind: io::ErrorKind,
     },

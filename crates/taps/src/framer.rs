@@ -1,19 +1,30 @@
 //! Framers: messages to bytes and back (RFC 9622 9.1.2, RFC 9623 6).
 
+mod cx;
+mod delimiter;
+mod delivered;
+mod error;
+#[cfg(test)]
+mod faults;
+mod fixed_length;
 pub(crate) mod inbox;
+mod length_prefix;
+#[allow(dead_code, reason = "transports that keep messages apart, and times, are the connection's to bring")]
 pub(crate) mod outbox;
+mod parts;
+#[allow(dead_code, reason = "transports that keep messages apart, and times, are the connection's to bring")]
 pub(crate) mod stack;
 mod tlv;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use crate::message::Message;
 
-use crate::message::{Message, MessageContext};
-use inbox::{Earmark, Inbox};
-use outbox::Outbox;
-use stack::Above;
-
+pub use cx::{FramerCx, Parsed};
+pub use delimiter::Delimiter;
+pub use error::FramerError;
+pub use fixed_length::FixedLength;
+pub use length_prefix::LengthPrefix;
 pub use tlv::Tlv;
 
 /// Makes a framer for one attempt to connect.
@@ -23,7 +34,12 @@ pub(crate) type FramerFactory = Arc<dyn Fn() -> Box<dyn Framer> + Send + Sync>;
 ///
 /// Each attempt to connect has a framer of its own. Several form a stack: the one added last runs first on what is
 /// sent, and last on what is received; each sees what the one below delivers, message ends included. The one at
-/// the bottom sees the stream of the transport, which is one message without an end.
+/// the bottom sees what the transport brings: its messages, or its stream, which is one message without an end.
+///
+/// A framer sees a message that is sent in parts (RFC 9622 9.2.3) as a whole, unless it
+/// [takes parts](Self::takes_parts).
+///
+/// A framer that panics has made its connection unusable, and nothing else.
 ///
 /// ```
 /// use postroad_taps::{Framer, FramerCx, FramerError, Message, MessageContext};
@@ -63,10 +79,14 @@ pub trait Framer: Send {
     }
 
     /// Turns a message into what the layer below is to carry, by [`FramerCx::send`]. Everything that one call sends
-    /// is one message to the layer below.
+    /// is one message to the layer below; what the calls for the parts of one message send is one too.
     ///
     /// # Errors
-    /// The message cannot be framed: nothing of it is sent, and the connection lives on.
+    /// The message cannot be framed: nothing of it is sent, and the connection lives on, unless parts of the message
+    /// have been taken before.
+    #[doc(alias = "message_data")]
+    #[doc(alias = "message_context")]
+    #[doc(alias = "is_end_of_message")]
     fn new_sent_message(&mut self, cx: &mut FramerCx<'_>, message: Message) -> Result<(), FramerError>;
 
     /// Looks at what has arrived, by [`FramerCx::parse`], and delivers what is complete. It is called again as long
@@ -77,13 +97,35 @@ pub trait Framer: Send {
     fn handle_received_data(&mut self, cx: &mut FramerCx<'_>) -> Result<(), FramerError>;
 
     /// Runs when the connection is closed in order, and may send last bytes.
-    fn stop(&mut self, cx: &mut FramerCx<'_>) {
+    fn stop(&mut self, cx: &mut FramerCx<'_>) -> Stop {
         let _ = cx;
+        Stop::Closed
+    }
+
+    /// Runs when the time that [`FramerCx::schedule_wakeup`] was given is over.
+    ///
+    /// # Errors
+    /// The connection fails with the error, or the attempt to connect does.
+    fn wakeup(&mut self, cx: &mut FramerCx<'_>) -> Result<(), FramerError> {
+        let _ = cx;
+        Ok(())
     }
 
     /// Whether a message arrives as the message that was sent, rather than as some bytes of a stream.
     fn preserves_boundaries(&self) -> bool {
         true
+    }
+
+    /// Whether [`new_sent_message`](Self::new_sent_message) takes a message in parts as they are sent. A framer that
+    /// needs the whole message first, or its length, does not: its parts are collected for it.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// How many bytes are kept for the framer at most: of the parts of a message that is sent, and of what has arrived
+    /// and it has made no use of. A peer or an application that goes on without an end is refused there.
+    fn max_message_len(&self) -> usize {
+        16 * 1024 * 1024
     }
 }
 
@@ -96,94 +138,11 @@ pub enum Start {
     WillMarkReady,
 }
 
-/// Why a framer could not go on.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum FramerError {
-    /// A message is longer than the framer allows.
-    #[error("a message of {size} bytes is over the limit of {limit}")]
-    MessageTooLarge {
-        /// The length that was given or declared, in bytes.
-        size: u64,
-        /// The limit, in bytes.
-        limit: u64,
-    },
-    /// What arrived ended in the middle of a message.
-    #[error("the data ended in the middle of a message")]
-    Truncated,
-    /// What arrived breaks the framer's rules.
-    #[error("malformed data: {0}")]
-    Malformed(String),
-}
-
-/// What a framer works on: the bytes that have arrived from below, with a cursor, the way up and the way down.
-#[doc(alias = "connection")]
-#[derive(Debug)]
-pub struct FramerCx<'a> {
-    pub(crate) inbox: &'a mut Inbox,
-    pub(crate) above: Above<'a>,
-    pub(crate) below: &'a mut Outbox,
-    pub(crate) ready: &'a mut bool,
-    pub(crate) progress: bool,
-}
-
-/// What [`FramerCx::parse`] sees.
+/// Whether a framer has finished when its stop is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Parsed<'a> {
-    /// The bytes from the cursor on.
-    pub data: &'a [u8],
-    /// Whether the message of the layer below ends with these bytes.
-    pub end_of_message: bool,
-}
-
-impl FramerCx<'_> {
-    /// Sends bytes down without copying large ones.
-    pub fn send(&mut self, data: Bytes) {
-        self.progress = true;
-        self.below.push(data);
-    }
-
-    /// Sends a few bytes down by copying them, as for a header.
-    pub fn send_slice(&mut self, data: &[u8]) {
-        self.progress = true;
-        self.below.push_slice(data);
-    }
-
-    /// Looks at the bytes from the cursor on, at most `max`; `None` when fewer than `min` have arrived. It never
-    /// sees past the end of a message of the layer below.
-    #[must_use]
-    pub fn parse(&self, min: usize, max: usize) -> Option<Parsed<'_>> {
-        self.inbox.parse(min, max)
-    }
-
-    /// Drops bytes at the cursor, at most those that have arrived.
-    pub fn advance_receive_cursor(&mut self, length: usize) {
-        self.progress = true;
-        self.inbox.advance(length);
-    }
-
-    /// Delivers the next `length` bytes as a message, or as a part of one, without copying them. It may be more
-    /// than has arrived: the rest is delivered as it comes, and the framer is not called before. Check the length
-    /// against a limit first.
-    pub fn deliver_and_advance_receive_cursor(&mut self, context: MessageContext, length: usize, end_of_message: bool) {
-        self.progress = true;
-        if self.inbox.front_len() >= length {
-            let data = self.inbox.take(length);
-            self.above.push(data, context, end_of_message);
-        } else {
-            self.inbox.earmark = Some(Earmark { context, remaining: length, end_of_message, started: false });
-        }
-    }
-
-    /// Delivers bytes that the framer made itself as a message, or as a part of one.
-    pub fn deliver(&mut self, context: MessageContext, data: Bytes, end_of_message: bool) {
-        self.progress = true;
-        self.above.push(data, context, end_of_message);
-    }
-
-    /// Ends the wait that [`Start::WillMarkReady`] began.
-    pub fn make_connection_ready(&mut self) {
-        self.progress = true;
-        *self.ready = true;
-    }
+pub enum Stop {
+    /// It has.
+    Closed,
+    /// It has to hear from its peer first, and calls [`FramerCx::make_connection_closed`] then.
+    WillMarkClosed,
 }

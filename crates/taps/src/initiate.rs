@@ -1,26 +1,22 @@
-//! The active open: resolve, race, connect, protect (RFC 9623 4).
+//! The active open: gather, race, connect, protect (RFC 9623 4).
 
 use std::future::{Future, IntoFuture};
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
-use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
-use crate::Protocol;
-use crate::connection::Connection;
-use crate::endpoint::Place;
+use crate::connection::{Connection, Opened, Origin};
+use crate::endpoint::{EndpointAddress, Place, RemoteEndpoint};
 use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::preconnection::Preconnection;
+use crate::protocol::{Protocol, ProtocolStack};
 use crate::race;
 use crate::resolve::Resolver;
-use crate::stream::ByteStream;
-use crate::tls::{Security, TlsConfig, TlsConfigError, TlsError, TlsInfo};
+use crate::stack::{self, Leaf, Setting};
+use crate::tls::{ClientSide, Security};
 
 /// A connection that is about to be established; await it, with a [`timeout`](Self::timeout) or without.
 ///
@@ -49,9 +45,16 @@ impl Initiate {
         self
     }
 
-    async fn run(self) -> Result<Connection, EstablishmentError> {
+    /// Gives the connection at once, while it is being established: what is sent on it waits for that, and
+    /// [`Connection::ready`] tells how it went.
+    pub fn now(self) -> Connection {
+        let properties = self.preconnection.properties.clone();
+        Connection::establishing(Box::pin(self.open()), &properties)
+    }
+
+    async fn open(self) -> Result<Opened, EstablishmentError> {
         let log = Log::default();
-        let run = establish(self.preconnection, &log);
+        let run = establish(&self.preconnection, &log);
         match self.timeout {
             None => run.await,
             Some(timeout) => match tokio::time::timeout(timeout, run).await {
@@ -59,6 +62,11 @@ impl Initiate {
                 Err(_) => Err(EstablishmentError::new(Kind::Timeout(timeout), log.cut_off())),
             },
         }
+    }
+
+    async fn run(self) -> Result<Connection, EstablishmentError> {
+        let properties = self.preconnection.properties.clone();
+        Ok(Connection::new(self.open().await?, &properties))
     }
 }
 
@@ -71,18 +79,46 @@ impl IntoFuture for Initiate {
     }
 }
 
-async fn establish(preconnection: Preconnection, log: &Log) -> Result<Connection, EstablishmentError> {
-    let remote = preconnection.remote.as_ref().ok_or(ConfigurationError::NoRemoteEndpoint).map_err(Kind::from)?;
+async fn establish(preconnection: &Preconnection, log: &Log) -> Result<Opened, EstablishmentError> {
+    let [remote, ..] = &preconnection.remotes[..] else {
+        return Err(Kind::from(ConfigurationError::NoRemoteEndpoint).into());
+    };
     remote.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
+    let security = match &preconnection.security {
+        Security::Disabled => None,
+        Security::Tls(config) => Some(ClientSide::prepare(config, &remote.host_text()).await.map_err(Kind::from)?),
+    };
+    let leaves = leaves(preconnection, remote, security.is_some()).await?;
+    if leaves.is_empty() {
+        return Err(Kind::NoCandidates { host: remote.host_text() }.into());
+    }
+    let setting = Setting { properties: Arc::new(preconnection.properties.clone()), security, early: false };
+    Attempts { preconnection, setting }.race(&leaves, log).await
+}
+
+/// Every way to reach the peer, the best first.
+async fn leaves(
+    preconnection: &Preconnection,
+    remote: &RemoteEndpoint,
+    secure: bool,
+) -> Result<Vec<Leaf>, EstablishmentError> {
+    let leaf = |stack, remote: EndpointAddress, local: Option<SocketAddr>, host: String| Leaf {
+        stack,
+        remote,
+        local: local.map(EndpointAddress::from),
+        interface: None,
+        host: host.into(),
+        websocket: None,
+        hop_limit: None,
+    };
+    if let Place::Unix(path) = &remote.identifiers().place {
+        return Ok(vec![leaf(ProtocolStack::UnixStream, path.clone().into(), None, remote.host_text())]);
+    }
     if remote.port_number() == 0 && remote.identifiers().service.is_none() {
         return Err(Kind::from(ConfigurationError::NoRemotePort).into());
     }
-    let protection = match &preconnection.security {
-        Security::Disabled => None,
-        Security::Tls(config) => Some(Protection::prepare(config, &remote.host_text()).await.map_err(Kind::from)?),
-    };
     let resolver = Resolver::system();
-    let sources = match &preconnection.local {
+    let sources = match preconnection.locals.first() {
         Some(local) => {
             local.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
             let mut bound = resolver.resolve_local(local, Protocol::Tcp).all().await.map_err(Kind::from)?;
@@ -94,38 +130,28 @@ async fn establish(preconnection: Preconnection, log: &Log) -> Result<Connection
         }
         None => Sources::default(),
     };
-    let reachable = resolver
-        .resolve(remote, Protocol::Tcp)
-        .all()
-        .await
-        .map_err(Kind::from)?
-        .into_iter()
-        .filter(|a| sources.reach(*a));
-    let candidates = race::interleave(reachable);
-    if candidates.is_empty() {
-        return Err(Kind::NoCandidates { host: remote.host_text() }.into());
-    }
-
-    let attempts = Attempts { preconnection: &preconnection, sources: &sources, protection: protection.as_ref() };
-    attempts.race(&candidates, log).await
+    let stack = if secure { ProtocolStack::Tls } else { ProtocolStack::Tcp };
+    let resolved = resolver.resolve(remote, Protocol::Tcp).all().await.map_err(Kind::from)?;
+    let reachable = resolved.into_iter().filter(|address| sources.reach(*address));
+    let leaves = race::interleave(reachable).into_iter();
+    Ok(leaves.map(|address| leaf(stack, address.into(), sources.toward(address), remote.host_text())).collect())
 }
 
 /// What all attempts of one race share.
 struct Attempts<'a> {
     preconnection: &'a Preconnection,
-    sources: &'a Sources,
-    protection: Option<&'a Protection>,
+    setting: Setting,
 }
 
 impl Attempts<'_> {
-    async fn race(&self, candidates: &[SocketAddr], log: &Log) -> Result<Connection, EstablishmentError> {
+    async fn race(&self, leaves: &[Leaf], log: &Log) -> Result<Opened, EstablishmentError> {
         let start = |index: usize| {
-            let address = candidates[index];
-            log.started(index, address);
-            self.run(address)
+            let leaf = &leaves[index];
+            log.started(index, leaf);
+            self.run(leaf)
         };
         let failed = |index, error| log.failed(index, error);
-        let winner = race::run(candidates.len(), race::ATTEMPT_DELAY, start, failed).await;
+        let winner = race::run(leaves.len(), race::ATTEMPT_DELAY, start, failed).await;
         winner.ok_or_else(|| {
             let attempts = log.finished();
             let prohibited = attempts.iter().all(|attempt| attempt.error == AttemptError::Prohibited);
@@ -134,29 +160,11 @@ impl Attempts<'_> {
         })
     }
 
-    async fn run(&self, address: SocketAddr) -> Result<Connection, AttemptError> {
-        let Preconnection { framers, properties, .. } = self.preconnection;
-        let tcp = connect(address, self.sources.toward(address)).await?;
-        properties.apply(&tcp).map_err(|error| AttemptError::Property(error.kind()))?;
-        let stream = match self.protection {
-            None => ByteStream::tcp(tcp).map_err(|error| AttemptError::from_io(&error))?,
-            Some(protection) => protection.protect(tcp).await?,
-        };
-        Connection::open(stream, framers, properties).await
+    async fn run(&self, leaf: &Leaf) -> Result<Opened, AttemptError> {
+        let established = stack::connect(leaf, &self.setting).await?;
+        let origin = Origin::new(&self.preconnection.framers, Some((leaf.clone(), self.setting.clone())));
+        Opened::start(established, origin).await
     }
-}
-
-async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> Result<TcpStream, AttemptError> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.map_err(|error| AttemptError::Transport(error.kind()))?;
-    if let Some(source) = source {
-        let bind = || -> io::Result<()> {
-            socket.set_reuseaddr(true)?;
-            socket.bind(source)
-        };
-        bind().map_err(|error| AttemptError::LocalEndpoint(error.kind()))?;
-    }
-    socket.connect(address).await.map_err(|error| AttemptError::from_io(&error))
 }
 
 /// The local addresses that an attempt may start from.
@@ -181,48 +189,13 @@ impl Sources {
     }
 }
 
-/// What a TLS attempt needs, made before anything is opened.
-pub(crate) struct Protection {
-    connector: TlsConnector,
-    name: ServerName<'static>,
-}
-
-impl Protection {
-    pub(crate) async fn prepare(config: &TlsConfig, host: &str) -> Result<Self, TlsConfigError> {
-        let name = config.name_for(host)?;
-        let client = if config.client_blocks() {
-            let config = config.clone();
-            // A runtime that is shutting down drops the task; nobody is left to see the answer then.
-            tokio::task::spawn_blocking(move || config.client()).await.unwrap_or(Err(TlsConfigError::NoSystemRoots))?
-        } else {
-            config.client()?
-        };
-        Ok(Self { connector: TlsConnector::from(client), name })
-    }
-
-    pub(crate) async fn protect(&self, tcp: TcpStream) -> Result<ByteStream, AttemptError> {
-        let stream = self.connector.connect(self.name.clone(), tcp).await.map_err(|error| handshake(&error))?;
-        let asked = match &self.name {
-            ServerName::DnsName(name) => Some(name.as_ref()),
-            _ => None,
-        };
-        let info = TlsInfo::of(stream.get_ref().1, asked);
-        ByteStream::tls(stream.into(), info).map_err(|error| AttemptError::from_io(&error))
-    }
-}
-
-/// Reads an error of a handshake, where an early end has a meaning of its own.
-pub(crate) fn handshake(error: &io::Error) -> AttemptError {
-    TlsError::from_handshake(error).map_or_else(|| AttemptError::from_io(error), AttemptError::Tls)
-}
-
 /// What the attempts did; it outlives the race, so that a timeout can tell.
 #[derive(Default)]
 struct Log(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
-    running: Vec<(usize, SocketAddr, Instant)>,
+    running: Vec<(usize, ProtocolStack, EndpointAddress, Instant)>,
     begin: Option<Instant>,
     failed: Vec<Attempt>,
 }
@@ -232,19 +205,19 @@ impl Log {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn started(&self, index: usize, address: SocketAddr) {
+    fn started(&self, index: usize, leaf: &Leaf) {
         self.with(|entries| {
             let now = Instant::now();
             entries.begin.get_or_insert(now);
-            entries.running.push((index, address, now));
+            entries.running.push((index, leaf.stack, leaf.remote.clone(), now));
         });
     }
 
     fn failed(&self, index: usize, error: AttemptError) {
         self.with(|entries| {
             if let Some(position) = entries.running.iter().position(|(running, ..)| *running == index) {
-                let (_, address, start) = entries.running.remove(position);
-                entries.push(address, start, error);
+                let (_, stack, address, start) = entries.running.remove(position);
+                entries.push(stack, address, start, error);
             }
         });
     }
@@ -255,8 +228,8 @@ impl Log {
 
     fn cut_off(&self) -> Vec<Attempt> {
         self.with(|entries| {
-            for (_, address, start) in std::mem::take(&mut entries.running) {
-                entries.push(address, start, AttemptError::Unfinished);
+            for (_, stack, address, start) in std::mem::take(&mut entries.running) {
+                entries.push(stack, address, start, AttemptError::Unfinished);
             }
         });
         self.finished()
@@ -264,9 +237,9 @@ impl Log {
 }
 
 impl Entries {
-    fn push(&mut self, address: SocketAddr, start: Instant, error: AttemptError) {
+    fn push(&mut self, stack: ProtocolStack, address: EndpointAddress, start: Instant, error: AttemptError) {
         let started_after = self.begin.map_or(Duration::ZERO, |begin| start - begin);
-        self.failed.push(Attempt { address, started_after, elapsed: start.elapsed(), error });
+        self.failed.push(Attempt { stack, address, started_after, elapsed: start.elapsed(), error });
     }
 }
 
@@ -279,18 +252,33 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::tls::TlsConfig;
 
     async fn race(preconnection: Preconnection, candidates: &[SocketAddr]) -> (Connection, Duration, Vec<Attempt>) {
-        let config = match &preconnection.security {
-            Security::Disabled => None,
-            Security::Tls(config) => Some(Protection::prepare(config, "localhost").await.unwrap()),
+        let (security, stack) = match &preconnection.security {
+            Security::Disabled => (None, ProtocolStack::Tcp),
+            Security::Tls(config) => {
+                (Some(ClientSide::prepare(config, "localhost").await.unwrap()), ProtocolStack::Tls)
+            }
         };
-        let (log, sources) = (Log::default(), Sources::default());
-        let attempts = Attempts { preconnection: &preconnection, sources: &sources, protection: config.as_ref() };
+        let leaf = |address: &SocketAddr| Leaf {
+            stack,
+            remote: (*address).into(),
+            local: None,
+            interface: None,
+            host: "localhost".into(),
+            websocket: None,
+            hop_limit: None,
+        };
+        let leaves: Vec<_> = candidates.iter().map(leaf).collect();
+        let log = Log::default();
+        let properties = Arc::new(preconnection.properties.clone());
+        let setting = Setting { properties, security, early: false };
+        let attempts = Attempts { preconnection: &preconnection, setting };
         let begin = Instant::now();
-        let race = attempts.race(candidates, &log);
-        let connection = tokio::time::timeout(Duration::from_secs(10), race).await.unwrap().unwrap();
-        (connection, begin.elapsed(), log.finished())
+        let race = attempts.race(&leaves, &log);
+        let opened = tokio::time::timeout(Duration::from_secs(10), race).await.unwrap().unwrap();
+        (Connection::new(opened, &preconnection.properties), begin.elapsed(), log.finished())
     }
 
     fn clear() -> Preconnection {
@@ -320,7 +308,7 @@ mod tests {
         let _queue = [fill(), fill(), fill(), fill()];
         let (_listener, good) = listener().await;
         let (winner, elapsed, failed) = race(clear(), &[address.as_socket().unwrap(), good]).await;
-        assert_eq!((winner.remote_endpoint(), failed), (good, Vec::new()));
+        assert_eq!((winner.remote_endpoint().unwrap(), failed), (&good.into(), Vec::new()));
         assert!(elapsed >= Duration::from_millis(230) && elapsed < Duration::from_secs(5), "{elapsed:?}");
     }
 
@@ -330,9 +318,9 @@ mod tests {
         drop(closed);
         let (_listener, good) = listener().await;
         let (winner, elapsed, failed) = race(clear(), &[refused, good]).await;
-        assert_eq!(winner.remote_endpoint(), good);
+        assert_eq!(winner.remote_endpoint().unwrap(), &good);
         assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
-        assert_eq!((failed.len(), failed[0].address, &failed[0].error), (1, refused, &AttemptError::Refused));
+        assert_eq!((failed.len(), &failed[0].address, &failed[0].error), (1, &refused.into(), &AttemptError::Refused));
     }
 
     #[tokio::test]
@@ -346,7 +334,7 @@ mod tests {
         let good = good.listen().await.unwrap();
         let (silent, silent_address) = listener().await;
         let client = TlsConfig::builder().danger_accept_any_certificate().build().unwrap();
-        let candidates = [silent_address, good.local_addr()];
+        let candidates = [silent_address, good.local_endpoint().ip().unwrap()];
         let (raced, accepted, hello) =
             tokio::join!(race(Preconnection::new().security(client), &candidates), good.accept(), async {
                 let mut hello = Vec::new();
@@ -354,7 +342,7 @@ mod tests {
                 hello
             });
         accepted.unwrap().unwrap();
-        assert_eq!(raced.0.remote_endpoint(), good.local_addr());
+        assert_eq!(raced.0.remote_endpoint(), Some(good.local_endpoint()));
         assert_eq!(hello[0], 22, "the loser saw a handshake begin, and its end");
     }
 }

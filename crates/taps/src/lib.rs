@@ -12,15 +12,15 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use postroad_taps::{LocalEndpoint, Preconnection, Security, Tlv};
+//! use postroad_taps::{LengthPrefix, LocalEndpoint, Preconnection, Security};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! // Security is on unless it is switched off.
-//! let framed = Preconnection::new().security(Security::Disabled).framer(Tlv::new);
+//! let framed = Preconnection::new().security(Security::Disabled).framer(LengthPrefix::new);
 //!
 //! let listener = framed.clone().local(LocalEndpoint::host("127.0.0.1")).listen().await?;
-//! let address = listener.local_addr();
+//! let address = listener.local_endpoint().clone();
 //! let server = tokio::spawn(async move {
 //!     let connection = listener.accept().await?.expect("nobody stops the listener");
 //!     while let Ok(message) = connection.receive().await {
@@ -70,22 +70,25 @@ mod properties;
 mod protocol;
 mod race;
 mod resolve;
+mod stack;
 // The pipeline of a connection reads it when it has more than one stack to choose from.
 #[allow(dead_code)]
 mod selection;
 mod stream;
 mod tls;
+mod transport;
 
 pub use blocking_error::BlockingError;
 pub use connection::{
-    Batch, Connection, ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError,
+    Batch, BatchError, Connection, ConnectionError, ConnectionState, Event, EventStream, IntoByteStreamError,
+    PartialMessage, ReceiveError, SendError, SoftError,
 };
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
-pub use framer::{Framer, FramerCx, FramerError, Parsed, Start, Tlv};
+pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
-pub use message::{IntoData, Message, MessageContext, Receive};
+pub use message::{Ecn, IntoData, Message, MessageContext, MetadataValue, Receive};
 pub use path::{Interface, InterfaceAddress, interfaces};
 pub use preconnection::Preconnection;
 pub use properties::{

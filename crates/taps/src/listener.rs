@@ -1,39 +1,31 @@
-//! The passive open: sockets that listen, and the connections that come in (RFC 9622 7.2).
+//! The passive open: where to listen, and the connections that come in (RFC 9622 7.2).
 
+mod open;
+
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
-use crate::connection::Connection;
-use crate::endpoint::{Place, canonical};
-use crate::error::{
-    Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind, ListenError,
-};
+use crate::connection::{Connection, Opened, Origin};
+use crate::endpoint::EndpointAddress;
+use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind, ListenError};
 use crate::framer::FramerFactory;
-use crate::initiate::handshake;
 use crate::preconnection::Preconnection;
 use crate::properties::TransportProperties;
-use crate::resolve::Resolver;
-use crate::stream::ByteStream;
-use crate::tls::{Security, TlsInfo};
+use crate::protocol::ProtocolStack;
+use crate::stack::{Acceptor, Arrival};
 
 /// How long a client may take for its TLS handshake and framers, unless [`Establish::timeout`] says otherwise: a
 /// client that connects and stays silent must not hold a socket forever.
 pub const DEFAULT_ESTABLISH_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How many clients may wait in the system's queue for [`Listener::incoming`].
-const BACKLOG: i32 = 1024;
 
 /// How long a listener rests when the process has no descriptor left for a client that waits.
 const REST: Duration = Duration::from_millis(50);
@@ -58,17 +50,21 @@ const REST: Duration = Duration::from_millis(50);
 ///
 /// [`accept`](Self::accept) does both in one, for programs with one client at a time.
 pub struct Listener {
-    sockets: Mutex<Option<Arc<Vec<TcpListener>>>>,
+    acceptors: Mutex<Option<Arc<Vec<Box<dyn Acceptor>>>>>,
     stopped: watch::Sender<bool>,
-    addresses: Vec<SocketAddr>,
+    /// How many connections may still come; `None` is any number.
+    limit: watch::Sender<Option<usize>>,
+    /// Clients that came as the limit was reached.
+    held: Mutex<VecDeque<(Arrival, ProtocolStack)>>,
+    addresses: Vec<EndpointAddress>,
+    tls: bool,
     shared: Arc<Shared>,
 }
 
 /// What every incoming connection needs.
 struct Shared {
-    tls: Option<TlsAcceptor>,
     framers: Vec<FramerFactory>,
-    properties: TransportProperties,
+    properties: Arc<TransportProperties>,
 }
 
 /// Why a listener could not take a connection in. It goes on listening; call again.
@@ -84,24 +80,24 @@ pub enum AcceptError {
 }
 
 impl Listener {
-    pub(crate) async fn open(preconnection: Preconnection) -> Result<Self, ListenError> {
-        let local = preconnection.local.as_ref().ok_or(ConfigurationError::NoLocalEndpoint)?;
-        let tls = match &preconnection.security {
-            Security::Disabled => None,
-            Security::Tls(config) => Some(TlsAcceptor::from(config.server()?)),
-        };
-        local.check().map_err(ConfigurationError::from)?;
-        let wanted = Resolver::system().resolve_local(local, crate::Protocol::Tcp).all().await?;
-        let any = local.identifiers().place == Place::Any;
-        let sockets = if any { bind_any(&wanted)? } else { bind_all(&wanted)? };
-        let addresses = sockets.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>();
-        let addresses = addresses.map_err(|error| failed(wanted[0], &error))?;
-        let Preconnection { framers, properties, .. } = preconnection;
+    pub(crate) async fn open(preconnection: &Preconnection) -> Result<Self, ListenError> {
+        let acceptors = open::acceptors(preconnection).await?;
+        let mut addresses: Vec<EndpointAddress> = Vec::new();
+        for acceptor in &acceptors {
+            if !addresses.contains(acceptor.local()) {
+                addresses.push(acceptor.local().clone());
+            }
+        }
+        let tls = acceptors.iter().all(|acceptor| acceptor.stack().is_secure());
+        let Preconnection { framers, properties, .. } = preconnection.clone();
         Ok(Self {
-            sockets: Mutex::new(Some(Arc::new(sockets))),
+            acceptors: Mutex::new(Some(Arc::new(acceptors))),
             stopped: watch::Sender::new(false),
+            limit: watch::Sender::new(None),
+            held: Mutex::default(),
             addresses,
-            shared: Arc::new(Shared { tls, framers, properties }),
+            tls,
+            shared: Arc::new(Shared { framers, properties: Arc::new(properties) }),
         })
     }
 
@@ -115,24 +111,19 @@ impl Listener {
     /// Dropping the future loses no client.
     pub async fn incoming(&self) -> Result<Option<Incoming>, AcceptError> {
         let mut stopped = self.stopped.subscribe();
-        let Some(sockets) = self.sockets.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
+        let Some(acceptors) = self.acceptors.lock().unwrap_or_else(PoisonError::into_inner).clone() else {
             return Ok(None);
         };
         loop {
             let accepted = tokio::select! {
                 biased;
                 _ = stopped.wait_for(|stopped| *stopped) => return Ok(None),
-                accepted = accept_any(&sockets) => accepted,
+                accepted = self.accept_within_limit(&acceptors) => accepted,
             };
             match accepted {
-                Ok((stream, peer)) => {
-                    let accepted = Instant::now();
-                    return Ok(Some(Incoming {
-                        stream,
-                        peer: canonical(peer),
-                        accepted,
-                        shared: Arc::clone(&self.shared),
-                    }));
+                Ok((arrival, stack)) => {
+                    let (accepted, shared) = (Instant::now(), Arc::clone(&self.shared));
+                    return Ok(Some(Incoming { arrival, stack, accepted, shared }));
                 }
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
@@ -141,6 +132,59 @@ impl Listener {
                 }
             }
         }
+    }
+
+    async fn accept_within_limit(&self, acceptors: &[Box<dyn Acceptor>]) -> io::Result<(Arrival, ProtocolStack)> {
+        let mut limit = self.limit.subscribe();
+        loop {
+            // The sender is ours: it does not go.
+            let _ = limit.wait_for(|left| *left != Some(0)).await;
+            let held = self.held().pop_front();
+            let accepted = match held {
+                Some(held) => held,
+                None => tokio::select! {
+                    biased;
+                    _ = limit.changed() => continue,
+                    accepted = accept_any(acceptors) => accepted?,
+                },
+            };
+            if self.take_place() {
+                return Ok(accepted);
+            }
+            // Another task has taken the last place meanwhile.
+            self.held().push_back(accepted);
+        }
+    }
+
+    fn take_place(&self) -> bool {
+        let mut taken = true;
+        self.limit.send_if_modified(|left| match left {
+            Some(0) => {
+                taken = false;
+                false
+            }
+            Some(left) => {
+                *left -= 1;
+                true
+            }
+            None => false,
+        });
+        taken
+    }
+
+    fn held(&self) -> MutexGuard<'_, VecDeque<(Arrival, ProtocolStack)>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets this many connections come from now on; the clients after them wait in the system's queue, and nobody is
+    /// refused (RFC 9622 7.2).
+    pub fn set_new_connection_limit(&self, connections: usize) {
+        self.limit.send_replace(Some(connections));
+    }
+
+    /// Lets any number of connections come.
+    pub fn reset_connection_limit(&self) {
+        self.limit.send_replace(None);
     }
 
     /// Waits for the next client and establishes the connection with it; `None` after [`stop`](Self::stop).
@@ -161,28 +205,36 @@ impl Listener {
         }
     }
 
-    /// The address where it listens, with the port that the system picked when none was asked for; the first one
-    /// of several.
+    /// Where it listens, with the port that the system picked when none was asked for; the first one of several.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.addresses[0]
+    pub fn local_endpoint(&self) -> &EndpointAddress {
+        &self.addresses[0]
     }
 
-    /// Every address where it listens; there are several when the local endpoint's name has several.
+    /// Everywhere where it listens; there are several when there are several local endpoints, or one with a name
+    /// that has several addresses. Protocols that share an address are one entry.
     #[must_use]
-    pub fn local_addrs(&self) -> &[SocketAddr] {
+    pub fn local_endpoints(&self) -> &[EndpointAddress] {
         &self.addresses
     }
 
     /// Whether its connections are protected by TLS.
     #[must_use]
     pub fn is_tls(&self) -> bool {
-        self.shared.tls.is_some()
+        self.tls
+    }
+
+    /// Waits until it has been stopped.
+    #[doc(alias = "HANDLE_STATE_STOPPED")]
+    pub async fn stopped(&self) {
+        // The sender is ours: it does not go.
+        let _ = self.stopped.subscribe().wait_for(|stopped| *stopped).await;
     }
 
     /// Stops listening: waiting tasks get `None`, new clients are refused, connections live on.
     pub fn stop(&self) {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.acceptors.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.held().clear();
         self.stopped.send_replace(true);
     }
 }
@@ -200,8 +252,8 @@ impl fmt::Debug for Listener {
 /// socket.
 #[must_use = "the client waits for `establish`"]
 pub struct Incoming {
-    stream: TcpStream,
-    peer: SocketAddr,
+    arrival: Arrival,
+    stack: ProtocolStack,
     accepted: Instant,
     shared: Arc<Shared>,
 }
@@ -209,30 +261,33 @@ pub struct Incoming {
 impl Incoming {
     /// The address of the client.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+    pub fn remote_endpoint(&self) -> &EndpointAddress {
+        &self.arrival.peer
     }
 
-    /// Establishes the connection: the TLS handshake, when the listener has TLS, and the framers' start. It takes
-    /// at most [`DEFAULT_ESTABLISH_TIMEOUT`] unless told otherwise.
+    /// The protocol stack that it has come over.
+    #[must_use]
+    pub fn protocol_stack(&self) -> ProtocolStack {
+        self.stack
+    }
+
+    /// Establishes the connection: the handshakes of the protocol and of TLS, where it has them, and the framers'
+    /// start. It takes at most [`DEFAULT_ESTABLISH_TIMEOUT`] unless told otherwise.
     pub fn establish(self) -> Establish {
         Establish { incoming: self, timeout: DEFAULT_ESTABLISH_TIMEOUT }
     }
 
     async fn run(self) -> Result<Connection, AttemptError> {
-        let Shared { tls, framers, properties } = &*self.shared;
-        properties.apply(&self.stream).map_err(|error| AttemptError::Property(error.kind()))?;
-        let stream = match tls {
-            None => ByteStream::tcp(self.stream).map_err(|error| AttemptError::from_io(&error))?,
-            Some(acceptor) => protect(acceptor, self.stream).await?,
-        };
-        Connection::open(stream, framers, properties).await
+        let Shared { framers, properties } = &*self.shared;
+        let established = self.arrival.establish.await?;
+        let opened = Opened::start(established, Origin::new(framers, None)).await?;
+        Ok(Connection::new(opened, properties))
     }
 }
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("peer", &self.peer).finish_non_exhaustive()
+        f.debug_struct("Incoming").field("peer", &self.arrival.peer).finish_non_exhaustive()
     }
 }
 
@@ -262,36 +317,28 @@ impl IntoFuture for Establish {
     fn into_future(self) -> Self::IntoFuture {
         let Self { incoming, timeout } = self;
         Box::pin(async move {
-            let (address, accepted) = (incoming.peer, incoming.accepted);
+            let (address, stack, accepted) = (incoming.arrival.peer.clone(), incoming.stack, incoming.accepted);
             let result = tokio::time::timeout(timeout, incoming.run()).await;
             let (kind, error) = match result {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => (Kind::EstablishmentFailed, error),
                 Err(_) => (Kind::Timeout(timeout), AttemptError::Unfinished),
             };
-            let attempt = Attempt { address, started_after: Duration::ZERO, elapsed: accepted.elapsed(), error };
+            let attempt = Attempt { stack, address, started_after: Duration::ZERO, elapsed: accepted.elapsed(), error };
             Err(EstablishmentError::new(kind, vec![attempt]))
         })
     }
 }
 
-/// Runs the handshake with a client.
-pub(crate) async fn protect(acceptor: &TlsAcceptor, tcp: TcpStream) -> Result<ByteStream, AttemptError> {
-    let stream = acceptor.accept(tcp).await.map_err(|error| handshake(&error))?;
-    let session = stream.get_ref().1;
-    let info = TlsInfo::of(session, session.server_name());
-    ByteStream::tls(stream.into(), info).map_err(|error| AttemptError::from_io(&error))
-}
-
-/// Waits on every socket. Each call to `accept` has its own waker, so several tasks may wait.
-async fn accept_any(sockets: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
-    if let [socket] = sockets {
-        return socket.accept().await;
+/// Waits on every acceptor. Each call has its own waker, so several tasks may wait.
+async fn accept_any(acceptors: &[Box<dyn Acceptor>]) -> io::Result<(Arrival, ProtocolStack)> {
+    if let [acceptor] = acceptors {
+        return Ok((acceptor.accept().await?, acceptor.stack()));
     }
-    let mut waiting: Vec<_> = sockets.iter().map(|socket| Box::pin(socket.accept())).collect();
+    let mut waiting: Vec<_> = acceptors.iter().map(|acceptor| (acceptor.accept(), acceptor.stack())).collect();
     poll_fn(|cx| {
-        let ready = waiting.iter_mut().find_map(|accept| match accept.as_mut().poll(cx) {
-            Poll::Ready(accepted) => Some(accepted),
+        let ready = waiting.iter_mut().find_map(|(accept, stack)| match accept.as_mut().poll(cx) {
+            Poll::Ready(accepted) => Some(accepted.map(|arrival| (arrival, *stack))),
             Poll::Pending => None,
         });
         ready.map_or(Poll::Pending, Poll::Ready)
@@ -312,79 +359,4 @@ fn is_the_clients(error: &io::Error) -> bool {
             | io::ErrorKind::TimedOut
             | io::ErrorKind::PermissionDenied
     )
-}
-
-/// Every address of the machine: one socket for both families, or one for IPv4 where there is no IPv6.
-fn bind_any(wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
-    match bind(wanted[0]) {
-        Ok(socket) => Ok(vec![socket]),
-        Err(error) if no_such_family(&error) => Ok(vec![bind(wanted[1]).map_err(|error| failed(wanted[1], &error))?]),
-        Err(error) => Err(failed(wanted[0], &error)),
-    }
-}
-
-/// Every address of a name, all on the port that the first one gets.
-fn bind_all(wanted: &[SocketAddr]) -> Result<Vec<TcpListener>, ListenError> {
-    let mut sockets: Vec<TcpListener> = Vec::new();
-    let mut port = 0;
-    let mut skipped = None;
-    for &address in wanted {
-        let mut address = address;
-        if address.port() == 0 {
-            address.set_port(port);
-        }
-        if sockets.iter().any(|socket| socket.local_addr().is_ok_and(|bound| bound == address)) {
-            continue;
-        }
-        match bind(address) {
-            Ok(socket) => {
-                port = socket.local_addr().map_err(|error| failed(address, &error))?.port();
-                sockets.push(socket);
-            }
-            // A name may carry addresses of a family that this machine does not have: `::1` for localhost.
-            Err(error) if wanted.len() > 1 && no_such_family(&error) => {
-                skipped = Some(failed(address, &error));
-            }
-            // The system picked this port, free on another address and taken on this one: that other will do.
-            Err(error) if address.port() != 0 && wanted[0].port() == 0 && !sockets.is_empty() => {
-                skipped = Some(failed(address, &error));
-            }
-            Err(error) => return Err(failed(address, &error)),
-        }
-    }
-    match skipped {
-        Some(error) if sockets.is_empty() => Err(error),
-        _ => Ok(sockets),
-    }
-}
-
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    if address.is_ipv6() {
-        // The unspecified address stands for both families; any other one only for itself.
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    // On Windows the option would let two listeners share a port.
-    #[cfg(not(windows))]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
-}
-
-fn no_such_family(error: &io::Error) -> bool {
-    const EAFNOSUPPORT: i32 = 97;
-    error.kind() == io::ErrorKind::AddrNotAvailable
-        || error.kind() == io::ErrorKind::Unsupported
-        || (cfg!(target_os = "linux") && error.raw_os_error() == Some(EAFNOSUPPORT))
-}
-
-fn failed(address: SocketAddr, error: &io::Error) -> ListenError {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => ListenError::PolicyProhibited { address },
-        io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
-        io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { address },
-        kind => ListenError::Failed { address, kind },
-    }
 }

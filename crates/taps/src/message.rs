@@ -1,13 +1,28 @@
 //! Messages: what an application sends and receives (RFC 9622 9.1).
 
+#[allow(dead_code, reason = "what only some transports know is theirs to bring")]
+mod context;
+mod metadata;
+mod receive;
+
+use std::time::Duration;
+
 use bytes::Bytes;
 
-/// A message, or a part of one that was received in parts.
+use crate::properties::{CapacityProfile, ChecksumCoverage};
+
+pub(crate) use context::Endpoints;
+pub use context::{Ecn, MessageContext};
+pub use metadata::MetadataValue;
+pub use receive::Receive;
+
+/// A message, or a part of one.
 ///
 /// ```
+/// use std::time::Duration;
 /// use postroad_taps::Message;
 ///
-/// let message = Message::new("good bye").last();
+/// let message = Message::new("good bye").lifetime(Duration::from_secs(1)).last();
 /// assert_eq!(&message.data[..], b"good bye");
 /// assert!(message.context.last && message.end_of_message);
 /// ```
@@ -17,7 +32,6 @@ use bytes::Bytes;
 pub struct Message {
     /// The bytes of the message, without what framers add.
     #[doc(alias = "message_data")]
-    #[doc(alias = "length")]
     pub data: Bytes,
     /// What is known about the message besides its bytes.
     #[doc(alias = "message_context")]
@@ -33,6 +47,67 @@ impl Message {
         Self { data: data.into_data(), context: MessageContext::default(), end_of_message: true }
     }
 
+    /// Gives the message this context. Parts of one message have the same.
+    #[must_use]
+    pub fn in_context(mut self, context: MessageContext) -> Self {
+        self.context = context;
+        self
+    }
+
+    /// Makes it a part of a message that goes on: the next part has the same context (RFC 9622 9.2.3).
+    #[doc(alias = "end_of_message")]
+    #[must_use]
+    pub fn partial(mut self) -> Self {
+        self.context.identify();
+        self.end_of_message = false;
+        self
+    }
+
+    /// How many bytes there are.
+    #[doc(alias = "length")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Whether there is no byte.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.data.is_empty()
+    }
+
+    /// Limits how long the message may wait before it is sent (RFC 9622 9.1.3.1).
+    #[doc(alias = "msg-lifetime")]
+    #[must_use]
+    pub fn lifetime(mut self, lifetime: Duration) -> Self {
+        self.context.set_lifetime(lifetime);
+        self
+    }
+
+    /// Sets the priority, 100 unless set; a lower number goes first (RFC 9622 9.1.3.2).
+    #[doc(alias = "msg-prio")]
+    #[must_use]
+    pub fn priority(mut self, priority: u32) -> Self {
+        self.context.set_priority(priority);
+        self
+    }
+
+    /// Sets whether the message stays in its order (RFC 9622 9.1.3.3).
+    #[doc(alias = "msg-ordered")]
+    #[must_use]
+    pub fn ordered(mut self, ordered: bool) -> Self {
+        self.context.set_ordered(ordered);
+        self
+    }
+
+    /// Sets whether the message may arrive more than once (RFC 9622 9.1.3.4).
+    #[doc(alias = "idempotent")]
+    #[must_use]
+    pub fn safely_replayable(mut self, replayable: bool) -> Self {
+        self.context.set_safely_replayable(replayable);
+        self
+    }
+
     /// Marks the message as the last one that this end sends: the peer sees the end of the stream after it, and
     /// can still send (RFC 9622 9.1.3.5).
     #[doc(alias = "final")]
@@ -40,6 +115,51 @@ impl Message {
     pub fn last(mut self) -> Self {
         self.context.last = true;
         self
+    }
+
+    /// Sets how much of the message a checksum must cover (RFC 9622 9.1.3.6).
+    #[doc(alias = "msg-checksum-len")]
+    #[must_use]
+    pub fn checksum_len(mut self, coverage: ChecksumCoverage) -> Self {
+        self.context.set_checksum_len(coverage);
+        self
+    }
+
+    /// Sets whether the message is sent again until it has arrived (RFC 9622 9.1.3.7).
+    #[doc(alias = "msg-reliable")]
+    #[must_use]
+    pub fn reliable(mut self, reliable: bool) -> Self {
+        self.context.set_reliable(reliable);
+        self
+    }
+
+    /// Sets the treatment that the network should give to the message (RFC 9622 9.1.3.8).
+    #[doc(alias = "msg-capacity-profile")]
+    #[must_use]
+    pub fn capacity_profile(mut self, profile: CapacityProfile) -> Self {
+        self.context.set_capacity_profile(profile);
+        self
+    }
+
+    /// Keeps the network from fragmenting the message (RFC 9622 9.1.3.9).
+    #[must_use]
+    pub fn no_fragmentation(mut self) -> Self {
+        self.context.set_no_fragmentation(true);
+        self
+    }
+
+    /// Keeps the transport from segmenting the message (RFC 9622 9.1.3.10).
+    #[must_use]
+    pub fn no_segmentation(mut self) -> Self {
+        self.context.set_no_segmentation(true);
+        self
+    }
+
+    /// Sends the message in one packet or not at all: neither fragmented nor segmented.
+    #[doc(alias = "singular-transmission")]
+    #[must_use]
+    pub fn singular_transmission(self) -> Self {
+        self.no_fragmentation().no_segmentation()
     }
 
     pub(crate) fn part(data: Bytes, context: MessageContext, end_of_message: bool) -> Self {
@@ -51,16 +171,6 @@ impl<D: IntoData> From<D> for Message {
     fn from(data: D) -> Self {
         Self::new(data)
     }
-}
-
-/// What is known about a message besides its bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct MessageContext {
-    /// On a message to send: nothing follows it. On a received one: the peer has ended the stream with it.
-    #[doc(alias = "FINAL")]
-    #[doc(alias = "final")]
-    pub last: bool,
 }
 
 /// What can be the bytes of a message.
@@ -102,59 +212,5 @@ impl<const N: usize> IntoData for &[u8; N] {
 impl IntoData for &str {
     fn into_data(self) -> Bytes {
         Bytes::copy_from_slice(self.as_bytes())
-    }
-}
-
-/// What one call to [`receive_with`](crate::Connection::receive_with) is content with (RFC 9622 9.3.1).
-///
-/// ```
-/// use postroad_taps::Receive;
-///
-/// let some = Receive::min_incomplete(1).max(1000);   // whatever is there, up to 1000 bytes
-/// let whole = Receive::complete().max(1_000_000);    // a whole message, or the first million bytes of it
-/// # let _ = (some, whole);
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub struct Receive {
-    min_incomplete: Option<usize>,
-    max: usize,
-}
-
-impl Receive {
-    /// What a [`receive`](crate::Connection::receive) holds in memory at most: a longer message comes in parts.
-    pub const DEFAULT_MAX: usize = 16 * 1024 * 1024;
-
-    /// A whole message.
-    pub const fn complete() -> Self {
-        Self { min_incomplete: None, max: Self::DEFAULT_MAX }
-    }
-
-    /// A part of a message too, once it has this many bytes; less when the message ends before.
-    #[doc(alias = "min_incomplete_length")]
-    pub const fn min_incomplete(bytes: usize) -> Self {
-        Self { min_incomplete: Some(bytes), max: Self::DEFAULT_MAX }
-    }
-
-    /// At most this many bytes at once, 1 or more: a longer message comes in parts.
-    #[doc(alias = "max_length")]
-    pub const fn max(mut self, bytes: usize) -> Self {
-        self.max = if bytes == 0 { 1 } else { bytes };
-        self
-    }
-
-    /// How many bytes of an unfinished message are enough.
-    pub(crate) fn enough(&self) -> usize {
-        self.min_incomplete.map_or(self.max, |min| min.clamp(1, self.max))
-    }
-
-    pub(crate) fn limit(&self) -> usize {
-        self.max
-    }
-}
-
-impl Default for Receive {
-    fn default() -> Self {
-        Self::complete()
     }
 }

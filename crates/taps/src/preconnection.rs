@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::connection::Connection;
 use crate::endpoint::{LocalEndpoint, RemoteEndpoint};
 use crate::error::ListenError;
 use crate::framer::{Framer, FramerFactory};
@@ -35,8 +36,8 @@ use crate::tls::Security;
 #[derive(Clone, Default)]
 #[must_use]
 pub struct Preconnection {
-    pub(crate) local: Option<LocalEndpoint>,
-    pub(crate) remote: Option<RemoteEndpoint>,
+    pub(crate) locals: Vec<LocalEndpoint>,
+    pub(crate) remotes: Vec<RemoteEndpoint>,
     pub(crate) properties: TransportProperties,
     pub(crate) security: Security,
     pub(crate) framers: Vec<FramerFactory>,
@@ -48,17 +49,40 @@ impl Preconnection {
         Self::default()
     }
 
-    /// Sets where to stand: needed to listen, optional to initiate.
+    /// Sets where to stand, and nowhere else: needed to listen, optional to initiate.
     #[doc(alias = "local_endpoint")]
     pub fn local(mut self, endpoint: impl Into<LocalEndpoint>) -> Self {
-        self.local = Some(endpoint.into());
+        self.locals = vec![endpoint.into()];
         self
     }
 
-    /// Sets whom to reach: needed to initiate.
+    /// Adds another place to stand: a listener stands on all, a connection starts from the one that does best
+    /// (RFC 9622 6.1).
+    #[doc(alias = "AddLocal")]
+    pub fn add_local(mut self, endpoint: impl Into<LocalEndpoint>) -> Self {
+        self.locals.push(endpoint.into());
+        self
+    }
+
+    /// Sets whom to reach, and nobody else: needed to initiate.
     #[doc(alias = "remote_endpoint")]
     pub fn remote(mut self, endpoint: impl Into<RemoteEndpoint>) -> Self {
-        self.remote = Some(endpoint.into());
+        self.remotes = vec![endpoint.into()];
+        self
+    }
+
+    /// Adds another endpoint of the same peer, such as one that is specific to a protocol: one of them is reached
+    /// (RFC 9622 6.1).
+    #[doc(alias = "AddRemote")]
+    pub fn add_remote(mut self, endpoint: impl Into<RemoteEndpoint>) -> Self {
+        self.remotes.push(endpoint.into());
+        self
+    }
+
+    /// Takes an endpoint of the peer out again.
+    #[doc(alias = "RemoveRemote")]
+    pub fn remove_remote(mut self, endpoint: &RemoteEndpoint) -> Self {
+        self.remotes.retain(|known| known != endpoint);
         self
     }
 
@@ -90,6 +114,11 @@ impl Preconnection {
         Initiate::new(self.clone())
     }
 
+    /// Opens a connection actively, and gives it while it is being established.
+    pub fn initiate_now(&self) -> Connection {
+        self.initiate().now()
+    }
+
     /// Opens a listener (RFC 9622 7.2).
     ///
     /// # Errors
@@ -99,15 +128,15 @@ impl Preconnection {
     /// # Cancel safety
     /// Dropping the future closes what it had opened.
     pub async fn listen(&self) -> Result<Listener, ListenError> {
-        Listener::open(self.clone()).await
+        Listener::open(self).await
     }
 }
 
 impl fmt::Debug for Preconnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Preconnection")
-            .field("local", &self.local)
-            .field("remote", &self.remote)
+            .field("locals", &self.locals)
+            .field("remotes", &self.remotes)
             .field("properties", &self.properties)
             .field("security", &self.security)
             .field("framers", &self.framers.len())

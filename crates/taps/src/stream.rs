@@ -1,18 +1,24 @@
 //! The bytes under a connection, for engines that do their own framing.
 
+use std::fmt;
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio_rustls::TlsStream;
 
-use crate::endpoint::canonical;
+use crate::endpoint::EndpointAddress;
+use crate::properties::ConnectionProperties;
 use crate::tls::TlsInfo;
+use crate::transport::{About, MessageTransport};
 
-/// An established transport as a stream of bytes: TCP, or TLS over TCP.
+mod messages;
+
+/// An established transport as a stream of bytes.
 ///
 /// Writes to TLS may stay in the session until [`poll_flush`](AsyncWrite::poll_flush) is ready: only then are
 /// the bytes on the socket. Shutting down a TLS stream sends the session's closing alert first. A read that
@@ -23,9 +29,7 @@ use crate::tls::TlsInfo;
 #[derive(Debug)]
 pub struct ByteStream {
     io: Io,
-    local: SocketAddr,
-    peer: SocketAddr,
-    tls: Option<TlsInfo>,
+    about: About,
     /// A socket that was just accepted is taken for readable before anybody has looked.
     fresh: bool,
 }
@@ -35,18 +39,51 @@ enum Io {
     Tcp(TcpStream),
     /// In a box: a session is a hundred times the size of a socket.
     Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(unix)]
+    Unix(UnixStream),
+    Other(Box<dyn StreamTransport>),
+}
+
+/// A stream that is not a socket of the system.
+pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {
+    /// As [`ByteStream::poll_read_ready`].
+    fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Ready when a write would take something.
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
+
+    /// As [`MessageTransport::apply`].
+    fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()>;
+
+    /// Makes the coming drop an abort instead of an orderly end.
+    fn abort(&mut self) {}
 }
 
 impl ByteStream {
-    pub(crate) fn tcp(stream: TcpStream) -> io::Result<Self> {
-        let (local, peer) = (canonical(stream.local_addr()?), canonical(stream.peer_addr()?));
-        Ok(Self { io: Io::Tcp(stream), local, peer, tls: None, fresh: true })
+    /// A TCP socket, or one of Multipath TCP.
+    pub(crate) fn tcp(stream: TcpStream, about: About) -> Self {
+        Self { io: Io::Tcp(stream), about, fresh: true }
     }
 
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, info: TlsInfo) -> io::Result<Self> {
-        let socket = stream.get_ref().0;
-        let (local, peer) = (canonical(socket.local_addr()?), canonical(socket.peer_addr()?));
-        Ok(Self { io: Io::Tls(Box::new(stream)), local, peer, tls: Some(info), fresh: false })
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, about: About) -> Self {
+        Self { io: Io::Tls(Box::new(stream)), about, fresh: false }
+    }
+
+    #[cfg(unix)]
+    pub(crate) fn unix(stream: UnixStream, about: About) -> Self {
+        Self { io: Io::Unix(stream), about, fresh: true }
+    }
+
+    pub(crate) fn other(stream: Box<dyn StreamTransport>, about: About) -> Self {
+        Self { io: Io::Other(stream), about, fresh: false }
+    }
+
+    /// The bytes of messages that arrive in full and in order; each write is a message.
+    pub(crate) fn over_messages(transport: Box<dyn MessageTransport>, about: About) -> Self {
+        Self::other(Box::new(messages::MessageStream::new(transport)), about)
     }
 
     /// Waits until a read has something to do, so that a driver needs a buffer only then: ready when bytes can be
@@ -68,61 +105,109 @@ impl ByteStream {
                 ready!(Pin::new(&mut **stream).poll_fill_buf(cx))?;
                 Poll::Ready(Ok(()))
             }
+            #[cfg(unix)]
+            Io::Unix(stream) => stream.poll_read_ready(cx),
+            Io::Other(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
+    /// Ready when the transport would take a byte now.
+    pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.io {
+            Io::Tcp(stream) => stream.poll_write_ready(cx),
+            Io::Tls(stream) => stream.get_ref().0.poll_write_ready(cx),
+            #[cfg(unix)]
+            Io::Unix(stream) => stream.poll_write_ready(cx),
+            Io::Other(stream) => stream.poll_write_ready(cx),
         }
     }
 
     /// What the TLS handshake found out; `None` for clear text.
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
-        self.tls.as_ref()
+        self.about.tls.as_ref()
     }
 
     /// The address of this end.
     #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.local
+    pub fn local_endpoint(&self) -> &EndpointAddress {
+        &self.about.local
     }
 
     /// The address of the other end.
     #[must_use]
-    pub fn peer_addr(&self) -> SocketAddr {
-        self.peer
+    pub fn remote_endpoint(&self) -> &EndpointAddress {
+        &self.about.remote
     }
 
-    /// The socket, unless TLS is over it.
-    pub(crate) fn into_tcp(self) -> Option<TcpStream> {
+    /// What is known about the transport.
+    pub(crate) fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The socket, unless something is over it.
+    pub(crate) fn into_tcp(self) -> Option<(TcpStream, About)> {
         match self.io {
+            Io::Tcp(stream) => Some((stream, self.about)),
+            _ => None,
+        }
+    }
+
+    /// The TCP socket at the bottom.
+    fn tcp_socket(&self) -> Option<&TcpStream> {
+        match &self.io {
             Io::Tcp(stream) => Some(stream),
-            Io::Tls(_) => None,
+            Io::Tls(stream) => Some(stream.get_ref().0),
+            _ => None,
+        }
+    }
+
+    /// Brings the transport from some properties to others, as [`MessageTransport::apply`].
+    pub(crate) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+        if let Some(socket) = self.tcp_socket() {
+            return crate::stack::tcp::apply(socket, from, to);
+        }
+        match &mut self.io {
+            #[cfg(unix)]
+            Io::Unix(_) => crate::stack::unix::apply(from, to),
+            Io::Other(stream) => stream.apply(from, to),
+            Io::Tcp(_) | Io::Tls(_) => Ok(()),
         }
     }
 
     /// Makes the coming drop reset the connection instead of closing it in order.
-    pub(crate) fn reset_on_drop(&self) {
-        let socket = match &self.io {
-            Io::Tcp(stream) => stream,
-            Io::Tls(stream) => stream.get_ref().0,
-        };
-        // Fails only on a socket that is dead already.
-        let _ = socket.set_zero_linger();
+    pub(crate) fn reset_on_drop(&mut self) {
+        if let Some(socket) = self.tcp_socket() {
+            // Fails only on a socket that is dead already.
+            let _ = socket.set_zero_linger();
+        } else if let Io::Other(stream) = &mut self.io {
+            stream.abort();
+        }
     }
+}
+
+/// Calls one method of whatever the stream is over.
+macro_rules! each {
+    ($io:expr, $method:ident($($arg:expr),*)) => {
+        match $io {
+            Io::Tcp(stream) => Pin::new(stream).$method($($arg),*),
+            Io::Tls(stream) => Pin::new(&mut **stream).$method($($arg),*),
+            #[cfg(unix)]
+            Io::Unix(stream) => Pin::new(stream).$method($($arg),*),
+            Io::Other(stream) => Pin::new(&mut **stream).$method($($arg),*),
+        }
+    };
 }
 
 impl AsyncRead for ByteStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
-            Io::Tls(stream) => Pin::new(&mut **stream).poll_read(cx, buf),
-        }
+        each!(&mut self.io, poll_read(cx, buf))
     }
 }
 
 impl AsyncWrite for ByteStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
-            Io::Tls(stream) => Pin::new(&mut **stream).poll_write(cx, buf),
-        }
+        each!(&mut self.io, poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -130,30 +215,24 @@ impl AsyncWrite for ByteStream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-            Io::Tls(stream) => Pin::new(&mut **stream).poll_write_vectored(cx, bufs),
-        }
+        each!(&mut self.io, poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
         match &self.io {
             Io::Tcp(stream) => stream.is_write_vectored(),
             Io::Tls(stream) => stream.is_write_vectored(),
+            #[cfg(unix)]
+            Io::Unix(stream) => stream.is_write_vectored(),
+            Io::Other(stream) => stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_flush(cx),
-            Io::Tls(stream) => Pin::new(&mut **stream).poll_flush(cx),
-        }
+        each!(&mut self.io, poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.io {
-            Io::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Io::Tls(stream) => Pin::new(&mut **stream).poll_shutdown(cx),
-        }
+        each!(&mut self.io, poll_shutdown(cx))
     }
 }

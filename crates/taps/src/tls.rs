@@ -4,12 +4,14 @@ mod certificate;
 pub(crate) mod config;
 mod error;
 mod info;
+mod sides;
 mod upgrade;
 
 pub use config::{ClientCertificates, TlsConfig, TlsConfigBuilder};
 pub use error::{TlsConfigError, TlsError};
 pub use info::{TlsInfo, TlsVersion};
 pub use rustls::crypto::CryptoProvider;
+pub(crate) use sides::{ClientSide, ServerSide};
 pub use upgrade::FirstWords;
 
 /// Whether a connection is protected from its first byte (RFC 9622 6.3). There is no third way: a connection that asks for TLS gets

@@ -5,17 +5,17 @@ use std::thread;
 use std::time::Duration;
 
 use postroad_taps::blocking::{BlockingError, Runtime};
-use postroad_taps::{LocalEndpoint, Preconnection, Security, Tlv};
+use postroad_taps::{LengthPrefix, LocalEndpoint, Preconnection, Security};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[test]
 fn an_echo_without_a_runtime() {
     let runtime = Runtime::shared().unwrap();
-    let framed = Preconnection::new().security(Security::Disabled).framer(Tlv::new);
+    let framed = Preconnection::new().security(Security::Disabled).framer(LengthPrefix::new);
     let local = framed.clone().local(LocalEndpoint::host("127.0.0.1"));
     let listener = runtime.run(local.listen()).unwrap().unwrap();
-    let address = listener.local_addr();
+    let address = listener.local_endpoint().clone();
     let server = thread::spawn({
         let runtime = runtime.clone();
         move || {

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use common::{Authority, PATIENCE, pair};
 use postroad_taps::{
     AttemptError, Connection, ConnectionError, ConnectionState, Framer, FramerCx, FramerError, IntoByteStreamError,
-    LocalEndpoint, Message, MessageContext, Preconnection, Receive, ReceiveError, Security, SendError, Start, Tlv,
-    TransportProperties,
+    LengthPrefix, LocalEndpoint, Message, MessageContext, Preconnection, Receive, ReceiveError, Security, SendError,
+    Start, Stop, TransportProperties,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,7 +24,7 @@ fn clear() -> Preconnection {
 }
 
 fn tlv() -> Preconnection {
-    clear().framer(Tlv::new)
+    clear().framer(LengthPrefix::new)
 }
 
 /// A connection whose peer is a bare socket.
@@ -120,14 +120,16 @@ async fn an_end_inside_a_message_is_an_error() {
 
 #[tokio::test]
 async fn a_message_over_the_limit_is_refused_in_both_directions() {
-    let (connection, mut raw) = bare(clear().framer(|| Tlv::with_limit(10))).await;
+    let (connection, mut raw) = bare(clear().framer(|| LengthPrefix::with_limit(10))).await;
     let limit = SendError::MessageTooLarge { size: 11, limit: 10 };
     assert_eq!(connection.send([1; 11].as_slice()).await, Err(limit.clone()));
     let batch = connection.batch(|batch| {
-        batch.send(b"lost");
+        batch.send(b"one");
         batch.send([1; 11].as_slice());
+        batch.send(b"two");
     });
-    assert_eq!(batch.await, Err(limit), "none of a batch is sent when one is refused");
+    assert_eq!(batch.await.unwrap_err().failed(), [(1, limit)], "each message for itself");
+    assert_eq!(wire(&mut raw, 14).await, b"\0\0\0\x03one\0\0\0\x03two");
     connection.send(b"0123456789").await.unwrap();
     assert_eq!(wire(&mut raw, 14).await, b"\0\0\0\x0a0123456789");
     raw.write_all(b"\xff\xff\xff\xff").await.unwrap();
@@ -287,7 +289,7 @@ impl Framer for Letter {
 
 #[tokio::test]
 async fn the_framer_added_last_runs_first_outbound_and_last_inbound() {
-    let stack = || clear().framer(Tlv::new).framer(|| Letter(b'a')).framer(|| Letter(b'b'));
+    let stack = || clear().framer(LengthPrefix::new).framer(|| Letter(b'a')).framer(|| Letter(b'b'));
     let (connection, mut raw) = bare(stack()).await;
     assert!(connection.preserves_boundaries());
     connection.send("hi").await.unwrap();
@@ -338,8 +340,9 @@ impl Framer for Polite {
         Ok(())
     }
 
-    fn stop(&mut self, cx: &mut FramerCx<'_>) {
+    fn stop(&mut self, cx: &mut FramerCx<'_>) -> Stop {
         cx.send_slice(b"BYE");
+        Stop::Closed
     }
 }
 
@@ -430,7 +433,7 @@ async fn abort_resets_the_peer_and_wakes_who_waits() {
     let sender = tokio::spawn({
         let connection = connection.clone();
         // More than the buffers of both ends hold, and nobody reads.
-        async move { connection.send(vec![0; Tlv::DEFAULT_LIMIT as usize]).await }
+        async move { connection.send(vec![0; LengthPrefix::DEFAULT_LIMIT as usize]).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!receiver.is_finished() && !sender.is_finished());
@@ -528,7 +531,7 @@ async fn both_directions_run_at_once_from_several_tasks() {
 #[tokio::test]
 async fn each_connection_has_framers_of_its_own() {
     let listener = tlv().local(LocalEndpoint::host("127.0.0.1")).listen().await.unwrap();
-    let client = tlv().remote(listener.local_addr());
+    let client = tlv().remote(listener.local_endpoint());
     let (one, two) = tokio::join!(async { client.initiate().await }, async { client.initiate().await });
     let (one, two) = (one.unwrap(), two.unwrap());
     let servers = [listener.accept().await.unwrap().unwrap(), listener.accept().await.unwrap().unwrap()];
@@ -566,9 +569,10 @@ async fn a_peer_that_stops_reading_fails_the_connection_in_time() {
     // RFC 9622 8.1.3.
     let properties = TransportProperties::new().conn_timeout(Duration::from_secs(1));
     let (connection, raw) = bare(tlv().properties(properties.clone())).await;
-    assert_eq!(connection.properties(), &properties);
+    assert_eq!(connection.properties(), properties);
     let begin = std::time::Instant::now();
-    let sent = timeout(PATIENCE, connection.send(vec![0; Tlv::DEFAULT_LIMIT as usize])).await.expect("no timeout");
+    let sent =
+        timeout(PATIENCE, connection.send(vec![0; LengthPrefix::DEFAULT_LIMIT as usize])).await.expect("no timeout");
     assert_eq!(sent, Err(SendError::ProtocolFailed(ConnectionError::Timeout)));
     assert!(begin.elapsed() >= Duration::from_millis(900), "{:?}", begin.elapsed());
     assert!(!connection.can_send());

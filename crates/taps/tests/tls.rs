@@ -15,7 +15,7 @@ type Meeting = (Result<Connection, EstablishmentError>, Result<Connection, Estab
 
 async fn meet(server: TlsConfig, client: TlsConfig) -> Meeting {
     let listener = listen(server).await;
-    let client = to(listener.local_addr().port(), client);
+    let client = to(listener.local_endpoint().ip().unwrap().port(), client);
     let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
     let accepted = match accepted {
         Ok(connection) => Ok(connection.unwrap()),
@@ -48,8 +48,8 @@ async fn the_right_authority_carries_bytes() {
     assert_eq!(info.peer_certificates().len(), 0);
     assert_eq!(info.peer_common_name(), None);
     assert_eq!(client.tls_info().unwrap().peer_certificates().len(), 1);
-    assert_eq!(client.peer_addr(), server.local_addr());
-    assert_eq!(client.local_addr(), server.peer_addr());
+    assert_eq!(client.remote_endpoint(), server.local_endpoint());
+    assert_eq!(client.local_endpoint(), server.remote_endpoint());
 }
 
 #[tokio::test]
@@ -196,7 +196,7 @@ async fn application_protocols_are_agreed_on_or_fail() {
 #[tokio::test]
 async fn a_clear_text_client_is_told_apart_by_a_tls_listener() {
     let listener = listen(Authority::new().server().serve()).await;
-    let mut client = tokio::net::TcpStream::connect(listener.local_addr()).await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(listener.local_endpoint().ip().unwrap()).await.unwrap();
     client.write_all(b"HELLO THERE").await.unwrap();
     let error = tokio::time::timeout(PATIENCE, listener.accept()).await.unwrap().unwrap_err();
     let AcceptError::Establishment(error) = error else { panic!("{error}") };
@@ -292,11 +292,11 @@ fn keys_never_show() {
 async fn a_slow_handshake_holds_up_nobody_else() {
     let authority = Authority::new();
     let listener = listen(authority.server().serve()).await;
-    let silent = tokio::net::TcpStream::connect(listener.local_addr()).await.unwrap();
+    let silent = tokio::net::TcpStream::connect(listener.local_endpoint().ip().unwrap()).await.unwrap();
     let first = listener.incoming().await.unwrap().unwrap();
-    assert_eq!(first.peer_addr(), silent.local_addr().unwrap());
+    assert_eq!(first.remote_endpoint(), &silent.local_addr().unwrap());
     let slow = tokio::spawn(async move { first.establish().timeout(std::time::Duration::from_millis(300)).await });
-    let client = to(listener.local_addr().port(), authority.trusted());
+    let client = to(listener.local_endpoint().ip().unwrap().port(), authority.trusted());
     let (second, client) =
         tokio::join!(async { listener.incoming().await.unwrap().unwrap().establish().await }, async {
             client.initiate().timeout(PATIENCE).await

@@ -25,7 +25,7 @@ async fn meet(authority: &Authority, server: Arc<CryptoProvider>, client: Arc<Cr
     let server = TlsConfig::builder().server_certificate_pem(&identity.chain, &identity.key).crypto_provider(server);
     let client = TlsConfig::builder().roots_pem(&authority.pem).crypto_provider(client);
     let listener = listen(server.build().unwrap()).await;
-    let client = to(listener.local_addr().port(), client.build().unwrap());
+    let client = to(listener.local_endpoint().ip().unwrap().port(), client.build().unwrap());
     let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
     assert_eq!(accepted.is_ok(), initiated.is_ok());
     initiated.is_ok()
@@ -80,7 +80,7 @@ async fn the_system_s_roots_are_trusted_unless_others_are_given() {
     }
     let [trusted, stranger] = [Authority::new(), Authority::new()];
     let listener = listen(trusted.server().serve()).await;
-    let port = listener.local_addr().port().to_string();
+    let port = listener.local_endpoint().ip().unwrap().port().to_string();
     for (authority, welcome) in [(&trusted, true), (&stranger, false)] {
         let store = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(store.path(), &authority.pem).unwrap();

@@ -49,7 +49,7 @@ async fn a_stream_goes_on_under_tls() {
     let (mut server, mut client) = (server.unwrap(), client.unwrap());
     assert_eq!(server.tls_info().unwrap().server_name(), Some("localhost"));
     assert_eq!(client.tls_info().unwrap().peer_certificates().len(), 1);
-    assert_eq!(client.peer_addr(), server.local_addr());
+    assert_eq!(client.remote_endpoint(), server.local_endpoint());
     say(&mut client, b"over").await;
     assert_eq!(&hear::<4>(&mut server).await, b"over");
     say(&mut server, b"back").await;

@@ -78,7 +78,7 @@ impl Ends {
         let broken = |error: &dyn std::fmt::Display| Failure::new(Exit::Unavailable, "cannot listen", error);
         let local = LocalEndpoint::address(Ipv4Addr::LOCALHOST).port(0);
         let acceptor = Acceptor::listen(AcceptOptions::new(local)).await.map_err(|error| broken(&error))?;
-        let url = connect::broker_url(&format!("amqp://{}", acceptor.local_addr()))?;
+        let url = connect::broker_url(&format!("amqp://{}", acceptor.local_endpoint()))?;
         let mut ends = Self { senders: Vec::new(), receivers: Vec::new(), connections: Vec::new() };
         let mut terms = LinkOptions::default();
         terms.prefetch = shape.credit;

@@ -110,7 +110,7 @@ fn what_has_no_outcome_in_time_may_have_arrived() {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     let options = AcceptOptions::new(LocalEndpoint::address(Ipv4Addr::LOCALHOST));
     let acceptor = runtime.block_on(Acceptor::listen(options)).expect("a port");
-    let url = format!("amqp://{}", acceptor.local_addr());
+    let url = format!("amqp://{}", acceptor.local_endpoint());
     let peer = runtime.spawn(takes_and_is_silent(acceptor));
     let ran = run(&["send", "-b", &url, "q", "x", "--timeout", "2s"]);
     assert_eq!(ran.expect(1), "");

@@ -1,6 +1,6 @@
 //! The end that is connected to.
 
-use postroad_taps::ListenError;
+use postroad_taps::{EndpointAddress, ListenError};
 
 use super::{Connection, ConnectionGuard, Receiver, Runtime, Sender, StreamingReceiver, mirror};
 use crate::types::PeerError;
@@ -14,7 +14,7 @@ mirror! {
     wait fn accept(&self) -> Result<Connection, AcceptError>;
     /// `None` when no client has opened a connection by then; one that was about to is cut off.
     some fn accept_timeout(&self) = accept -> Result<Connection, AcceptError>;
-    pass fn local_addr(&self) -> std::net::SocketAddr;
+    pass fn local_endpoint(&self) -> &EndpointAddress;
 }
 
 impl Acceptor {

@@ -31,7 +31,7 @@ struct Ends {
 
 fn listen() -> (Acceptor, ConnectOptions) {
     let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::address(Ipv4Addr::LOCALHOST))).unwrap();
-    let options = ConnectOptions::new(format!("amqp://{}", acceptor.local_addr()).parse().unwrap());
+    let options = ConnectOptions::new(format!("amqp://{}", acceptor.local_endpoint()).parse().unwrap());
     (acceptor, options)
 }
 

@@ -28,7 +28,7 @@ pub(crate) async fn accept_one(frame: u32) -> (Acceptor, ConnectOptions) {
     let mut accept = AcceptOptions::new((Ipv4Addr::LOCALHOST, 0).into_local());
     accept.max_frame_size = frame;
     let acceptor = Acceptor::listen(accept).await.unwrap();
-    let mut options = ConnectOptions::new(format!("amqp://{}", acceptor.local_addr()).parse().unwrap());
+    let mut options = ConnectOptions::new(format!("amqp://{}", acceptor.local_endpoint()).parse().unwrap());
     options.max_frame_size = frame;
     options.connect_timeout = Duration::from_secs(10);
     (acceptor, options)

@@ -125,7 +125,7 @@ fn outcomes_are_told() {
 fn a_peer_that_does_not_answer_bounds_every_wait_that_is_asked_for() {
     let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::host("127.0.0.1"))).unwrap();
     let connecting = thread::spawn({
-        let url = format!("amqp://{}", acceptor.local_addr());
+        let url = format!("amqp://{}", acceptor.local_endpoint());
         move || Connection::establish(&url).unwrap()
     });
     let theirs = acceptor.accept_timeout(PATIENCE).unwrap().unwrap();

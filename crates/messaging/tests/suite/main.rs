@@ -72,7 +72,7 @@ impl World {
 async fn peer() -> (Session, client::Connection) {
     let options = AcceptOptions::new(LocalEndpoint::host("127.0.0.1"));
     let acceptor = Acceptor::listen(options).await.unwrap();
-    let url = format!("amqp://{}", acceptor.local_addr());
+    let url = format!("amqp://{}", acceptor.local_endpoint());
     let (ours, theirs) = tokio::join!(Connection::establish(&url), acceptor.accept());
     (ours.unwrap().session().await.unwrap(), theirs.unwrap())
 }

@@ -1,16 +1,27 @@
-//! The state of a connection, and its input and output as polls.
+//! What a connection does, under its lock: frames, writes, reads, and knows its state.
+//!
+//! Every call that may wait is polled by the task that made it, and does the input and output of everybody while it
+//! is polled. Several may wait at once; see [`Waiting`] for who is woken.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
-use crate::connection::{ConnectionError, ConnectionState, IntoByteStreamError, ReceiveError, SendError};
+use super::event::{Event, Events};
+use super::opening::Opening;
+use super::queue::{Fate, Place, SendQueue, Ticket, Waiting, keep};
+use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, ReceiveError, SendError};
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
 use crate::message::{Message, Receive};
+use crate::properties::ConnectionProperties;
+use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
+use crate::transport::{About, Arrived, Limits, Transport};
 
 /// How much room a read gets.
 const READ: usize = 64 * 1024;
@@ -22,30 +33,48 @@ const READ_AHEAD: usize = 1024 * 1024;
 /// How many slices one write takes: small messages share one, so this many are large.
 const SLICES: usize = 16;
 
+/// How many bytes of messages are framed at once: what is framed cannot be taken back, nor overtaken.
+const FRAMED: usize = 64 * 1024;
+
 /// How many reads of unwanted bytes a close takes.
 const LAST_READS: usize = 64;
 
 /// A stage of the way out of a connection:
 ///
 /// ```text
-/// Open --last message--> Ending --all sent--> Ended
+/// Open --final message handed over--> Last --it is framed--> Ending --all sent--> Ended
 ///   \--close--> Closing --all sent--> (closed)
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Sending {
     /// Messages can be sent.
     Open,
-    /// The last message has been framed; the end of the stream follows it.
+    /// The final message waits for those before it.
+    Last,
+    /// The final message has been framed; the end of the stream follows it.
     Ending,
     /// The end of the stream is sent.
     Ended,
 }
 
+/// What carries the connection.
+#[derive(Debug)]
+enum Carrier {
+    /// It is being established.
+    Opening(Box<(Opening, Arc<OnceLock<Facts>>)>),
+    Transport(Transport),
+    /// It is closed, or was never established.
+    Gone,
+}
+
 #[derive(Debug)]
 pub(super) struct Core {
-    /// `None` once the connection is closed.
-    stream: Option<ByteStream>,
+    carrier: Carrier,
     pub(super) stack: Stack,
+    queue: SendQueue,
+    waiting: Waiting,
+    /// Who waits for what is in `stack.out`.
+    leaving: Vec<Ticket>,
     sending: Sending,
     closing: bool,
     /// Whether something was written since the last flush.
@@ -53,23 +82,64 @@ pub(super) struct Core {
     /// Why nothing more is received; kept, so that each receive says it.
     received_all: Option<ReceiveError>,
     failure: Option<ConnectionError>,
-    /// Who waits to write and to read, to be told of an abort.
-    writer: Option<Waker>,
+    /// Who receives, and who waits for the end.
     reader: Option<Waker>,
+    watcher: Option<Waker>,
+    /// The numbers of messages, in the order in which they were handed over.
+    messages: u64,
+    pub(super) events: Events,
+}
+
+/// A message that somebody sends, from the call to its outcome.
+#[derive(Debug)]
+pub(super) enum Sent {
+    /// It has left already.
+    Now,
+    /// Its outcome will be found with this.
+    Later(Ticket),
+}
+
+/// Which message, and which part of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number {
+    pub(super) message: u64,
+    pub(super) part: u64,
 }
 
 impl Core {
-    pub(super) fn new(stream: ByteStream, stack: Stack) -> Self {
+    pub(super) fn new(transport: Transport, stack: Stack, events: Events) -> Self {
+        Self::over(Carrier::Transport(transport), stack, events)
+    }
+
+    /// A connection that is being established: what is sent on it waits.
+    pub(super) fn opening(opening: Opening, facts: Arc<OnceLock<Facts>>, events: Events) -> Self {
+        Self::over(Carrier::Opening(Box::new((opening, facts))), Stack::new(&[]), events)
+    }
+
+    /// What a started transport was made of.
+    pub(super) fn into_parts(self) -> Option<(Transport, Stack)> {
+        match self.carrier {
+            Carrier::Transport(transport) => Some((transport, self.stack)),
+            Carrier::Opening(_) | Carrier::Gone => None,
+        }
+    }
+
+    fn over(carrier: Carrier, stack: Stack, events: Events) -> Self {
         Self {
-            stream: Some(stream),
+            carrier,
             stack,
+            queue: SendQueue::default(),
+            waiting: Waiting::default(),
+            leaving: Vec::new(),
             sending: Sending::Open,
             closing: false,
             unflushed: false,
             received_all: None,
             failure: None,
-            writer: None,
             reader: None,
+            watcher: None,
+            messages: 0,
+            events,
         }
     }
 
@@ -82,129 +152,400 @@ impl Core {
             if ready {
                 return drained.map(Ok);
             }
-            if ready!(self.poll_fill(cx)).map_err(|error| transport(&error))? == 0 {
+            if !ready!(self.poll_fill(cx)).map_err(|error| transport(&error))? {
                 return Poll::Ready(Err(AttemptError::Transport(io::ErrorKind::UnexpectedEof)));
             }
         }
     }
 
-    /// Frames messages behind what is on its way out. To be called when nothing is.
-    pub(super) fn frame(&mut self, messages: &mut dyn Iterator<Item = Message>) -> Result<(), SendError> {
-        for message in messages {
-            let refused = if self.closing {
-                Some(SendError::Closed)
-            } else if self.sending != Sending::Open {
-                Some(SendError::FinalAlreadySent)
-            } else {
-                let last = message.context.last;
-                let framed = self.stack.send(message);
-                if last && framed.is_ok() {
-                    self.sending = Sending::Ending;
-                }
-                framed.err().map(SendError::from)
-            };
-            if let Some(error) = refused {
-                // Nothing was on its way before, so this is what the batch has framed and nothing else.
-                self.stack.out.clear();
-                if self.sending == Sending::Ending {
-                    self.sending = Sending::Open;
-                }
-                return Err(error);
+    /// Goes on with the establishment; ready when it is over, one way or the other.
+    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
+        let (opening, facts) = &mut **opening;
+        match ready!(opening.poll(cx)) {
+            Ok(Opened { transport, framers, facts: found }) => {
+                // Filled once: there is one establishment.
+                let _ = facts.set(found);
+                self.carrier = Carrier::Transport(transport);
+                self.stack = framers;
+                self.events.tell(Event::Ready);
+            }
+            Err(error) => {
+                self.carrier = Carrier::Gone;
+                self.give_up(ConnectionError::NotEstablished(Box::new(error)));
             }
         }
+        Poll::Ready(())
+    }
+
+    /// A number for a message that is about to be handed over.
+    pub(super) fn number(&mut self) -> Number {
+        self.messages += 1;
+        Number { message: self.messages, part: 0 }
+    }
+
+    /// Takes a message over: it leaves at once where nothing stands before it, and waits otherwise.
+    pub(super) fn submit(&mut self, message: Message, number: Number, cx: &mut Context<'_>) -> Result<Sent, SendError> {
+        self.admit(&message)?;
+        let last = message.context.last && message.end_of_message;
+        if self.can_leave_at_once(&message, number) {
+            let open = (!message.end_of_message).then_some(number.message);
+            self.stack.send(message)?;
+            self.queue.set_open(open);
+            if last {
+                self.sending = Sending::Ending;
+            }
+            match self.poll_write_out(cx) {
+                Poll::Ready(Ok(())) => return Ok(Sent::Now),
+                Poll::Ready(Err(error)) => return Err(self.fail(&error).into()),
+                Poll::Pending => {
+                    let ticket = self.waiting.insert(Fate::Leaving);
+                    self.leaving.push(ticket);
+                    self.waiting.park(ticket, cx, true);
+                    return Ok(Sent::Later(ticket));
+                }
+            }
+        }
+        self.enqueue(message, number).map(Sent::Later)
+    }
+
+    fn enqueue(&mut self, message: Message, number: Number) -> Result<Ticket, SendError> {
+        self.admit(&message)?;
+        let last = message.context.last && message.end_of_message;
+        if last {
+            self.sending = Sending::Last;
+        }
+        let place = Place::new(last, message.context.priority(), number.message, number.part);
+        let ticket = self.waiting.insert(Fate::Queued(place));
+        self.queue.push(place, message, ticket);
+        Ok(ticket)
+    }
+
+    /// Takes a batch over: `waits` gets who is to be asked for the outcome of which message, `failed` what is not sent.
+    pub(super) fn submit_all(
+        &mut self,
+        mut messages: Vec<Message>,
+        waits: &mut Vec<(usize, Ticket)>,
+        failed: &mut Vec<(usize, SendError)>,
+    ) {
+        let number = self.number();
+        if messages.iter().all(is_plain) && messages.first().is_some_and(|first| self.can_leave_at_once(first, number))
+        {
+            // One write, and one who waits for all of them.
+            self.messages += messages.len() as u64 - 1;
+            for (index, message) in messages.drain(..).enumerate() {
+                let sent = self.admit(&message).and_then(|()| Ok(self.stack.send(message)?));
+                if let Err(error) = sent {
+                    failed.push((index, error));
+                }
+            }
+            let ticket = self.waiting.insert(Fate::Leaving);
+            self.leaving.push(ticket);
+            waits.push((usize::MAX, ticket));
+            return;
+        }
+        for (index, message) in messages.into_iter().enumerate() {
+            let number = if index == 0 { number } else { self.number() };
+            match self.enqueue(message, number) {
+                Ok(ticket) => waits.push((index, ticket)),
+                Err(error) => failed.push((index, error)),
+            }
+        }
+    }
+
+    /// Whether a message may be handed over at all.
+    fn admit(&self, message: &Message) -> Result<(), SendError> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone().into());
+        }
+        if self.closing || matches!(self.carrier, Carrier::Gone) {
+            return Err(SendError::Closed);
+        }
+        if self.sending != Sending::Open {
+            return Err(SendError::FinalAlreadySent);
+        }
+        let _ = message;
         Ok(())
     }
 
-    /// Sends everything that is on its way out, and the end of the stream after the last message.
-    pub(super) fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        if self.stream.is_none() {
-            return Poll::Ready(Err(self.failure.clone().map_or(SendError::Closed, SendError::from)));
+    fn can_leave_at_once(&self, message: &Message, number: Number) -> bool {
+        let in_turn = self.queue.open().is_none_or(|open| open == number.message);
+        in_turn
+            && matches!(self.carrier, Carrier::Transport(_))
+            && self.queue.is_empty()
+            && self.stack.out.is_empty()
+            && !self.unflushed
+            && message.context.lifetime().is_none()
+    }
+
+    /// What has become of a message; ready when that is decided.
+    pub(super) fn poll_sent(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let blocked = self.poll_pump(cx).is_pending();
+        self.waiting.park(ticket, cx, blocked);
+        match self.waiting.fate(ticket) {
+            Some(Fate::Decided(outcome)) => Poll::Ready(std::mem::replace(outcome, Ok(()))),
+            Some(_) => Poll::Pending,
+            None => Poll::Ready(Err(SendError::Closed)),
         }
-        match self.poll_write_out(cx) {
-            Poll::Ready(Ok(())) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.fail(&error).into())),
-            Poll::Pending => {
-                keep(&mut self.writer, cx);
-                Poll::Pending
+    }
+
+    /// Nobody waits for this message any more. Before its turn it is taken back; after, it leaves all the same.
+    pub(super) fn forget(&mut self, ticket: Ticket) {
+        if let Some(Fate::Queued(place)) = self.waiting.fate(ticket) {
+            let place = *place;
+            self.take_back(place);
+        }
+        self.leaving.retain(|leaving| *leaving != ticket);
+        if self.waiting.remove(ticket) && self.stack.out.is_empty() {
+            wake(&mut self.reader);
+        }
+    }
+
+    /// The rest of a message will not come. A stream that has carried a part of it within framers is of no use any
+    /// more; without framers it goes on.
+    pub(super) fn abandon(&mut self, number: Number) {
+        if self.queue.open() == Some(number.message) {
+            self.queue.set_open(None);
+            if self.stack.has_framers() {
+                return self.abort();
+            }
+        }
+        self.waiting.wake_one();
+    }
+
+    /// The lifetime of a message is over (RFC 9622 9.1.3.1): it expires unless it is on its way.
+    pub(super) fn expire(&mut self, ticket: Ticket) {
+        if let Some(Fate::Queued(place)) = self.waiting.fate(ticket) {
+            let place = *place;
+            self.take_back(place);
+            self.waiting.decide(ticket, Err(SendError::Expired));
+        }
+    }
+
+    fn take_back(&mut self, place: Place) {
+        let taken = self.queue.remove(place);
+        if self.sending == Sending::Last && taken.is_some_and(|message| message.context.last) {
+            self.sending = Sending::Open;
+        }
+        // Others may have waited behind it.
+        self.waiting.wake_one();
+    }
+
+    /// Sends what waits, as far as the transport takes it. Pending when the transport will wake this task.
+    pub(super) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.poll_open(cx));
+        loop {
+            match self.poll_write_out(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {
+                    for ticket in self.leaving.drain(..) {
+                        self.waiting.decide(ticket, Ok(()));
+                    }
+                }
+                Poll::Ready(Err(error)) => {
+                    self.fail(&error);
+                    return Poll::Ready(());
+                }
+            }
+            if !self.frame_more(cx) {
+                return if self.queue.is_empty() { Poll::Ready(()) } else { Poll::Pending };
             }
         }
     }
 
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(())) };
-        let mut stream = Pin::new(stream);
-        while !self.stack.out.is_empty() {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.stack.out.slices(&mut slices);
-            let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    /// Frames messages whose turn it is; false when none leaves now.
+    fn frame_more(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut framed = 0;
+        // A transport of messages tells of each by itself.
+        let most = if self.stack.out.keeps_boundaries() { 1 } else { FRAMED };
+        while framed < most {
+            let Some((_, next)) = self.queue.peek() else { break };
+            // What may still expire is framed only when it can leave.
+            let mortal = next.context.lifetime().is_some();
+            if mortal && (framed > 0 || self.poll_write_ready(cx).is_pending()) {
+                break;
             }
-            self.stack.out.advance(written);
-            self.unflushed = true;
+            let Some((message, ticket)) = self.queue.pop() else { break };
+            framed += message.data.len().max(1);
+            let last = message.context.last && message.end_of_message;
+            match self.stack.send(message) {
+                Ok(()) => {
+                    self.waiting.set_leaving(ticket);
+                    self.leaving.push(ticket);
+                    if last {
+                        self.sending = Sending::Ending;
+                    }
+                }
+                Err(error) => {
+                    if last {
+                        self.sending = Sending::Open;
+                    }
+                    self.waiting.decide(ticket, Err(error.into()));
+                }
+            }
         }
-        if self.unflushed {
-            // A TLS session keeps the tail of what it was given until it is flushed.
-            ready!(stream.as_mut().poll_flush(cx))?;
-            self.unflushed = false;
+        framed > 0
+    }
+
+    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.carrier {
+            Carrier::Transport(Transport::Stream(stream)) => stream.poll_write_ready(cx).map(drop),
+            _ => Poll::Ready(()),
         }
-        if self.sending == Sending::Ending {
-            ready!(stream.poll_shutdown(cx))?;
-            self.sending = Sending::Ended;
+    }
+
+    /// Writes everything that is framed, and the end of the stream after the final message.
+    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.carrier {
+            Carrier::Transport(Transport::Stream(stream)) => {
+                let mut stream = Pin::new(stream);
+                while !self.stack.out.is_empty() {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let count = self.stack.out.slices(&mut slices);
+                    let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?;
+                    if written == 0 {
+                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    }
+                    self.stack.out.advance(written);
+                    self.unflushed = true;
+                }
+                if self.unflushed {
+                    // A TLS session keeps the tail of what it was given until it is flushed.
+                    ready!(stream.as_mut().poll_flush(cx))?;
+                    self.unflushed = false;
+                }
+                if self.sending == Sending::Ending {
+                    ready!(stream.poll_shutdown(cx))?;
+                    self.sending = Sending::Ended;
+                }
+            }
+            Carrier::Transport(Transport::Message(transport)) => {
+                while let Some(leaving) = self.stack.out.next_message() {
+                    match ready!(transport.poll_send(cx, &leaving)) {
+                        Ok(()) => {
+                            self.stack.out.pop_message();
+                        }
+                        // One message is framed at a time, so it is this one's fault.
+                        Err(error) => match refused(&error, leaving.len(), transport.limits()) {
+                            Some(refused) => {
+                                self.stack.out.pop_message();
+                                for ticket in self.leaving.drain(..) {
+                                    self.waiting.decide(ticket, Err(refused.clone()));
+                                }
+                            }
+                            None => return Poll::Ready(Err(error)),
+                        },
+                    }
+                }
+                ready!(transport.poll_flush(cx))?;
+                if self.sending == Sending::Ending {
+                    ready!(transport.poll_shutdown(cx))?;
+                    self.sending = Sending::Ended;
+                }
+            }
+            Carrier::Opening(_) | Carrier::Gone => {}
         }
         Poll::Ready(Ok(()))
     }
 
     pub(super) fn poll_receive(&mut self, want: &Receive, cx: &mut Context<'_>) -> Poll<Result<Message, ReceiveError>> {
+        keep(&mut self.reader, cx);
+        ready!(self.poll_open(cx));
         loop {
             if let Some(error) = &self.received_all {
                 return Poll::Ready(Err(error.clone()));
             }
-            if self.closing || self.stream.is_none() {
+            if self.closing || matches!(self.carrier, Carrier::Gone) {
                 let error = self.failure.clone().map_or(ReceiveError::Closed, ReceiveError::from);
                 return Poll::Ready(Err(error));
             }
             match self.stack.receive(want) {
                 Ok(Some(message)) => return Poll::Ready(Ok(message)),
                 Ok(None) if self.stack.is_ended() => self.received_all = Some(ReceiveError::Closed),
-                Ok(None) => match self.poll_fill(cx) {
-                    Poll::Ready(Ok(0)) => self.stack.handle_end(),
-                    Poll::Ready(Ok(_)) => {}
-                    Poll::Ready(Err(error)) => self.received_all = Some(self.fail(&error).into()),
-                    Poll::Pending => {
-                        keep(&mut self.reader, cx);
-                        return Poll::Pending;
-                    }
+                Ok(None) => match ready!(self.poll_fill(cx)) {
+                    Ok(_) => {}
+                    Err(error) => self.received_all = Some(self.fail(&error).into()),
                 },
                 Err(error) => self.received_all = Some(error.into()),
             }
         }
     }
 
-    /// Reads once; 0 at the end of the stream.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let Some(stream) = &mut self.stream else { return Poll::Ready(Ok(0)) };
-        let room = self.stack.lacking().clamp(READ, READ_AHEAD);
-        let buffer = self.stack.received();
-        if buffer.capacity() - buffer.len() < READ / 8 {
-            buffer.reserve(room);
+    /// Sends what framers have answered to what they received, without waiting for it.
+    pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
+        if self.stack.out.is_empty() {
+            return;
         }
-        Future::poll(pin!(stream.read_buf(buffer)), cx)
+        if self.waiting.is_empty() {
+            // A failure to write shows in the next send; what can be received still is.
+            let _ = self.poll_write_out(cx);
+        } else {
+            // Somebody waits to write, and the transport has room for one waker.
+            self.waiting.wake_one();
+        }
+    }
+
+    /// Reads once; false at the end of what the peer sends, which the framers then know.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let more = match &mut self.carrier {
+            Carrier::Transport(Transport::Stream(stream)) => {
+                let room = self.stack.lacking().clamp(READ, READ_AHEAD);
+                let buffer = self.stack.received();
+                if buffer.capacity() - buffer.len() < READ / 8 {
+                    buffer.reserve(room);
+                }
+                ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))? > 0
+            }
+            Carrier::Transport(Transport::Message(transport)) => match ready!(transport.poll_receive(cx))? {
+                Arrived::Message(data, context) => {
+                    self.stack.push_message(data, context);
+                    true
+                }
+                Arrived::SoftError(error) => {
+                    self.events.tell(Event::SoftError(error));
+                    true
+                }
+                Arrived::End => false,
+            },
+            Carrier::Opening(_) | Carrier::Gone => false,
+        };
+        if !more {
+            self.stack.handle_end();
+        }
+        Poll::Ready(Ok(more))
     }
 
     /// Refuses messages from now on, and ends the wait for received ones.
     pub(super) fn begin_close(&mut self) {
         self.closing = true;
+        // A message whose end never came is over with what there is of it.
+        self.queue.set_open(None);
         wake(&mut self.reader);
     }
 
-    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
-        if self.stream.is_some() && self.sending == Sending::Open {
+    /// A place among those who wait, for one who waits for everything to be sent.
+    pub(super) fn wait(&mut self) -> Ticket {
+        self.waiting.insert(Fate::Leaving)
+    }
+
+    /// Ready when everything that was handed over is sent.
+    pub(super) fn poll_drain(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let blocked = self.poll_pump(cx).is_pending();
+        self.waiting.park(ticket, cx, blocked);
+        if matches!(self.carrier, Carrier::Gone) || self.failure.is_some() {
+            return Poll::Ready(Err(self.failure.clone().map_or(SendError::Closed, SendError::from)));
+        }
+        if blocked { Poll::Pending } else { Poll::Ready(Ok(())) }
+    }
+
+    pub(super) fn poll_close(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        let drained = ready!(self.poll_drain(ticket, cx));
+        if drained.is_ok() && self.sending == Sending::Open {
             // A framer that cannot say good-bye does not keep the connection open.
             let _ = self.stack.stop();
             self.sending = Sending::Ending;
         }
-        let drained = match ready!(self.poll_drain(cx)) {
+        let drained = match ready!(self.poll_drain(ticket, cx)) {
             Err(SendError::ProtocolFailed(error)) => Err(error),
             _ => Ok(()),
         };
@@ -212,8 +553,7 @@ impl Core {
         if drained.is_ok() {
             self.discard_received(cx);
         }
-        self.stream = None;
-        wake(&mut self.reader);
+        self.end();
         Poll::Ready(drained)
     }
 
@@ -221,65 +561,166 @@ impl Core {
         // A peer that never stops sending is cut off after a while.
         for _ in 0..LAST_READS {
             self.stack.discard_received();
-            if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
+            if !matches!(self.poll_fill(cx), Poll::Ready(Ok(true))) {
                 return;
             }
         }
     }
 
-    pub(super) fn abort(&mut self) {
-        if let Some(stream) = self.stream.take() {
-            stream.reset_on_drop();
-            self.failure = Some(ConnectionError::LocalAbort);
+    /// Lets go of the transport, in order.
+    fn end(&mut self) {
+        if !matches!(self.carrier, Carrier::Gone) {
+            self.carrier = Carrier::Gone;
+            if self.failure.is_none() {
+                self.events.tell(Event::Closed);
+            }
         }
+        self.waiting.wake_all();
         wake(&mut self.reader);
-        wake(&mut self.writer);
+        wake(&mut self.watcher);
+    }
+
+    pub(super) fn abort(&mut self) {
+        match std::mem::replace(&mut self.carrier, Carrier::Gone) {
+            Carrier::Transport(Transport::Stream(mut stream)) => stream.reset_on_drop(),
+            Carrier::Transport(Transport::Message(mut transport)) => transport.abort(),
+            Carrier::Opening(_) => {}
+            Carrier::Gone => return,
+        }
+        self.give_up(ConnectionError::LocalAbort);
     }
 
     /// Notes that the transport has failed to write or to read. What has arrived can still be received.
     fn fail(&mut self, error: &io::Error) -> ConnectionError {
         let error = ConnectionError::from_io(error);
-        self.failure.get_or_insert_with(|| error.clone());
+        self.give_up(error.clone());
         error
     }
 
+    /// Nothing more can be sent.
+    fn give_up(&mut self, error: ConnectionError) {
+        let first = self.failure.is_none();
+        let error = self.failure.get_or_insert(error).clone();
+        for ticket in self.queue.drain() {
+            self.waiting.set_leaving(ticket);
+        }
+        self.leaving.clear();
+        self.stack.out.clear();
+        self.waiting.decide_all(&error.clone().into());
+        wake(&mut self.reader);
+        wake(&mut self.watcher);
+        if first {
+            self.events.tell(Event::ConnectionError(error));
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<ConnectionError> {
+        self.failure.clone()
+    }
+
+    pub(super) fn preserves_boundaries(&self) -> bool {
+        matches!(self.carrier, Carrier::Transport(Transport::Message(_))) || self.stack.preserves_boundaries()
+    }
+
     pub(super) fn state(&self) -> ConnectionState {
-        if self.stream.is_none() || self.failure.is_some() {
-            ConnectionState::Closed
-        } else if self.closing {
-            ConnectionState::Closing
-        } else {
-            ConnectionState::Established
+        match self.carrier {
+            Carrier::Gone => ConnectionState::Closed,
+            _ if self.failure.is_some() => ConnectionState::Closed,
+            _ if self.closing => ConnectionState::Closing,
+            Carrier::Opening(_) => ConnectionState::Establishing,
+            Carrier::Transport(_) => ConnectionState::Established,
         }
     }
 
     pub(super) fn can_send(&self) -> bool {
-        self.state() == ConnectionState::Established && self.sending == Sending::Open
+        self.state() <= ConnectionState::Established && self.sending == Sending::Open
     }
 
     pub(super) fn can_receive(&self) -> bool {
-        self.stream.is_some() && !self.closing && self.received_all.is_none()
+        !matches!(self.carrier, Carrier::Gone) && !self.closing && self.received_all.is_none()
     }
 
-    pub(super) fn into_byte_stream(self) -> Result<ByteStream, IntoByteStreamError> {
+    pub(super) fn limits(&self) -> Limits {
+        match &self.carrier {
+            Carrier::Transport(Transport::Message(transport)) => transport.limits(),
+            _ => Limits::default(),
+        }
+    }
+
+    /// Brings the transport from some properties to others.
+    pub(super) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+        match &mut self.carrier {
+            Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, to),
+            Carrier::Transport(Transport::Message(transport)) => transport.apply(from, to),
+            Carrier::Opening(_) | Carrier::Gone => Ok(()),
+        }
+    }
+
+    /// Waits for the end of the connection, reading ahead as far as one read goes.
+    pub(super) fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        ready!(self.poll_open(cx));
+        loop {
+            if let Some(error) = &self.failure {
+                return Poll::Ready(Err(error.clone()));
+            }
+            let over = self.stack.is_ended() && self.sending == Sending::Ended;
+            if over || matches!(self.carrier, Carrier::Gone) {
+                return Poll::Ready(Ok(()));
+            }
+            keep(&mut self.watcher, cx);
+            if self.stack.is_ended() || self.closing || self.stack.holds_received() {
+                return Poll::Pending;
+            }
+            if let Err(error) = ready!(self.poll_fill(cx)) {
+                self.fail(&error);
+            }
+            wake(&mut self.reader);
+        }
+    }
+
+    pub(super) fn take_byte_stream(&mut self, about: Option<About>) -> Result<ByteStream, IntoByteStreamError> {
         if self.stack.has_framers() {
             return Err(IntoByteStreamError::HasFramers);
         }
         if self.closing || self.failure.is_some() || self.stack.is_ended() || self.sending != Sending::Open {
             return Err(IntoByteStreamError::Closed);
         }
-        if !self.stack.out.is_empty() || self.unflushed || self.stack.holds_received() {
+        if !self.stack.out.is_empty() || self.unflushed || !self.queue.is_empty() || self.stack.holds_received() {
             return Err(IntoByteStreamError::HoldsData);
         }
-        self.stream.ok_or(IntoByteStreamError::Closed)
+        match std::mem::replace(&mut self.carrier, Carrier::Gone) {
+            Carrier::Transport(Transport::Stream(stream)) => Ok(stream),
+            Carrier::Transport(Transport::Message(transport)) => match about {
+                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about)),
+                _ => Err(IntoByteStreamError::NoStream),
+            },
+            Carrier::Opening(_) => Err(IntoByteStreamError::NotEstablished),
+            Carrier::Gone => Err(IntoByteStreamError::Closed),
+        }
     }
 }
 
-/// Keeps the waker of who waits, without a clone when it is the same again.
-fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
-    if !slot.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        *slot = Some(cx.waker().clone());
+/// Whether messages arrive all, once and in order, so that they make a stream.
+fn keeps_order(stack: ProtocolStack) -> bool {
+    use ProtocolStack::{MemoryMessage, SecureWebSocket, UnixSeqpacket, WebSocket};
+    matches!(stack, WebSocket | SecureWebSocket | UnixSeqpacket | MemoryMessage)
+}
+
+/// An error of a transport that concerns one message, which it has not taken.
+fn refused(error: &io::Error, size: usize, limits: Limits) -> Option<SendError> {
+    match error.kind() {
+        io::ErrorKind::InvalidInput | io::ErrorKind::QuotaExceeded => {
+            let limit = limits.send.unwrap_or(size) as u64;
+            Some(SendError::MessageTooLarge { size: size as u64, limit })
+        }
+        io::ErrorKind::Unsupported => Some(SendError::InvalidMessageProperties(error.to_string())),
+        _ => None,
     }
+}
+
+/// Whether a message is like any other: it may leave with those before and behind it.
+fn is_plain(message: &Message) -> bool {
+    message.end_of_message && message.context.is_plain()
 }
 
 fn wake(slot: &mut Option<Waker>) {

@@ -1,7 +1,9 @@
 //! Why a connection could not send, receive, or go on.
 
+use std::fmt;
 use std::io;
 
+use crate::error::EstablishmentError;
 use crate::framer::FramerError;
 use crate::tls::TlsError;
 
@@ -9,6 +11,9 @@ use crate::tls::TlsError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
+    /// It was never established.
+    #[error("not established: {0}")]
+    NotEstablished(Box<EstablishmentError>),
     /// This end aborted it (`ConnectionAborted`).
     #[error("aborted by this end")]
     LocalAbort,
@@ -59,6 +64,17 @@ pub enum SendError {
         /// The limit, in bytes.
         limit: u64,
     },
+    /// The lifetime of the message was over before its turn had come; nothing of it was sent.
+    #[doc(alias = "MESSAGE_TIMEOUT")]
+    #[error("the lifetime of the message was over before it could be sent")]
+    Expired,
+    /// What the message asks for contradicts itself or the connection; nothing of it was sent.
+    #[doc(alias = "INCONSISTENT_PROPERTIES_PASSED")]
+    #[error("the message cannot be sent on this connection: {0}")]
+    InvalidMessageProperties(String),
+    /// The connection only receives.
+    #[error("the connection is for receiving only")]
+    ReceiveOnly,
     /// A framer refused the message; the connection lives on.
     #[error(transparent)]
     Framer(FramerError),
@@ -74,6 +90,38 @@ pub enum SendError {
     #[doc(alias = "FAILURE_UNDERLYING_STACK")]
     #[error(transparent)]
     ProtocolFailed(#[from] ConnectionError),
+}
+
+/// What was not sent of a batch. The other messages were.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchError {
+    pub(super) failed: Vec<(usize, SendError)>,
+}
+
+impl BatchError {
+    /// The messages that were not sent, by their place in the batch, each with the reason. The place of those that
+    /// were on their way together when the connection failed is not known: then one entry stands for all, with
+    /// `usize::MAX`.
+    #[must_use]
+    pub fn failed(&self) -> &[(usize, SendError)] {
+        &self.failed
+    }
+}
+
+impl fmt::Display for BatchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.failed.as_slice() {
+            [(usize::MAX, error), ..] => write!(f, "the batch was not sent: {error}"),
+            [(place, error)] => write!(f, "message {place} of the batch was not sent: {error}"),
+            many => write!(f, "{} messages of the batch were not sent, the first since: {}", many.len(), many[0].1),
+        }
+    }
+}
+
+impl std::error::Error for BatchError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.failed.first().map(|(_, error)| error as _)
+    }
 }
 
 impl From<FramerError> for SendError {
@@ -113,4 +161,10 @@ pub enum IntoByteStreamError {
     /// It is closed, half or in full.
     #[error("the connection is closed")]
     Closed,
+    /// It is still being established: wait until it is ready.
+    #[error("the connection is still being established")]
+    NotEstablished,
+    /// Its transport does not carry a stream: messages may be lost or come in another order.
+    #[error("the transport carries datagrams, not a stream")]
+    NoStream,
 }

@@ -192,6 +192,12 @@ impl From<EndpointAddress> for LocalEndpoint {
     }
 }
 
+impl From<&EndpointAddress> for LocalEndpoint {
+    fn from(address: &EndpointAddress) -> Self {
+        address.clone().into()
+    }
+}
+
 impl fmt::Display for LocalEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.identifiers.fmt(f)

@@ -191,6 +191,12 @@ impl From<EndpointAddress> for RemoteEndpoint {
     }
 }
 
+impl From<&EndpointAddress> for RemoteEndpoint {
+    fn from(address: &EndpointAddress) -> Self {
+        address.clone().into()
+    }
+}
+
 impl fmt::Display for RemoteEndpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.identifiers.fmt(f)

@@ -1,107 +1,224 @@
 //! A connection's framers, one above the other.
 
-use std::collections::VecDeque;
+mod layer;
+mod receive;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::framer::delivered::Delivered;
 use crate::framer::inbox::Inbox;
 use crate::framer::outbox::Outbox;
-use crate::framer::{Framer, FramerCx, FramerError, FramerFactory, Start};
-use crate::message::{Message, MessageContext, Receive};
+use crate::framer::parts::Parts;
+use crate::framer::{FramerError, FramerFactory, Start, Stop};
+use crate::message::{Endpoints, MessageContext};
+use layer::Layer;
+use send::Sending;
+
+pub(in crate::framer) use layer::{Progress, Wakeup};
+
+/// How many framers a connection takes; a framer that puts another above it, which does the same, ends here.
+const MAX_FRAMERS: usize = 64;
 
 /// The framers in the order in which they were added, the first at the bottom.
 ///
-/// Sent messages run from the last to the first and end in `out`; received bytes enter at `received` and run from
-/// the first to the last. Without framers the stream itself is one message.
+/// Sent messages run from the last to the first and end in `out`; received bytes enter at `received`, received
+/// messages at `push_message`, and run from the first to the last. Without framers a stream itself is one message.
+///
+/// It does no input or output and knows no clock. When an operation has returned an error that is not about one
+/// message, [`failure`](Self::failure) has it, and every later operation returns it too.
 pub(crate) struct Stack {
-    framers: Vec<Layer>,
-    /// What waits for each framer; with no framer, for the application.
+    layers: Vec<Layer>,
+    /// What waits for each framer; with no framer over a stream, for the application.
     inboxes: Vec<Inbox>,
     /// What waits for the application, from the top framer.
-    delivered: VecDeque<Message>,
+    delivered: Delivered,
     /// What waits for the transport.
     pub(crate) out: Outbox,
+    /// What the transport gets in parts: only one of messages cares.
+    leaving: Parts,
+    /// The longest message that the transport takes.
+    max_out: usize,
+    sending: Sending,
     /// How many framers have started.
     started: usize,
     /// Whether the transport has ended.
     ended: bool,
-}
-
-struct Layer {
-    framer: Box<dyn Framer>,
-    ready: bool,
+    stopping: bool,
+    /// Whether a framer may wait for a wakeup.
+    waits: bool,
+    /// Whether a framer is being called. It stays so when the framer panics.
+    calling: bool,
+    failure: Option<FramerError>,
+    /// What a framer could not make sense of, until the application has heard of it; over a stream, for good.
+    fault: Option<FramerError>,
+    /// What received messages say about where they came from.
+    endpoints: Option<Arc<Endpoints>>,
 }
 
 /// Where a framer's deliveries go.
 #[derive(Debug)]
 pub(crate) enum Above<'a> {
-    Application(&'a mut VecDeque<Message>),
+    Application(&'a mut Delivered),
     Framer(&'a mut Inbox),
 }
 
 impl Above<'_> {
     pub(crate) fn push(&mut self, data: Bytes, context: MessageContext, end_of_message: bool) {
         match self {
-            Self::Application(delivered) => delivered.push_back(Message::part(data, context, end_of_message)),
-            Self::Framer(inbox) => inbox.push(data, end_of_message),
+            Self::Application(delivered) => delivered.push(data, context, end_of_message),
+            Self::Framer(inbox) => inbox.push(data, context, end_of_message),
         }
     }
 }
 
 impl Stack {
+    /// Framers over a stream.
     pub(crate) fn new(factories: &[FramerFactory]) -> Self {
-        let framers: Vec<_> = factories.iter().map(|make| Layer { framer: make(), ready: false }).collect();
-        let inboxes =
-            if framers.is_empty() { vec![Inbox::stream()] } else { framers.iter().map(|_| Inbox::default()).collect() };
-        Self { framers, inboxes, delivered: VecDeque::new(), out: Outbox::default(), started: 0, ended: false }
+        let inbox = if factories.is_empty() { Inbox::stream() } else { Inbox::default() };
+        Self::over(factories, inbox, Outbox::default())
+    }
+
+    /// Framers over a transport that keeps messages apart and takes them up to `max_message` bytes.
+    pub(crate) fn of_messages(factories: &[FramerFactory], max_message: Option<usize>) -> Self {
+        let mut stack = Self::over(factories, Inbox::default(), Outbox::of_messages());
+        stack.set_max_message(max_message);
+        stack
+    }
+
+    fn over(factories: &[FramerFactory], bottom: Inbox, out: Outbox) -> Self {
+        let layers: Vec<_> = factories.iter().map(|make| Layer::new(make())).collect();
+        let mut inboxes = vec![bottom];
+        inboxes.resize_with(layers.len().max(1), Inbox::default);
+        Self {
+            layers,
+            inboxes,
+            delivered: Delivered::default(),
+            out,
+            leaving: Parts::default(),
+            max_out: usize::MAX,
+            sending: Sending::Idle,
+            started: 0,
+            ended: false,
+            stopping: false,
+            waits: false,
+            calling: false,
+            failure: None,
+            fault: None,
+            endpoints: None,
+        }
+    }
+
+    /// Limits the messages in `out`, framed as they are. Over a stream it has no effect.
+    pub(crate) fn set_max_message(&mut self, bytes: Option<usize>) {
+        self.max_out = bytes.unwrap_or(usize::MAX);
+    }
+
+    /// Says where received messages come from, unless the transport says so message by message.
+    pub(crate) fn set_endpoints(&mut self, endpoints: Arc<Endpoints>) {
+        self.endpoints = Some(endpoints);
     }
 
     pub(crate) fn has_framers(&self) -> bool {
-        !self.framers.is_empty()
+        !self.layers.is_empty()
     }
 
+    /// Whether messages arrive as they were sent.
     pub(crate) fn preserves_boundaries(&self) -> bool {
-        self.framers.iter().any(|layer| layer.framer.preserves_boundaries())
+        self.out.keeps_boundaries() || self.layers.iter().any(|layer| layer.framer.preserves_boundaries())
+    }
+
+    /// What has made the framers unusable.
+    pub(crate) fn failure(&self) -> Option<&FramerError> {
+        if self.calling { Some(&FramerError::Panicked) } else { self.failure.as_ref() }
+    }
+
+    fn check(&self) -> Result<(), FramerError> {
+        self.failure().map_or(Ok(()), |error| Err(error.clone()))
     }
 
     /// Starts framers from the bottom up until one is not ready; returns whether all are. Call it again after
     /// bytes have arrived.
     pub(crate) fn start(&mut self) -> Result<bool, FramerError> {
+        self.check()?;
         loop {
             self.process()?;
-            if self.framers[..self.started].iter().any(|layer| !layer.ready) {
+            if self.layers[..self.started].iter().any(|layer| !layer.progress.ready) {
                 return Ok(false);
             }
-            if self.started == self.framers.len() {
+            if self.started == self.layers.len() {
                 return Ok(true);
             }
             let level = self.started;
             self.started += 1;
             if self.call(level, |framer, cx| framer.start(cx))?.0 == Start::Ready {
-                self.framers[level].ready = true;
+                self.layers[level].progress.ready = true;
             }
         }
     }
 
-    /// Frames a message into `out`.
-    pub(crate) fn send(&mut self, message: Message) -> Result<(), FramerError> {
-        self.send_below(self.framers.len(), message)
+    /// Stops the framers from the top down; what they send goes to `out`. Returns whether all have finished: until
+    /// then, what arrives goes to the framers and no further, and this is to be called again after it.
+    pub(crate) fn stop(&mut self) -> Result<bool, FramerError> {
+        self.check()?;
+        self.stopping = true;
+        loop {
+            let open = |layer: &Layer| !layer.progress.closed && !layer.progress.leaving;
+            let Some(level) = self.layers[..self.started].iter().rposition(open) else { return Ok(true) };
+            if self.layers[level].stopped {
+                self.process()?;
+                self.delivered.clear();
+                if self.layers.get(level).is_some_and(open) {
+                    return Ok(false);
+                }
+                continue;
+            }
+            self.layers[level].stopped = true;
+            if self.call(level, |framer, cx| Ok(framer.stop(cx)))?.0 == Stop::Closed {
+                self.layers[level].progress.closed = true;
+            }
+        }
     }
 
-    /// Stops the framers from the top down; what they send goes to `out`.
-    pub(crate) fn stop(&mut self) -> Result<(), FramerError> {
-        for level in (0..self.framers.len()).rev() {
-            self.call(level, |framer, cx| {
-                framer.stop(cx);
-                Ok(())
-            })?;
+    /// When [`handle_wakeup`](Self::handle_wakeup) is to be called next; `None` when no framer waits for that. Ask
+    /// after every other operation.
+    pub(crate) fn next_wakeup(&mut self, now: Instant) -> Option<Instant> {
+        if !self.waits {
+            return None;
+        }
+        let next = self.layers.iter_mut().filter_map(|layer| layer.progress.next_wakeup(now)).min();
+        self.waits = next.is_some();
+        next
+    }
+
+    /// Wakes the framers whose time has come.
+    pub(crate) fn handle_wakeup(&mut self, now: Instant) -> Result<(), FramerError> {
+        self.check()?;
+        for level in (0..self.layers.len()).rev() {
+            if self.layers.get_mut(level).is_some_and(|layer| layer.progress.take_wakeup(now)) {
+                self.call(level, |framer, cx| framer.wakeup(cx))
+                    .inspect_err(|error| self.failure = Some(error.clone()))?;
+            }
         }
         Ok(())
     }
 
-    /// Where the transport reads into.
+    /// Where a stream reads into.
     pub(crate) fn received(&mut self) -> &mut BytesMut {
         &mut self.inboxes[0].bytes
+    }
+
+    /// Takes a message that has arrived whole.
+    pub(crate) fn push_message(&mut self, data: Bytes, context: MessageContext) {
+        match self.inboxes.first_mut().filter(|_| !self.layers.is_empty()) {
+            Some(bottom) => bottom.push(data, context, true),
+            None => self.delivered.push(data, context, true),
+        }
     }
 
     /// How many bytes the delivery at the bottom still lacks, as far as is known.
@@ -114,8 +231,16 @@ impl Stack {
     /// Notes that the transport has ended in order: nothing more arrives.
     pub(crate) fn handle_end(&mut self) {
         self.ended = true;
-        let (no_framers, inbox) = (self.framers.is_empty(), &mut self.inboxes[0]);
-        if let Some(earmark) = inbox.earmark.as_mut().filter(|_| no_framers) {
+        if self.out.keeps_boundaries() {
+            return;
+        }
+        let inbox = &mut self.inboxes[0];
+        if !self.layers.is_empty() {
+            // The last bytes of the stream are the end of its one message.
+            if !inbox.bytes.is_empty() {
+                inbox.end_message();
+            }
+        } else if let Some(earmark) = &mut inbox.earmark {
             earmark.remaining = inbox.bytes.len();
             earmark.context.last = true;
             // A stream that never carried a byte, or whose every byte is delivered in a finished message.
@@ -137,249 +262,17 @@ impl Stack {
 
     /// Drops what has been received and not used.
     pub(crate) fn discard_received(&mut self) {
-        self.inboxes[0].bytes.clear();
-    }
-
-    /// Gives the application what it wants, when enough has arrived.
-    pub(crate) fn receive(&mut self, want: &Receive) -> Result<Option<Message>, FramerError> {
-        if let Some(message) = self.take(want) {
-            return Ok(Some(message));
-        }
-        self.process()?;
-        let message = self.take(want);
-        if message.is_none() && self.ended && self.holds_remains() {
-            return Err(FramerError::Truncated);
-        }
-        Ok(message)
-    }
-
-    fn holds_remains(&self) -> bool {
-        self.holds_received() || self.inboxes.iter().any(|inbox| inbox.earmark.is_some())
-    }
-
-    fn take(&mut self, want: &Receive) -> Option<Message> {
-        if self.delivered.is_empty() {
-            return self.inboxes.last_mut()?.receive_earmarked(want);
-        }
-        let parts = self.delivered.iter().position(|part| part.end_of_message);
-        let count = parts.map_or(self.delivered.len(), |last| last + 1);
-        let available: usize = self.delivered.iter().take(count).map(|part| part.data.len()).sum();
-        if parts.is_none() && available < want.enough() {
-            return None;
-        }
-        let mut first = self.delivered.pop_front()?;
-        if first.data.len() > want.limit() {
-            let rest = Message::part(first.data.split_off(want.limit()), first.context.clone(), first.end_of_message);
-            self.delivered.push_front(rest);
-            first.end_of_message = false;
-        }
-        if first.end_of_message || first.data.len() == want.limit() || count == 1 {
-            return Some(first);
-        }
-        let mut joined = BytesMut::with_capacity(available.min(want.limit()));
-        joined.extend_from_slice(&first.data);
-        while !first.end_of_message && joined.len() < want.limit() {
-            let Some(mut next) = self.delivered.pop_front() else { break };
-            let room = want.limit() - joined.len();
-            if next.data.len() > room {
-                let rest = Message::part(next.data.split_off(room), next.context.clone(), next.end_of_message);
-                self.delivered.push_front(rest);
-                next.end_of_message = false;
-            }
-            joined.extend_from_slice(&next.data);
-            first.end_of_message = next.end_of_message;
-        }
-        first.data = joined.freeze();
-        Some(first)
-    }
-
-    /// Runs the started framers over what has arrived, from the bottom up, until none makes progress.
-    fn process(&mut self) -> Result<(), FramerError> {
-        for level in 0..self.started {
-            let top = level + 1 == self.framers.len();
-            loop {
-                if let Some(earmark) = &self.inboxes[level].earmark {
-                    let inbox = &self.inboxes[level];
-                    if inbox.front_is_complete() && inbox.front_len() < earmark.remaining {
-                        return Err(FramerError::Truncated);
-                    }
-                    // The application takes what is earmarked for it when it has enough, without a copy; only the
-                    // rest of a message whose parts it has already must join them.
-                    let whole = self.delivered.back().is_none_or(|part| part.end_of_message);
-                    if (top && whole) || !self.pass_earmarked(level) {
-                        break;
-                    }
-                    continue;
-                }
-                if self.inboxes[level].is_empty() {
-                    break;
-                }
-                let (_, progress) = self.call(level, |framer, cx| framer.handle_received_data(cx))?;
-                if !progress {
-                    // The whole message is there, and no byte more will make it longer.
-                    if self.inboxes[level].front_is_complete() {
-                        return Err(FramerError::Truncated);
-                    }
-                    break;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Passes on what has arrived of an earmarked delivery; returns whether the delivery is over.
-    fn pass_earmarked(&mut self, level: usize) -> bool {
-        let (lower, upper) = self.inboxes.split_at_mut(level + 1);
-        let inbox = &mut lower[level];
-        if inbox.is_empty() {
-            return false;
-        }
-        if let Some((data, context, end_of_message)) = inbox.take_earmarked(usize::MAX) {
-            let mut above = upper.first_mut().map_or(Above::Application(&mut self.delivered), Above::Framer);
-            above.push(data, context, end_of_message);
-        }
-        inbox.earmark.is_none()
-    }
-
-    /// Calls one framer, and sends what it sent through the framers below it. Returns its answer and whether it
-    /// made progress.
-    fn call<T>(
-        &mut self,
-        level: usize,
-        run: impl FnOnce(&mut dyn Framer, &mut FramerCx<'_>) -> Result<T, FramerError>,
-    ) -> Result<(T, bool), FramerError> {
-        let mut between = Outbox::default();
-        let (lower, upper) = self.inboxes.split_at_mut(level + 1);
-        let above = upper.first_mut().map_or(Above::Application(&mut self.delivered), Above::Framer);
-        let Layer { framer, ready } = &mut self.framers[level];
-        let below = if level == 0 { &mut self.out } else { &mut between };
-        let mut cx = FramerCx { inbox: &mut lower[level], above, below, ready, progress: false };
-        let answer = run(&mut **framer, &mut cx)?;
-        let progress = cx.progress;
-        if !between.is_empty() {
-            self.send_below(level, Message::new(between.take()))?;
-        }
-        Ok((answer, progress))
-    }
-
-    /// Sends a message through the framers below `level`.
-    fn send_below(&mut self, level: usize, message: Message) -> Result<(), FramerError> {
-        match level.checked_sub(1) {
-            None => {
-                self.out.push(message.data);
-                Ok(())
-            }
-            Some(below) => self.call(below, |framer, cx| framer.new_sent_message(cx, message)).map(|_| ()),
-        }
+        self.inboxes[0].clear();
+        self.delivered.clear();
     }
 }
 
 impl std::fmt::Debug for Stack {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Stack")
-            .field("framers", &self.framers.len())
+            .field("framers", &self.layers.len())
             .field("ended", &self.ended)
+            .field("failure", &self.failure())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::framer::Tlv;
-
-    fn stack(factories: &[FramerFactory]) -> Stack {
-        let mut stack = Stack::new(factories);
-        assert!(stack.start().unwrap());
-        stack
-    }
-
-    fn tlv() -> FramerFactory {
-        std::sync::Arc::new(|| Box::new(Tlv::new()))
-    }
-
-    /// Delivers each byte as a part; a dot ends the message.
-    struct Drops;
-
-    impl Framer for Drops {
-        fn new_sent_message(&mut self, cx: &mut FramerCx<'_>, message: Message) -> Result<(), FramerError> {
-            cx.send(message.data);
-            Ok(())
-        }
-
-        fn handle_received_data(&mut self, cx: &mut FramerCx<'_>) -> Result<(), FramerError> {
-            let Some(parsed) = cx.parse(1, 1) else { return Ok(()) };
-            let end = parsed.data == b".";
-            cx.deliver_and_advance_receive_cursor(MessageContext::default(), 1, end);
-            Ok(())
-        }
-    }
-
-    fn drops() -> FramerFactory {
-        std::sync::Arc::new(|| Box::new(Drops))
-    }
-
-    fn got(message: Option<Message>) -> Option<(Vec<u8>, bool)> {
-        message.map(|message| (message.data.to_vec(), message.end_of_message))
-    }
-
-    #[test]
-    fn parts_are_joined_and_cut_as_the_application_wants() {
-        let mut stack = stack(&[drops()]);
-        stack.received().extend_from_slice(b"one.two");
-        let want = Receive::complete();
-        assert_eq!(got(stack.receive(&want).unwrap()), Some((b"one.".to_vec(), true)));
-        assert_eq!(got(stack.receive(&want).unwrap()), None);
-        let want = Receive::min_incomplete(4);
-        assert_eq!(got(stack.receive(&want).unwrap()), None);
-        stack.received().extend_from_slice(b"three.x");
-        let want = want.max(5);
-        assert_eq!(got(stack.receive(&want).unwrap()), Some((b"twoth".to_vec(), false)));
-        assert_eq!(got(stack.receive(&want).unwrap()), Some((b"ree.".to_vec(), true)));
-        let want = Receive::min_incomplete(1);
-        assert_eq!(got(stack.receive(&want).unwrap()), Some((b"x".to_vec(), false)));
-    }
-
-    #[test]
-    fn every_split_of_a_stack_of_two_gives_the_same_messages() {
-        let factories = [tlv(), tlv()];
-        let bodies = [&b"one"[..], b"", b"three"];
-        let mut sender = stack(&factories);
-        for body in bodies {
-            sender.send(Message::new(body)).unwrap();
-        }
-        let wire = sender.out.take();
-        assert_eq!(&wire[..11], b"\0\0\0\x07\0\0\0\x03one");
-        for split in 0..=wire.len() {
-            let mut receiver = stack(&factories);
-            let mut messages = Vec::new();
-            for piece in [&wire[..split], &wire[split..]] {
-                receiver.received().extend_from_slice(piece);
-                while let Some(message) = receiver.receive(&Receive::complete()).unwrap() {
-                    messages.push(message.data);
-                }
-            }
-            assert_eq!(messages, bodies, "split at {split}");
-        }
-    }
-
-    #[test]
-    fn a_message_that_cannot_hold_the_one_above_is_truncated() {
-        // The lower messages have two bytes, too few for a header, and six, too few for the five declared.
-        for wire in [&b"\0\0\0\x02\0\0"[..], b"\0\0\0\x06\0\0\0\x05ab"] {
-            let mut receiver = stack(&[tlv(), tlv()]);
-            receiver.received().extend_from_slice(wire);
-            assert_eq!(receiver.receive(&Receive::complete()), Err(FramerError::Truncated));
-        }
-    }
-
-    #[test]
-    fn a_large_body_goes_through_without_a_copy() {
-        let mut stack = stack(&[tlv()]);
-        stack.received().extend_from_slice(b"\0\0\x10\0");
-        stack.received().extend_from_slice(&[7; 4096]);
-        let address = stack.received()[4..].as_ptr();
-        let message = stack.receive(&Receive::complete()).unwrap().unwrap();
-        assert_eq!((message.data.len(), message.data.as_ptr()), (4096, address));
     }
 }

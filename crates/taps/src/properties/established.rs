@@ -219,3 +219,51 @@ pub enum MessagePropertyError {
         max: u64,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::ConnectionState;
+
+    fn status() -> ConnectionStatus {
+        ConnectionStatus {
+            conn_state: ConnectionState::Established,
+            can_send: true,
+            can_receive: false,
+            zero_rtt_msg_max_len: None,
+            singular_transmission_msg_max_len: Some(1200),
+            send_msg_max_len: Some(65_507),
+            recv_msg_max_len: Some(0),
+        }
+    }
+
+    /// RFC 9622 8.1.11.
+    #[test]
+    fn read_only_properties_read_what_the_connection_tells() {
+        let properties = TransportProperties::new().established(|_| false).with_status(status());
+        for (name, text) in [
+            ("connState", "Established"),
+            ("canSend", "true"),
+            ("canReceive", "false"),
+            ("zero-rtt-msg-max-len", "Not applicable"),
+            ("singularTransmissionMsgMaxLen", "1200"),
+            ("send-msg-max-len", "65507"),
+            ("recvMsgMaxLen", "0"),
+        ] {
+            assert_eq!(properties.get(name).unwrap().to_string(), text, "{name}");
+        }
+    }
+
+    /// Case 47, RFC 9622 9.1.3.10.
+    #[test]
+    fn what_must_leave_in_one_packet_has_to_fit() {
+        let properties = TransportProperties::new().established(|_| false).with_status(status());
+        let message = MessageProperties::default().with_no_segmentation(true);
+        assert_eq!(properties.check_length(&message, 1200), Ok(()));
+        let too_long = MessagePropertyError::TooLongForOnePacket { length: 1201, max: 1200 };
+        assert_eq!(properties.check_length(&message, 1201), Err(too_long));
+        assert_eq!(properties.check_length(&MessageProperties::default(), 1201), Ok(()));
+        let unknown = TransportProperties::new().established(|_| false);
+        assert_eq!(unknown.check_length(&message, 1201), Ok(()));
+    }
+}

@@ -1,17 +1,16 @@
 //! TLS over a transport that began in clear text, for protocols whose peers first agree on it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 
+use crate::endpoint::EndpointAddress;
 use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
-use crate::initiate::Protection;
-use crate::listener::protect;
+use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
-use crate::tls::TlsConfig;
+use crate::tls::{ClientSide, ServerSide, TlsConfig};
+use crate::transport::About;
 
 /// TLS in the middle of a stream.
 ///
@@ -30,10 +29,11 @@ impl ByteStream {
     /// # Cancel safety
     /// Dropping the future closes the socket.
     pub async fn initiate_tls(self, config: &TlsConfig, host: &str) -> Result<Self, EstablishmentError> {
-        let (peer, started) = (self.peer_addr(), Instant::now());
-        let tcp = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
-        let protection = Protection::prepare(config, host).await.map_err(Kind::from)?;
-        protection.protect(tcp).await.map_err(|error| failed(peer, started, error))
+        let started = Instant::now();
+        let (tcp, about) = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
+        let side = ClientSide::prepare(config, host).await.map_err(Kind::from)?;
+        let peer = about.remote.clone();
+        side.protect(tcp, protected(about)).await.map_err(|error| failed(peer, started, error))
     }
 
     /// Runs the handshake as the server. Takes as long as the peer takes: give it a timeout.
@@ -44,10 +44,11 @@ impl ByteStream {
     /// # Cancel safety
     /// Dropping the future closes the socket.
     pub async fn accept_tls(self, config: &TlsConfig) -> Result<Self, EstablishmentError> {
-        let (peer, started) = (self.peer_addr(), Instant::now());
-        let tcp = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
-        let acceptor = TlsAcceptor::from(config.server().map_err(Kind::from)?);
-        protect(&acceptor, tcp).await.map_err(|error| failed(peer, started, error))
+        let started = Instant::now();
+        let (tcp, about) = self.into_tcp().ok_or(Kind::InvalidConfiguration(ConfigurationError::Protected))?;
+        let side = ServerSide::prepare(config).map_err(Kind::from)?;
+        let peer = about.remote.clone();
+        side.protect(tcp, protected(about)).await.map_err(|error| failed(peer, started, error))
     }
 
     /// Reads a client's first words, and goes on under TLS where they ask for that: then the client gets `answer`, and the
@@ -68,8 +69,8 @@ impl ByteStream {
         asks: impl Fn(&[u8]) -> Option<bool>,
         answer: &[u8],
     ) -> Result<FirstWords<N>, EstablishmentError> {
-        let (peer, started) = (self.peer_addr(), Instant::now());
-        let lost = |error| failed(peer, started, AttemptError::from_io(&error));
+        let (peer, started) = (self.remote_endpoint().clone(), Instant::now());
+        let lost = |error| failed(peer.clone(), started, AttemptError::from_io(&error));
         let (mut words, mut length) = ([0; N], 0);
         let asked = loop {
             if let Some(asked) = asks(&words[..length]) {
@@ -112,7 +113,22 @@ impl<const N: usize> FirstWords<N> {
     }
 }
 
-fn failed(address: SocketAddr, started: Instant, error: AttemptError) -> EstablishmentError {
-    let attempt = Attempt { address, started_after: Duration::ZERO, elapsed: started.elapsed(), error };
+/// The stack that TLS makes of one in clear text.
+fn protected(about: About) -> About {
+    let stack = match about.stack {
+        ProtocolStack::Mptcp => ProtocolStack::TlsMptcp,
+        _ => ProtocolStack::Tls,
+    };
+    About { stack, ..about }
+}
+
+fn failed(address: EndpointAddress, started: Instant, error: AttemptError) -> EstablishmentError {
+    let attempt = Attempt {
+        stack: ProtocolStack::Tls,
+        address,
+        started_after: Duration::ZERO,
+        elapsed: started.elapsed(),
+        error,
+    };
     EstablishmentError::new(Kind::EstablishmentFailed, vec![attempt])
 }

@@ -106,7 +106,7 @@ pub fn to(port: u16, security: impl Into<Security>) -> Preconnection {
 /// Both ends of one connection; panics where one of them fails.
 pub async fn pair(server: Preconnection, client: Preconnection) -> (Connection, Connection) {
     let listener = listen_with(server).await;
-    let client = client.remote(listener.local_addr());
+    let client = client.remote(listener.local_endpoint());
     let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
     (accepted.unwrap().unwrap(), initiated.unwrap())
 }

@@ -1,0 +1,125 @@
+//! Protocol stacks: how each of them reaches a peer and how it listens.
+//!
+//! One module a stack. Each has `connect`, which makes an established transport of a [`Leaf`], and `listen`, which
+//! makes an [`Acceptor`]; what they have in common with the rest is the seam of [`crate::transport`] only.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::endpoint::{EndpointAddress, WebSocketResource};
+use crate::error::{AttemptError, ListenError};
+use crate::properties::TransportProperties;
+use crate::protocol::ProtocolStack;
+use crate::tls::{ClientSide, ServerSide};
+use crate::transport::{BoxFuture, Established};
+
+pub(crate) mod tcp;
+#[cfg(unix)]
+pub(crate) mod unix;
+
+/// One way to reach the peer: the end of a branch of the candidates (RFC 9623 4.1).
+#[derive(Debug, Clone)]
+pub(crate) struct Leaf {
+    pub(crate) stack: ProtocolStack,
+    pub(crate) remote: EndpointAddress,
+    /// Where to start from; the system decides where there is none.
+    pub(crate) local: Option<EndpointAddress>,
+    /// The interface to leave by.
+    pub(crate) interface: Option<Arc<str>>,
+    /// The host that was asked for, as text.
+    pub(crate) host: Arc<str>,
+    pub(crate) websocket: Option<Arc<WebSocketResource>>,
+    /// How many hops a datagram may take.
+    pub(crate) hop_limit: Option<u8>,
+}
+
+/// What all leaves of one establishment share.
+#[derive(Debug, Clone)]
+pub(crate) struct Setting {
+    pub(crate) properties: Arc<TransportProperties>,
+    /// How to protect the connection; `None` is clear text.
+    pub(crate) security: Option<ClientSide>,
+    /// Whether a first message may leave before the handshake is over, where the peer allows it: it may arrive twice.
+    pub(crate) early: bool,
+}
+
+/// Tries one leaf.
+pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
+    match leaf.stack {
+        ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
+            tcp::connect(leaf, setting).await
+        }
+        #[cfg(unix)]
+        ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
+        // Selection gathers only what is compiled in.
+        _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
+    }
+}
+
+/// Where to listen: one stack on one address.
+#[derive(Debug, Clone)]
+pub(crate) struct Stand {
+    pub(crate) stack: ProtocolStack,
+    pub(crate) local: EndpointAddress,
+    pub(crate) interface: Option<Arc<str>>,
+    /// Whether the address stands for those of both families.
+    pub(crate) both_families: bool,
+    pub(crate) websocket: Option<Arc<WebSocketResource>>,
+    /// The only sender whose datagrams to a multicast group are taken.
+    pub(crate) source: Option<std::net::IpAddr>,
+}
+
+/// What all stands of one listener share.
+#[derive(Debug, Clone)]
+pub(crate) struct Hosting {
+    pub(crate) properties: Arc<TransportProperties>,
+    pub(crate) security: Option<ServerSide>,
+}
+
+/// Takes clients in, on one address.
+pub(crate) trait Acceptor: Send + Sync + fmt::Debug {
+    /// Waits for a client. Several tasks may wait at once, and a dropped future loses no client.
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>>;
+
+    fn stack(&self) -> ProtocolStack;
+
+    /// Where it listens, with the port that the system picked.
+    fn local(&self) -> &EndpointAddress;
+}
+
+/// A client that has come, before a byte is exchanged with it.
+pub(crate) struct Arrival {
+    pub(crate) peer: EndpointAddress,
+    /// Goes through the handshake with it.
+    pub(crate) establish: BoxFuture<'static, Result<Established, AttemptError>>,
+}
+
+/// Begins to listen.
+pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
+    match stand.stack {
+        ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
+            tcp::listen(stand, hosting)
+        }
+        #[cfg(unix)]
+        ProtocolStack::UnixStream => unix::listen(stand, hosting),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+impl fmt::Debug for Arrival {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Arrival").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// Why an address cannot be listened on.
+pub(crate) fn failed(address: &EndpointAddress, error: &io::Error) -> ListenError {
+    let address = address.clone();
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ListenError::PolicyProhibited { address },
+        io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
+        io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { address },
+        kind => ListenError::Failed { address, kind },
+    }
+}

@@ -1,0 +1,327 @@
+//! TCP, Multipath TCP, and TLS over either.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+
+use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
+use crate::endpoint::{EndpointAddress, canonical};
+use crate::error::AttemptError;
+use crate::properties::{CapacityProfile, ConnectionProperties, Preference, SelectionProperty, TransportProperties};
+use crate::protocol::ProtocolStack;
+use crate::stream::ByteStream;
+use crate::transport::{About, BoxFuture, Established};
+
+/// How many clients may wait in the system's queue.
+const BACKLOG: i32 = 1024;
+
+/// Connects, and protects where the stack says so.
+pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
+    let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
+    let socket = socket(leaf, remote)?;
+    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
+    first_properties(&tcp, &setting.properties)?;
+    let about = about(leaf.stack, &tcp)?;
+    let stream = match (&setting.security, leaf.stack.is_secure()) {
+        (Some(security), true) => security.protect(tcp, about).await?,
+        _ => ByteStream::tcp(tcp, about),
+    };
+    Ok(Established::stream(stream))
+}
+
+fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
+    let local = |error: io::Error| AttemptError::LocalEndpoint(error.kind());
+    let socket = new_socket(leaf.stack, remote).map_err(|error| AttemptError::Transport(error.kind()))?;
+    if let Some(interface) = &leaf.interface {
+        bind_interface(&socket, interface).map_err(local)?;
+    }
+    if let Some(source) = leaf.local.as_ref().and_then(EndpointAddress::ip) {
+        socket.set_reuse_address(true).map_err(local)?;
+        socket.bind(&source.into()).map_err(local)?;
+    }
+    socket.set_nonblocking(true).map_err(local)?;
+    Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
+fn new_socket(stack: ProtocolStack, address: SocketAddr) -> io::Result<Socket> {
+    #[cfg(target_os = "linux")]
+    if matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp) {
+        return Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::MPTCP));
+    }
+    let _ = stack;
+    Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+}
+
+/// Leaves and enters by one interface only.
+pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return socket.bind_device(Some(interface.as_bytes()));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        let _ = (socket, interface);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
+    let addresses = || Ok((canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)));
+    let (local, remote) = addresses().map_err(|error: io::Error| AttemptError::from_io(&error))?;
+    Ok(About::new(stack, local.into(), remote.into()))
+}
+
+/// Sets the properties of a connection that is new.
+fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
+    let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());
+    let keep_alive = properties.preference(SelectionProperty::KeepAlive);
+    let set = || {
+        tcp.set_nodelay(wanted.capacity_profile.no_delay())?;
+        if keep_alive == Preference::Prohibit {
+            return apply(tcp, &fresh, &ConnectionProperties { keep_alive_timeout: None, ..wanted.clone() });
+        }
+        // Asked for without a time, the system has its own (RFC 9622 6.2.10).
+        if keep_alive >= Preference::Prefer && wanted.keep_alive_timeout.is_none() {
+            SockRef::from(tcp).set_keepalive(true)?;
+        }
+        apply(tcp, &fresh, wanted)
+    };
+    set().map_err(|error| AttemptError::Property(error.kind()))
+}
+
+/// Brings a socket from some properties to others; one that the system refuses is an error, not a wish.
+pub(crate) fn apply(tcp: &TcpStream, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+    let socket = SockRef::from(tcp);
+    if from.capacity_profile != to.capacity_profile {
+        socket.set_tcp_nodelay(to.capacity_profile.no_delay())?;
+        mark(&socket, to.capacity_profile)?;
+    }
+    if from.keep_alive_period() != to.keep_alive_period() {
+        match to.keep_alive_period() {
+            Some(idle) => {
+                let idle = idle.max(Duration::from_secs(1));
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(idle).with_interval(idle))?;
+            }
+            None => socket.set_keepalive(false)?,
+        }
+    }
+    #[cfg(target_os = "linux")]
+    {
+        // What is advertised to the peer cannot be set on Linux, so the user timeout holds for this end.
+        if from.abort_after() != to.abort_after() {
+            let value = to.abort_after().map(|timeout| timeout.max(Duration::from_millis(1)));
+            socket.set_tcp_user_timeout(Some(value.unwrap_or(Duration::ZERO)))?;
+        }
+        if from.max_send_rate != to.max_send_rate {
+            postroad_sys::tcp::set_max_pacing_rate(tcp, to.max_send_rate.map(|bits| (bits / 8).max(1)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Marks the packets of a socket with the code point of a profile: the upper six bits of the octet (RFC 2474 3).
+#[cfg(unix)]
+pub(crate) fn mark(socket: &SockRef<'_>, profile: CapacityProfile) -> io::Result<()> {
+    let octet = u32::from(profile.dscp()) << 2;
+    // An IPv4 client of a socket for both families gets IPv4 packets.
+    match socket.local_addr()?.as_socket().map(canonical) {
+        Some(SocketAddr::V4(_)) => socket.set_tos_v4(octet),
+        Some(SocketAddr::V6(_)) => socket.set_tclass_v6(octet),
+        None => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+pub(crate) fn mark(_: &SockRef<'_>, _: CapacityProfile) -> io::Result<()> {
+    Ok(())
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+struct TcpAcceptor {
+    socket: TcpListener,
+    stack: ProtocolStack,
+    local: EndpointAddress,
+    hosting: Hosting,
+}
+
+/// Begins to listen.
+pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
+    let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
+    let socket = new_socket(stand.stack, address)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!stand.both_families)?;
+    }
+    // On Windows the option would let two listeners share a port.
+    #[cfg(not(windows))]
+    socket.set_reuse_address(true)?;
+    if let Some(interface) = &stand.interface {
+        bind_interface(&socket, interface)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let socket = TcpListener::from_std(socket.into())?;
+    let local = socket.local_addr()?.into();
+    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+}
+
+impl Acceptor for TcpAcceptor {
+    fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
+        Box::pin(async {
+            let (tcp, peer) = self.socket.accept().await?;
+            let (stack, hosting) = (self.stack, self.hosting.clone());
+            let establish = Box::pin(async move {
+                first_properties(&tcp, &hosting.properties)?;
+                let about = about(stack, &tcp)?;
+                Ok(Established::stream(match &hosting.security {
+                    None => ByteStream::tcp(tcp, about),
+                    Some(security) => security.protect(tcp, about).await?,
+                }))
+            });
+            Ok(Arrival { peer: canonical(peer).into(), establish })
+        })
+    }
+
+    fn stack(&self) -> ProtocolStack {
+        self.stack
+    }
+
+    fn local(&self) -> &EndpointAddress {
+        &self.local
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_defaults_only_switch_nagle_off() {
+        let (stream, _peer) = connected().await;
+        first_properties(&stream, &TransportProperties::new()).unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert!(!SockRef::from(&stream).keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn each_property_reaches_the_socket() {
+        let (stream, _peer) = connected().await;
+        first_properties(
+            &stream,
+            &TransportProperties::new()
+                .keep_alive_timeout(Duration::from_secs(30))
+                .conn_timeout(Duration::from_secs(60))
+                .capacity_profile(CapacityProfile::CapacitySeeking),
+        )
+        .unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(socket.tos_v4().unwrap(), 10 << 2);
+        assert!(!stream.nodelay().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_code_point_follows_the_packets_and_not_the_socket() {
+        // A machine without IPv6 has no such socket.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::]:0").await else { return };
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let stream = listener.accept().await.unwrap().0;
+        first_properties(&stream, &TransportProperties::new().capacity_profile(CapacityProfile::Scavenger)).unwrap();
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 1 << 2);
+    }
+
+    #[tokio::test]
+    async fn a_keep_alive_longer_than_the_timeout_is_off() {
+        let (stream, _peer) = connected().await;
+        first_properties(
+            &stream,
+            &TransportProperties::new()
+                .keep_alive_timeout(Duration::from_secs(30))
+                .conn_timeout(Duration::from_secs(10)),
+        )
+        .unwrap();
+        assert!(!SockRef::from(&stream).keepalive().unwrap());
+    }
+
+    /// RFC 9622 6.2.10: asked for without a time, it is the system's.
+    #[tokio::test]
+    async fn keep_alive_follows_its_preference() {
+        for (properties, on) in [
+            (TransportProperties::new().require(SelectionProperty::KeepAlive), true),
+            (TransportProperties::new().prefer(SelectionProperty::KeepAlive), true),
+            (TransportProperties::new().avoid(SelectionProperty::KeepAlive), false),
+            (
+                TransportProperties::new()
+                    .prohibit(SelectionProperty::KeepAlive)
+                    .keep_alive_timeout(Duration::from_secs(30)),
+                false,
+            ),
+        ] {
+            let (stream, _peer) = connected().await;
+            first_properties(&stream, &properties).unwrap();
+            assert_eq!(SockRef::from(&stream).keepalive().unwrap(), on, "{properties:?}");
+        }
+    }
+
+    /// RFC 9622 8.2: the user timeout counts once it is enabled, and where there is no timeout of the connection's.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_user_timeout_reaches_the_socket() {
+        let (three, nine) = (Duration::from_secs(3), Duration::from_secs(9));
+        let timeout = TransportProperties::new().user_timeout(crate::properties::UserTimeout::of(nine));
+        for (properties, expected) in [
+            (TransportProperties::new(), None),
+            (timeout.clone(), Some(nine)),
+            (timeout.conn_timeout(three), Some(three)),
+        ] {
+            let (stream, _peer) = connected().await;
+            first_properties(&stream, &properties).unwrap();
+            assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), expected);
+        }
+    }
+
+    /// Case 61, RFC 9622 8.1.6: the code points that the seed names, on TCP and on UDP over both families.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn each_profile_marks_packets() {
+        for (profile, code_point, no_delay) in [
+            (CapacityProfile::Default, 0x00, true),
+            (CapacityProfile::Scavenger, 0x01, false),
+            (CapacityProfile::LowLatencyInteractive, 0x24, true),
+            (CapacityProfile::LowLatencyNonInteractive, 0x12, true),
+            (CapacityProfile::ConstantRateStreaming, 0x1c, true),
+            (CapacityProfile::CapacitySeeking, 0x0a, false),
+        ] {
+            let properties = TransportProperties::new().capacity_profile(profile);
+            let (stream, _peer) = connected().await;
+            first_properties(&stream, &properties).unwrap();
+            assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), code_point << 2);
+            assert_eq!(stream.nodelay().unwrap(), no_delay);
+            let datagrams = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            mark(&SockRef::from(&datagrams), profile).unwrap();
+            assert_eq!(SockRef::from(&datagrams).tos_v4().unwrap(), code_point << 2);
+            // A machine without IPv6 has no such socket.
+            if let Ok(datagrams) = UdpSocket::bind("[::1]:0").await {
+                mark(&SockRef::from(&datagrams), profile).unwrap();
+                assert_eq!(SockRef::from(&datagrams).tclass_v6().unwrap(), code_point << 2);
+            }
+        }
+    }
+}

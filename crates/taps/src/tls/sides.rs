@@ -1,0 +1,103 @@
+//! The two ends of a TLS handshake over an established TCP connection.
+
+use std::io;
+
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::{TlsConfig, TlsConfigError, TlsError, TlsInfo};
+use crate::error::AttemptError;
+use crate::stream::ByteStream;
+use crate::transport::About;
+
+/// What a client needs to protect a connection, made before anything is opened.
+#[derive(Clone)]
+pub(crate) struct ClientSide {
+    config: TlsConfig,
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl ClientSide {
+    /// Reads the configuration for connections to `host`.
+    pub(crate) async fn prepare(config: &TlsConfig, host: &str) -> Result<Self, TlsConfigError> {
+        let name = config.name_for(host)?;
+        let client = if config.client_blocks() {
+            let config = config.clone();
+            // A runtime that is shutting down drops the task; nobody is left to see the answer then.
+            tokio::task::spawn_blocking(move || config.client()).await.unwrap_or(Err(TlsConfigError::NoSystemRoots))?
+        } else {
+            config.client()?
+        };
+        Ok(Self { config: config.clone(), connector: TlsConnector::from(client), name })
+    }
+
+    /// Runs the handshake.
+    pub(crate) async fn protect(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
+        let stream = self.connector.connect(self.name.clone(), tcp).await.map_err(|error| handshake(&error))?;
+        about.tls = Some(TlsInfo::of(stream.get_ref().1, self.asked()));
+        Ok(ByteStream::tls(stream.into(), about))
+    }
+
+    /// The configuration, for stacks that have TLS inside.
+    pub(crate) fn config(&self) -> &TlsConfig {
+        &self.config
+    }
+
+    /// The name that the peer's certificate must carry.
+    pub(crate) fn name(&self) -> &ServerName<'static> {
+        &self.name
+    }
+
+    /// The host name that is asked for, if it is one.
+    pub(crate) fn asked(&self) -> Option<&str> {
+        match &self.name {
+            ServerName::DnsName(name) => Some(name.as_ref()),
+            _ => None,
+        }
+    }
+}
+
+impl std::fmt::Debug for ClientSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ClientSide").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// What a server needs to protect a connection.
+#[derive(Clone)]
+pub(crate) struct ServerSide {
+    config: TlsConfig,
+    acceptor: TlsAcceptor,
+}
+
+impl ServerSide {
+    pub(crate) fn prepare(config: &TlsConfig) -> Result<Self, TlsConfigError> {
+        Ok(Self { config: config.clone(), acceptor: TlsAcceptor::from(config.server()?) })
+    }
+
+    /// Runs the handshake with a client.
+    pub(crate) async fn protect(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
+        let stream = self.acceptor.accept(tcp).await.map_err(|error| handshake(&error))?;
+        let session = stream.get_ref().1;
+        about.tls = Some(TlsInfo::of(session, session.server_name()));
+        Ok(ByteStream::tls(stream.into(), about))
+    }
+
+    /// The configuration, for stacks that have TLS inside.
+    pub(crate) fn config(&self) -> &TlsConfig {
+        &self.config
+    }
+}
+
+impl std::fmt::Debug for ServerSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerSide").finish_non_exhaustive()
+    }
+}
+
+/// Reads an error of a handshake, where an early end has a meaning of its own.
+fn handshake(error: &io::Error) -> AttemptError {
+    TlsError::from_handshake(error).map_or_else(|| AttemptError::from_io(error), AttemptError::Tls)
+}
