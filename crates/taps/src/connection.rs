@@ -3,8 +3,11 @@
 mod core;
 mod error;
 mod event;
+mod grouped;
 mod message;
 mod opening;
+mod pace;
+mod properties;
 mod queue;
 mod send;
 
@@ -31,6 +34,7 @@ use send::{Draining, SendAll, SendOne};
 
 pub use error::{BatchError, ConnectionError, IntoByteStreamError, ReceiveError, SendError};
 pub use event::{Event, EventStream, SoftError};
+pub use grouped::{CloneError, CloneOptions};
 pub use message::PartialMessage;
 
 /// A connection (RFC 9622 7), made by [`Preconnection::initiate`](crate::Preconnection::initiate) or a
@@ -140,8 +144,13 @@ impl Opened {
 impl Connection {
     pub(crate) fn new(opened: Opened, properties: &TransportProperties) -> Self {
         let Opened { transport, framers, facts } = opened;
+        let group = facts.group.clone();
         let core = Core::new(transport, framers, Events::default());
-        Self::over(core, Arc::new(OnceLock::from(facts)), properties)
+        let connection = Self::over(core, Arc::new(OnceLock::from(facts)), properties);
+        if let Some(group) = group {
+            connection.inner.join(&group);
+        }
+        connection
     }
 
     /// A connection that is still to be established, by this future.
@@ -155,14 +164,16 @@ impl Connection {
     }
 
     fn over(core: Core, facts: Arc<OnceLock<Facts>>, properties: &TransportProperties) -> Self {
-        Self {
+        let connection = Self {
             inner: Arc::new(Inner {
                 core: Mutex::new(core),
                 receiving: tokio::sync::Mutex::default(),
                 facts,
                 properties: Mutex::new(properties.clone()),
             }),
-        }
+        };
+        connection.inner.core().take_properties(properties);
+        connection
     }
 
     /// Waits until the connection is established.
@@ -334,13 +345,6 @@ impl Connection {
     #[must_use]
     pub fn preserves_boundaries(&self) -> bool {
         self.inner.core().preserves_boundaries()
-    }
-
-    /// The transport properties as they are now.
-    #[doc(alias = "get_properties")]
-    #[must_use]
-    pub fn properties(&self) -> TransportProperties {
-        self.inner.properties().clone()
     }
 
     /// The protocol stack that was selected; `None` while the connection is being established.

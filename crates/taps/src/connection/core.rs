@@ -8,17 +8,20 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::event::{Event, Events};
 use super::opening::Opening;
-use super::queue::{Fate, Place, SendQueue, Ticket, Waiting, keep};
+use super::pace::Pace;
+use super::queue::{Fate, Place, Queued, SendQueue, Ticket, Waiting, keep};
 use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, ReceiveError, SendError};
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
+use crate::group::{Entry, Group, Membership};
 use crate::message::{Message, Receive};
-use crate::properties::ConnectionProperties;
+use crate::properties::{ConnectionProperties, MessageProperties, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::transport::{About, Arrived, Limits, Transport};
@@ -88,6 +91,12 @@ pub(super) struct Core {
     /// The numbers of messages, in the order in which they were handed over.
     messages: u64,
     pub(super) events: Events,
+    /// What messages have that do not say it themselves.
+    defaults: MessageProperties,
+    membership: Option<Membership>,
+    /// Bounds on the rates, where there are any.
+    send_pace: Option<Box<Pace>>,
+    receive_pace: Option<Box<Pace>>,
 }
 
 /// A message that somebody sends, from the call to its outcome.
@@ -140,6 +149,10 @@ impl Core {
             watcher: None,
             messages: 0,
             events,
+            defaults: MessageProperties::default(),
+            membership: None,
+            send_pace: None,
+            receive_pace: None,
         }
     }
 
@@ -215,9 +228,12 @@ impl Core {
         if last {
             self.sending = Sending::Last;
         }
-        let place = Place::new(last, message.context.priority(), number.message, number.part);
+        let priority = message.context.properties().or(&self.defaults).priority();
+        let place = Place::new(last, priority, number.message, number.part);
         let ticket = self.waiting.insert(Fate::Queued(place));
-        self.queue.push(place, message, ticket);
+        let entry = Entry { priority, last, size: message.data.len() as u64 };
+        let turn = self.membership.as_ref().and_then(|membership| membership.push(entry));
+        self.queue.push(place, Queued { message, ticket, turn });
         Ok(ticket)
     }
 
@@ -275,7 +291,8 @@ impl Core {
             && self.queue.is_empty()
             && self.stack.out.is_empty()
             && !self.unflushed
-            && message.context.lifetime().is_none()
+            && self.lifetime_of(message).is_none()
+            && self.membership.as_ref().is_none_or(Membership::is_free)
     }
 
     /// What has become of a message; ready when that is decided.
@@ -323,8 +340,11 @@ impl Core {
     }
 
     fn take_back(&mut self, place: Place) {
-        let taken = self.queue.remove(place);
-        if self.sending == Sending::Last && taken.is_some_and(|message| message.context.last) {
+        let Some(taken) = self.queue.remove(place) else { return };
+        if let (Some(turn), Some(membership)) = (taken.turn, &self.membership) {
+            membership.cancel(turn);
+        }
+        if self.sending == Sending::Last && taken.message.context.last {
             self.sending = Sending::Open;
         }
         // Others may have waited behind it.
@@ -336,7 +356,12 @@ impl Core {
         ready!(self.poll_open(cx));
         loop {
             match self.poll_write_out(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if let Some(membership) = &self.membership {
+                        membership.set_blocked();
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) => {
                     for ticket in self.leaving.drain(..) {
                         self.waiting.decide(ticket, Ok(()));
@@ -348,6 +373,9 @@ impl Core {
                 }
             }
             if !self.frame_more(cx) {
+                if let Some(membership) = &self.membership {
+                    membership.pass_on();
+                }
                 return if self.queue.is_empty() { Poll::Ready(()) } else { Poll::Pending };
             }
         }
@@ -361,11 +389,14 @@ impl Core {
         while framed < most {
             let Some((_, next)) = self.queue.peek() else { break };
             // What may still expire is framed only when it can leave.
-            let mortal = next.context.lifetime().is_some();
+            let (mortal, in_group) = (self.lifetime_of(&next.message).is_some(), next.turn.is_some());
             if mortal && (framed > 0 || self.poll_write_ready(cx).is_pending()) {
                 break;
             }
-            let Some((message, ticket)) = self.queue.pop() else { break };
+            if in_group && !self.membership.as_ref().is_none_or(|membership| membership.take_turn(cx)) {
+                break;
+            }
+            let Some(Queued { message, ticket, .. }) = self.queue.pop() else { break };
             framed += message.data.len().max(1);
             let last = message.context.last && message.end_of_message;
             match self.stack.send(message) {
@@ -401,8 +432,16 @@ impl Core {
                 let mut stream = Pin::new(stream);
                 while !self.stack.out.is_empty() {
                     let mut slices = [IoSlice::new(&[]); SLICES];
-                    let count = self.stack.out.slices(&mut slices);
+                    let mut most = usize::MAX;
+                    if let Some(pace) = &mut self.send_pace {
+                        ready!(pace.poll_ready(cx));
+                        most = pace.burst();
+                    }
+                    let count = self.stack.out.slices(&mut slices, most);
                     let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?;
+                    if let Some(pace) = &mut self.send_pace {
+                        pace.passed(written);
+                    }
                     if written == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
@@ -421,6 +460,10 @@ impl Core {
             }
             Carrier::Transport(Transport::Message(transport)) => {
                 while let Some(leaving) = self.stack.out.next_message() {
+                    if let Some(pace) = &mut self.send_pace {
+                        ready!(pace.poll_ready(cx));
+                        pace.passed(leaving.len());
+                    }
                     match ready!(transport.poll_send(cx, &leaving)) {
                         Ok(()) => {
                             self.stack.out.pop_message();
@@ -487,6 +530,9 @@ impl Core {
 
     /// Reads once; false at the end of what the peer sends, which the framers then know.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if let Some(pace) = &mut self.receive_pace {
+            ready!(pace.poll_ready(cx));
+        }
         let more = match &mut self.carrier {
             Carrier::Transport(Transport::Stream(stream)) => {
                 let room = self.stack.lacking().clamp(READ, READ_AHEAD);
@@ -494,10 +540,17 @@ impl Core {
                 if buffer.capacity() - buffer.len() < READ / 8 {
                     buffer.reserve(room);
                 }
-                ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))? > 0
+                let read = ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))?;
+                if let Some(pace) = &mut self.receive_pace {
+                    pace.passed(read);
+                }
+                read > 0
             }
             Carrier::Transport(Transport::Message(transport)) => match ready!(transport.poll_receive(cx))? {
                 Arrived::Message(data, context) => {
+                    if let Some(pace) = &mut self.receive_pace {
+                        pace.passed(data.len());
+                    }
                     self.stack.push_message(data, context);
                     true
                 }
@@ -601,8 +654,10 @@ impl Core {
     fn give_up(&mut self, error: ConnectionError) {
         let first = self.failure.is_none();
         let error = self.failure.get_or_insert(error).clone();
-        for ticket in self.queue.drain() {
-            self.waiting.set_leaving(ticket);
+        for queued in self.queue.drain() {
+            if let (Some(turn), Some(membership)) = (queued.turn, &self.membership) {
+                membership.cancel(turn);
+            }
         }
         self.leaving.clear();
         self.stack.out.clear();
@@ -647,13 +702,38 @@ impl Core {
         }
     }
 
-    /// Brings the transport from some properties to others.
-    pub(super) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+    /// Brings the connection and its transport from some properties to others.
+    pub(super) fn apply(&mut self, from: &ConnectionProperties, to: &TransportProperties) -> io::Result<()> {
         match &mut self.carrier {
-            Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, to),
-            Carrier::Transport(Transport::Message(transport)) => transport.apply(from, to),
-            Carrier::Opening(_) | Carrier::Gone => Ok(()),
+            Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, &to.connection)?,
+            Carrier::Transport(Transport::Message(transport)) => transport.apply(from, &to.connection)?,
+            Carrier::Opening(_) | Carrier::Gone => {}
         }
+        self.take_properties(to);
+        Ok(())
+    }
+
+    /// Keeps the properties that the connection sees to itself.
+    pub(super) fn take_properties(&mut self, properties: &TransportProperties) {
+        self.defaults = properties.message;
+        Pace::set(&mut self.send_pace, properties.connection.max_send_rate);
+        Pace::set(&mut self.receive_pace, properties.connection.max_recv_rate);
+        if let Some(membership) = &self.membership {
+            membership.apply(&properties.connection);
+        }
+    }
+
+    pub(super) fn group(&self) -> Option<Arc<Group>> {
+        self.membership.as_ref().map(|membership| Arc::clone(membership.group()))
+    }
+
+    pub(super) fn set_membership(&mut self, membership: Membership) {
+        self.membership = Some(membership);
+    }
+
+    /// How long a message may wait, by itself or by the connection's default.
+    pub(super) fn lifetime_of(&self, message: &Message) -> Option<Duration> {
+        message.context.lifetime().or_else(|| self.defaults.lifetime())
     }
 
     /// Waits for the end of the connection, reading ahead as far as one read goes.
