@@ -5,6 +5,7 @@ mod dns;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dns::{A, AAAA, NameServer, Reply, SRV, a, aaaa, srv};
@@ -167,11 +168,22 @@ async fn each_way_to_fail_has_its_reason() {
 
 #[tokio::test]
 async fn a_silent_server_is_a_timeout() {
-    let server = NameServer::start(|_, _| Reply::Silence).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = NameServer::start(move |_, kind| {
+        count.fetch_add(usize::from(kind == A), Ordering::Relaxed);
+        Reply::Silence
+    })
+    .await;
     let resolver = Resolver::dns_at(&[server.address], Duration::from_millis(50)).unwrap();
     let start = Instant::now();
     assert_eq!(reason(all(resolver.resolve(&host("a.example"), Protocol::Tcp)).await), Reason::Timeout);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    // All questions have left; the server may be late to count them.
+    while asked.load(Ordering::Relaxed) < 2 && start.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
     assert!(Resolver::dns_at(&[], Duration::from_secs(1)).is_err());
 }
 

@@ -44,7 +44,8 @@ impl Dns {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
         options.timeout = timeout;
-        options.attempts = 2;
+        // Counted are those after the first.
+        options.attempts = 1;
         let resolver = builder.build().map_err(|error| failed(reason(&error)))?;
         Ok(Self { resolver: Arc::new(resolver) })
     }
