@@ -85,9 +85,9 @@ impl Resolver {
     /// Resolves the endpoint of a peer to be reached with this protocol. Nothing happens before
     /// [`Resolution::next`] is awaited.
     ///
-    /// An address resolves to itself. A service of a host without a port is looked up as an SRV record where the
-    /// resolver knows them; where there is none, and for every other endpoint, the system's table of services tells
-    /// the port. What is no host has no addresses.
+    /// An address resolves to itself, and so does a multicast group. A service of a host without a port is looked up
+    /// as an SRV record where the resolver knows them; where there is none, and for every other endpoint, the system's
+    /// table of services tells the port. What is no host has no addresses.
     pub fn resolve(&self, endpoint: &RemoteEndpoint, protocol: Protocol) -> Resolution {
         Resolution::new(self.clone(), endpoint.identifiers(), protocol, true)
     }

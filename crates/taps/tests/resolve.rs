@@ -60,14 +60,23 @@ async fn the_system_resolves_names_of_the_machine() {
 #[tokio::test]
 async fn what_is_no_host_has_no_address() {
     let resolver = Resolver::system();
-    for endpoint in [
-        RemoteEndpoint::path("/run/a"),
-        RemoteEndpoint::memory("a"),
-        RemoteEndpoint::multicast_group(Ipv4Addr::new(233, 252, 0, 0)),
-    ] {
+    for endpoint in [RemoteEndpoint::path("/run/a"), RemoteEndpoint::memory("a")] {
         let error = all(resolver.resolve(&endpoint, Protocol::Udp)).await.unwrap_err();
         assert_eq!(error.reason, Reason::NoHost, "{endpoint}");
     }
+}
+
+#[tokio::test]
+async fn a_group_is_its_own_answer() {
+    let resolver = Resolver::system();
+    let remote = RemoteEndpoint::multicast_group(Ipv4Addr::new(233, 252, 0, 0)).port(5353);
+    assert_eq!(all(resolver.resolve(&remote, Protocol::Udp)).await, Ok(addresses(&["233.252.0.0:5353"])));
+    let group: Ipv6Addr = "ff02::fb".parse().unwrap();
+    let local = LocalEndpoint::multicast_group(group).port(5353).interface(7);
+    assert_eq!(all(resolver.resolve_local(&local, Protocol::Udp)).await.unwrap()[0].to_string(), "[ff02::fb%7]:5353");
+    let wide: Ipv6Addr = "ff0e::1".parse().unwrap();
+    let local = LocalEndpoint::multicast_group(wide).service("5353").interface(7);
+    assert_eq!(all(resolver.resolve_local(&local, Protocol::Udp)).await, Ok(addresses(&["[ff0e::1]:5353"])));
 }
 
 #[cfg(target_os = "linux")]
