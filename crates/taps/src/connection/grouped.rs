@@ -198,8 +198,8 @@ impl Inner {
 
     /// Makes the connection a member of a group.
     pub(super) fn join(self: &Arc<Self>, group: &Arc<Group>) {
-        let connection = &self.properties().connection.clone();
-        let membership = Group::join(group, self, connection);
-        self.core().set_membership(membership);
+        let mut core = self.core();
+        let membership = Group::join(group, self, &core.properties().connection);
+        core.set_membership(membership);
     }
 }

@@ -3,12 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use super::{Connection, Event, Inner};
+use super::{Connection, Inner};
 use crate::properties::{
-    ConnectionProperties, ConnectionProperty, ConnectionStatus, EstablishedProperties, Preference, Property,
-    PropertyError, PropertyValue, SelectionProperty, TransportProperties,
+    ConnectionProperties, ConnectionProperty, EstablishedProperties, Preference, Property, PropertyError,
+    PropertyValue, SelectionProperty, TransportProperties,
 };
-use crate::selection::{Support, may_duplicate, support};
+use crate::selection::{Support, support};
 use crate::transport::About;
 
 impl Connection {
@@ -17,13 +17,13 @@ impl Connection {
     #[doc(alias = "get_properties")]
     #[must_use]
     pub fn properties(&self) -> EstablishedProperties {
-        self.inner.established_properties()
+        self.inner.core().established_properties()
     }
 
     /// The properties that were asked for, with the changes since.
     #[must_use]
     pub fn transport_properties(&self) -> TransportProperties {
-        self.inner.properties().clone()
+        self.inner.core().properties().clone()
     }
 
     /// Sets a property by its name. One that is shared by a group is set on all of its connections (RFC 9622 7.4).
@@ -41,7 +41,7 @@ impl Connection {
     #[doc(alias = "connection_property")]
     #[doc(alias = "SetProperty")]
     pub fn set_property(&self, name: &str, value: impl Into<PropertyValue>) -> Result<(), PropertyError> {
-        let mut properties = self.inner.established_properties();
+        let mut properties = self.inner.core().established_properties();
         let property = properties.set(name, value)?;
         self.inner.take_over(properties.transport(), property)
     }
@@ -54,7 +54,7 @@ impl Connection {
         &self,
         change: impl FnOnce(&mut ConnectionProperties),
     ) -> Result<(), PropertyError> {
-        let mut properties = self.inner.properties().clone();
+        let mut properties = self.inner.core().properties().clone();
         let before = properties.connection.clone();
         change(&mut properties.connection);
         let differs = |property: &ConnectionProperty| before.get(*property) != properties.connection.get(*property);
@@ -65,38 +65,10 @@ impl Connection {
 }
 
 impl Inner {
-    pub(crate) fn established_properties(&self) -> EstablishedProperties {
-        let wanted = self.properties().clone();
-        let about = self.facts.get().map(|facts| &facts.about);
-        let has = |property| about.is_some_and(|about| has(about, &wanted, property));
-        let duplicates = about.is_some_and(|about| may_duplicate(about.stack));
-        wanted.established(has).may_duplicate(duplicates).with_status(self.status())
-    }
-
-    fn status(&self) -> ConnectionStatus {
-        let core = self.core();
-        let limits = core.limits();
-        let length = |limit: Option<usize>| limit.map(|limit| limit as u64);
-        let about = self.facts.get().map(|facts| &facts.about);
-        ConnectionStatus {
-            conn_state: core.state(),
-            can_send: core.can_send() && about.is_none_or(|about| about.can_send),
-            can_receive: core.can_receive() && about.is_none_or(|about| about.can_receive),
-            zero_rtt_msg_max_len: about.filter(|about| about.zero_rtt).and_then(|_| length(limits.send)),
-            singular_transmission_msg_max_len: length(limits.singular),
-            send_msg_max_len: length(limits.send),
-            recv_msg_max_len: length(limits.receive),
-        }
-    }
-
     /// Brings the connection to these properties, of which `changed` is another than before, and its group after it.
     fn take_over(self: &Arc<Self>, properties: &TransportProperties, changed: Property) -> Result<(), PropertyError> {
-        let before = std::mem::replace(&mut *self.properties(), properties.clone());
-        if let Err(error) = self.core().apply(&before.connection, properties) {
-            *self.properties() = before;
-            return Err(refused(changed, &error));
-        }
-        self.core().events.tell(Event::PropertyChange);
+        let before = self.core().properties().clone();
+        self.core().apply(properties).map_err(|error| refused(changed, &error))?;
         if changed == ConnectionProperty::ConnPriority.into() || before == *properties {
             return Ok(());
         }
@@ -111,22 +83,16 @@ impl Inner {
     /// Takes over what another connection of the group has been set to. All of them have the same transport, so what
     /// that one takes this one does.
     fn entangle(&self, with: &TransportProperties) {
-        let (before, after) = {
-            let mut own = self.properties();
-            let before = own.clone();
-            own.connection.entangle(&with.connection);
-            own.message = with.message;
-            (before, own.clone())
-        };
         let mut core = self.core();
-        if core.apply(&before.connection, &after).is_ok() {
-            core.events.tell(Event::PropertyChange);
-        }
+        let mut own = core.properties().clone();
+        own.connection.entangle(&with.connection);
+        own.message = with.message;
+        let _ = core.apply(&own);
     }
 }
 
 /// Whether an established transport has a property; where its protocol may have it, whether it was switched on.
-fn has(about: &About, wanted: &TransportProperties, property: SelectionProperty) -> bool {
+pub(super) fn has(about: &About, wanted: &TransportProperties, property: SelectionProperty) -> bool {
     let asked_for = wanted.preference(property) >= Preference::Prefer;
     match support(about.stack, property) {
         Support::Always => true,

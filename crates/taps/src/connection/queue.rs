@@ -86,6 +86,10 @@ impl SendQueue {
         self.waiting.is_empty()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Queued)> {
+        self.waiting.iter().map(|(place, queued)| (*place, queued))
+    }
+
     /// Takes every message back; gives who waits for them.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> + use<> {
         self.open = None;
