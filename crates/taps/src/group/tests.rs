@@ -248,8 +248,8 @@ proptest! {
                             continue;
                         };
                         let first = waiting.iter().filter(|(.., waits)| waits.member == ticket.member);
-                        let (.., expected) = first.min_by_key(|(last, priority, count, _)| (*last, *priority, *count)).unwrap();
-                        assert_eq!(ticket, *expected);
+                        let first = first.min_by_key(|(last, priority, count, _)| (*last, *priority, *count)).unwrap();
+                        assert_eq!(ticket, first.3);
                         waiting.retain(|(.., waits)| *waits != ticket);
                         left.push(ticket);
                     }
