@@ -11,7 +11,7 @@ use crate::race::ATTEMPT_DELAY;
 use crate::selection::addresses::MAX_CHILDREN;
 use crate::selection::cache::{Context, Outcome, Place, Way};
 use crate::selection::candidates::{CandidateTree, PathBranch, StackBranch};
-use crate::selection::capabilities::{Support, multipath, support};
+use crate::selection::capabilities::{Support, is_networked, multipath, support};
 use crate::selection::input::{GatherInput, Path};
 
 /// How many leaves a tree has (RFC 9623 12.2).
@@ -148,6 +148,11 @@ fn stack_rank(
     let protocol = |property: &SelectionProperty| *property != SelectionProperty::UseTemporaryLocalAddress;
     for property in SelectionProperty::ALL.into_iter().filter(protocol) {
         let explicit = properties.is_explicit(property);
+        // At a path or a name there is one kind of socket, which the peers must agree on: it is a stream unless the
+        // application itself says otherwise.
+        if !explicit && !is_networked(stack) {
+            continue;
+        }
         match (properties.preference_in(property, input.role), support(stack, property)) {
             (Preference::Prefer, Support::Always | Support::Optional) => rank.prefer(explicit),
             // What is there only where it is asked for is not asked for.
