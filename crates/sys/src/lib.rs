@@ -11,9 +11,11 @@
 //! Everything works on Linux. Elsewhere it compiles, and every function answers
 //! [`Unsupported`](std::io::ErrorKind::Unsupported).
 
+pub mod adopt;
 pub mod interface;
 pub mod message;
 pub mod mptcp;
+pub mod multicast;
 pub mod path_change;
 pub mod path_mtu;
 pub mod soft_error;

@@ -1,9 +1,22 @@
 //! Connection groups: connections to one peer that share properties and, where the protocol has that, a transport
 //! (RFC 9622 7.4).
 
+mod queue;
+mod rate;
+mod scheduler;
+#[cfg(test)]
+mod tests;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::connection::Inner;
+
+#[allow(unused_imports, reason = "for the connections of a group")]
+pub(crate) use {
+    queue::Entry,
+    rate::RateLimit,
+    scheduler::{GroupScheduler, MemberId, Ticket},
+};
 
 /// The members of a group, the oldest first. A connection that is gone is no member any more.
 #[derive(Debug, Default)]

@@ -12,7 +12,6 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use postroad_taps::{LocalEndpoint, Preconnection, Security, LengthPrefix};
 //! use postroad_taps::{LengthPrefix, LocalEndpoint, Preconnection, Security};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
@@ -60,6 +59,7 @@ mod connection;
 mod endpoint;
 mod error;
 mod framer;
+#[allow(dead_code, reason = "for the connections of a group")]
 mod group;
 mod initiate;
 mod listener;

@@ -12,7 +12,6 @@ mod names;
 mod preference;
 mod profile;
 mod selection;
-mod socket;
 mod table;
 mod user_timeout;
 mod validate;

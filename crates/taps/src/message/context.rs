@@ -400,29 +400,29 @@ mod tests {
 
     #[test]
     fn properties_that_are_not_set_are_the_connections() {
-        let connection = MessageProperties { priority: 7, safely_replayable: true, ..MessageProperties::default() };
+        let connection = MessageProperties::default().with_priority(7).with_safely_replayable(true);
         let mut context = MessageContext::default();
-        assert_eq!(context.properties_over(&connection), connection);
+        assert!(context.is_plain());
+        assert_eq!(context.properties().or(&connection), connection);
         context.set_lifetime(Duration::from_secs(1)).set_ordered(false).set_reliable(false);
         context.set_checksum_len(ChecksumCoverage::Bytes(20)).set_capacity_profile(CapacityProfile::Scavenger);
         context.set_no_fragmentation(true).set_no_segmentation(true);
         context.last = true;
-        let expected = MessageProperties {
-            lifetime: Some(Duration::from_secs(1)),
-            priority: 7,
-            ordered: Some(false),
-            safely_replayable: true,
-            last: true,
-            checksum_len: ChecksumCoverage::Bytes(20),
-            reliable: Some(false),
-            capacity_profile: Some(CapacityProfile::Scavenger),
-            no_fragmentation: true,
-            no_segmentation: true,
-        };
-        assert_eq!(context.properties_over(&connection), expected);
+        let expected = MessageProperties::default()
+            .with_lifetime(Duration::from_secs(1))
+            .with_priority(7)
+            .with_ordered(false)
+            .with_safely_replayable(true)
+            .with_final(true)
+            .with_checksum_len(20)
+            .with_reliable(false)
+            .with_capacity_profile(CapacityProfile::Scavenger)
+            .with_no_fragmentation(true)
+            .with_no_segmentation(true);
+        assert_eq!(context.properties().or(&connection), expected);
         context.set_safely_replayable(false).set_priority(3);
-        let properties = context.properties_over(&connection);
-        assert_eq!((properties.priority, properties.safely_replayable), (3, false));
+        let properties = context.properties().or(&connection);
+        assert_eq!((properties.priority(), properties.safely_replayable()), (3, false));
     }
 
     /// RFC 9622 9.1.3: what changes in a context after a message was sent does not change the message.

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
-use crate::properties::{CapacityProfile, ConnectionProperties};
+use crate::properties::{CapacityProfile, ConnectionProperties, Preference, SelectionProperty, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::transport::{About, BoxFuture, Established};
@@ -23,7 +23,7 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
     let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
     let socket = socket(leaf, remote)?;
     let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
-    first_properties(&tcp, &setting.properties.connection)?;
+    first_properties(&tcp, &setting.properties)?;
     let about = about(leaf.stack, &tcp)?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
         (Some(security), true) => security.protect(tcp, about).await?,
@@ -73,11 +73,19 @@ fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
 }
 
 /// Sets the properties of a connection that is new.
-fn first_properties(tcp: &TcpStream, properties: &ConnectionProperties) -> Result<(), AttemptError> {
-    let fresh = ConnectionProperties::default();
+fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
+    let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());
+    let keep_alive = properties.preference(SelectionProperty::KeepAlive);
     let set = || {
-        tcp.set_nodelay(properties.capacity_profile.no_delay())?;
-        apply(tcp, &fresh, properties)
+        tcp.set_nodelay(wanted.capacity_profile.no_delay())?;
+        if keep_alive == Preference::Prohibit {
+            return apply(tcp, &fresh, &ConnectionProperties { keep_alive_timeout: None, ..wanted.clone() });
+        }
+        // Asked for without a time, the system has its own (RFC 9622 6.2.10).
+        if keep_alive >= Preference::Prefer && wanted.keep_alive_timeout.is_none() {
+            SockRef::from(tcp).set_keepalive(true)?;
+        }
+        apply(tcp, &fresh, wanted)
     };
     set().map_err(|error| AttemptError::Property(error.kind()))
 }
@@ -165,7 +173,7 @@ impl Acceptor for TcpAcceptor {
             let (tcp, peer) = self.socket.accept().await?;
             let (stack, hosting) = (self.stack, self.hosting.clone());
             let establish = Box::pin(async move {
-                first_properties(&tcp, &hosting.properties.connection)?;
+                first_properties(&tcp, &hosting.properties)?;
                 let about = about(stack, &tcp)?;
                 Ok(Established::stream(match &hosting.security {
                     None => ByteStream::tcp(tcp, about),
@@ -182,5 +190,138 @@ impl Acceptor for TcpAcceptor {
 
     fn local(&self) -> &EndpointAddress {
         &self.local
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UdpSocket;
+
+    use super::*;
+
+    async fn connected() -> (TcpStream, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn the_defaults_only_switch_nagle_off() {
+        let (stream, _peer) = connected().await;
+        first_properties(&stream, &TransportProperties::new()).unwrap();
+        assert!(stream.nodelay().unwrap());
+        assert!(!SockRef::from(&stream).keepalive().unwrap());
+        #[cfg(target_os = "linux")]
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 0);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn each_property_reaches_the_socket() {
+        let (stream, _peer) = connected().await;
+        first_properties(
+            &stream,
+            &TransportProperties::new()
+                .keep_alive_timeout(Duration::from_secs(30))
+                .conn_timeout(Duration::from_secs(60))
+                .capacity_profile(CapacityProfile::CapacitySeeking),
+        )
+        .unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(30));
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_secs(60)));
+        assert_eq!(socket.tos_v4().unwrap(), 10 << 2);
+        assert!(!stream.nodelay().unwrap());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_code_point_follows_the_packets_and_not_the_socket() {
+        // A machine without IPv6 has no such socket.
+        let Ok(listener) = tokio::net::TcpListener::bind("[::]:0").await else { return };
+        let port = listener.local_addr().unwrap().port();
+        let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let stream = listener.accept().await.unwrap().0;
+        first_properties(&stream, &TransportProperties::new().capacity_profile(CapacityProfile::Scavenger)).unwrap();
+        assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), 1 << 2);
+    }
+
+    #[tokio::test]
+    async fn a_keep_alive_longer_than_the_timeout_is_off() {
+        let (stream, _peer) = connected().await;
+        first_properties(
+            &stream,
+            &TransportProperties::new()
+                .keep_alive_timeout(Duration::from_secs(30))
+                .conn_timeout(Duration::from_secs(10)),
+        )
+        .unwrap();
+        assert!(!SockRef::from(&stream).keepalive().unwrap());
+    }
+
+    /// RFC 9622 6.2.10: asked for without a time, it is the system's.
+    #[tokio::test]
+    async fn keep_alive_follows_its_preference() {
+        for (properties, on) in [
+            (TransportProperties::new().require(SelectionProperty::KeepAlive), true),
+            (TransportProperties::new().prefer(SelectionProperty::KeepAlive), true),
+            (TransportProperties::new().avoid(SelectionProperty::KeepAlive), false),
+            (
+                TransportProperties::new()
+                    .prohibit(SelectionProperty::KeepAlive)
+                    .keep_alive_timeout(Duration::from_secs(30)),
+                false,
+            ),
+        ] {
+            let (stream, _peer) = connected().await;
+            first_properties(&stream, &properties).unwrap();
+            assert_eq!(SockRef::from(&stream).keepalive().unwrap(), on, "{properties:?}");
+        }
+    }
+
+    /// RFC 9622 8.2: the user timeout counts once it is enabled, and where there is no timeout of the connection's.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn the_user_timeout_reaches_the_socket() {
+        let (three, nine) = (Duration::from_secs(3), Duration::from_secs(9));
+        let timeout = TransportProperties::new().user_timeout(crate::properties::UserTimeout::of(nine));
+        for (properties, expected) in [
+            (TransportProperties::new(), None),
+            (timeout.clone(), Some(nine)),
+            (timeout.conn_timeout(three), Some(three)),
+        ] {
+            let (stream, _peer) = connected().await;
+            first_properties(&stream, &properties).unwrap();
+            assert_eq!(SockRef::from(&stream).tcp_user_timeout().unwrap(), expected);
+        }
+    }
+
+    /// Case 61, RFC 9622 8.1.6: the code points that the seed names, on TCP and on UDP over both families.
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn each_profile_marks_packets() {
+        for (profile, code_point, no_delay) in [
+            (CapacityProfile::Default, 0x00, true),
+            (CapacityProfile::Scavenger, 0x01, false),
+            (CapacityProfile::LowLatencyInteractive, 0x24, true),
+            (CapacityProfile::LowLatencyNonInteractive, 0x12, true),
+            (CapacityProfile::ConstantRateStreaming, 0x1c, true),
+            (CapacityProfile::CapacitySeeking, 0x0a, false),
+        ] {
+            let properties = TransportProperties::new().capacity_profile(profile);
+            let (stream, _peer) = connected().await;
+            first_properties(&stream, &properties).unwrap();
+            assert_eq!(SockRef::from(&stream).tos_v4().unwrap(), code_point << 2);
+            assert_eq!(stream.nodelay().unwrap(), no_delay);
+            let datagrams = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            mark(&SockRef::from(&datagrams), profile).unwrap();
+            assert_eq!(SockRef::from(&datagrams).tos_v4().unwrap(), code_point << 2);
+            // A machine without IPv6 has no such socket.
+            if let Ok(datagrams) = UdpSocket::bind("[::1]:0").await {
+                mark(&SockRef::from(&datagrams), profile).unwrap();
+                assert_eq!(SockRef::from(&datagrams).tclass_v6().unwrap(), code_point << 2);
+            }
+        }
     }
 }

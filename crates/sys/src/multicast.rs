@@ -1,0 +1,127 @@
+//! Multicast from chosen sources, and by a chosen interface (RFC 9622 6.1.1).
+//!
+//! socket2 has the rest: groups with any source, hop limits and the loop back. What it lacks is source-specific membership
+//! with IPv6 or by an interface's index, and the index of the interface by which IPv4 sends.
+//!
+//! A socket that is bound to no address also gets what others on this host have joined, until
+//! [`set_multicast_all_v4`](socket2::Socket::set_multicast_all_v4) and its kin of IPv6 say otherwise; one that is bound to
+//! the group gets nothing else.
+
+use std::io;
+use std::net::IpAddr;
+
+use socket2::{SockRef, Socket};
+
+use crate::option::{SocketOption, is_ipv6, linux};
+
+/// Joins a group for what one source sends to it (RFC 4607). A socket may join it for several.
+///
+/// `interface` is the index of the interface by which the group is heard; 0 lets the system choose.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) where group and source are not of one family or the group is none, or what
+/// `setsockopt` says: `EADDRNOTAVAIL` where it is joined already, `ENODEV` where there is no such interface, `ENOBUFS` for more
+/// sources or groups than the system allows.
+#[doc(alias = "IP_ADD_SOURCE_MEMBERSHIP")]
+#[doc(alias = "MCAST_JOIN_SOURCE_GROUP")]
+pub fn join_source<'s>(
+    socket: impl Into<SockRef<'s>>,
+    group: IpAddr,
+    source: IpAddr,
+    interface: u32,
+) -> io::Result<()> {
+    membership(linux!(MCAST_JOIN_SOURCE_GROUP), &socket.into(), group, source, interface)
+}
+
+/// Leaves a group for what one source sends to it. With the last of them the group is left.
+///
+/// # Errors
+///
+/// As those of [`join_source`]; `EADDRNOTAVAIL` where it was not joined with the same interface.
+#[doc(alias = "IP_DROP_SOURCE_MEMBERSHIP")]
+#[doc(alias = "MCAST_LEAVE_SOURCE_GROUP")]
+pub fn leave_source<'s>(
+    socket: impl Into<SockRef<'s>>,
+    group: IpAddr,
+    source: IpAddr,
+    interface: u32,
+) -> io::Result<()> {
+    membership(linux!(MCAST_LEAVE_SOURCE_GROUP), &socket.into(), group, source, interface)
+}
+
+/// Sets the interface by which messages to groups leave, by its index; 0 lets the route choose again.
+///
+/// # Errors
+///
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is not of IP, or what `setsockopt` says.
+#[doc(alias = "IP_MULTICAST_IF")]
+pub fn set_interface<'s>(socket: impl Into<SockRef<'s>>, interface: u32) -> io::Result<()> {
+    let socket = socket.into();
+    let index = i32::try_from(interface).map_err(|_| io::ErrorKind::InvalidInput)?;
+    if is_ipv6(&socket)? {
+        INTERFACE_V6.set_int(&socket, index)?;
+    }
+    // `struct ip_mreqn`: a group and an address, which do not matter here, and the index. A socket for both families has
+    // the option for what goes by IPv4.
+    let mut value = [0; 12];
+    value[8..].copy_from_slice(&index.to_ne_bytes());
+    INTERFACE_V4.set_bytes(&socket, &value)
+}
+
+fn membership(name: i32, socket: &Socket, group: IpAddr, source: IpAddr, interface: u32) -> io::Result<()> {
+    let level = match (group, source) {
+        (IpAddr::V4(_), IpAddr::V4(_)) => linux!(IPPROTO_IP),
+        (IpAddr::V6(_), IpAddr::V6(_)) => linux!(IPPROTO_IPV6),
+        _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "group and source are of different families")),
+    };
+    if !group.is_multicast() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the address of a group"));
+    }
+    // `struct group_source_req`: the index, and two `struct sockaddr_storage`, which begin where a pointer might.
+    let mut value = [0; POINTER + 2 * STORAGE];
+    value[..4].copy_from_slice(&interface.to_ne_bytes());
+    write_address(&mut value[POINTER..], group);
+    write_address(&mut value[POINTER + STORAGE..], source);
+    SocketOption::new(level, name).set_bytes(socket, &value)
+}
+
+/// Writes a `struct sockaddr_in` or `sockaddr_in6` without a port.
+fn write_address(storage: &mut [u8], address: IpAddr) {
+    match address {
+        IpAddr::V4(address) => {
+            storage[..2].copy_from_slice(&FAMILY_V4.to_ne_bytes());
+            storage[4..8].copy_from_slice(&address.octets());
+        }
+        IpAddr::V6(address) => {
+            storage[..2].copy_from_slice(&FAMILY_V6.to_ne_bytes());
+            storage[8..24].copy_from_slice(&address.octets());
+        }
+    }
+}
+
+const POINTER: usize = size_of::<usize>();
+const STORAGE: usize = 128;
+// As Linux numbers them.
+const FAMILY_V4: u16 = 2;
+const FAMILY_V6: u16 = 10;
+const INTERFACE_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP_MULTICAST_IF));
+const INTERFACE_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_MULTICAST_IF));
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layout_is_that_of_the_system() {
+        assert_eq!(STORAGE, size_of::<libc::sockaddr_storage>());
+        assert_eq!(POINTER, align_of::<libc::sockaddr_storage>());
+        assert_eq!(POINTER + 2 * STORAGE, size_of::<libc::group_source_req>());
+        assert_eq!(POINTER, std::mem::offset_of!(libc::group_source_req, gsr_group));
+        assert_eq!(POINTER + STORAGE, std::mem::offset_of!(libc::group_source_req, gsr_source));
+        assert_eq!([FAMILY_V4, FAMILY_V6].map(i32::from), [libc::AF_INET, libc::AF_INET6]);
+        assert_eq!(4, std::mem::offset_of!(libc::sockaddr_in, sin_addr));
+        assert_eq!(8, std::mem::offset_of!(libc::sockaddr_in6, sin6_addr));
+        assert_eq!(8, std::mem::offset_of!(libc::ip_mreqn, imr_ifindex));
+    }
+}
