@@ -64,6 +64,7 @@ mod group;
 mod initiate;
 mod listener;
 mod message;
+mod path;
 mod preconnection;
 mod properties;
 mod protocol;
@@ -88,6 +89,7 @@ pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPr
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
 pub use message::{Ecn, IntoData, Message, MessageContext, MetadataValue, Receive};
+pub use path::{Interface, InterfaceAddress, interfaces};
 pub use preconnection::Preconnection;
 pub use properties::{
     CapacityProfile, ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, Direction,
