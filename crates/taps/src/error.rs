@@ -8,6 +8,7 @@ use crate::BlockingError;
 use crate::endpoint::EndpointAddress;
 use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
+use crate::properties::PropertyConflicts;
 use crate::protocol::ProtocolStack;
 use crate::resolve::{ResolutionError, UnresolvedReason};
 use crate::tls::{TlsConfigError, TlsError};
@@ -28,6 +29,9 @@ pub enum ConfigurationError {
     /// An endpoint contradicts itself.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The transport properties contradict themselves.
+    #[error("properties that cannot be had together: {0}")]
+    Properties(#[from] PropertyConflicts),
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,

@@ -84,6 +84,7 @@ async fn establish(preconnection: &Preconnection, log: &Log) -> Result<Opened, E
         return Err(Kind::from(ConfigurationError::NoRemoteEndpoint).into());
     };
     remote.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
+    preconnection.properties.validate().map_err(ConfigurationError::from).map_err(Kind::from)?;
     let security = match &preconnection.security {
         Security::Disabled => None,
         Security::Tls(config) => Some(ClientSide::prepare(config, &remote.host_text()).await.map_err(Kind::from)?),

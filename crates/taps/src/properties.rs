@@ -64,7 +64,7 @@ pub struct TransportProperties {
 }
 
 impl TransportProperties {
-    /// All properties at their defaults. Where the seed's interface and RFC 9622 differ, it is the seed's:
+    /// All properties at their defaults. Where the original interface and RFC 9622 differ, it is the original's:
     /// `preserveMsgBoundaries` is preferred, and the user timeout of TCP is 300 seconds, once it is enabled.
     #[must_use]
     pub fn new() -> Self {

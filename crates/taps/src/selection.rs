@@ -23,7 +23,7 @@ pub use self::rejected::{Rejected, Rejection};
 pub(crate) use self::addresses::{MAX_CHILDREN, interleave, room};
 pub(crate) use self::candidates::gather;
 #[allow(unused_imports)]
-pub(crate) use self::capabilities::{StackSet, is_connectionless};
+pub(crate) use self::capabilities::{StackSet, is_connectionless, may_duplicate, support};
 #[allow(unused_imports)]
 pub(crate) use self::input::{GatherInput, Path, PathAddress, PathInfo, Pvd, Reach, Source, Target};
 pub(crate) use self::rank::MAX_CANDIDATES;

@@ -8,20 +8,27 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::event::{Event, Events};
 use super::opening::Opening;
-use super::queue::{Fate, Place, SendQueue, Ticket, Waiting, keep};
+use super::pace::Pace;
+use super::queue::{Fate, Place, Queued, SendQueue, Ticket, Waiting, keep};
 use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, ReceiveError, SendError};
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
+use crate::group::{Entry, Group, Membership};
 use crate::message::{Message, Receive};
-use crate::properties::ConnectionProperties;
+use super::properties::has;
+use crate::properties::{
+    ConnectionStatus, EstablishedProperties, MessageProperties, MessagePropertyError, TransportProperties,
+};
+use crate::selection::may_duplicate;
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
-use crate::transport::{About, Arrived, Limits, Transport};
+use crate::transport::{Arrived, Limits, Transport};
 
 /// How much room a read gets.
 const READ: usize = 64 * 1024;
@@ -61,7 +68,7 @@ enum Sending {
 #[derive(Debug)]
 enum Carrier {
     /// It is being established.
-    Opening(Box<(Opening, Arc<OnceLock<Facts>>)>),
+    Opening(Box<Opening>),
     Transport(Transport),
     /// It is closed, or was never established.
     Gone,
@@ -88,6 +95,16 @@ pub(super) struct Core {
     /// The numbers of messages, in the order in which they were handed over.
     messages: u64,
     pub(super) events: Events,
+    /// What was asked for, with the changes since.
+    properties: TransportProperties,
+    /// What messages may ask for; nothing is known before the connection is established.
+    rules: Option<Box<Rules>>,
+    /// Filled when the connection is established.
+    facts: Arc<OnceLock<Facts>>,
+    membership: Option<Membership>,
+    /// Bounds on the rates, where there are any.
+    send_pace: Option<Box<Pace>>,
+    receive_pace: Option<Box<Pace>>,
 }
 
 /// A message that somebody sends, from the call to its outcome.
@@ -99,6 +116,15 @@ pub(super) enum Sent {
     Later(Ticket),
 }
 
+/// What messages may ask of an established connection.
+#[derive(Debug)]
+struct Rules {
+    established: EstablishedProperties,
+    /// Whether one that asks for nothing may be sent: each must be safely replayable over some protocols.
+    plain: Result<(), MessagePropertyError>,
+    can_send: bool,
+}
+
 /// Which message, and which part of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number {
@@ -107,13 +133,25 @@ pub(super) struct Number {
 }
 
 impl Core {
-    pub(super) fn new(transport: Transport, stack: Stack, events: Events) -> Self {
-        Self::over(Carrier::Transport(transport), stack, events)
+    /// A transport whose framers are still to be started.
+    pub(super) fn starting(transport: Transport, stack: Stack) -> Self {
+        Self::over(Carrier::Transport(transport), stack, TransportProperties::new(), Arc::default())
+    }
+
+    /// An established connection.
+    pub(super) fn new(transport: Transport, stack: Stack, facts: Facts, properties: TransportProperties) -> Self {
+        let facts = Arc::new(OnceLock::from(facts));
+        let mut core = Self::over(Carrier::Transport(transport), stack, properties, facts);
+        core.take_properties();
+        core
     }
 
     /// A connection that is being established: what is sent on it waits.
-    pub(super) fn opening(opening: Opening, facts: Arc<OnceLock<Facts>>, events: Events) -> Self {
-        Self::over(Carrier::Opening(Box::new((opening, facts))), Stack::new(&[]), events)
+    pub(super) fn opening(opening: Opening, properties: TransportProperties) -> Self {
+        let carrier = Carrier::Opening(Box::new(opening));
+        let mut core = Self::over(carrier, Stack::new(&[]), properties, Arc::default());
+        core.take_properties();
+        core
     }
 
     /// What a started transport was made of.
@@ -124,7 +162,12 @@ impl Core {
         }
     }
 
-    fn over(carrier: Carrier, stack: Stack, events: Events) -> Self {
+    fn over(
+        carrier: Carrier,
+        stack: Stack,
+        properties: TransportProperties,
+        facts: Arc<OnceLock<Facts>>,
+    ) -> Self {
         Self {
             carrier,
             stack,
@@ -139,7 +182,13 @@ impl Core {
             reader: None,
             watcher: None,
             messages: 0,
-            events,
+            events: Events::default(),
+            properties,
+            rules: None,
+            facts,
+            membership: None,
+            send_pace: None,
+            receive_pace: None,
         }
     }
 
@@ -161,13 +210,14 @@ impl Core {
     /// Goes on with the establishment; ready when it is over, one way or the other.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
-        let (opening, facts) = &mut **opening;
         match ready!(opening.poll(cx)) {
             Ok(Opened { transport, framers, facts: found }) => {
                 // Filled once: there is one establishment.
-                let _ = facts.set(found);
+                let _ = self.facts.set(found);
                 self.carrier = Carrier::Transport(transport);
                 self.stack = framers;
+                self.take_properties();
+                self.refuse_inconsistent();
                 self.events.tell(Event::Ready);
             }
             Err(error) => {
@@ -215,9 +265,12 @@ impl Core {
         if last {
             self.sending = Sending::Last;
         }
-        let place = Place::new(last, message.context.priority(), number.message, number.part);
+        let priority = message.context.properties().or(&self.properties.message).priority();
+        let place = Place::new(last, priority, number.message, number.part);
         let ticket = self.waiting.insert(Fate::Queued(place));
-        self.queue.push(place, message, ticket);
+        let entry = Entry { priority, last, size: message.data.len() as u64 };
+        let turn = self.membership.as_ref().and_then(|membership| membership.push(entry));
+        self.queue.push(place, Queued { message, ticket, turn });
         Ok(ticket)
     }
 
@@ -264,8 +317,35 @@ impl Core {
         if self.sending != Sending::Open {
             return Err(SendError::FinalAlreadySent);
         }
-        let _ = message;
-        Ok(())
+        self.check(message)
+    }
+
+    /// Whether what a message asks for fits the connection (RFC 9622 9.1.3). Before it is established nobody knows.
+    fn check(&self, message: &Message) -> Result<(), SendError> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        if !rules.can_send {
+            return Err(SendError::ReceiveOnly);
+        }
+        if is_plain(message) {
+            return rules.plain.map_err(SendError::InvalidMessageProperties);
+        }
+        let properties = rules.established.of_message(&message.context.properties());
+        let properties = properties.map_err(SendError::InvalidMessageProperties)?;
+        let length = message.data.len() as u64;
+        rules.established.check_length(&properties, length).map_err(SendError::InvalidMessageProperties)
+    }
+
+    /// Takes back what was handed over before the connection was established and does not fit it.
+    fn refuse_inconsistent(&mut self) {
+        let refused: Vec<_> = self
+            .queue
+            .iter()
+            .filter_map(|(place, queued)| Some((place, queued.ticket, self.check(&queued.message).err()?)))
+            .collect();
+        for (place, ticket, error) in refused {
+            self.take_back(place);
+            self.waiting.decide(ticket, Err(error));
+        }
     }
 
     fn can_leave_at_once(&self, message: &Message, number: Number) -> bool {
@@ -275,7 +355,8 @@ impl Core {
             && self.queue.is_empty()
             && self.stack.out.is_empty()
             && !self.unflushed
-            && message.context.lifetime().is_none()
+            && self.lifetime_of(message).is_none()
+            && self.membership.as_ref().is_none_or(Membership::is_free)
     }
 
     /// What has become of a message; ready when that is decided.
@@ -323,8 +404,11 @@ impl Core {
     }
 
     fn take_back(&mut self, place: Place) {
-        let taken = self.queue.remove(place);
-        if self.sending == Sending::Last && taken.is_some_and(|message| message.context.last) {
+        let Some(taken) = self.queue.remove(place) else { return };
+        if let (Some(turn), Some(membership)) = (taken.turn, &self.membership) {
+            membership.cancel(turn);
+        }
+        if self.sending == Sending::Last && taken.message.context.last {
             self.sending = Sending::Open;
         }
         // Others may have waited behind it.
@@ -336,7 +420,12 @@ impl Core {
         ready!(self.poll_open(cx));
         loop {
             match self.poll_write_out(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    if let Some(membership) = &self.membership {
+                        membership.set_blocked();
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) => {
                     for ticket in self.leaving.drain(..) {
                         self.waiting.decide(ticket, Ok(()));
@@ -348,6 +437,9 @@ impl Core {
                 }
             }
             if !self.frame_more(cx) {
+                if let Some(membership) = &self.membership {
+                    membership.pass_on();
+                }
                 return if self.queue.is_empty() { Poll::Ready(()) } else { Poll::Pending };
             }
         }
@@ -361,11 +453,14 @@ impl Core {
         while framed < most {
             let Some((_, next)) = self.queue.peek() else { break };
             // What may still expire is framed only when it can leave.
-            let mortal = next.context.lifetime().is_some();
+            let (mortal, in_group) = (self.lifetime_of(&next.message).is_some(), next.turn.is_some());
             if mortal && (framed > 0 || self.poll_write_ready(cx).is_pending()) {
                 break;
             }
-            let Some((message, ticket)) = self.queue.pop() else { break };
+            if in_group && !self.membership.as_ref().is_none_or(|membership| membership.take_turn(cx)) {
+                break;
+            }
+            let Some(Queued { message, ticket, .. }) = self.queue.pop() else { break };
             framed += message.data.len().max(1);
             let last = message.context.last && message.end_of_message;
             match self.stack.send(message) {
@@ -401,8 +496,16 @@ impl Core {
                 let mut stream = Pin::new(stream);
                 while !self.stack.out.is_empty() {
                     let mut slices = [IoSlice::new(&[]); SLICES];
-                    let count = self.stack.out.slices(&mut slices);
+                    let mut most = usize::MAX;
+                    if let Some(pace) = &mut self.send_pace {
+                        ready!(pace.poll_ready(cx));
+                        most = pace.burst();
+                    }
+                    let count = self.stack.out.slices(&mut slices, most);
                     let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?;
+                    if let Some(pace) = &mut self.send_pace {
+                        pace.passed(written);
+                    }
                     if written == 0 {
                         return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                     }
@@ -421,6 +524,10 @@ impl Core {
             }
             Carrier::Transport(Transport::Message(transport)) => {
                 while let Some(leaving) = self.stack.out.next_message() {
+                    if let Some(pace) = &mut self.send_pace {
+                        ready!(pace.poll_ready(cx));
+                        pace.passed(leaving.len());
+                    }
                     match ready!(transport.poll_send(cx, &leaving)) {
                         Ok(()) => {
                             self.stack.out.pop_message();
@@ -487,6 +594,9 @@ impl Core {
 
     /// Reads once; false at the end of what the peer sends, which the framers then know.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if let Some(pace) = &mut self.receive_pace {
+            ready!(pace.poll_ready(cx));
+        }
         let more = match &mut self.carrier {
             Carrier::Transport(Transport::Stream(stream)) => {
                 let room = self.stack.lacking().clamp(READ, READ_AHEAD);
@@ -494,10 +604,17 @@ impl Core {
                 if buffer.capacity() - buffer.len() < READ / 8 {
                     buffer.reserve(room);
                 }
-                ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))? > 0
+                let read = ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))?;
+                if let Some(pace) = &mut self.receive_pace {
+                    pace.passed(read);
+                }
+                read > 0
             }
             Carrier::Transport(Transport::Message(transport)) => match ready!(transport.poll_receive(cx))? {
                 Arrived::Message(data, context) => {
+                    if let Some(pace) = &mut self.receive_pace {
+                        pace.passed(data.len());
+                    }
                     self.stack.push_message(data, context);
                     true
                 }
@@ -601,8 +718,10 @@ impl Core {
     fn give_up(&mut self, error: ConnectionError) {
         let first = self.failure.is_none();
         let error = self.failure.get_or_insert(error).clone();
-        for ticket in self.queue.drain() {
-            self.waiting.set_leaving(ticket);
+        for queued in self.queue.drain() {
+            if let (Some(turn), Some(membership)) = (queued.turn, &self.membership) {
+                membership.cancel(turn);
+            }
         }
         self.leaving.clear();
         self.stack.out.clear();
@@ -633,27 +752,96 @@ impl Core {
     }
 
     pub(super) fn can_send(&self) -> bool {
-        self.state() <= ConnectionState::Established && self.sending == Sending::Open
+        self.state() <= ConnectionState::Established
+            && self.sending == Sending::Open
+            && self.facts.get().is_none_or(|facts| facts.about.can_send)
     }
 
     pub(super) fn can_receive(&self) -> bool {
-        !matches!(self.carrier, Carrier::Gone) && !self.closing && self.received_all.is_none()
+        !matches!(self.carrier, Carrier::Gone)
+            && !self.closing
+            && self.received_all.is_none()
+            && self.facts.get().is_none_or(|facts| facts.about.can_receive)
     }
 
-    pub(super) fn limits(&self) -> Limits {
+    fn limits(&self) -> Limits {
         match &self.carrier {
             Carrier::Transport(Transport::Message(transport)) => transport.limits(),
             _ => Limits::default(),
         }
     }
 
-    /// Brings the transport from some properties to others.
-    pub(super) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+    /// Brings the connection and its transport from some properties to others.
+    pub(super) fn apply(&mut self, to: &TransportProperties) -> io::Result<()> {
+        let from = &self.properties.connection;
         match &mut self.carrier {
-            Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, to),
-            Carrier::Transport(Transport::Message(transport)) => transport.apply(from, to),
-            Carrier::Opening(_) | Carrier::Gone => Ok(()),
+            Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, &to.connection)?,
+            Carrier::Transport(Transport::Message(transport)) => transport.apply(from, &to.connection)?,
+            Carrier::Opening(_) | Carrier::Gone => {}
         }
+        self.properties = to.clone();
+        self.take_properties();
+        self.events.tell(Event::PropertyChange);
+        Ok(())
+    }
+
+    /// Brings what the connection sees to itself in line with its properties.
+    fn take_properties(&mut self) {
+        let properties = &self.properties.connection;
+        Pace::set(&mut self.send_pace, properties.max_send_rate);
+        Pace::set(&mut self.receive_pace, properties.max_recv_rate);
+        if let Some(membership) = &self.membership {
+            membership.apply(properties);
+        }
+        if self.facts.get().is_some() {
+            let established = self.established_properties();
+            let plain = established.of_message(&MessageProperties::default()).map(drop);
+            let can_send = self.facts.get().is_none_or(|facts| facts.about.can_send);
+            self.rules = Some(Box::new(Rules { established, plain, can_send }));
+        }
+    }
+
+    pub(super) fn facts(&self) -> Arc<OnceLock<Facts>> {
+        Arc::clone(&self.facts)
+    }
+
+    pub(super) fn properties(&self) -> &TransportProperties {
+        &self.properties
+    }
+
+    /// The properties as they can be read: what the protocol and the path have, and the read-only ones.
+    pub(super) fn established_properties(&self) -> EstablishedProperties {
+        let (wanted, about) = (&self.properties, self.facts.get().map(|facts| &facts.about));
+        let has = |property| about.is_some_and(|about| has(about, wanted, property));
+        let duplicates = about.is_some_and(|about| may_duplicate(about.stack));
+        wanted.established(has).may_duplicate(duplicates).with_status(self.status())
+    }
+
+    fn status(&self) -> ConnectionStatus {
+        let (limits, about) = (self.limits(), self.facts.get().map(|facts| &facts.about));
+        let length = |limit: Option<usize>| limit.map(|limit| limit as u64);
+        ConnectionStatus {
+            conn_state: self.state(),
+            can_send: self.can_send(),
+            can_receive: self.can_receive(),
+            zero_rtt_msg_max_len: about.filter(|about| about.zero_rtt).and_then(|_| length(limits.send)),
+            singular_transmission_msg_max_len: length(limits.singular),
+            send_msg_max_len: length(limits.send),
+            recv_msg_max_len: length(limits.receive),
+        }
+    }
+
+    pub(super) fn group(&self) -> Option<Arc<Group>> {
+        self.membership.as_ref().map(|membership| Arc::clone(membership.group()))
+    }
+
+    pub(super) fn set_membership(&mut self, membership: Membership) {
+        self.membership = Some(membership);
+    }
+
+    /// How long a message may wait, by itself or by the connection's default.
+    pub(super) fn lifetime_of(&self, message: &Message) -> Option<Duration> {
+        message.context.lifetime().or_else(|| self.properties.message.lifetime())
     }
 
     /// Waits for the end of the connection, reading ahead as far as one read goes.
@@ -678,7 +866,7 @@ impl Core {
         }
     }
 
-    pub(super) fn take_byte_stream(&mut self, about: Option<About>) -> Result<ByteStream, IntoByteStreamError> {
+    pub(super) fn take_byte_stream(&mut self) -> Result<ByteStream, IntoByteStreamError> {
         if self.stack.has_framers() {
             return Err(IntoByteStreamError::HasFramers);
         }
@@ -690,8 +878,8 @@ impl Core {
         }
         match std::mem::replace(&mut self.carrier, Carrier::Gone) {
             Carrier::Transport(Transport::Stream(stream)) => Ok(stream),
-            Carrier::Transport(Transport::Message(transport)) => match about {
-                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about)),
+            Carrier::Transport(Transport::Message(transport)) => match self.facts.get().map(|facts| &facts.about) {
+                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about.clone())),
                 _ => Err(IntoByteStreamError::NoStream),
             },
             Carrier::Opening(_) => Err(IntoByteStreamError::NotEstablished),
@@ -713,7 +901,6 @@ fn refused(error: &io::Error, size: usize, limits: Limits) -> Option<SendError> 
             let limit = limits.send.unwrap_or(size) as u64;
             Some(SendError::MessageTooLarge { size: size as u64, limit })
         }
-        io::ErrorKind::Unsupported => Some(SendError::InvalidMessageProperties(error.to_string())),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ use std::io;
 
 use crate::error::EstablishmentError;
 use crate::framer::FramerError;
+use crate::properties::MessagePropertyError;
 use crate::tls::TlsError;
 
 /// What ended a connection out of order. The names in brackets are those of RFC 9623 appendix B.
@@ -71,7 +72,7 @@ pub enum SendError {
     /// What the message asks for contradicts itself or the connection; nothing of it was sent.
     #[doc(alias = "INCONSISTENT_PROPERTIES_PASSED")]
     #[error("the message cannot be sent on this connection: {0}")]
-    InvalidMessageProperties(String),
+    InvalidMessageProperties(MessagePropertyError),
     /// The connection only receives.
     #[error("the connection is for receiving only")]
     ReceiveOnly,

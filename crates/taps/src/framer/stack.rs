@@ -162,8 +162,9 @@ impl Stack {
         }
     }
 
-    /// Stops the framers from the top down; what they send goes to `out`. Returns whether all have finished: until
-    /// then, what arrives goes to the framers and no further, and this is to be called again after it.
+    /// Stops the framers from the top down; what they send goes to `out`. Returns whether all have finished, or have
+    /// nothing to wait for since the transport has ended: until then, what arrives goes to the framers and no further,
+    /// and this is to be called again after it, and after a wakeup.
     pub(crate) fn stop(&mut self) -> Result<bool, FramerError> {
         self.check()?;
         self.stopping = true;
@@ -173,8 +174,10 @@ impl Stack {
             if self.layers[level].stopped {
                 self.process()?;
                 self.delivered.clear();
-                if self.layers.get(level).is_some_and(open) {
-                    return Ok(false);
+                match self.layers.get_mut(level).filter(|layer| open(layer)) {
+                    Some(layer) if self.ended => layer.progress.closed = true,
+                    Some(_) => return Ok(false),
+                    None => {}
                 }
                 continue;
             }

@@ -2,13 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::metadata::MetadataValue;
-use crate::properties::{CapacityProfile, ChecksumCoverage, MessageProperties};
+use crate::endpoint::EndpointAddress;
+use crate::properties::{
+    CapacityProfile, ChecksumCoverage, MessageProperties, MessageProperty, PropertyError, PropertyValue,
+};
 
 /// What is known about a message besides its bytes: its properties, what framers have to say about it, and, once
 /// it is received, where it came from.
@@ -77,8 +79,8 @@ impl Ecn {
 /// The two ends of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoints {
-    pub(crate) local: SocketAddr,
-    pub(crate) remote: SocketAddr,
+    pub(crate) local: EndpointAddress,
+    pub(crate) remote: EndpointAddress,
 }
 
 /// What most messages have none of.
@@ -148,14 +150,14 @@ impl MessageContext {
     /// Where a received message came to.
     #[doc(alias = "get_local_endpoint")]
     #[must_use]
-    pub fn local_endpoint(&self) -> Option<&SocketAddr> {
+    pub fn local_endpoint(&self) -> Option<&EndpointAddress> {
         self.endpoints.as_deref().map(|endpoints| &endpoints.local)
     }
 
     /// Where a received message came from.
     #[doc(alias = "get_remote_endpoint")]
     #[must_use]
-    pub fn remote_endpoint(&self) -> Option<&SocketAddr> {
+    pub fn remote_endpoint(&self) -> Option<&EndpointAddress> {
         self.endpoints.as_deref().map(|endpoints| &endpoints.remote)
     }
 
@@ -217,6 +219,41 @@ impl MessageContext {
     /// Whether nothing was set: the message is like any other.
     pub(crate) fn is_plain(&self) -> bool {
         self.more.is_none() && !self.last
+    }
+
+    /// A property of the message by its name: one that was set, or what is known about a received message.
+    #[must_use]
+    pub fn property(&self, property: MessageProperty) -> Option<PropertyValue> {
+        match property {
+            MessageProperty::Ecn => self.ecn.map(|ecn| i64::from(ecn as u8).into()),
+            MessageProperty::EarlyData => Some(self.early_data.into()),
+            MessageProperty::ReceivingFinal => Some(self.last.into()),
+            other => self.properties().get(other),
+        }
+    }
+
+    /// Sets a property of the message by its name.
+    ///
+    /// # Errors
+    /// It is read-only, or the value is not one of it; nothing has changed then.
+    pub fn set_property(
+        &mut self,
+        property: MessageProperty,
+        value: impl Into<PropertyValue>,
+    ) -> Result<&mut Self, PropertyError> {
+        let mut properties = self.properties();
+        properties.set(property, value)?;
+        Ok(self.set_properties(properties))
+    }
+
+    /// Sets the properties of the message, in place of those that were set before.
+    pub fn set_properties(&mut self, mut properties: MessageProperties) -> &mut Self {
+        self.last = properties.is_final();
+        properties.unset(MessageProperty::Final);
+        if self.more.is_some() || properties != MessageProperties::default() {
+            self.more().properties = properties;
+        }
+        self
     }
 
     /// Limits how long the message may wait before it is sent.
@@ -380,6 +417,8 @@ impl fmt::Debug for MessageContext {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use super::*;
     use crate::message::Message;
 
@@ -408,21 +447,38 @@ mod tests {
         context.set_checksum_len(ChecksumCoverage::Bytes(20)).set_capacity_profile(CapacityProfile::Scavenger);
         context.set_no_fragmentation(true).set_no_segmentation(true);
         context.last = true;
-        let expected = MessageProperties::default()
+        let expected = connection
             .with_lifetime(Duration::from_secs(1))
-            .with_priority(7)
             .with_ordered(false)
-            .with_safely_replayable(true)
-            .with_final(true)
-            .with_checksum_len(20)
             .with_reliable(false)
+            .with_checksum_len(ChecksumCoverage::Bytes(20))
             .with_capacity_profile(CapacityProfile::Scavenger)
             .with_no_fragmentation(true)
-            .with_no_segmentation(true);
+            .with_no_segmentation(true)
+            .with_final(true);
         assert_eq!(context.properties().or(&connection), expected);
         context.set_safely_replayable(false).set_priority(3);
         let properties = context.properties().or(&connection);
         assert_eq!((properties.priority(), properties.safely_replayable()), (3, false));
+    }
+
+    #[test]
+    fn properties_have_names() {
+        let mut context = MessageContext::default();
+        context.set_property(MessageProperty::Priority, 5).unwrap();
+        context.set_property(MessageProperty::Final, true).unwrap();
+        assert!(context.last && context.priority() == 5);
+        assert_eq!(context.property(MessageProperty::Final), Some(true.into()));
+        assert_eq!(context.property(MessageProperty::ReceivingFinal), Some(true.into()));
+        assert_eq!(context.property(MessageProperty::EarlyData), Some(false.into()));
+        assert_eq!(context.property(MessageProperty::Ecn), None);
+        context.set_ecn(Ecn::Ce);
+        assert_eq!(context.property(MessageProperty::Ecn), Some(3.into()));
+        assert!(context.set_property(MessageProperty::Ecn, 1).is_err());
+        assert!(context.set_property(MessageProperty::Priority, -1).is_err());
+        assert_eq!(context.priority(), 5);
+        context.set_properties(MessageProperties::default());
+        assert!(!context.last && context.priority() == 100);
     }
 
     /// RFC 9622 9.1.3: what changes in a context after a message was sent does not change the message.
@@ -467,7 +523,7 @@ mod tests {
 
     #[test]
     fn a_reply_remembers_its_request_and_no_earlier_one() {
-        let endpoint = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let endpoint = |port| EndpointAddress::from(SocketAddr::from(([127, 0, 0, 1], port)));
         let endpoints = Some(Arc::new(Endpoints { local: endpoint(1), remote: endpoint(2) }));
         let mut request = MessageContext::default();
         request.set_endpoints(&endpoints);

@@ -11,7 +11,7 @@ use super::selection::{Direction, Multipath, SelectionProperty};
 use super::value::PropertyValue;
 
 impl TransportProperties {
-    /// Sets the property of this name, in RFC 9622's words or the seed's, compared without case.
+    /// Sets the property of this name, in RFC 9622's words or the original's, compared without case.
     ///
     /// A name of a vendor's, such as `_unix.path`, is kept with its value for the transports that know it.
     ///

@@ -26,7 +26,7 @@ macro_rules! selection_properties {
 
             const fn default_preference(self, defaults: Defaults) -> Preference {
                 match (self, defaults) {$(
-                    (Self::$name, Defaults::Seed) => Preference::$default,
+                    (Self::$name, Defaults::Original) => Preference::$default,
                     (Self::$name, Defaults::Rfc9622) => Preference::$rfc9622,
                 )*}
             }
@@ -204,7 +204,7 @@ impl Enumerated for Direction {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) enum Defaults {
     #[default]
-    Seed,
+    Original,
     Rfc9622,
 }
 

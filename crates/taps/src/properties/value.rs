@@ -28,7 +28,7 @@ pub enum PropertyValue {
     Preference(Preference),
     /// True or false.
     Boolean(bool),
-    /// A whole number; the unit is the property's. −1 also says that there is no bound, as in the interface of the seed.
+    /// A whole number; the unit is the property's. −1 also says that there is no bound, as in the original interface.
     Integer(i64),
     /// A length of time; as text in seconds.
     Duration(Duration),
