@@ -15,18 +15,18 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::event::{Event, Events};
 use super::opening::Opening;
 use super::pace::Pace;
+use super::properties::has;
 use super::queue::{Fate, Place, Queued, SendQueue, Ticket, Waiting, keep};
 use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, ReceiveError, SendError};
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
 use crate::group::{Entry, Group, Membership};
 use crate::message::{Message, Receive};
-use super::properties::has;
 use crate::properties::{
     ConnectionStatus, EstablishedProperties, MessageProperties, MessagePropertyError, TransportProperties,
 };
-use crate::selection::may_duplicate;
 use crate::protocol::ProtocolStack;
+use crate::selection::may_duplicate;
 use crate::stream::ByteStream;
 use crate::transport::{Arrived, Limits, Transport};
 
@@ -162,12 +162,7 @@ impl Core {
         }
     }
 
-    fn over(
-        carrier: Carrier,
-        stack: Stack,
-        properties: TransportProperties,
-        facts: Arc<OnceLock<Facts>>,
-    ) -> Self {
+    fn over(carrier: Carrier, stack: Stack, properties: TransportProperties, facts: Arc<OnceLock<Facts>>) -> Self {
         Self {
             carrier,
             stack,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Connection, Inner};
 use crate::properties::{
-    ConnectionProperties, ConnectionProperty, EstablishedProperties, Preference, Property,
-    PropertyError, PropertyValue, SelectionProperty, TransportProperties,
+    ConnectionProperties, ConnectionProperty, EstablishedProperties, Preference, Property, PropertyError,
+    PropertyValue, SelectionProperty, TransportProperties,
 };
 use crate::selection::{Support, support};
 use crate::transport::About;

@@ -170,10 +170,15 @@ fn stack_rank(
 }
 
 /// How long an address runs alone: twice the time that a packet takes there and back, where it is known, for that is
-/// what a handshake takes (RFC 8305 5).
+/// what a handshake takes (RFC 8305 5). Where only the time of whole establishments is known, those that take longer
+/// than usual are given it (RFC 9623 4.3.2).
 fn delay(branch: &StackBranch, path: &Path, input: &GatherInput<'_>, context: &Context, now: Instant) -> Duration {
-    let known = places(branch, path, input).filter_map(|place| context.round_trip(&place.way, now)).min();
-    known.map_or(ATTEMPT_DELAY, |time| (time * 2).clamp(MIN_DELAY, MAX_DELAY))
+    let places = || places(branch, path, input);
+    if let Some(time) = places().filter_map(|place| context.round_trip(&place.way, now)).min() {
+        return (time * 2).clamp(MIN_DELAY, MAX_DELAY);
+    }
+    let latency = places().filter_map(|place| context.latency(&place, now)).max();
+    latency.map_or(ATTEMPT_DELAY, |time| time.clamp(ATTEMPT_DELAY, MAX_DELAY))
 }
 
 /// What the cache knows a stack by toward its targets.

@@ -79,6 +79,13 @@ pub enum Rejection {
     NoAddress,
 }
 
+impl Rejected {
+    /// A stack for which no address was found.
+    pub(crate) fn no_address(stack: ProtocolStack) -> Self {
+        Self { path: None, stack: Some(stack), reason: Rejection::NoAddress }
+    }
+}
+
 /// One line: `udp, eth0: reliability is required, and it has it never`.
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
