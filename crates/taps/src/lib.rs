@@ -70,10 +70,8 @@ mod properties;
 mod protocol;
 mod race;
 mod resolve;
-mod stack;
-// The pipeline of a connection reads it when it has more than one stack to choose from.
-#[allow(dead_code)]
 mod selection;
+mod stack;
 mod stream;
 mod tls;
 mod transport;

@@ -57,7 +57,6 @@ pub async fn interfaces() -> io::Result<Vec<Interface>> {
 }
 
 /// The interfaces that are up, for selection. A system that lists none has none to choose from.
-#[allow(dead_code, reason = "for the calls that select")]
 pub(crate) async fn paths() -> Vec<Arc<PathInfo>> {
     let interfaces = interfaces().await.unwrap_or_default();
     interfaces.into_iter().filter(|interface| interface.up).map(|interface| Arc::new(interface.into())).collect()
