@@ -126,3 +126,19 @@ async fn what_cannot_be_cloned_says_so() {
     assert_eq!(client.clone_connection().await.unwrap_err(), CloneError::Closed);
     let _ = listen(Security::Disabled).await;
 }
+
+/// A change of a priority and of a shared property at once reaches the group, the priority aside.
+#[tokio::test]
+async fn several_properties_may_change_at_once() {
+    let ([one, two], _peers, _listener) = two().await;
+    let mut events = two.events();
+    one.set_connection_properties(|properties| {
+        properties.conn_priority = 4;
+        properties.keep_alive_timeout = Some(Duration::from_secs(40));
+    })
+    .unwrap();
+    assert_eq!(two.properties().connection().keep_alive_timeout, Some(Duration::from_secs(40)));
+    assert_eq!(two.properties().get("connPriority").unwrap(), 100.into());
+    let event = tokio::time::timeout(PATIENCE, events.next()).await.unwrap();
+    assert_eq!(event, Some(postroad_taps::Event::PropertyChange));
+}

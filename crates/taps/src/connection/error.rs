@@ -144,6 +144,9 @@ pub enum ReceiveError {
     /// The peer has ended its stream in order, or this end has closed the connection: there are no more messages.
     #[error("the connection is closed")]
     Closed,
+    /// The connection is for sending only.
+    #[error("the connection is for sending only")]
+    SendOnly,
     /// The connection has failed.
     #[error(transparent)]
     ProtocolFailed(#[from] ConnectionError),

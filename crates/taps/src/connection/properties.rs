@@ -58,18 +58,19 @@ impl Connection {
         let before = properties.connection.clone();
         change(&mut properties.connection);
         let differs = |property: &ConnectionProperty| before.get(*property) != properties.connection.get(*property);
-        let changed = ConnectionProperty::ALL.into_iter().find(differs);
-        let Some(changed) = changed else { return Ok(()) };
-        self.inner.take_over(&properties, changed.into())
+        let changed: Vec<_> = ConnectionProperty::ALL.into_iter().filter(differs).collect();
+        // One that the group shares stands for the others.
+        let shared = changed.iter().find(|property| **property != ConnectionProperty::ConnPriority);
+        let Some(changed) = shared.or(changed.first()) else { return Ok(()) };
+        self.inner.take_over(&properties, (*changed).into())
     }
 }
 
 impl Inner {
     /// Brings the connection to these properties, of which `changed` is another than before, and its group after it.
     fn take_over(self: &Arc<Self>, properties: &TransportProperties, changed: Property) -> Result<(), PropertyError> {
-        let before = self.core().properties().clone();
         self.core().apply(properties).map_err(|error| refused(changed, &error))?;
-        if changed == ConnectionProperty::ConnPriority.into() || before == *properties {
+        if !changed.is_entangled() {
             return Ok(());
         }
         for member in self.group().map(|group| group.connections()).unwrap_or_default() {
@@ -86,7 +87,6 @@ impl Inner {
         let mut core = self.core();
         let mut own = core.properties().clone();
         own.connection.entangle(&with.connection);
-        own.message = with.message;
         let _ = core.apply(&own);
     }
 }

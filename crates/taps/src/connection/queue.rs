@@ -111,6 +111,8 @@ pub(super) enum Fate {
 #[derive(Debug)]
 struct Slot {
     fate: Fate,
+    /// The number of the message; 0 for who waits for none.
+    number: u64,
     waker: Option<Waker>,
 }
 
@@ -123,8 +125,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn insert(&mut self, fate: Fate) -> Ticket {
-        self.slots.insert(Slot { fate, waker: None })
+    pub(super) fn insert(&mut self, fate: Fate, number: u64) -> Ticket {
+        self.slots.insert(Slot { fate, number, waker: None })
+    }
+
+    /// The number of the message that somebody waits for, unless its fate is decided.
+    pub(super) fn undecided(&self, ticket: Ticket) -> Option<u64> {
+        let slot = self.slots.get(ticket)?;
+        (slot.number != 0 && !matches!(slot.fate, Fate::Decided(_))).then_some(slot.number)
     }
 
     pub(super) fn fate(&mut self, ticket: Ticket) -> Option<&mut Fate> {
@@ -186,13 +194,9 @@ impl Waiting {
         self.slots.is_empty()
     }
 
-    /// Decides about everybody whose message is not decided.
-    pub(super) fn decide_all(&mut self, outcome: &SendError) {
-        let undecided = |(ticket, slot): (Ticket, &Slot)| (!matches!(slot.fate, Fate::Decided(_))).then_some(ticket);
-        let tickets: Vec<_> = self.slots.iter().filter_map(undecided).collect();
-        for ticket in tickets {
-            self.decide(ticket, Err(outcome.clone()));
-        }
+    /// Everybody who waits.
+    pub(super) fn tickets(&self) -> Vec<Ticket> {
+        self.slots.iter().filter(|(_, slot)| !matches!(slot.fate, Fate::Decided(_))).map(|(ticket, _)| ticket).collect()
     }
 }
 

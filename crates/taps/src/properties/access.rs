@@ -5,9 +5,10 @@ use super::error::PropertyError;
 use super::interface;
 use super::kind::{self, Enumerated, Flag, Kind, Named};
 use super::message::MessageProperty;
+use super::multipath::Multipath;
 use super::names::{Property, is_vendor};
 use super::preference::Preference;
-use super::selection::{Direction, Multipath, SelectionProperty};
+use super::selection::{Direction, SelectionProperty};
 use super::value::PropertyValue;
 
 impl TransportProperties {
