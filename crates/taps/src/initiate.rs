@@ -3,7 +3,7 @@
 mod lookups;
 mod plan;
 
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +14,11 @@ use self::lookups::Lookups;
 use crate::connection::{Connection, Opened, Origin};
 use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::message::Message;
-use crate::path;
 use crate::preconnection::Preconnection;
-use crate::properties::Role;
 use crate::race;
 use crate::resolve::Resolver;
-use crate::selection::{Candidate, CandidateTree, Context, GatherInput, Rejected, select};
+use crate::selection::{Candidate, CandidateTree, Context, Rejected};
 use crate::stack::{self, Leaf, Setting};
-use crate::tls::Security;
 
 /// A connection that is about to be established; await it, with a [`timeout`](Self::timeout) or without.
 ///
@@ -110,33 +107,33 @@ async fn establish(
     log: &Log,
 ) -> Result<Opened, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
-    let context = Context::global().for_group(preconnection.properties.connection.isolate_session);
+    let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context).await?;
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
     let targets = plan::targets(&preconnection.remotes);
     let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
-    let application_protocol = match &preconnection.security {
-        Security::Disabled => false,
-        Security::Tls(config) => config.has_application_protocol(),
-    };
-    let mut input = GatherInput {
-        properties: &preconnection.properties,
-        role: Role::Initiate,
-        secure: matches!(preconnection.security, Security::Tls(_)),
-        application_protocol,
-        framed: plan::framed(preconnection),
-        built: stack::BUILT,
-        paths: &[],
-        sources: &sources,
-        targets: &targets,
-    };
-    let paths = if input.needs_paths() { path::paths().await } else { Vec::new() };
-    input.paths = &paths;
-    let host = || preconnection.remotes[0].host_text();
-    let tree = select(&input, &context, Instant::now().into_std())
-        .map_err(|rejected| Kind::NoCandidates { host: host(), rejected })?;
+    let tree = plan::choose(preconnection, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
+}
+
+/// What would be raced, with every name resolved beforehand.
+pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<CandidateTree, EstablishmentError> {
+    plan::check(preconnection).map_err(Kind::from)?;
+    let context = plan::context(preconnection);
+    let resolver = Resolver::system();
+    let sources = plan::sources(&preconnection.locals, &resolver).await?;
+    let mut targets = plan::targets(&preconnection.remotes);
+    let mut lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
+    while let Some(arrival) = poll_fn(|cx| lookups.poll(cx)).await {
+        let target = &mut targets[arrival.target];
+        target.addresses.extend(arrival.addresses);
+        target.complete |= arrival.last;
+    }
+    match lookups.error {
+        Some(error) if targets.iter().all(|target| target.addresses.is_empty()) => Err(Kind::from(error).into()),
+        _ => Ok(plan::choose(preconnection, &sources, &targets, &context).await?),
+    }
 }
 
 /// What all attempts of one race share.
@@ -276,7 +273,7 @@ mod tests {
     use crate::endpoint::RemoteEndpoint;
     use crate::protocol::ProtocolStack;
     use crate::selection::Target;
-    use crate::tls::TlsConfig;
+    use crate::tls::{Security, TlsConfig};
 
     async fn race(preconnection: Preconnection, candidates: &[SocketAddr]) -> (Connection, Duration, Vec<Attempt>) {
         race_in(&Context::new(), preconnection, candidates).await
@@ -290,18 +287,7 @@ mod tests {
         let preconnection = preconnection.remote(RemoteEndpoint::host("localhost").port(1));
         let addresses = candidates.iter().copied().map(Into::into).collect();
         let targets = [Target::remote(&preconnection.remotes[0], addresses, true)];
-        let input = GatherInput {
-            properties: &preconnection.properties,
-            role: Role::Initiate,
-            secure: matches!(preconnection.security, Security::Tls(_)),
-            application_protocol: false,
-            framed: false,
-            built: stack::BUILT,
-            paths: &[],
-            sources: &[],
-            targets: &targets,
-        };
-        let tree = select(&input, context, Instant::now().into_std()).unwrap();
+        let tree = plan::choose(&preconnection, &[], &targets, context).await.unwrap();
         let log = Log::default();
         let settings = plan::settings(&preconnection, context).await.unwrap();
         let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone() };
