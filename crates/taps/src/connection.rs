@@ -20,7 +20,7 @@ use crate::error::{AttemptError, EstablishmentError};
 use crate::framer::FramerFactory;
 use crate::framer::stack::Stack;
 use crate::group::Group;
-use crate::message::{Message, MessageContext, Receive};
+use crate::message::{Endpoints, Message, MessageContext, Receive};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
 use crate::stack::{Leaf, Setting};
@@ -122,10 +122,11 @@ impl Opened {
     pub(crate) async fn start(established: Established, origin: Origin) -> Result<Self, AttemptError> {
         let Established { transport, about, streams, group } = established;
         let framers = &origin.framers;
-        let stack = match &transport {
+        let mut stack = match &transport {
             Transport::Stream(_) => Stack::new(framers),
             Transport::Message(transport) => Stack::of_messages(framers, transport.limits().send),
         };
+        stack.set_endpoints(Arc::new(Endpoints { local: about.local.clone(), remote: about.remote.clone() }));
         if !stack.has_framers() {
             let facts = Facts { about, origin, streams, group };
             return Ok(Self { transport, framers: stack, facts });
