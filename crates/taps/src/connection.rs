@@ -21,7 +21,7 @@ use crate::error::{AttemptError, EstablishmentError};
 use crate::framer::FramerFactory;
 use crate::framer::stack::Stack;
 use crate::group::Group;
-use crate::message::{Message, MessageContext, Receive};
+use crate::message::{Endpoints, Message, MessageContext, Receive};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
 use crate::stack::{Leaf, Setting};
@@ -130,10 +130,11 @@ impl Opened {
     ) -> Result<Self, AttemptError> {
         let Established { transport, about, streams, group } = established;
         let framers = &origin.framers;
-        let stack = match &transport {
+        let mut stack = match &transport {
             Transport::Stream(_) => Stack::new(framers),
             Transport::Message(transport) => Stack::of_messages(framers, transport.limits().send),
         };
+        stack.set_endpoints(Arc::new(Endpoints { local: about.local.clone(), remote: about.remote.clone() }));
         let first = first.filter(|_| about.zero_rtt);
         if !stack.has_framers() && first.is_none() {
             let facts = Facts { about, origin, streams, group };

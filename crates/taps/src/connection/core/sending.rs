@@ -13,7 +13,7 @@ use crate::connection::event::Event;
 use crate::connection::queue::{Fate, Place, Queued, Ticket};
 use crate::group::{Entry, Membership};
 use crate::message::Message;
-use crate::transport::{Limits, Transport};
+use crate::transport::{Limits, NotSent, Transport};
 
 /// How many slices one write takes: small messages share one, so this many are large.
 const SLICES: usize = 16;
@@ -444,10 +444,14 @@ impl Core {
 
 /// An error of a transport that concerns one message, which it has not taken.
 fn refused(error: &io::Error, size: usize, limits: Limits) -> Option<SendError> {
+    if let Some(kind) = NotSent::of(error) {
+        return Some(SendError::Refused(kind));
+    }
     match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::QuotaExceeded => {
-            let limit = limits.send.unwrap_or(size) as u64;
-            Some(SendError::MessageTooLarge { size: size as u64, limit })
+            // One that is not too long as such must not be fragmented.
+            let limit = limits.send.filter(|limit| size > *limit).or(limits.singular).or(limits.send);
+            Some(SendError::MessageTooLarge { size: size as u64, limit: limit.unwrap_or(size) as u64 })
         }
         _ => None,
     }
