@@ -290,7 +290,7 @@ mod tests {
         let tree = plan::choose(&preconnection, &[], &targets, context).await.unwrap();
         let log = Log::default();
         let settings = plan::settings(&preconnection, context).await.unwrap();
-        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone() };
+        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };
         let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
         let begin = Instant::now();
         let race = attempts.race(tree, lookups, &log);

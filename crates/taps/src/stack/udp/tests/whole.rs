@@ -10,7 +10,7 @@ fn properties() -> TransportProperties {
 }
 
 async fn connection(established: Established, properties: &TransportProperties) -> Connection {
-    let opened = Opened::start(established, Origin::new(&[], None)).await.unwrap();
+    let opened = Opened::start(established, Origin::new(&[], None), None).await.unwrap();
     Connection::new(opened, properties)
 }
 
