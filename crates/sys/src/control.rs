@@ -75,6 +75,15 @@ const WORD: usize = size_of::<usize>();
 /// Length, level and type.
 const HEADER: usize = WORD + 8;
 
+/// The layout is that of the system: where it is not, this does not compile.
+#[cfg(target_os = "linux")]
+const _: () = {
+    use std::mem::offset_of;
+
+    assert!(HEADER == size_of::<libc::cmsghdr>());
+    assert!(WORD == offset_of!(libc::cmsghdr, cmsg_level) && WORD + 4 == offset_of!(libc::cmsghdr, cmsg_type));
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;

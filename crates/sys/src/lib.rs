@@ -19,6 +19,7 @@ pub mod multicast;
 pub mod path_change;
 pub mod path_mtu;
 pub mod soft_error;
+pub mod source_address;
 pub mod tcp;
 pub mod udp_lite;
 

@@ -57,6 +57,9 @@ pub struct Received {
     pub traffic_class: Option<u8>,
     /// Where it was sent to. Needs [`set_receive_destination`].
     pub destination: Option<Destination>,
+    /// How long each message is, but the last, which may be shorter, where several came as one. Needs
+    /// [`set_receive_coalesced`].
+    pub segment_size: Option<u16>,
 }
 
 /// An address of this host and the interface by which a message comes or goes.
@@ -75,6 +78,7 @@ pub struct Outgoing {
     traffic_class: Option<u8>,
     source: Option<IpAddr>,
     interface: u32,
+    segment_size: Option<u16>,
 }
 
 /// Receives one message into `buffer`. Beyond the buffer's end it is lost.
@@ -154,6 +158,17 @@ pub fn set_receive_destination<'s>(socket: impl Into<SockRef<'s>>, receive: bool
     option.set_int(&socket, receive.into())
 }
 
+/// Sets whether the kernel may put UDP messages of one sender together, all of one length but the last. The buffer must
+/// then have room for 65535 bytes, or what is beyond it is lost.
+///
+/// # Errors
+///
+/// What `setsockopt` says: `ENOPROTOOPT` where the socket is not of UDP or the kernel is older than Linux 5.0.
+#[doc(alias = "UDP_GRO")]
+pub fn set_receive_coalesced<'s>(socket: impl Into<SockRef<'s>>, receive: bool) -> io::Result<()> {
+    GRO.set_int(&socket.into(), receive.into())
+}
+
 impl Received {
     /// Returns the differentiated services code point, 0 to 63 (RFC 2474).
     pub fn dscp(&self) -> Option<u8> {
@@ -173,6 +188,7 @@ impl Received {
             from: arrived.address,
             traffic_class: None,
             destination: None,
+            segment_size: None,
         };
         control::messages(&control[..arrived.control_len]).for_each(|message| received.add(message));
         received
@@ -189,6 +205,8 @@ impl Received {
             self.destination = data.get(8..12).and_then(ip).zip(u32_at(data, 0)).map(Destination::new);
         } else if message.kind == PACKET_INFO_V6 {
             self.destination = data.get(..16).and_then(ip).zip(u32_at(data, 16)).map(Destination::new);
+        } else if message.kind == COALESCED {
+            self.segment_size = i32_at(data, 0).and_then(|size| u16::try_from(size).ok());
         }
     }
 }
@@ -202,7 +220,7 @@ impl Destination {
 impl Outgoing {
     /// A message to whom the socket is connected to, with what the socket is set to.
     pub const fn new() -> Self {
-        Self { to: None, traffic_class: None, source: None, interface: 0 }
+        Self { to: None, traffic_class: None, source: None, interface: 0, segment_size: None }
     }
 
     /// Says whom it goes to.
@@ -236,6 +254,18 @@ impl Outgoing {
         self
     }
 
+    /// Says that the payload is several messages of this length one after another, in bytes and at least 1, of which the
+    /// last may be shorter. They cost little more than one.
+    ///
+    /// At most 64 messages, and as many bytes as one datagram may have. Each must fit the path whole: what is longer is
+    /// refused.
+    #[must_use]
+    #[doc(alias = "UDP_SEGMENT")]
+    pub const fn segment_size(mut self, segment_size: u16) -> Self {
+        self.segment_size = Some(segment_size);
+        self
+    }
+
     /// The kernel passes over messages of the family that it does not send by, so where only the socket knows the family
     /// both are written.
     fn write(&self, control: &mut ControlWriter<CONTROL_ROOM>) {
@@ -251,6 +281,9 @@ impl Outgoing {
             if ipv6 {
                 control.push(TRAFFIC_CLASS_V6, &class);
             }
+        }
+        if let Some(size) = self.segment_size {
+            control.push(SEGMENT_SIZE, &size.to_ne_bytes());
         }
         if self.source.is_none() && self.interface == 0 {
             return;
@@ -277,6 +310,9 @@ const RECVTOS_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP
 const RECVTCLASS_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_RECVTCLASS));
 const PKTINFO_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP_PKTINFO));
 const RECVPKTINFO_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_RECVPKTINFO));
+const GRO: SocketOption = SocketOption::new(linux!(SOL_UDP), linux!(UDP_GRO));
+const COALESCED: Kind = Kind { level: linux!(SOL_UDP), name: linux!(UDP_GRO) };
+const SEGMENT_SIZE: Kind = Kind { level: linux!(SOL_UDP), name: linux!(UDP_SEGMENT) };
 const TRAFFIC_CLASS_V4: Kind = Kind { level: linux!(IPPROTO_IP), name: linux!(IP_TOS) };
 const TRAFFIC_CLASS_V6: Kind = Kind { level: linux!(IPPROTO_IPV6), name: linux!(IPV6_TCLASS) };
 const PACKET_INFO_V4: Kind = Kind { level: linux!(IPPROTO_IP), name: linux!(IP_PKTINFO) };

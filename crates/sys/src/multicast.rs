@@ -108,20 +108,16 @@ const FAMILY_V6: u16 = 10;
 const INTERFACE_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP_MULTICAST_IF));
 const INTERFACE_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_MULTICAST_IF));
 
-#[cfg(all(test, target_os = "linux"))]
-mod tests {
-    use super::*;
+/// The layout is that of the system: where it is not, this does not compile.
+#[cfg(target_os = "linux")]
+const _: () = {
+    use std::mem::offset_of;
 
-    #[test]
-    fn layout_is_that_of_the_system() {
-        assert_eq!(STORAGE, size_of::<libc::sockaddr_storage>());
-        assert_eq!(POINTER, align_of::<libc::sockaddr_storage>());
-        assert_eq!(POINTER + 2 * STORAGE, size_of::<libc::group_source_req>());
-        assert_eq!(POINTER, std::mem::offset_of!(libc::group_source_req, gsr_group));
-        assert_eq!(POINTER + STORAGE, std::mem::offset_of!(libc::group_source_req, gsr_source));
-        assert_eq!([FAMILY_V4, FAMILY_V6].map(i32::from), [libc::AF_INET, libc::AF_INET6]);
-        assert_eq!(4, std::mem::offset_of!(libc::sockaddr_in, sin_addr));
-        assert_eq!(8, std::mem::offset_of!(libc::sockaddr_in6, sin6_addr));
-        assert_eq!(8, std::mem::offset_of!(libc::ip_mreqn, imr_ifindex));
-    }
-}
+    assert!(STORAGE == size_of::<libc::sockaddr_storage>());
+    assert!(POINTER + 2 * STORAGE == size_of::<libc::group_source_req>());
+    assert!(POINTER == offset_of!(libc::group_source_req, gsr_group));
+    assert!(POINTER + STORAGE == offset_of!(libc::group_source_req, gsr_source));
+    assert!(FAMILY_V4 as i32 == libc::AF_INET && FAMILY_V6 as i32 == libc::AF_INET6);
+    assert!(4 == offset_of!(libc::sockaddr_in, sin_addr) && 8 == offset_of!(libc::sockaddr_in6, sin6_addr));
+    assert!(8 == offset_of!(libc::ip_mreqn, imr_ifindex) && 12 == size_of::<libc::ip_mreqn>());
+};

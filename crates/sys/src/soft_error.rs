@@ -83,10 +83,14 @@ pub enum Origin {
 ///
 /// # Errors
 ///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is not of IP, or what `setsockopt` says.
+/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is not for messages of IP, or what `setsockopt` says. A
+/// TCP socket has no such queue, and the option of the same name makes an end of errors that TCP would get over.
 #[doc(alias = "IP_RECVERR")]
 pub fn set_queue<'s>(socket: impl Into<SockRef<'s>>, queue: bool) -> io::Result<()> {
     let socket = socket.into();
+    if TYPE.int(&socket)? == linux!(SOCK_STREAM) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "streams have no queue of errors"));
+    }
     if is_ipv6(&socket)? {
         RECVERR_V6.set_int(&socket, queue.into())?;
     }
@@ -159,6 +163,7 @@ fn socket_ip(bytes: &[u8]) -> Option<IpAddr> {
 
 const RECVERR_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP_RECVERR));
 const RECVERR_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_RECVERR));
+const TYPE: SocketOption = SocketOption::new(linux!(SOL_SOCKET), linux!(SO_TYPE));
 const ERROR_V4: Kind = Kind { level: linux!(IPPROTO_IP), name: linux!(IP_RECVERR) };
 const ERROR_V6: Kind = Kind { level: linux!(IPPROTO_IPV6), name: linux!(IPV6_RECVERR) };
 const FROM_QUEUE: i32 = linux!(MSG_ERRQUEUE);

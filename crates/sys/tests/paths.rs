@@ -1,14 +1,20 @@
 //! Interfaces and their changes: those of this host, and those of a network namespace that may be changed.
 #![cfg(target_os = "linux")]
 
-use std::io::{ErrorKind, Read};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::process::Command;
+mod common;
+
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::time::Duration;
 
 use postroad_sys::interface::{self, Interface};
 use postroad_sys::path_change::{PathChange, PathChanges};
-use socket2::{Domain, Socket, Type};
+use postroad_sys::source_address::{self, TemporaryAddress};
+
+use common::{
+    DEL_ADDRESS, DEL_ROUTE, FOREVER, Kernel, Lifetimes, MANAGE_TEMPORARY, NEW_ADDRESS, NEW_ROUTE, NO_DUPLICATES,
+    is_inside_a_namespace,
+};
 
 fn loopback() -> Interface {
     interface::interfaces().unwrap().into_iter().find(|interface| interface.loopback).expect("there is a loopback")
@@ -60,40 +66,11 @@ async fn changes_are_not_waited_for() {
     assert_eq!(error.kind(), ErrorKind::WouldBlock);
 }
 
-/// Set for the process in the namespace, and for no other: it changes interfaces.
-const INSIDE: &str = "POSTROAD_TEST_NAMESPACE";
-
 #[test]
 fn changes_of_links_addresses_and_routes_are_told() {
-    if std::env::var_os(INSIDE).is_some() {
-        return inside_a_namespace();
+    if is_inside_a_namespace("changes_of_links_addresses_and_routes_are_told") {
+        inside_a_namespace();
     }
-    // Whether this may be done at all is asked first, so that a failure of the test is one.
-    let unshare = |program: &str| {
-        let mut command = Command::new("unshare");
-        command.args(["--user", "--map-root-user", "--net", program]);
-        command
-    };
-    match unshare("true").output() {
-        Ok(output) if output.status.success() => {}
-        Ok(output) => {
-            println!("skipped: network namespace: {}", String::from_utf8_lossy(&output.stderr).trim());
-            return;
-        }
-        Err(error) => {
-            println!("skipped: network namespace: unshare: {error}");
-            return;
-        }
-    }
-    let this = std::env::current_exe().unwrap();
-    let output = unshare(this.to_str().unwrap())
-        .args(["--exact", "changes_of_links_addresses_and_routes_are_told", "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed"), "{said}");
-    said.lines().filter(|line| line.starts_with("skipped: ")).for_each(|line| println!("{line}"));
 }
 
 /// A new namespace has a loopback, which is down and has no address.
@@ -170,6 +147,33 @@ async fn ipv6(kernel: &Kernel, changes: &PathChanges, lo: u32) {
     let addresses = loopback().addresses;
     assert!(addresses.iter().any(temporary), "{addresses:?}");
     assert!(addresses.iter().any(|address| address.address == stable && !address.temporary), "{addresses:?}");
+
+    // And a socket is sent from the kind that it prefers.
+    let source = |preference| {
+        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
+        source_address::set_temporary(&socket, preference).unwrap();
+        socket.connect(("fd00:2::99", 1)).unwrap();
+        let IpAddr::V6(source) = socket.local_addr().unwrap().ip() else { unreachable!("it is of IPv6") };
+        assert_eq!(source.segments()[..4], stable.segments()[..4]);
+        source
+    };
+    assert_eq!(source(TemporaryAddress::Avoid), stable);
+    assert_ne!(source(TemporaryAddress::Prefer), stable);
+}
+
+#[test]
+fn preference_for_temporary_addresses_is_read_back() {
+    let socket = match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
+        Ok(socket) => socket,
+        Err(error) => return println!("skipped: ipv6: {error}"),
+    };
+    assert_eq!(source_address::temporary(&socket).unwrap(), TemporaryAddress::System);
+    for preference in [TemporaryAddress::Prefer, TemporaryAddress::Avoid, TemporaryAddress::System] {
+        source_address::set_temporary(&socket, preference).unwrap();
+        assert_eq!(source_address::temporary(&socket).unwrap(), preference);
+    }
+    let ipv4 = UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert!(source_address::set_temporary(&ipv4, TemporaryAddress::Prefer).is_err());
 }
 
 /// Waits until a change is told, and passes over others.
@@ -184,84 +188,3 @@ async fn told(changes: &PathChanges, wanted: impl Fn(&PathChange) -> bool) {
         panic!("told instead: {seen:?}");
     }
 }
-
-/// The kernel of the namespace, which is told what to change.
-struct Kernel(Socket);
-
-#[derive(Clone, Copy)]
-struct Lifetimes {
-    /// Seconds.
-    preferred: u32,
-    flags: u32,
-}
-
-impl Kernel {
-    fn open() -> Self {
-        let socket = Socket::new(Domain::from(16), Type::RAW, Some(0.into())).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        Self(socket)
-    }
-
-    fn link(&self, index: u32, up: bool) {
-        let mut body = vec![0; 4];
-        for number in [index, u32::from(up), 1] {
-            body.extend(number.to_ne_bytes());
-        }
-        self.request(16, &body);
-    }
-
-    fn address(&self, kind: u16, index: u32, address: IpAddr, prefix_len: u8, lifetimes: Lifetimes) {
-        let (family, octets) = match address {
-            IpAddr::V4(address) => (2, address.octets().to_vec()),
-            IpAddr::V6(address) => (10, address.octets().to_vec()),
-        };
-        let mut body = vec![family, prefix_len, 0, 0];
-        body.extend(index.to_ne_bytes());
-        attribute(&mut body, 1, &octets);
-        attribute(&mut body, 2, &octets);
-        if kind == NEW_ADDRESS {
-            attribute(&mut body, 8, &lifetimes.flags.to_ne_bytes());
-            let seconds = [lifetimes.preferred, u32::MAX, 0, 0];
-            attribute(&mut body, 6, &seconds.map(u32::to_ne_bytes).concat());
-        }
-        self.request(kind, &body);
-    }
-
-    fn route(&self, kind: u16, index: u32, network: Ipv4Addr, prefix_len: u8) {
-        // In the main table, static, on the link, to other hosts.
-        let mut body = vec![2, prefix_len, 0, 0, 254, 4, 253, 1, 0, 0, 0, 0];
-        attribute(&mut body, 1, &network.octets());
-        attribute(&mut body, 4, &index.to_ne_bytes());
-        self.request(kind, &body);
-    }
-
-    fn request(&self, kind: u16, body: &[u8]) {
-        let mut bytes = u32::try_from(16 + body.len()).unwrap().to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        // Create what is not there, and answer.
-        bytes.extend((0x01u16 | 0x04 | 0x400).to_ne_bytes());
-        bytes.extend([0; 8]);
-        bytes.extend(body);
-        self.0.send(&bytes).unwrap();
-        let mut answer = [0; 1024];
-        let len = (&self.0).read(&mut answer).unwrap();
-        assert!(len >= 20 && answer[4..6] == 2u16.to_ne_bytes(), "{:?}", &answer[..len]);
-        assert_eq!(i32::from_ne_bytes(answer[16..20].try_into().unwrap()), 0, "request {kind}");
-    }
-}
-
-fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8]) {
-    let len = 4 + value.len();
-    body.extend(u16::try_from(len).unwrap().to_ne_bytes());
-    body.extend(kind.to_ne_bytes());
-    body.extend(value);
-    body.resize(body.len().next_multiple_of(4), 0);
-}
-
-const NEW_ADDRESS: u16 = 20;
-const DEL_ADDRESS: u16 = 21;
-const NEW_ROUTE: u16 = 24;
-const DEL_ROUTE: u16 = 25;
-const NO_DUPLICATES: u32 = 0x02;
-const MANAGE_TEMPORARY: u32 = 0x100;
-const FOREVER: Lifetimes = Lifetimes { preferred: u32::MAX, flags: 0 };

@@ -3,8 +3,11 @@
 mod core;
 mod error;
 mod event;
+mod grouped;
 mod message;
 mod opening;
+mod pace;
+mod properties;
 mod queue;
 mod send;
 
@@ -25,12 +28,12 @@ use crate::stream::ByteStream;
 use crate::tls::TlsInfo;
 use crate::transport::{About, BoxFuture, Established, Streams, Transport};
 use core::Core;
-use event::Events;
 use opening::Opening;
 use send::{Draining, SendAll, SendOne};
 
 pub use error::{BatchError, ConnectionError, IntoByteStreamError, ReceiveError, SendError};
 pub use event::{Event, EventStream, SoftError};
+pub use grouped::{CloneError, CloneOptions};
 pub use message::PartialMessage;
 
 /// A connection (RFC 9622 7), made by [`Preconnection::initiate`](crate::Preconnection::initiate) or a
@@ -57,14 +60,12 @@ pub(crate) struct Inner {
     receiving: tokio::sync::Mutex<()>,
     /// Filled when the connection is established.
     facts: Arc<OnceLock<Facts>>,
-    properties: Mutex<TransportProperties>,
 }
 
 /// What is known of an established connection and does not change.
 #[derive(Debug)]
 pub(crate) struct Facts {
     about: About,
-    framed: bool,
     origin: Origin,
     streams: Option<Arc<dyn Streams>>,
     group: Option<Arc<Group>>,
@@ -126,22 +127,26 @@ impl Opened {
             Transport::Message(transport) => Stack::of_messages(framers, transport.limits().send),
         };
         if !stack.has_framers() {
-            let facts = Facts { about, framed: false, origin, streams, group };
+            let facts = Facts { about, origin, streams, group };
             return Ok(Self { transport, framers: stack, facts });
         }
-        let mut core = Core::new(transport, stack, Events::default());
+        let mut core = Core::starting(transport, stack);
         poll_fn(|cx| core.poll_start(cx)).await?;
         let (transport, framers) =
             core.into_parts().ok_or(AttemptError::Transport(std::io::ErrorKind::NotConnected))?;
-        Ok(Self { transport, framers, facts: Facts { about, framed: true, origin, streams, group } })
+        Ok(Self { transport, framers, facts: Facts { about, origin, streams, group } })
     }
 }
 
 impl Connection {
     pub(crate) fn new(opened: Opened, properties: &TransportProperties) -> Self {
         let Opened { transport, framers, facts } = opened;
-        let core = Core::new(transport, framers, Events::default());
-        Self::over(core, Arc::new(OnceLock::from(facts)), properties)
+        let group = facts.group.clone();
+        let connection = Self::over(Core::new(transport, framers, facts, properties.clone()));
+        if let Some(group) = group {
+            connection.inner.join(&group);
+        }
+        connection
     }
 
     /// A connection that is still to be established, by this future.
@@ -149,20 +154,13 @@ impl Connection {
         future: BoxFuture<'static, Result<Opened, EstablishmentError>>,
         properties: &TransportProperties,
     ) -> Self {
-        let facts = Arc::new(OnceLock::new());
-        let core = Core::opening(Opening::new(future), Arc::clone(&facts), Events::default());
-        Self::over(core, facts, properties)
+        Self::over(Core::opening(Opening::new(future), properties.clone()))
     }
 
-    fn over(core: Core, facts: Arc<OnceLock<Facts>>, properties: &TransportProperties) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                core: Mutex::new(core),
-                receiving: tokio::sync::Mutex::default(),
-                facts,
-                properties: Mutex::new(properties.clone()),
-            }),
-        }
+    fn over(core: Core) -> Self {
+        let facts = core.facts();
+        let inner = Inner { core: Mutex::new(core), receiving: tokio::sync::Mutex::default(), facts };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Waits until the connection is established.
@@ -303,8 +301,7 @@ impl Connection {
     /// # Errors
     /// See [`IntoByteStreamError`].
     pub fn into_byte_stream(self) -> Result<ByteStream, IntoByteStreamError> {
-        let about = self.inner.facts.get().map(|facts| facts.about.clone());
-        self.inner.core().take_byte_stream(about)
+        self.inner.core().take_byte_stream()
     }
 
     /// The state of the connection.
@@ -319,7 +316,7 @@ impl Connection {
     #[doc(alias = "get_properties")]
     #[must_use]
     pub fn can_send(&self) -> bool {
-        self.inner.core().can_send() && self.inner.facts.get().is_none_or(|facts| facts.about.can_send)
+        self.inner.core().can_send()
     }
 
     /// Whether a message can be received: not after the peer has ended its stream and all of it was received.
@@ -327,20 +324,13 @@ impl Connection {
     #[doc(alias = "get_properties")]
     #[must_use]
     pub fn can_receive(&self) -> bool {
-        self.inner.core().can_receive() && self.inner.facts.get().is_none_or(|facts| facts.about.can_receive)
+        self.inner.core().can_receive()
     }
 
     /// Whether a message arrives as the message that was sent.
     #[must_use]
     pub fn preserves_boundaries(&self) -> bool {
         self.inner.core().preserves_boundaries()
-    }
-
-    /// The transport properties as they are now.
-    #[doc(alias = "get_properties")]
-    #[must_use]
-    pub fn properties(&self) -> TransportProperties {
-        self.inner.properties().clone()
     }
 
     /// The protocol stack that was selected; `None` while the connection is being established.
@@ -372,10 +362,6 @@ impl Inner {
     fn core(&self) -> MutexGuard<'_, Core> {
         // A framer that panicked has left its connection unusable, not the lock.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn properties(&self) -> MutexGuard<'_, TransportProperties> {
-        self.properties.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn close(&self) -> Result<(), ConnectionError> {

@@ -8,8 +8,10 @@ use crate::BlockingError;
 use crate::endpoint::EndpointAddress;
 use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
+use crate::properties::PropertyConflicts;
 use crate::protocol::ProtocolStack;
 use crate::resolve::{ResolutionError, UnresolvedReason};
+use crate::selection::{Rejected, Rejection};
 use crate::tls::{TlsConfigError, TlsError};
 
 /// A preconnection that contradicts itself or lacks something; nothing was opened.
@@ -28,6 +30,9 @@ pub enum ConfigurationError {
     /// An endpoint contradicts itself.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
+    /// The transport properties contradict themselves.
+    #[error("properties that cannot be had together: {0}")]
+    Properties(#[from] PropertyConflicts),
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,
@@ -51,11 +56,13 @@ pub enum EstablishmentErrorKind {
     /// The preconnection cannot work as it is; nothing was opened.
     #[error(transparent)]
     InvalidConfiguration(#[from] ConfigurationError),
-    /// The remote host has no address of the local endpoint's family.
-    #[error("no candidate: `{host}` has no address that the local endpoint can reach")]
+    /// Nothing that the properties allow can reach the peer; nothing was opened.
+    #[error("no candidate for `{host}`{}", listed(.rejected))]
     NoCandidates {
         /// The host that was asked for.
         host: String,
+        /// What was rejected, and why.
+        rejected: Vec<Rejected>,
     },
     /// A host name could not be resolved.
     #[error("cannot resolve `{host}`: {reason}")]
@@ -202,7 +209,25 @@ impl fmt::Display for Attempt {
     }
 }
 
+/// The rejections that say more than that a stack is of another kind than what was asked for, or all.
+fn listed(rejected: &[Rejected]) -> String {
+    let telling = |rejected: &&Rejected| {
+        let of_another_kind = [Rejection::NotBuilt, Rejection::Clear, Rejection::Encrypted, Rejection::Multipath];
+        !of_another_kind.contains(&rejected.reason) && rejected.reason != Rejection::NotReplayable
+    };
+    let mut lines: Vec<_> = rejected.iter().filter(telling).map(Rejected::to_string).collect();
+    if lines.is_empty() {
+        lines = rejected.iter().map(Rejected::to_string).collect();
+    }
+    if lines.is_empty() { String::new() } else { format!(": {}", lines.join("; ")) }
+}
+
 impl AttemptError {
+    /// Whether the failure says something about the way to the peer and the protocol, rather than about this end.
+    pub(crate) fn is_of_the_way(&self) -> bool {
+        !matches!(self, Self::Prohibited | Self::LocalEndpoint(_) | Self::Property(_) | Self::Framer(_))
+    }
+
     /// Reads an error of connecting or of a handshake.
     pub(crate) fn from_io(error: &io::Error) -> Self {
         if let Some(tls) = TlsError::from_io(error) {

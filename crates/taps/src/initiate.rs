@@ -1,28 +1,34 @@
 //! The active open: gather, race, connect, protect (RFC 9623 4).
 
+mod lookups;
+mod plan;
+
 use std::future::{Future, IntoFuture};
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use self::lookups::Lookups;
 use crate::connection::{Connection, Opened, Origin};
-use crate::endpoint::{EndpointAddress, Place, RemoteEndpoint};
-use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
+use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
+use crate::path;
 use crate::preconnection::Preconnection;
-use crate::protocol::{Protocol, ProtocolStack};
+use crate::properties::Role;
 use crate::race;
 use crate::resolve::Resolver;
+use crate::selection::{Candidate, CandidateTree, Context, GatherInput, Rejected, select};
 use crate::stack::{self, Leaf, Setting};
-use crate::tls::{ClientSide, Security};
+use crate::tls::Security;
 
 /// A connection that is about to be established; await it, with a [`timeout`](Self::timeout) or without.
 ///
-/// The host is resolved by the system, its addresses are tried in the system's order with the families
-/// alternating: one more every 250 ms, or at once when one fails, while the earlier ones keep running. The first
-/// that is ready, TLS handshake and framers included, wins; the others are closed.
+/// What the properties and the endpoints allow is tried in the order of the preferences: the paths, on each the
+/// protocol stacks, for each the addresses in the resolver's order with the families alternating. One more of each
+/// starts after a delay (500 ms for a path, 250 ms for a stack or an address), or at once when one fails, while the
+/// earlier ones keep running. The first that is ready, TLS handshake and framers included, wins; the others are
+/// closed.
 ///
 /// # Cancel safety
 /// Dropping the future closes every attempt.
@@ -80,112 +86,94 @@ impl IntoFuture for Initiate {
 }
 
 async fn establish(preconnection: &Preconnection, log: &Log) -> Result<Opened, EstablishmentError> {
-    let [remote, ..] = &preconnection.remotes[..] else {
-        return Err(Kind::from(ConfigurationError::NoRemoteEndpoint).into());
-    };
-    remote.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
-    let security = match &preconnection.security {
-        Security::Disabled => None,
-        Security::Tls(config) => Some(ClientSide::prepare(config, &remote.host_text()).await.map_err(Kind::from)?),
-    };
-    let leaves = leaves(preconnection, remote, security.is_some()).await?;
-    if leaves.is_empty() {
-        return Err(Kind::NoCandidates { host: remote.host_text() }.into());
-    }
-    let setting = Setting { properties: Arc::new(preconnection.properties.clone()), security, early: false };
-    Attempts { preconnection, setting }.race(&leaves, log).await
-}
-
-/// Every way to reach the peer, the best first.
-async fn leaves(
-    preconnection: &Preconnection,
-    remote: &RemoteEndpoint,
-    secure: bool,
-) -> Result<Vec<Leaf>, EstablishmentError> {
-    let leaf = |stack, remote: EndpointAddress, local: Option<SocketAddr>, host: String| Leaf {
-        stack,
-        remote,
-        local: local.map(EndpointAddress::from),
-        interface: None,
-        host: host.into(),
-        websocket: None,
-        hop_limit: None,
-    };
-    if let Place::Unix(path) = &remote.identifiers().place {
-        return Ok(vec![leaf(ProtocolStack::UnixStream, path.clone().into(), None, remote.host_text())]);
-    }
-    if remote.port_number() == 0 && remote.identifiers().service.is_none() {
-        return Err(Kind::from(ConfigurationError::NoRemotePort).into());
-    }
+    plan::check(preconnection).map_err(Kind::from)?;
+    let context = Context::global().for_group(preconnection.properties.connection.isolate_session);
+    let settings = plan::settings(preconnection, &context).await?;
     let resolver = Resolver::system();
-    let sources = match preconnection.locals.first() {
-        Some(local) => {
-            local.check().map_err(ConfigurationError::from).map_err(Kind::from)?;
-            let mut bound = resolver.resolve_local(local, Protocol::Tcp).all().await.map_err(Kind::from)?;
-            let any_port = bound[0].port();
-            if local.identifiers().place == Place::Any {
-                bound.clear();
-            }
-            Sources { any_port, bound }
-        }
-        None => Sources::default(),
+    let sources = plan::sources(&preconnection.locals, &resolver).await?;
+    let targets = plan::targets(&preconnection.remotes);
+    let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
+    let application_protocol = match &preconnection.security {
+        Security::Disabled => false,
+        Security::Tls(config) => config.has_application_protocol(),
     };
-    let stack = if secure { ProtocolStack::Tls } else { ProtocolStack::Tcp };
-    let resolved = resolver.resolve(remote, Protocol::Tcp).all().await.map_err(Kind::from)?;
-    let reachable = resolved.into_iter().filter(|address| sources.reach(*address));
-    let leaves = race::interleave(reachable).into_iter();
-    Ok(leaves.map(|address| leaf(stack, address.into(), sources.toward(address), remote.host_text())).collect())
+    let mut input = GatherInput {
+        properties: &preconnection.properties,
+        role: Role::Initiate,
+        secure: matches!(preconnection.security, Security::Tls(_)),
+        application_protocol,
+        framed: plan::framed(preconnection),
+        built: stack::BUILT,
+        paths: &[],
+        sources: &sources,
+        targets: &targets,
+    };
+    let paths = if input.needs_paths() { path::paths().await } else { Vec::new() };
+    input.paths = &paths;
+    let host = || preconnection.remotes[0].host_text();
+    let tree = select(&input, &context, Instant::now().into_std())
+        .map_err(|rejected| Kind::NoCandidates { host: host(), rejected })?;
+    Attempts { preconnection, settings, context }.race(tree, lookups, log).await
 }
 
 /// What all attempts of one race share.
 struct Attempts<'a> {
     preconnection: &'a Preconnection,
-    setting: Setting,
+    /// One for each remote endpoint.
+    settings: Vec<Setting>,
+    context: Context,
 }
 
 impl Attempts<'_> {
-    async fn race(&self, leaves: &[Leaf], log: &Log) -> Result<Opened, EstablishmentError> {
-        let start = |index: usize| {
-            let leaf = &leaves[index];
-            log.started(index, leaf);
-            self.run(leaf)
+    async fn race(&self, tree: CandidateTree, mut lookups: Lookups, log: &Log) -> Result<Opened, EstablishmentError> {
+        let stacks: Vec<_> = tree.stacks().collect();
+        let start = |candidate: &Candidate| {
+            log.started(candidate);
+            self.run(self.leaf(candidate), candidate.target)
         };
-        let failed = |index, error| log.failed(index, error);
-        let winner = race::run(leaves.len(), race::ATTEMPT_DELAY, start, failed).await;
-        winner.ok_or_else(|| {
-            let attempts = log.finished();
-            let prohibited = attempts.iter().all(|attempt| attempt.error == AttemptError::Prohibited);
-            let kind = if prohibited { Kind::PolicyProhibited } else { Kind::EstablishmentFailed };
-            EstablishmentError::new(kind, attempts)
-        })
+        let failed = |candidate: &Candidate, error: AttemptError| {
+            if error.is_of_the_way() {
+                self.context.failed(&candidate.place(), Instant::now().into_std());
+            }
+            log.failed(candidate, error);
+        };
+        let winner = race::run_tree(tree, |cx| lookups.poll(cx), start, failed).await;
+        if let Some((candidate, opened)) = winner {
+            let latency = log.elapsed(&candidate);
+            self.context.succeeded(&candidate.place(), latency, Instant::now().into_std());
+            return Ok(opened);
+        }
+        let attempts = log.finished();
+        let kind = match lookups.error {
+            Some(error) if attempts.is_empty() => error.into(),
+            None if attempts.is_empty() => {
+                let rejected = stacks.into_iter().map(Rejected::no_address).collect();
+                Kind::NoCandidates { host: self.preconnection.remotes[0].host_text(), rejected }
+            }
+            _ if attempts.iter().all(|attempt| attempt.error == AttemptError::Prohibited) => Kind::PolicyProhibited,
+            _ => Kind::EstablishmentFailed,
+        };
+        Err(EstablishmentError::new(kind, attempts))
     }
 
-    async fn run(&self, leaf: &Leaf) -> Result<Opened, AttemptError> {
-        let established = stack::connect(leaf, &self.setting).await?;
-        let origin = Origin::new(&self.preconnection.framers, Some((leaf.clone(), self.setting.clone())));
+    fn leaf(&self, candidate: &Candidate) -> Leaf {
+        let identifiers = self.preconnection.remotes[candidate.target].identifiers();
+        Leaf {
+            stack: candidate.stack,
+            remote: candidate.address.clone(),
+            local: candidate.source.clone(),
+            interface: candidate.path.interface().map(|info| info.name.clone()),
+            host: candidate.host.clone(),
+            websocket: identifiers.websocket.as_deref().map(|resource| Arc::new(resource.clone())),
+            hop_limit: identifiers.hop_limit,
+        }
+    }
+
+    async fn run(&self, leaf: Leaf, target: usize) -> Result<Opened, AttemptError> {
+        let setting = &self.settings[target];
+        let established = stack::connect(&leaf, setting).await?;
+        let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting.clone())));
         Opened::start(established, origin).await
-    }
-}
-
-/// The local addresses that an attempt may start from.
-#[derive(Debug, Default)]
-struct Sources {
-    /// Empty: the system picks the address.
-    bound: Vec<SocketAddr>,
-    any_port: u16,
-}
-
-impl Sources {
-    fn reach(&self, remote: SocketAddr) -> bool {
-        self.bound.is_empty() || self.bound.iter().any(|local| local.is_ipv4() == remote.is_ipv4())
-    }
-
-    fn toward(&self, remote: SocketAddr) -> Option<SocketAddr> {
-        let same_family = |local: &&SocketAddr| local.is_ipv4() == remote.is_ipv4();
-        self.bound.iter().find(same_family).copied().or_else(|| {
-            let unspecified = if remote.is_ipv4() { [0; 4].into() } else { [0u16; 8].into() };
-            (self.any_port != 0).then(|| SocketAddr::new(unspecified, self.any_port))
-        })
     }
 }
 
@@ -195,7 +183,7 @@ struct Log(Mutex<Entries>);
 
 #[derive(Default)]
 struct Entries {
-    running: Vec<(usize, ProtocolStack, EndpointAddress, Instant)>,
+    running: Vec<(Candidate, Instant)>,
     begin: Option<Instant>,
     failed: Vec<Attempt>,
 }
@@ -205,21 +193,29 @@ impl Log {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn started(&self, index: usize, leaf: &Leaf) {
+    fn started(&self, candidate: &Candidate) {
         self.with(|entries| {
             let now = Instant::now();
             entries.begin.get_or_insert(now);
-            entries.running.push((index, leaf.stack, leaf.remote.clone(), now));
+            entries.running.push((candidate.clone(), now));
         });
     }
 
-    fn failed(&self, index: usize, error: AttemptError) {
+    fn failed(&self, candidate: &Candidate, error: AttemptError) {
         self.with(|entries| {
-            if let Some(position) = entries.running.iter().position(|(running, ..)| *running == index) {
-                let (_, stack, address, start) = entries.running.remove(position);
-                entries.push(stack, address, start, error);
+            if let Some(position) = entries.running.iter().position(|(running, _)| running == candidate) {
+                let (candidate, start) = entries.running.remove(position);
+                entries.push(candidate, start, error);
             }
         });
+    }
+
+    /// How long an attempt that has not failed has been running.
+    fn elapsed(&self, candidate: &Candidate) -> Duration {
+        self.with(|entries| {
+            let running = entries.running.iter().find(|(running, _)| running == candidate);
+            running.map_or(Duration::ZERO, |(_, start)| start.elapsed())
+        })
     }
 
     fn finished(&self) -> Vec<Attempt> {
@@ -228,8 +224,8 @@ impl Log {
 
     fn cut_off(&self) -> Vec<Attempt> {
         self.with(|entries| {
-            for (_, stack, address, start) in std::mem::take(&mut entries.running) {
-                entries.push(stack, address, start, AttemptError::Unfinished);
+            for (candidate, start) in std::mem::take(&mut entries.running) {
+                entries.push(candidate, start, AttemptError::Unfinished);
             }
         });
         self.finished()
@@ -237,7 +233,7 @@ impl Log {
 }
 
 impl Entries {
-    fn push(&mut self, stack: ProtocolStack, address: EndpointAddress, start: Instant, error: AttemptError) {
+    fn push(&mut self, Candidate { stack, address, .. }: Candidate, start: Instant, error: AttemptError) {
         let started_after = self.begin.map_or(Duration::ZERO, |begin| start - begin);
         self.failed.push(Attempt { stack, address, started_after, elapsed: start.elapsed(), error });
     }
@@ -245,38 +241,48 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddr};
 
     use socket2::{Domain, Socket, Type};
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
+    use crate::endpoint::RemoteEndpoint;
+    use crate::protocol::ProtocolStack;
+    use crate::selection::Target;
     use crate::tls::TlsConfig;
 
     async fn race(preconnection: Preconnection, candidates: &[SocketAddr]) -> (Connection, Duration, Vec<Attempt>) {
-        let (security, stack) = match &preconnection.security {
-            Security::Disabled => (None, ProtocolStack::Tcp),
-            Security::Tls(config) => {
-                (Some(ClientSide::prepare(config, "localhost").await.unwrap()), ProtocolStack::Tls)
-            }
+        race_in(&Context::new(), preconnection, candidates).await
+    }
+
+    async fn race_in(
+        context: &Context,
+        preconnection: Preconnection,
+        candidates: &[SocketAddr],
+    ) -> (Connection, Duration, Vec<Attempt>) {
+        let preconnection = preconnection.remote(RemoteEndpoint::host("localhost").port(1));
+        let addresses = candidates.iter().copied().map(Into::into).collect();
+        let targets = [Target::remote(&preconnection.remotes[0], addresses, true)];
+        let input = GatherInput {
+            properties: &preconnection.properties,
+            role: Role::Initiate,
+            secure: matches!(preconnection.security, Security::Tls(_)),
+            application_protocol: false,
+            framed: false,
+            built: stack::BUILT,
+            paths: &[],
+            sources: &[],
+            targets: &targets,
         };
-        let leaf = |address: &SocketAddr| Leaf {
-            stack,
-            remote: (*address).into(),
-            local: None,
-            interface: None,
-            host: "localhost".into(),
-            websocket: None,
-            hop_limit: None,
-        };
-        let leaves: Vec<_> = candidates.iter().map(leaf).collect();
+        let tree = select(&input, context, Instant::now().into_std()).unwrap();
         let log = Log::default();
-        let properties = Arc::new(preconnection.properties.clone());
-        let setting = Setting { properties, security, early: false };
-        let attempts = Attempts { preconnection: &preconnection, setting };
+        let settings = plan::settings(&preconnection, context).await.unwrap();
+        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone() };
+        let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
         let begin = Instant::now();
-        let race = attempts.race(&leaves, &log);
+        let race = attempts.race(tree, lookups, &log);
         let opened = tokio::time::timeout(Duration::from_secs(10), race).await.unwrap().unwrap();
         (Connection::new(opened, &preconnection.properties), begin.elapsed(), log.finished())
     }
@@ -344,5 +350,38 @@ mod tests {
         accepted.unwrap().unwrap();
         assert_eq!(raced.0.remote_endpoint(), Some(good.local_endpoint()));
         assert_eq!(hello[0], 22, "the loser saw a handshake begin, and its end");
+    }
+
+    #[tokio::test]
+    async fn isolated_sessions_are_resumed_by_their_own_group_alone() {
+        // RFC 9622 8.1.10. The name is asked for by no other test.
+        let name = "isolated.example";
+        let key = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let server = TlsConfig::builder()
+            .server_certificate_pem(key.cert.pem(), key.signing_key.serialize_pem())
+            .build()
+            .unwrap();
+        let server = Preconnection::new().security(server).local(crate::LocalEndpoint::host("127.0.0.1"));
+        let server = server.listen().await.unwrap();
+        let address = server.local_endpoint().ip().unwrap();
+        let connect = async |isolate: bool, context: &Context| {
+            let client = TlsConfig::builder().danger_accept_any_certificate().server_name(name).build().unwrap();
+            let mut properties = crate::TransportProperties::new();
+            properties.connection.isolate_session = isolate;
+            let client = Preconnection::new().security(client).properties(properties);
+            let candidates = [address];
+            let (raced, accepted) = tokio::join!(race_in(context, client, &candidates), server.accept());
+            // The tickets come behind the handshake, before what is sent.
+            let sent = accepted.unwrap().unwrap();
+            sent.send("x").await.unwrap();
+            sent.close().await.unwrap();
+            raced.0.receive().await.unwrap();
+        };
+        let group = Context::new();
+        connect(true, &group).await;
+        assert!(group.is_resumable(ProtocolStack::Tls, name));
+        assert!(!Context::global().is_resumable(ProtocolStack::Tls, name));
+        connect(false, &Context::new()).await;
+        assert!(Context::global().is_resumable(ProtocolStack::Tls, name));
     }
 }

@@ -67,30 +67,31 @@ mod group;
 mod initiate;
 mod listener;
 mod message;
+mod path;
 mod preconnection;
 mod properties;
 mod protocol;
 mod race;
 mod resolve;
-mod stack;
-// The pipeline of a connection reads it when it has more than one stack to choose from.
-#[allow(dead_code)]
 mod selection;
+mod stack;
 mod stream;
 mod tls;
 mod transport;
 
 pub use blocking_error::BlockingError;
 pub use connection::{
-    Batch, BatchError, Connection, ConnectionError, ConnectionState, Event, EventStream, IntoByteStreamError,
-    PartialMessage, ReceiveError, SendError, SoftError,
+    Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
+    IntoByteStreamError, PartialMessage, ReceiveError, SendError, SoftError,
 };
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
 pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};
+pub use group::GroupHold;
 pub use initiate::Initiate;
 pub use listener::{AcceptError, DEFAULT_ESTABLISH_TIMEOUT, Establish, Incoming, Listener};
 pub use message::{Ecn, IntoData, Message, MessageContext, MetadataValue, Receive};
+pub use path::{Interface, InterfaceAddress, interfaces};
 pub use preconnection::Preconnection;
 pub use properties::{
     CapacityProfile, ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, Direction,

@@ -8,9 +8,11 @@ mod established;
 mod interface;
 mod kind;
 mod message;
+mod multipath;
 mod names;
 mod preference;
 mod profile;
+mod scheduler;
 mod selection;
 mod table;
 mod user_timeout;
@@ -18,17 +20,17 @@ mod validate;
 mod value;
 
 pub use self::capacity::CapacityProfile;
-pub use self::connection::{
-    ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus, MultipathPolicy, Scheduler,
-};
+pub use self::connection::{ChecksumCoverage, ConnectionProperties, ConnectionProperty, ConnectionStatus};
 pub use self::error::PropertyError;
 pub use self::established::{EstablishedProperties, MessagePropertyError};
 pub use self::interface::{InterfaceSelector, InterfaceType, PvdSelector};
 pub use self::message::{MessageProperties, MessageProperty};
+pub use self::multipath::{Multipath, MultipathPolicy};
 pub use self::names::Property;
 pub use self::preference::Preference;
 pub use self::profile::Profile;
-pub use self::selection::{Direction, Multipath, Role, SelectionProperty};
+pub use self::scheduler::Scheduler;
+pub use self::selection::{Direction, Role, SelectionProperty};
 pub use self::user_timeout::UserTimeout;
 pub use self::validate::{PropertyConflict, PropertyConflicts};
 pub use self::value::PropertyValue;
@@ -64,7 +66,7 @@ pub struct TransportProperties {
 }
 
 impl TransportProperties {
-    /// All properties at their defaults. Where the seed's interface and RFC 9622 differ, it is the seed's:
+    /// All properties at their defaults. Where the original interface and RFC 9622 differ, it is the original's:
     /// `preserveMsgBoundaries` is preferred, and the user timeout of TCP is 300 seconds, once it is enabled.
     #[must_use]
     pub fn new() -> Self {

@@ -3,6 +3,8 @@
 #[cfg(feature = "hickory")]
 mod dns;
 mod error;
+#[cfg(feature = "hickory")]
+mod order;
 mod resolution;
 mod services;
 mod srv;
@@ -25,8 +27,8 @@ pub use srv::{SrvRecord, order_srv};
 ///
 /// The system's resolver is the default: it knows what the machine is configured to know, and answers all at once
 /// in the order of RFC 6724. With the feature `hickory` there is one that asks name servers itself: the addresses of
-/// both families come as they arrive, each answer with its time to live, and a service is looked up as an SRV record
-/// (RFC 2782). Cloning is cheap, and clones share a cache.
+/// both families come as they arrive, each answer in the order of RFC 6724 and with its time to live, and a service is
+/// looked up as an SRV record (RFC 2782). Cloning is cheap, and clones share a cache.
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
     kind: Kind,
@@ -83,9 +85,9 @@ impl Resolver {
     /// Resolves the endpoint of a peer to be reached with this protocol. Nothing happens before
     /// [`Resolution::next`] is awaited.
     ///
-    /// An address resolves to itself. A service of a host without a port is looked up as an SRV record where the
-    /// resolver knows them; where there is none, and for every other endpoint, the system's table of services tells
-    /// the port. What is no host has no addresses.
+    /// An address resolves to itself, and so does a multicast group. A service of a host without a port is looked up
+    /// as an SRV record where the resolver knows them; where there is none, and for every other endpoint, the system's
+    /// table of services tells the port. What is no host has no addresses.
     pub fn resolve(&self, endpoint: &RemoteEndpoint, protocol: Protocol) -> Resolution {
         Resolution::new(self.clone(), endpoint.identifiers(), protocol, true)
     }

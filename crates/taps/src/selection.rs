@@ -14,18 +14,16 @@ mod rejected;
 mod tests;
 
 pub use self::cache::Context;
-#[allow(unused_imports)]
-pub(crate) use self::cache::{Place, Way};
+#[cfg(test)]
+pub(crate) use self::cache::Place;
 pub use self::candidates::{Candidate, CandidateTree};
 pub use self::capabilities::Support;
 pub use self::rejected::{Rejected, Rejection};
 
 pub(crate) use self::addresses::{MAX_CHILDREN, interleave, room};
 pub(crate) use self::candidates::gather;
-#[allow(unused_imports)]
-pub(crate) use self::capabilities::{StackSet, is_connectionless};
-#[allow(unused_imports)]
-pub(crate) use self::input::{GatherInput, Path, PathAddress, PathInfo, Pvd, Reach, Source, Target};
+pub(crate) use self::capabilities::{StackSet, may_duplicate, support};
+pub(crate) use self::input::{GatherInput, PathAddress, PathInfo, Source, Target};
 pub(crate) use self::rank::MAX_CANDIDATES;
 
 use std::time::Instant;

@@ -11,6 +11,7 @@ use crate::endpoint::{EndpointAddress, WebSocketResource};
 use crate::error::{AttemptError, ListenError};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
+use crate::selection::StackSet;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
@@ -43,6 +44,16 @@ pub(crate) struct Setting {
     /// Whether a first message may leave before the handshake is over, where the peer allows it: it may arrive twice.
     pub(crate) early: bool,
 }
+
+/// The stacks that are built in: what [`connect`] and [`listen`] know.
+pub(crate) const BUILT: StackSet = {
+    let built = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
+    #[cfg(unix)]
+    let built = built.with(ProtocolStack::UnixStream);
+    #[cfg(target_os = "linux")]
+    let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
+    built
+};
 
 /// Tries one leaf.
 pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {

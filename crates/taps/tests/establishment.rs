@@ -108,7 +108,9 @@ async fn a_local_endpoint_is_kept_and_its_family_decides() {
 
     let other = clear().local(LocalEndpoint::host("::1")).remote(server.local_endpoint());
     let error = other.initiate().await.unwrap_err();
-    assert_eq!(error.kind(), &EstablishmentErrorKind::NoCandidates { host: "127.0.0.1".to_owned() });
+    let EstablishmentErrorKind::NoCandidates { host, rejected } = error.kind() else { panic!("{error}") };
+    assert_eq!(host, "127.0.0.1");
+    assert!(rejected.iter().any(|rejected| rejected.to_string() == "tcp: no address of the peer can be reached"));
 }
 
 #[tokio::test]

@@ -569,7 +569,7 @@ async fn a_peer_that_stops_reading_fails_the_connection_in_time() {
     // RFC 9622 8.1.3.
     let properties = TransportProperties::new().conn_timeout(Duration::from_secs(1));
     let (connection, raw) = bare(tlv().properties(properties.clone())).await;
-    assert_eq!(connection.properties(), properties);
+    assert_eq!(connection.transport_properties(), properties);
     let begin = std::time::Instant::now();
     let sent =
         timeout(PATIENCE, connection.send(vec![0; LengthPrefix::DEFAULT_LIMIT as usize])).await.expect("no timeout");

@@ -527,6 +527,21 @@ fn typed_values_have_texts() {
     }
 }
 
+/// A value of one type is none of another.
+#[test]
+fn a_value_is_read_by_its_type() {
+    let properties = TransportProperties::new().conn_timeout(Duration::from_secs(4));
+    let get = |name| properties.get(name).unwrap();
+    assert_eq!(get("reliability").as_preference(), Some(Preference::Require));
+    assert_eq!(get("isolateSession").as_bool(), Some(false));
+    assert_eq!(get("connPriority").as_integer(), Some(100));
+    assert_eq!(get("connTimeout").as_duration(), Some(Duration::from_secs(4)));
+    assert_eq!(get("connScheduler").as_str(), Some("Weighted Fair Queueing"));
+    assert_eq!(get("keepAliveTimeout").as_duration(), None);
+    assert_eq!((get("connTimeout").as_integer(), get("connPriority").as_str()), (None, None));
+    assert_eq!((get("connPriority").as_bool(), get("isolateSession").as_preference()), (None, None));
+}
+
 /// Any value that a property can have.
 fn any_value(property: Property) -> BoxedStrategy<PropertyValue> {
     use ConnectionProperty as C;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use postroad_taps::{
-    CapacityProfile, ChecksumCoverage, ConnectionProperty, MessageProperties, MessageProperty, MessagePropertyError,
-    Preference, Property, PropertyConflict, PropertyError, PropertyValue, SelectionProperty, TransportProperties,
-    UserTimeout,
+    CapacityProfile, ChecksumCoverage, ConfigurationError, ConnectionProperty, EstablishmentErrorKind, ListenError,
+    LocalEndpoint, MessageProperties, MessageProperty, MessagePropertyError, Preconnection, Preference, Property,
+    PropertyConflict, PropertyError, PropertyValue, Security, SelectionProperty, TransportProperties, UserTimeout,
 };
 
 /// What TCP has, as far as it matters here.
@@ -38,6 +38,28 @@ fn per_message_reliability_without_reliability_is_a_contradiction() {
     );
     assert_eq!(properties.clone().prefer(PerMsgReliability).validate(), Ok(()));
     assert_eq!(properties.avoid(Reliability).validate(), Ok(()));
+}
+
+/// Case 8: and nothing is opened, neither to connect nor to listen.
+#[tokio::test]
+async fn a_contradiction_is_told_before_anything_is_opened() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let properties = TransportProperties::new()
+        .require(SelectionProperty::PerMsgReliability)
+        .prohibit(SelectionProperty::Reliability);
+    let expected = ConfigurationError::Properties(properties.validate().unwrap_err());
+    let preconnection = Preconnection::new()
+        .security(Security::Disabled)
+        .properties(properties)
+        .local(LocalEndpoint::host("127.0.0.1"))
+        .remote(listener.local_addr().unwrap());
+
+    let error = preconnection.initiate().await.unwrap_err();
+    assert_eq!(error.kind(), &EstablishmentErrorKind::InvalidConfiguration(expected.clone()));
+    assert!(error.attempts().is_empty());
+    assert_eq!(listener.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    assert_eq!(preconnection.listen().await.unwrap_err(), ListenError::from(expected));
 }
 
 /// RFC 9622 6.2: requirements that exclude each other.

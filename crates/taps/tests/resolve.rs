@@ -5,6 +5,7 @@ mod dns;
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use dns::{A, AAAA, NameServer, Reply, SRV, a, aaaa, srv};
@@ -59,14 +60,23 @@ async fn the_system_resolves_names_of_the_machine() {
 #[tokio::test]
 async fn what_is_no_host_has_no_address() {
     let resolver = Resolver::system();
-    for endpoint in [
-        RemoteEndpoint::path("/run/a"),
-        RemoteEndpoint::memory("a"),
-        RemoteEndpoint::multicast_group(Ipv4Addr::new(233, 252, 0, 0)),
-    ] {
+    for endpoint in [RemoteEndpoint::path("/run/a"), RemoteEndpoint::memory("a")] {
         let error = all(resolver.resolve(&endpoint, Protocol::Udp)).await.unwrap_err();
         assert_eq!(error.reason, Reason::NoHost, "{endpoint}");
     }
+}
+
+#[tokio::test]
+async fn a_group_is_its_own_answer() {
+    let resolver = Resolver::system();
+    let remote = RemoteEndpoint::multicast_group(Ipv4Addr::new(233, 252, 0, 0)).port(5353);
+    assert_eq!(all(resolver.resolve(&remote, Protocol::Udp)).await, Ok(addresses(&["233.252.0.0:5353"])));
+    let group: Ipv6Addr = "ff02::fb".parse().unwrap();
+    let local = LocalEndpoint::multicast_group(group).port(5353).interface(7);
+    assert_eq!(all(resolver.resolve_local(&local, Protocol::Udp)).await.unwrap()[0].to_string(), "[ff02::fb%7]:5353");
+    let wide: Ipv6Addr = "ff0e::1".parse().unwrap();
+    let local = LocalEndpoint::multicast_group(wide).service("5353").interface(7);
+    assert_eq!(all(resolver.resolve_local(&local, Protocol::Udp)).await, Ok(addresses(&["[ff0e::1]:5353"])));
 }
 
 #[cfg(target_os = "linux")]
@@ -167,11 +177,22 @@ async fn each_way_to_fail_has_its_reason() {
 
 #[tokio::test]
 async fn a_silent_server_is_a_timeout() {
-    let server = NameServer::start(|_, _| Reply::Silence).await;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = NameServer::start(move |_, kind| {
+        count.fetch_add(usize::from(kind == A), Ordering::Relaxed);
+        Reply::Silence
+    })
+    .await;
     let resolver = Resolver::dns_at(&[server.address], Duration::from_millis(50)).unwrap();
     let start = Instant::now();
     assert_eq!(reason(all(resolver.resolve(&host("a.example"), Protocol::Tcp)).await), Reason::Timeout);
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+    // All questions have left; the server may be late to count them.
+    while asked.load(Ordering::Relaxed) < 2 && start.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(asked.load(Ordering::Relaxed), 2);
     assert!(Resolver::dns_at(&[], Duration::from_secs(1)).is_err());
 }
 

@@ -3,41 +3,27 @@
 //! Every call that may wait is polled by the task that made it, and does the input and output of everybody while it
 //! is polled. Several may wait at once; see [`Waiting`] for who is woken.
 
-use std::future::Future;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+mod receiving;
+mod sending;
+mod settings;
+
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 
-use tokio::io::{AsyncReadExt, AsyncWrite};
-
 use super::event::{Event, Events};
 use super::opening::Opening;
-use super::queue::{Fate, Place, SendQueue, Ticket, Waiting, keep};
-use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, ReceiveError, SendError};
+use super::pace::Pace;
+use super::queue::{SendQueue, Ticket, Waiting, keep};
+use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, SendError};
+use crate::connection::ReceiveError;
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
-use crate::message::{Message, Receive};
-use crate::properties::ConnectionProperties;
+use crate::group::Membership;
+use crate::properties::{EstablishedProperties, MessagePropertyError, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
-use crate::transport::{About, Arrived, Limits, Transport};
-
-/// How much room a read gets.
-const READ: usize = 64 * 1024;
-
-/// How much room a read gets at most, when a framer has declared that more will come. A declared length alone must
-/// not decide how much memory is taken.
-const READ_AHEAD: usize = 1024 * 1024;
-
-/// How many slices one write takes: small messages share one, so this many are large.
-const SLICES: usize = 16;
-
-/// How many bytes of messages are framed at once: what is framed cannot be taken back, nor overtaken.
-const FRAMED: usize = 64 * 1024;
-
-/// How many reads of unwanted bytes a close takes.
-const LAST_READS: usize = 64;
+use crate::transport::Transport;
 
 /// A stage of the way out of a connection:
 ///
@@ -61,7 +47,7 @@ enum Sending {
 #[derive(Debug)]
 enum Carrier {
     /// It is being established.
-    Opening(Box<(Opening, Arc<OnceLock<Facts>>)>),
+    Opening(Box<Opening>),
     Transport(Transport),
     /// It is closed, or was never established.
     Gone,
@@ -88,6 +74,16 @@ pub(super) struct Core {
     /// The numbers of messages, in the order in which they were handed over.
     messages: u64,
     pub(super) events: Events,
+    /// What was asked for, with the changes since.
+    properties: TransportProperties,
+    /// What messages may ask for; nothing is known before the connection is established.
+    rules: Option<Box<Rules>>,
+    /// Filled when the connection is established.
+    facts: Arc<OnceLock<Facts>>,
+    membership: Option<Membership>,
+    /// Bounds on the rates, where there are any.
+    send_pace: Option<Box<Pace>>,
+    receive_pace: Option<Box<Pace>>,
 }
 
 /// A message that somebody sends, from the call to its outcome.
@@ -99,6 +95,15 @@ pub(super) enum Sent {
     Later(Ticket),
 }
 
+/// What messages may ask of an established connection.
+#[derive(Debug)]
+struct Rules {
+    established: EstablishedProperties,
+    /// Whether one that asks for nothing may be sent: each must be safely replayable over some protocols.
+    plain: Result<(), MessagePropertyError>,
+    can_send: bool,
+}
+
 /// Which message, and which part of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number {
@@ -107,13 +112,25 @@ pub(super) struct Number {
 }
 
 impl Core {
-    pub(super) fn new(transport: Transport, stack: Stack, events: Events) -> Self {
-        Self::over(Carrier::Transport(transport), stack, events)
+    /// A transport whose framers are still to be started.
+    pub(super) fn starting(transport: Transport, stack: Stack) -> Self {
+        Self::over(Carrier::Transport(transport), stack, TransportProperties::new(), Arc::default())
+    }
+
+    /// An established connection.
+    pub(super) fn new(transport: Transport, stack: Stack, facts: Facts, properties: TransportProperties) -> Self {
+        let facts = Arc::new(OnceLock::from(facts));
+        let mut core = Self::over(Carrier::Transport(transport), stack, properties, facts);
+        core.take_properties();
+        core
     }
 
     /// A connection that is being established: what is sent on it waits.
-    pub(super) fn opening(opening: Opening, facts: Arc<OnceLock<Facts>>, events: Events) -> Self {
-        Self::over(Carrier::Opening(Box::new((opening, facts))), Stack::new(&[]), events)
+    pub(super) fn opening(opening: Opening, properties: TransportProperties) -> Self {
+        let carrier = Carrier::Opening(Box::new(opening));
+        let mut core = Self::over(carrier, Stack::new(&[]), properties, Arc::default());
+        core.take_properties();
+        core
     }
 
     /// What a started transport was made of.
@@ -124,7 +141,7 @@ impl Core {
         }
     }
 
-    fn over(carrier: Carrier, stack: Stack, events: Events) -> Self {
+    fn over(carrier: Carrier, stack: Stack, properties: TransportProperties, facts: Arc<OnceLock<Facts>>) -> Self {
         Self {
             carrier,
             stack,
@@ -139,7 +156,13 @@ impl Core {
             reader: None,
             watcher: None,
             messages: 0,
-            events,
+            events: Events::default(),
+            properties,
+            rules: None,
+            facts,
+            membership: None,
+            send_pace: None,
+            receive_pace: None,
         }
     }
 
@@ -161,13 +184,14 @@ impl Core {
     /// Goes on with the establishment; ready when it is over, one way or the other.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
-        let (opening, facts) = &mut **opening;
         match ready!(opening.poll(cx)) {
             Ok(Opened { transport, framers, facts: found }) => {
                 // Filled once: there is one establishment.
-                let _ = facts.set(found);
+                let _ = self.facts.set(found);
                 self.carrier = Carrier::Transport(transport);
                 self.stack = framers;
+                self.take_properties();
+                self.refuse_inconsistent();
                 self.events.tell(Event::Ready);
             }
             Err(error) => {
@@ -178,364 +202,12 @@ impl Core {
         Poll::Ready(())
     }
 
-    /// A number for a message that is about to be handed over.
-    pub(super) fn number(&mut self) -> Number {
-        self.messages += 1;
-        Number { message: self.messages, part: 0 }
-    }
-
-    /// Takes a message over: it leaves at once where nothing stands before it, and waits otherwise.
-    pub(super) fn submit(&mut self, message: Message, number: Number, cx: &mut Context<'_>) -> Result<Sent, SendError> {
-        self.admit(&message)?;
-        let last = message.context.last && message.end_of_message;
-        if self.can_leave_at_once(&message, number) {
-            let open = (!message.end_of_message).then_some(number.message);
-            self.stack.send(message)?;
-            self.queue.set_open(open);
-            if last {
-                self.sending = Sending::Ending;
-            }
-            match self.poll_write_out(cx) {
-                Poll::Ready(Ok(())) => return Ok(Sent::Now),
-                Poll::Ready(Err(error)) => return Err(self.fail(&error).into()),
-                Poll::Pending => {
-                    let ticket = self.waiting.insert(Fate::Leaving);
-                    self.leaving.push(ticket);
-                    self.waiting.park(ticket, cx, true);
-                    return Ok(Sent::Later(ticket));
-                }
-            }
-        }
-        self.enqueue(message, number).map(Sent::Later)
-    }
-
-    fn enqueue(&mut self, message: Message, number: Number) -> Result<Ticket, SendError> {
-        self.admit(&message)?;
-        let last = message.context.last && message.end_of_message;
-        if last {
-            self.sending = Sending::Last;
-        }
-        let place = Place::new(last, message.context.priority(), number.message, number.part);
-        let ticket = self.waiting.insert(Fate::Queued(place));
-        self.queue.push(place, message, ticket);
-        Ok(ticket)
-    }
-
-    /// Takes a batch over: `waits` gets who is to be asked for the outcome of which message, `failed` what is not sent.
-    pub(super) fn submit_all(
-        &mut self,
-        mut messages: Vec<Message>,
-        waits: &mut Vec<(usize, Ticket)>,
-        failed: &mut Vec<(usize, SendError)>,
-    ) {
-        let number = self.number();
-        if messages.iter().all(is_plain) && messages.first().is_some_and(|first| self.can_leave_at_once(first, number))
-        {
-            // One write, and one who waits for all of them.
-            self.messages += messages.len() as u64 - 1;
-            for (index, message) in messages.drain(..).enumerate() {
-                let sent = self.admit(&message).and_then(|()| Ok(self.stack.send(message)?));
-                if let Err(error) = sent {
-                    failed.push((index, error));
-                }
-            }
-            let ticket = self.waiting.insert(Fate::Leaving);
-            self.leaving.push(ticket);
-            waits.push((usize::MAX, ticket));
-            return;
-        }
-        for (index, message) in messages.into_iter().enumerate() {
-            let number = if index == 0 { number } else { self.number() };
-            match self.enqueue(message, number) {
-                Ok(ticket) => waits.push((index, ticket)),
-                Err(error) => failed.push((index, error)),
-            }
-        }
-    }
-
-    /// Whether a message may be handed over at all.
-    fn admit(&self, message: &Message) -> Result<(), SendError> {
-        if let Some(error) = &self.failure {
-            return Err(error.clone().into());
-        }
-        if self.closing || matches!(self.carrier, Carrier::Gone) {
-            return Err(SendError::Closed);
-        }
-        if self.sending != Sending::Open {
-            return Err(SendError::FinalAlreadySent);
-        }
-        let _ = message;
-        Ok(())
-    }
-
-    fn can_leave_at_once(&self, message: &Message, number: Number) -> bool {
-        let in_turn = self.queue.open().is_none_or(|open| open == number.message);
-        in_turn
-            && matches!(self.carrier, Carrier::Transport(_))
-            && self.queue.is_empty()
-            && self.stack.out.is_empty()
-            && !self.unflushed
-            && message.context.lifetime().is_none()
-    }
-
-    /// What has become of a message; ready when that is decided.
-    pub(super) fn poll_sent(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let blocked = self.poll_pump(cx).is_pending();
-        self.waiting.park(ticket, cx, blocked);
-        match self.waiting.fate(ticket) {
-            Some(Fate::Decided(outcome)) => Poll::Ready(std::mem::replace(outcome, Ok(()))),
-            Some(_) => Poll::Pending,
-            None => Poll::Ready(Err(SendError::Closed)),
-        }
-    }
-
-    /// Nobody waits for this message any more. Before its turn it is taken back; after, it leaves all the same.
-    pub(super) fn forget(&mut self, ticket: Ticket) {
-        if let Some(Fate::Queued(place)) = self.waiting.fate(ticket) {
-            let place = *place;
-            self.take_back(place);
-        }
-        self.leaving.retain(|leaving| *leaving != ticket);
-        if self.waiting.remove(ticket) && self.stack.out.is_empty() {
-            wake(&mut self.reader);
-        }
-    }
-
-    /// The rest of a message will not come. A stream that has carried a part of it within framers is of no use any
-    /// more; without framers it goes on.
-    pub(super) fn abandon(&mut self, number: Number) {
-        if self.queue.open() == Some(number.message) {
-            self.queue.set_open(None);
-            if self.stack.has_framers() {
-                return self.abort();
-            }
-        }
-        self.waiting.wake_one();
-    }
-
-    /// The lifetime of a message is over (RFC 9622 9.1.3.1): it expires unless it is on its way.
-    pub(super) fn expire(&mut self, ticket: Ticket) {
-        if let Some(Fate::Queued(place)) = self.waiting.fate(ticket) {
-            let place = *place;
-            self.take_back(place);
-            self.waiting.decide(ticket, Err(SendError::Expired));
-        }
-    }
-
-    fn take_back(&mut self, place: Place) {
-        let taken = self.queue.remove(place);
-        if self.sending == Sending::Last && taken.is_some_and(|message| message.context.last) {
-            self.sending = Sending::Open;
-        }
-        // Others may have waited behind it.
-        self.waiting.wake_one();
-    }
-
-    /// Sends what waits, as far as the transport takes it. Pending when the transport will wake this task.
-    pub(super) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        ready!(self.poll_open(cx));
-        loop {
-            match self.poll_write_out(cx) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Ok(())) => {
-                    for ticket in self.leaving.drain(..) {
-                        self.waiting.decide(ticket, Ok(()));
-                    }
-                }
-                Poll::Ready(Err(error)) => {
-                    self.fail(&error);
-                    return Poll::Ready(());
-                }
-            }
-            if !self.frame_more(cx) {
-                return if self.queue.is_empty() { Poll::Ready(()) } else { Poll::Pending };
-            }
-        }
-    }
-
-    /// Frames messages whose turn it is; false when none leaves now.
-    fn frame_more(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut framed = 0;
-        // A transport of messages tells of each by itself.
-        let most = if self.stack.out.keeps_boundaries() { 1 } else { FRAMED };
-        while framed < most {
-            let Some((_, next)) = self.queue.peek() else { break };
-            // What may still expire is framed only when it can leave.
-            let mortal = next.context.lifetime().is_some();
-            if mortal && (framed > 0 || self.poll_write_ready(cx).is_pending()) {
-                break;
-            }
-            let Some((message, ticket)) = self.queue.pop() else { break };
-            framed += message.data.len().max(1);
-            let last = message.context.last && message.end_of_message;
-            match self.stack.send(message) {
-                Ok(()) => {
-                    self.waiting.set_leaving(ticket);
-                    self.leaving.push(ticket);
-                    if last {
-                        self.sending = Sending::Ending;
-                    }
-                }
-                Err(error) => {
-                    if last {
-                        self.sending = Sending::Open;
-                    }
-                    self.waiting.decide(ticket, Err(error.into()));
-                }
-            }
-        }
-        framed > 0
-    }
-
-    fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.carrier {
-            Carrier::Transport(Transport::Stream(stream)) => stream.poll_write_ready(cx).map(drop),
-            _ => Poll::Ready(()),
-        }
-    }
-
-    /// Writes everything that is framed, and the end of the stream after the final message.
-    fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.carrier {
-            Carrier::Transport(Transport::Stream(stream)) => {
-                let mut stream = Pin::new(stream);
-                while !self.stack.out.is_empty() {
-                    let mut slices = [IoSlice::new(&[]); SLICES];
-                    let count = self.stack.out.slices(&mut slices);
-                    let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?;
-                    if written == 0 {
-                        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-                    }
-                    self.stack.out.advance(written);
-                    self.unflushed = true;
-                }
-                if self.unflushed {
-                    // A TLS session keeps the tail of what it was given until it is flushed.
-                    ready!(stream.as_mut().poll_flush(cx))?;
-                    self.unflushed = false;
-                }
-                if self.sending == Sending::Ending {
-                    ready!(stream.poll_shutdown(cx))?;
-                    self.sending = Sending::Ended;
-                }
-            }
-            Carrier::Transport(Transport::Message(transport)) => {
-                while let Some(leaving) = self.stack.out.next_message() {
-                    match ready!(transport.poll_send(cx, &leaving)) {
-                        Ok(()) => {
-                            self.stack.out.pop_message();
-                        }
-                        // One message is framed at a time, so it is this one's fault.
-                        Err(error) => match refused(&error, leaving.len(), transport.limits()) {
-                            Some(refused) => {
-                                self.stack.out.pop_message();
-                                for ticket in self.leaving.drain(..) {
-                                    self.waiting.decide(ticket, Err(refused.clone()));
-                                }
-                            }
-                            None => return Poll::Ready(Err(error)),
-                        },
-                    }
-                }
-                ready!(transport.poll_flush(cx))?;
-                if self.sending == Sending::Ending {
-                    ready!(transport.poll_shutdown(cx))?;
-                    self.sending = Sending::Ended;
-                }
-            }
-            Carrier::Opening(_) | Carrier::Gone => {}
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    pub(super) fn poll_receive(&mut self, want: &Receive, cx: &mut Context<'_>) -> Poll<Result<Message, ReceiveError>> {
-        keep(&mut self.reader, cx);
-        ready!(self.poll_open(cx));
-        loop {
-            if let Some(error) = &self.received_all {
-                return Poll::Ready(Err(error.clone()));
-            }
-            if self.closing || matches!(self.carrier, Carrier::Gone) {
-                let error = self.failure.clone().map_or(ReceiveError::Closed, ReceiveError::from);
-                return Poll::Ready(Err(error));
-            }
-            match self.stack.receive(want) {
-                Ok(Some(message)) => return Poll::Ready(Ok(message)),
-                Ok(None) if self.stack.is_ended() => self.received_all = Some(ReceiveError::Closed),
-                Ok(None) => match ready!(self.poll_fill(cx)) {
-                    Ok(_) => {}
-                    Err(error) => self.received_all = Some(self.fail(&error).into()),
-                },
-                Err(error) => self.received_all = Some(error.into()),
-            }
-        }
-    }
-
-    /// Sends what framers have answered to what they received, without waiting for it.
-    pub(super) fn answer(&mut self, cx: &mut Context<'_>) {
-        if self.stack.out.is_empty() {
-            return;
-        }
-        if self.waiting.is_empty() {
-            // A failure to write shows in the next send; what can be received still is.
-            let _ = self.poll_write_out(cx);
-        } else {
-            // Somebody waits to write, and the transport has room for one waker.
-            self.waiting.wake_one();
-        }
-    }
-
-    /// Reads once; false at the end of what the peer sends, which the framers then know.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        let more = match &mut self.carrier {
-            Carrier::Transport(Transport::Stream(stream)) => {
-                let room = self.stack.lacking().clamp(READ, READ_AHEAD);
-                let buffer = self.stack.received();
-                if buffer.capacity() - buffer.len() < READ / 8 {
-                    buffer.reserve(room);
-                }
-                ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))? > 0
-            }
-            Carrier::Transport(Transport::Message(transport)) => match ready!(transport.poll_receive(cx))? {
-                Arrived::Message(data, context) => {
-                    self.stack.push_message(data, context);
-                    true
-                }
-                Arrived::SoftError(error) => {
-                    self.events.tell(Event::SoftError(error));
-                    true
-                }
-                Arrived::End => false,
-            },
-            Carrier::Opening(_) | Carrier::Gone => false,
-        };
-        if !more {
-            self.stack.handle_end();
-        }
-        Poll::Ready(Ok(more))
-    }
-
     /// Refuses messages from now on, and ends the wait for received ones.
     pub(super) fn begin_close(&mut self) {
         self.closing = true;
         // A message whose end never came is over with what there is of it.
         self.queue.set_open(None);
         wake(&mut self.reader);
-    }
-
-    /// A place among those who wait, for one who waits for everything to be sent.
-    pub(super) fn wait(&mut self) -> Ticket {
-        self.waiting.insert(Fate::Leaving)
-    }
-
-    /// Ready when everything that was handed over is sent.
-    pub(super) fn poll_drain(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let blocked = self.poll_pump(cx).is_pending();
-        self.waiting.park(ticket, cx, blocked);
-        if matches!(self.carrier, Carrier::Gone) || self.failure.is_some() {
-            return Poll::Ready(Err(self.failure.clone().map_or(SendError::Closed, SendError::from)));
-        }
-        if blocked { Poll::Pending } else { Poll::Ready(Ok(())) }
     }
 
     pub(super) fn poll_close(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
@@ -555,16 +227,6 @@ impl Core {
         }
         self.end();
         Poll::Ready(drained)
-    }
-
-    fn discard_received(&mut self, cx: &mut Context<'_>) {
-        // A peer that never stops sending is cut off after a while.
-        for _ in 0..LAST_READS {
-            self.stack.discard_received();
-            if !matches!(self.poll_fill(cx), Poll::Ready(Ok(true))) {
-                return;
-            }
-        }
     }
 
     /// Lets go of the transport, in order.
@@ -601,12 +263,16 @@ impl Core {
     fn give_up(&mut self, error: ConnectionError) {
         let first = self.failure.is_none();
         let error = self.failure.get_or_insert(error).clone();
-        for ticket in self.queue.drain() {
-            self.waiting.set_leaving(ticket);
+        for queued in self.queue.drain() {
+            if let (Some(turn), Some(membership)) = (queued.turn, &self.membership) {
+                membership.cancel(turn);
+            }
         }
         self.leaving.clear();
         self.stack.out.clear();
-        self.waiting.decide_all(&error.clone().into());
+        for ticket in self.waiting.tickets() {
+            self.settle(ticket, Err(error.clone().into()));
+        }
         wake(&mut self.reader);
         wake(&mut self.watcher);
         if first {
@@ -633,27 +299,20 @@ impl Core {
     }
 
     pub(super) fn can_send(&self) -> bool {
-        self.state() <= ConnectionState::Established && self.sending == Sending::Open
+        self.state() <= ConnectionState::Established
+            && self.sending == Sending::Open
+            && self.facts.get().is_none_or(|facts| facts.about.can_send)
     }
 
     pub(super) fn can_receive(&self) -> bool {
-        !matches!(self.carrier, Carrier::Gone) && !self.closing && self.received_all.is_none()
+        !matches!(self.carrier, Carrier::Gone)
+            && !self.closing
+            && self.received_all.is_none()
+            && self.facts.get().is_none_or(|facts| facts.about.can_receive)
     }
 
-    pub(super) fn limits(&self) -> Limits {
-        match &self.carrier {
-            Carrier::Transport(Transport::Message(transport)) => transport.limits(),
-            _ => Limits::default(),
-        }
-    }
-
-    /// Brings the transport from some properties to others.
-    pub(super) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
-        match &mut self.carrier {
-            Carrier::Transport(Transport::Stream(stream)) => stream.apply(from, to),
-            Carrier::Transport(Transport::Message(transport)) => transport.apply(from, to),
-            Carrier::Opening(_) | Carrier::Gone => Ok(()),
-        }
+    pub(super) fn facts(&self) -> Arc<OnceLock<Facts>> {
+        Arc::clone(&self.facts)
     }
 
     /// Waits for the end of the connection, reading ahead as far as one read goes.
@@ -678,7 +337,7 @@ impl Core {
         }
     }
 
-    pub(super) fn take_byte_stream(&mut self, about: Option<About>) -> Result<ByteStream, IntoByteStreamError> {
+    pub(super) fn take_byte_stream(&mut self) -> Result<ByteStream, IntoByteStreamError> {
         if self.stack.has_framers() {
             return Err(IntoByteStreamError::HasFramers);
         }
@@ -690,8 +349,8 @@ impl Core {
         }
         match std::mem::replace(&mut self.carrier, Carrier::Gone) {
             Carrier::Transport(Transport::Stream(stream)) => Ok(stream),
-            Carrier::Transport(Transport::Message(transport)) => match about {
-                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about)),
+            Carrier::Transport(Transport::Message(transport)) => match self.facts.get().map(|facts| &facts.about) {
+                Some(about) if keeps_order(about.stack) => Ok(ByteStream::over_messages(transport, about.clone())),
                 _ => Err(IntoByteStreamError::NoStream),
             },
             Carrier::Opening(_) => Err(IntoByteStreamError::NotEstablished),
@@ -704,23 +363,6 @@ impl Core {
 fn keeps_order(stack: ProtocolStack) -> bool {
     use ProtocolStack::{MemoryMessage, SecureWebSocket, UnixSeqpacket, WebSocket};
     matches!(stack, WebSocket | SecureWebSocket | UnixSeqpacket | MemoryMessage)
-}
-
-/// An error of a transport that concerns one message, which it has not taken.
-fn refused(error: &io::Error, size: usize, limits: Limits) -> Option<SendError> {
-    match error.kind() {
-        io::ErrorKind::InvalidInput | io::ErrorKind::QuotaExceeded => {
-            let limit = limits.send.unwrap_or(size) as u64;
-            Some(SendError::MessageTooLarge { size: size as u64, limit })
-        }
-        io::ErrorKind::Unsupported => Some(SendError::InvalidMessageProperties(error.to_string())),
-        _ => None,
-    }
-}
-
-/// Whether a message is like any other: it may leave with those before and behind it.
-fn is_plain(message: &Message) -> bool {
-    message.end_of_message && message.context.is_plain()
 }
 
 fn wake(slot: &mut Option<Waker>) {

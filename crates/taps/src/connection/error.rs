@@ -5,6 +5,7 @@ use std::io;
 
 use crate::error::EstablishmentError;
 use crate::framer::FramerError;
+use crate::properties::MessagePropertyError;
 use crate::tls::TlsError;
 
 /// What ended a connection out of order. The names in brackets are those of RFC 9623 appendix B.
@@ -71,7 +72,7 @@ pub enum SendError {
     /// What the message asks for contradicts itself or the connection; nothing of it was sent.
     #[doc(alias = "INCONSISTENT_PROPERTIES_PASSED")]
     #[error("the message cannot be sent on this connection: {0}")]
-    InvalidMessageProperties(String),
+    InvalidMessageProperties(MessagePropertyError),
     /// The connection only receives.
     #[error("the connection is for receiving only")]
     ReceiveOnly,
@@ -143,6 +144,9 @@ pub enum ReceiveError {
     /// The peer has ended its stream in order, or this end has closed the connection: there are no more messages.
     #[error("the connection is closed")]
     Closed,
+    /// The connection is for sending only.
+    #[error("the connection is for sending only")]
+    SendOnly,
     /// The connection has failed.
     #[error(transparent)]
     ProtocolFailed(#[from] ConnectionError),

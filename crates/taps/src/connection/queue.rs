@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use slab::Slab;
 
 use super::SendError;
+use crate::group::Ticket as Turn;
 use crate::message::Message;
 
 /// The place of a message among those that wait: smaller goes first. A final message goes last whatever its priority
@@ -30,43 +31,46 @@ impl Place {
 /// Who waits for a message, by its slot.
 pub(super) type Ticket = usize;
 
+/// A message that waits.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) message: Message,
+    pub(super) ticket: Ticket,
+    /// Its place in the group, when there is one.
+    pub(super) turn: Option<Turn>,
+}
+
 /// Messages in the order in which they leave.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    waiting: BTreeMap<Place, (Message, Ticket)>,
+    waiting: BTreeMap<Place, Queued>,
     /// The message of which a part has left and the end has not: nothing else may leave before its end.
     open: Option<u64>,
-    bytes: usize,
 }
 
 impl SendQueue {
-    pub(super) fn push(&mut self, place: Place, message: Message, ticket: Ticket) {
-        self.bytes += message.data.len();
-        self.waiting.insert(place, (message, ticket));
+    pub(super) fn push(&mut self, place: Place, queued: Queued) {
+        self.waiting.insert(place, queued);
     }
 
     /// Takes a message back, before anything of it has left.
-    pub(super) fn remove(&mut self, place: Place) -> Option<Message> {
-        let (message, _) = self.waiting.remove(&place)?;
-        self.bytes -= message.data.len();
-        Some(message)
+    pub(super) fn remove(&mut self, place: Place) -> Option<Queued> {
+        self.waiting.remove(&place)
     }
 
     /// The message that leaves next; none when the next part of an open one has not been handed over.
-    pub(super) fn peek(&self) -> Option<(Place, &Message)> {
-        let (place, (message, _)) = match self.open {
+    pub(super) fn peek(&self) -> Option<(Place, &Queued)> {
+        let (place, queued) = match self.open {
             None => self.waiting.first_key_value()?,
             Some(open) => self.waiting.iter().find(|(place, _)| place.message == open)?,
         };
-        Some((*place, message))
+        Some((*place, queued))
     }
 
-    pub(super) fn pop(&mut self) -> Option<(Message, Ticket)> {
-        let (place, message) = self.peek()?;
-        self.open = (!message.end_of_message).then_some(place.message);
-        let (message, ticket) = self.waiting.remove(&place)?;
-        self.bytes -= message.data.len();
-        Some((message, ticket))
+    pub(super) fn pop(&mut self) -> Option<Queued> {
+        let (place, queued) = self.peek()?;
+        self.open = (!queued.message.end_of_message).then_some(place.message);
+        self.waiting.remove(&place)
     }
 
     /// Notes that a message left at once, or that the rest of an open one never will.
@@ -82,11 +86,14 @@ impl SendQueue {
         self.waiting.is_empty()
     }
 
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Queued)> {
+        self.waiting.iter().map(|(place, queued)| (*place, queued))
+    }
+
     /// Takes every message back; gives who waits for them.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Ticket> + use<> {
-        self.bytes = 0;
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = Queued> + use<> {
         self.open = None;
-        std::mem::take(&mut self.waiting).into_values().map(|(_, ticket)| ticket)
+        std::mem::take(&mut self.waiting).into_values()
     }
 }
 
@@ -104,6 +111,8 @@ pub(super) enum Fate {
 #[derive(Debug)]
 struct Slot {
     fate: Fate,
+    /// The number of the message; 0 for who waits for none.
+    number: u64,
     waker: Option<Waker>,
 }
 
@@ -116,8 +125,14 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
-    pub(super) fn insert(&mut self, fate: Fate) -> Ticket {
-        self.slots.insert(Slot { fate, waker: None })
+    pub(super) fn insert(&mut self, fate: Fate, number: u64) -> Ticket {
+        self.slots.insert(Slot { fate, number, waker: None })
+    }
+
+    /// The number of the message that somebody waits for, unless its fate is decided.
+    pub(super) fn undecided(&self, ticket: Ticket) -> Option<u64> {
+        let slot = self.slots.get(ticket)?;
+        (slot.number != 0 && !matches!(slot.fate, Fate::Decided(_))).then_some(slot.number)
     }
 
     pub(super) fn fate(&mut self, ticket: Ticket) -> Option<&mut Fate> {
@@ -179,13 +194,9 @@ impl Waiting {
         self.slots.is_empty()
     }
 
-    /// Decides about everybody whose message is not decided.
-    pub(super) fn decide_all(&mut self, outcome: &SendError) {
-        let undecided = |(ticket, slot): (Ticket, &Slot)| (!matches!(slot.fate, Fate::Decided(_))).then_some(ticket);
-        let tickets: Vec<_> = self.slots.iter().filter_map(undecided).collect();
-        for ticket in tickets {
-            self.decide(ticket, Err(outcome.clone()));
-        }
+    /// Everybody who waits.
+    pub(super) fn tickets(&self) -> Vec<Ticket> {
+        self.slots.iter().filter(|(_, slot)| !matches!(slot.fate, Fate::Decided(_))).map(|(ticket, _)| ticket).collect()
     }
 }
 
@@ -200,13 +211,17 @@ pub(super) fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
 mod tests {
     use super::*;
 
+    fn waiting(message: Message, ticket: Ticket) -> Queued {
+        Queued { message, ticket, turn: None }
+    }
+
     fn queued(entries: &[(bool, u32)]) -> Vec<u64> {
         let mut queue = SendQueue::default();
         for (number, &(last, priority)) in entries.iter().enumerate() {
             let number = number as u64;
-            queue.push(Place::new(last, priority, number, 0), Message::new("x"), number as usize);
+            queue.push(Place::new(last, priority, number, 0), waiting(Message::new("x"), number as usize));
         }
-        std::iter::from_fn(|| queue.pop()).map(|(_, ticket)| ticket as u64).collect()
+        std::iter::from_fn(|| queue.pop()).map(|queued| queued.ticket as u64).collect()
     }
 
     #[test]
@@ -227,11 +242,11 @@ mod tests {
             part.end_of_message = end;
             part
         };
-        queue.push(Place::new(false, 9, 1, 1), part(false), 1);
-        assert_eq!(queue.pop().unwrap().1, 1);
-        queue.push(Place::new(false, 0, 2, 1), part(true), 2);
+        queue.push(Place::new(false, 9, 1, 1), waiting(part(false), 1));
+        assert_eq!(queue.pop().unwrap().ticket, 1);
+        queue.push(Place::new(false, 0, 2, 1), waiting(part(true), 2));
         assert!(queue.pop().is_none(), "the rest of the first has not come");
-        queue.push(Place::new(false, 9, 1, 2), part(true), 3);
-        assert_eq!((queue.pop().unwrap().1, queue.pop().unwrap().1), (3, 2));
+        queue.push(Place::new(false, 9, 1, 2), waiting(part(true), 3));
+        assert_eq!((queue.pop().unwrap().ticket, queue.pop().unwrap().ticket), (3, 2));
     }
 }

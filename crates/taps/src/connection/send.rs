@@ -37,8 +37,7 @@ impl<'a> SendOne<'a> {
     }
 
     fn with_number(inner: &'a Inner, message: Message, number: Option<Number>) -> Self {
-        let lifetime = message.context.lifetime().map(|lifetime| Box::pin(sleep(lifetime)));
-        Self { inner, state: State::New(number, message), lifetime }
+        Self { inner, state: State::New(number, message), lifetime: None }
     }
 }
 
@@ -51,6 +50,7 @@ impl Future for SendOne<'_> {
         let ticket = match std::mem::replace(&mut this.state, State::Over) {
             State::New(number, message) => {
                 let number = number.unwrap_or_else(|| core.number());
+                this.lifetime = core.lifetime_of(&message).map(|lifetime| Box::pin(sleep(lifetime)));
                 match core.submit(message, number, cx)? {
                     Sent::Now => return Poll::Ready(Ok(())),
                     Sent::Later(ticket) => ticket,

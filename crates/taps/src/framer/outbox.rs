@@ -184,10 +184,15 @@ impl Outbox {
         })
     }
 
-    /// Fills `slices` with what leaves next; returns how many were filled.
-    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+    /// Fills `slices` with what leaves next, of at most so many bytes; returns how many were filled.
+    pub(crate) fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>], mut most: usize) -> usize {
         let mut count = 0;
         for (slice, piece) in slices.iter_mut().zip(self.pieces()) {
+            if most == 0 {
+                break;
+            }
+            let piece = &piece[..piece.len().min(most)];
+            most -= piece.len();
             *slice = IoSlice::new(piece);
             count += 1;
         }
@@ -252,7 +257,7 @@ mod tests {
 
     fn lengths(outbox: &Outbox) -> Vec<usize> {
         let mut slices = [IoSlice::new(&[]); 8];
-        let count = outbox.slices(&mut slices);
+        let count = outbox.slices(&mut slices, usize::MAX);
         slices[..count].iter().map(|slice| slice.len()).collect()
     }
 
@@ -270,7 +275,7 @@ mod tests {
         outbox.push_slice(&[3]);
         assert_eq!(lengths(&outbox), [312, COPY_BELOW, 1]);
         let mut slices = [IoSlice::new(&[]); 8];
-        outbox.slices(&mut slices);
+        outbox.slices(&mut slices, usize::MAX);
         assert_eq!(slices[1].as_ptr(), address, "a large body is not copied");
     }
 
@@ -343,7 +348,7 @@ mod tests {
             let mut written = Vec::new();
             while !outbox.is_empty() {
                 let mut slices = [IoSlice::new(&[]); 8];
-                let count = outbox.slices(&mut slices);
+                let count = outbox.slices(&mut slices, usize::MAX);
                 let now: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
                 let now = &now[..now.len().min(step)];
                 written.extend_from_slice(now);

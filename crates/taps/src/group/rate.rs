@@ -54,6 +54,12 @@ impl RateLimit {
         Err(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
     }
 
+    /// Counts bytes that have passed: more than there was room for are made up for afterwards.
+    pub(crate) fn charge(&mut self, now: Instant, bytes: usize) {
+        self.refill(now);
+        self.level -= i128::from(u64::try_from(bytes).unwrap_or(u64::MAX)) * 8 * NANOS;
+    }
+
     fn refill(&mut self, now: Instant) {
         let passed = i128::try_from(now.saturating_duration_since(self.at).as_nanos()).unwrap_or(i128::MAX);
         self.level = self.level.saturating_add(passed.saturating_mul(self.fill.into())).min(self.capacity);

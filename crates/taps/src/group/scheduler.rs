@@ -116,6 +116,11 @@ impl GroupScheduler {
         self.members.len()
     }
 
+    /// Whether nothing waits.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.waiting == 0
+    }
+
     /// Queues a message; `None` when the connection is no member.
     pub(crate) fn push(&mut self, id: MemberId, entry: Entry) -> Option<Ticket> {
         let member = self.members.get_mut(&id)?;

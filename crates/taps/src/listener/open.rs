@@ -20,6 +20,7 @@ pub(super) async fn acceptors(preconnection: &Preconnection) -> Result<Vec<Box<d
     if preconnection.locals.is_empty() {
         return Err(ConfigurationError::NoLocalEndpoint.into());
     }
+    preconnection.properties.validate().map_err(ConfigurationError::from)?;
     let security = match &preconnection.security {
         Security::Disabled => None,
         Security::Tls(config) => Some(ServerSide::prepare(config)?),

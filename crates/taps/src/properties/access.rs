@@ -5,13 +5,14 @@ use super::error::PropertyError;
 use super::interface;
 use super::kind::{self, Enumerated, Flag, Kind, Named};
 use super::message::MessageProperty;
+use super::multipath::Multipath;
 use super::names::{Property, is_vendor};
 use super::preference::Preference;
-use super::selection::{Direction, Multipath, SelectionProperty};
+use super::selection::{Direction, SelectionProperty};
 use super::value::PropertyValue;
 
 impl TransportProperties {
-    /// Sets the property of this name, in RFC 9622's words or the seed's, compared without case.
+    /// Sets the property of this name, in RFC 9622's words or the original's, compared without case.
     ///
     /// A name of a vendor's, such as `_unix.path`, is kept with its value for the transports that know it.
     ///

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::TransportProperties;
 use super::capacity::CapacityProfile;
 use super::error::PropertyError;
-use super::kind::{
-    Bound, Count, Coverage, Disabled, Enumerated, Flag, Kind, Named, Never, Size, System, Time, Unlimited,
-};
+use super::kind::{Bound, Count, Coverage, Disabled, Flag, Kind, Named, Never, Size, System, Time, Unlimited};
+use super::multipath::MultipathPolicy;
+use super::scheduler::Scheduler;
 use super::table::Row;
 use super::user_timeout::{self, Parts, UserTimeout};
 use super::value::PropertyValue;
@@ -321,60 +321,6 @@ impl From<u32> for ChecksumCoverage {
     fn from(bytes: u32) -> Self {
         Self::Bytes(bytes)
     }
-}
-
-/// How the connections of a group share the capacity (RFC 8260 3).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Scheduler {
-    /// Messages leave in the order in which they were given (3.1).
-    FirstComeFirstServed,
-    /// Connections take turns, message by message (3.2).
-    RoundRobin,
-    /// Connections take turns, packet by packet (3.3).
-    RoundRobinPerPacket,
-    /// The connection of the highest priority goes first (3.4).
-    Priority,
-    /// Each connection gets the same capacity (3.5).
-    FairCapacity,
-    /// Each connection gets capacity by its priority (3.6).
-    #[doc(alias = "Weighted fair queueing")]
-    #[default]
-    WeightedFairQueueing,
-}
-
-impl Enumerated for Scheduler {
-    const EXPECTED: &'static str = "a scheduler of RFC 8260, such as `Weighted Fair Queueing`";
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("First-Come, First-Served", Self::FirstComeFirstServed),
-        ("Round-Robin", Self::RoundRobin),
-        ("Round-Robin per Packet", Self::RoundRobinPerPacket),
-        ("Priority-Based", Self::Priority),
-        ("Fair Capacity", Self::FairCapacity),
-        ("Weighted Fair Queueing", Self::WeightedFairQueueing),
-        ("FCFS", Self::FirstComeFirstServed),
-        ("Priority", Self::Priority),
-        ("WFQ", Self::WeightedFairQueueing),
-    ];
-}
-
-/// What several paths are used for (RFC 9622 8.1.7).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum MultipathPolicy {
-    /// To go on when a path is lost.
-    #[default]
-    Handover,
-    /// To keep the delay low.
-    Interactive,
-    /// To add up their capacity.
-    Aggregate,
-}
-
-impl Enumerated for MultipathPolicy {
-    const EXPECTED: &'static str = "`Handover`, `Interactive` or `Aggregate`";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("Handover", Self::Handover), ("Interactive", Self::Interactive), ("Aggregate", Self::Aggregate)];
 }
 
 /// A bound for sending and one for receiving.

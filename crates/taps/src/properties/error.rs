@@ -32,6 +32,20 @@ pub enum PropertyError {
         /// The name of the property.
         name: &'static str,
     },
+    /// The transport that was selected does not have it.
+    #[error("the transport does not have `{name}`")]
+    Unsupported {
+        /// The name of the property.
+        name: &'static str,
+    },
+    /// The system refuses the value.
+    #[error("the system refuses this value of `{name}`: {kind}")]
+    Refused {
+        /// The name of the property.
+        name: &'static str,
+        /// What it says.
+        kind: std::io::ErrorKind,
+    },
     /// The property does not take the value.
     #[error("`{value}` is no value of `{name}`: expected {expected}")]
     Value {

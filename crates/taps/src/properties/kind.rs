@@ -26,7 +26,7 @@ pub(super) trait Enumerated: Copy + PartialEq + 'static {
     const EXPECTED: &'static str;
     /// Every value with its word, and then other words that are read as one.
     const WORDS: &'static [(&'static str, Self)];
-    /// The number that stands for it in the seed's interface.
+    /// The number that stands for it in the original interface.
     fn number(self) -> Option<i64> {
         None
     }
@@ -231,7 +231,7 @@ no_value! {
     Never "Disabled", "a positive number, or `Disabled`";
 }
 
-/// Any of the words that say that there is no value, and the seed's −1.
+/// Any of the words that say that there is no value, and the original's −1.
 fn is_none(value: &PropertyValue) -> bool {
     const WORDS: [&str; 9] =
         ["Disabled", "Infinite", "inf", "Infinity", "Default", "Unlimited", "Not applicable", "None", "No bound"];

@@ -11,7 +11,7 @@ use super::table::Row;
 
 /// Any property.
 ///
-/// A name is compared without case. RFC 9622's names and those of the seed's interface both hold:
+/// A name is compared without case. RFC 9622's names and those of the original interface both hold:
 ///
 /// ```
 /// use postroad_taps::{ConnectionProperty, Property};
@@ -57,7 +57,7 @@ impl Property {
         selection.chain(typed).chain(connection).chain(message)
     }
 
-    /// The name in RFC 9622, or the seed's name where RFC 9622 does not have the property.
+    /// The name in RFC 9622, or the original's name where RFC 9622 does not have the property.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.row().name()

@@ -2,6 +2,7 @@
 
 use super::interface::{InterfaceSelector, PvdSelector};
 use super::kind::Enumerated;
+use super::multipath::Multipath;
 use super::preference::Preference;
 use super::table::Row;
 
@@ -26,7 +27,7 @@ macro_rules! selection_properties {
 
             const fn default_preference(self, defaults: Defaults) -> Preference {
                 match (self, defaults) {$(
-                    (Self::$name, Defaults::Seed) => Preference::$default,
+                    (Self::$name, Defaults::Original) => Preference::$default,
                     (Self::$name, Defaults::Rfc9622) => Preference::$rfc9622,
                 )*}
             }
@@ -143,36 +144,6 @@ impl Role {
     }
 }
 
-/// Whether a connection uses several paths (RFC 9622 6.2.14).
-///
-/// `Active` and `Passive` are also a preference for protocols that can; `Disabled` does not exclude these.
-#[doc(alias = "MULTIPATH")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Multipath {
-    /// It uses one path, even where the protocol can use several.
-    Disabled,
-    /// It negotiates the use of several paths. The peer, and who looks on, may link them to one user.
-    Active,
-    /// It uses several paths if the peer asks for it.
-    Passive,
-}
-
-impl Enumerated for Multipath {
-    const EXPECTED: &'static str = "`Disabled`, `Active` or `Passive`";
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("Disabled", Self::Disabled), ("Active", Self::Active), ("Passive", Self::Passive)];
-}
-
-/// The words of the drafts, where the use of several paths was a preference.
-impl From<Preference> for Multipath {
-    fn from(preference: Preference) -> Self {
-        match preference {
-            Preference::Require | Preference::Prefer => Self::Active,
-            Preference::Ignore | Preference::Avoid | Preference::Prohibit => Self::Disabled,
-        }
-    }
-}
-
 /// The direction of the communication (RFC 9622 6.2.16).
 #[doc(alias = "CommunicationDirections")]
 #[doc(alias = "communication_directions")]
@@ -204,7 +175,7 @@ impl Enumerated for Direction {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(super) enum Defaults {
     #[default]
-    Seed,
+    Original,
     Rfc9622,
 }
 

@@ -28,7 +28,7 @@ pub enum PropertyValue {
     Preference(Preference),
     /// True or false.
     Boolean(bool),
-    /// A whole number; the unit is the property's. −1 also says that there is no bound, as in the interface of the seed.
+    /// A whole number; the unit is the property's. −1 also says that there is no bound, as in the original interface.
     Integer(i64),
     /// A length of time; as text in seconds.
     Duration(Duration),
@@ -45,26 +45,47 @@ pub enum PropertyValue {
 }
 
 impl PropertyValue {
-    /// Whether it is the value true, or a preference for having the property.
+    /// The preference, if it is one.
     #[must_use]
-    pub fn is_true(&self) -> bool {
-        matches!(
-            self,
-            Self::Boolean(true) | Self::Preference(Preference::Require) | Self::Preference(Preference::Prefer)
-        )
+    pub fn as_preference(&self) -> Option<Preference> {
+        if let Self::Preference(preference) = self { Some(*preference) } else { None }
+    }
+
+    /// The Boolean, if it is one.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Self::Boolean(value) = self { Some(*value) } else { None }
+    }
+
+    /// The number, if it is one.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<i64> {
+        if let Self::Integer(number) = self { Some(*number) } else { None }
+    }
+
+    /// The length of time, if it is one.
+    #[must_use]
+    pub fn as_duration(&self) -> Option<Duration> {
+        if let Self::Duration(duration) = self { Some(*duration) } else { None }
+    }
+
+    /// The word or text, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Enumeration(word) => Some(word),
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
     }
 
     pub(super) fn word(word: &'static str) -> Self {
         Self::Enumeration(Cow::Borrowed(word))
     }
 
-    /// The word or text, if it is one.
+    /// The word or text without blanks around it.
     pub(super) fn text(&self) -> Option<&str> {
-        match self {
-            Self::Enumeration(word) => Some(word),
-            Self::Text(text) => Some(text.trim()),
-            _ => None,
-        }
+        self.as_str().map(str::trim)
     }
 }
 

@@ -27,11 +27,6 @@ pub(crate) struct Arrival {
     pub(crate) last: bool,
 }
 
-/// No addresses come: all were there before the race, or no more will be.
-pub(crate) fn no_arrivals(_: &mut Context<'_>) -> Poll<Option<Arrival>> {
-    Poll::Ready(None)
-}
-
 /// Races the candidates of a tree, each begun by `start`; returns the first that succeeds, or `None` when all have
 /// failed and no addresses are waited for. `failed` hears of each failure as it happens; `arrivals` gives addresses as
 /// they come, and `None` when there will be no more.
@@ -156,11 +151,11 @@ impl<A, S, H> TreeRace<A, S, H> {
 
     /// Brings what has not started into order: target after target, the families alternating within each.
     fn order(&self, branch: usize, schedule: &mut Schedule) {
-        let Branch { node, path, stack, last_family, .. } = self.branches[branch];
+        let Branch { node, path, stack, last_family, held, .. } = self.branches[branch];
         let pending: Vec<_> = schedule.pending(node).iter().map(|id| &self.leaves[self.index(*id)]).collect();
         let mut order = Vec::with_capacity(pending.len());
-        // Which family comes first says nothing of the resolver's choice, and IPv6 is preferred (RFC 8305 3).
-        let mut after = last_family.or(Some(false));
+        // Where IPv4 has waited for IPv6, that goes first (RFC 8305 3); otherwise the resolver has chosen.
+        let mut after = last_family.or_else(|| held.then_some(false));
         for target in &self.tree.paths[path].stacks[stack].targets {
             let own = pending.iter().copied().filter(|leaf| leaf.candidate.target == *target).collect();
             let mixed = interleave(own, after.take(), |leaf: &&Leaf| leaf.candidate.is_ipv6());
@@ -238,7 +233,7 @@ mod tests {
     use crate::endpoint::RemoteEndpoint;
     use crate::properties::{InterfaceType, Multipath, Preference, Role, TransportProperties};
     use crate::protocol::{Protocol, ProtocolStack};
-    use crate::selection::{Context as Memory, GatherInput, PathAddress, PathInfo, StackSet, Target, select};
+    use crate::selection::{Context as Memory, GatherInput, PathAddress, PathInfo, Place, StackSet, Target, select};
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -264,6 +259,8 @@ mod tests {
         end: u64,
         /// Attempts that were dropped before they ended.
         dropped: usize,
+        /// What the cache knows those by that were started.
+        places: Vec<Place>,
     }
 
     struct Running(Rc<RefCell<Seen>>, bool);
@@ -337,6 +334,7 @@ mod tests {
                 let matches = |(of, ..): &&(&str, u64, bool)| text.contains(of);
                 let (_, after, success) = *self.outcomes.iter().find(matches).expect("every candidate has an outcome");
                 seen.borrow_mut().starts.push((ms(), text));
+                seen.borrow_mut().places.push(candidate.place());
                 let mut running = Running(seen.clone(), false);
                 async move {
                     sleep(MS(after)).await;
@@ -473,13 +471,12 @@ mod tests {
         course.secure = true;
         let first = course.run().await;
         assert_starts(&first, &[(0, "quic-stream"), (2, "tls/tcp")]);
-        let place = |stack| crate::selection::Place {
-            way: crate::selection::Way { path: "".into(), host: "a".into() },
-            port: 1,
-            stack,
-        };
-        course.memory.failed(&place(ProtocolStack::QuicStream), Now::now());
-        course.memory.succeeded(&place(ProtocolStack::Tls), MS(10), Now::now());
+        for place in first.places {
+            match place.stack {
+                ProtocolStack::QuicStream => course.memory.failed(&place, Now::now()),
+                _ => course.memory.succeeded(&place, MS(10), Now::now()),
+            }
+        }
         assert_starts(&course.run().await, &[(0, "tls/tcp")]);
         course.memory = course.memory.for_group(true);
         assert_starts(&course.run().await, &[(0, "quic-stream"), (2, "tls/tcp")]);

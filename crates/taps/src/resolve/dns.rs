@@ -14,6 +14,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{RData, RecordType};
 
 use crate::endpoint::socket_address;
+use crate::resolve::order::order;
 use crate::resolve::{Answer, Lookup, MAX_ADDRESSES, ResolutionError, Resolved, SrvRecord, UnresolvedReason};
 
 #[derive(Clone)]
@@ -43,7 +44,8 @@ impl Dns {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         let options = builder.options_mut();
         options.timeout = timeout;
-        options.attempts = 2;
+        // Counted are those after the first.
+        options.attempts = 1;
         let resolver = builder.build().map_err(|error| failed(reason(&error)))?;
         Ok(Self { resolver: Arc::new(resolver) })
     }
@@ -59,7 +61,7 @@ impl Dns {
                     return Err(UnresolvedReason::NoAddress);
                 }
                 let addresses = addresses.into_iter().map(|address| socket_address(address, 0, port)).collect();
-                Ok(Answer::Addresses(Resolved { addresses, ttl: ttl(&records) }))
+                Ok(Answer::Addresses(Resolved { addresses: order(addresses), ttl: ttl(&records) }))
             })
         };
         // The family that is preferred is asked first (RFC 8305 3).

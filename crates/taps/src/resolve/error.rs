@@ -44,7 +44,7 @@ pub enum UnresolvedReason {
     /// There is no such interface.
     #[error("there is no interface `{0}`")]
     NoInterface(String),
-    /// The endpoint is no host: a group, a Unix socket, or a name inside this process.
+    /// The endpoint is no host: a Unix socket, or a name inside this process.
     #[error("it is no host")]
     NoHost,
     /// The system's resolver cannot be asked for SRV records.

@@ -61,7 +61,7 @@ impl Resolution {
         };
         let service = service.clone().filter(|_| *port == 0);
         let first: Lookup = match (place, service) {
-            (Place::Host { address: Some(address), .. }, service) => {
+            (Place::Host { address: Some(address), .. } | Place::Multicast(address), service) => {
                 let (address, port) = (*address, *port);
                 Box::pin(async move {
                     let port = services::or(port, service, protocol).await?;
@@ -84,7 +84,7 @@ impl Resolution {
                     Ok(Answer::Addresses(Resolved { addresses, ttl: None }))
                 })
             }
-            (Place::Any | Place::Host { .. } | Place::Multicast(_) | Place::Unix(_) | Place::Memory(_), _) => {
+            (Place::Any | Place::Host { .. } | Place::Unix(_) | Place::Memory(_), _) => {
                 resolution.state = State::Nothing(Some(UnresolvedReason::NoHost));
                 return resolution;
             }
@@ -167,9 +167,8 @@ impl Resolution {
     fn found(&mut self, mut resolved: Resolved) -> Resolved {
         resolved.addresses.truncate(MAX_ADDRESSES);
         for address in &mut resolved.addresses {
-            // Such an address means nothing without an interface (RFC 4007 6).
             if let (SocketAddr::V6(v6), Some(scope)) = (address, self.scope)
-                && v6.ip().is_unicast_link_local()
+                && takes_zone(*v6.ip())
             {
                 v6.set_scope_id(scope);
             }
@@ -197,4 +196,10 @@ impl fmt::Debug for Resolution {
             .field("state", &self.state)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether an address means nothing without an interface: it reaches no farther than the link (RFC 4007 6), which the
+/// scope of a group tells (RFC 4291 2.7).
+fn takes_zone(address: Ipv6Addr) -> bool {
+    address.is_unicast_link_local() || matches!(address.segments()[0] & 0xff0f, 0xff01 | 0xff02)
 }

@@ -90,7 +90,7 @@ mod tests {
             (state >> 16) % (max + 1)
         };
         let first = (0..4000).filter(|_| order_srv(records.clone(), &mut random)[0].target == "b").count();
-        // Drawn from 0 to 4: two in five are for the first of the two in the order of the draw, and three for the other.
+        // Drawn from 0 to 4: 0 and 1 are for the first of the two, the other three for the second.
         assert!((2200..2600).contains(&first), "{first}");
     }
 

@@ -21,11 +21,13 @@ pub(crate) const FAILURE_LIFETIME: Duration = Duration::from_secs(600);
 /// How long a measured time counts: paths change quickly.
 pub(crate) const TIMING_LIFETIME: Duration = Duration::from_secs(300);
 /// The longest that a name is remembered, whatever its records say.
+#[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
 pub(crate) const MAX_NAME_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How many entries each table has; beyond it those that end first make room.
 const MAX_ENTRIES: usize = 1024;
 /// How many addresses of one name are kept.
+#[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
 const MAX_ADDRESSES: usize = 64;
 
 /// What connections leave behind for those that come later: which stacks worked where, connection and round-trip
@@ -146,6 +148,7 @@ impl Context {
     }
 
     /// Notes a round-trip time that a transport has measured.
+    #[allow(dead_code, reason = "for transports that measure it")]
     pub(crate) fn measured(&self, way: &Way, round_trip: Duration, now: Instant) {
         self.with(|state| average(&mut state.round_trips, way, round_trip, now));
     }
@@ -166,11 +169,13 @@ impl Context {
     }
 
     /// The addresses of a name, while its records hold.
+    #[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
     pub(crate) fn addresses(&self, name: &str, now: Instant) -> Option<Vec<IpAddr>> {
         self.with(|state| state.names.get(name, now).cloned())
     }
 
     /// Remembers the addresses of a name for as long as its records hold, an hour at most.
+    #[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
     pub(crate) fn resolved(&self, name: &str, addresses: &[IpAddr], lifetime: Duration, now: Instant) {
         let kept = addresses[..addresses.len().min(MAX_ADDRESSES)].to_vec();
         let end = now + lifetime.min(MAX_NAME_LIFETIME);

@@ -86,6 +86,11 @@ impl CandidateTree {
         self.paths.is_empty()
     }
 
+    /// The stacks in the order of the tree, each once for each path.
+    pub(crate) fn stacks(&self) -> impl Iterator<Item = ProtocolStack> {
+        self.paths.iter().flat_map(|path| &path.stacks).map(|stack| stack.stack)
+    }
+
     /// The candidates that new addresses of a target make in a branch.
     pub(crate) fn derive(&self, branch: &StackBranch, target: usize, addresses: &[EndpointAddress]) -> Vec<Candidate> {
         let (host, port) = &self.targets[target];

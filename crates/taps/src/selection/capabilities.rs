@@ -51,11 +51,6 @@ pub(crate) const fn is_networked(stack: ProtocolStack) -> bool {
     !matches!(stack.protocol(), Protocol::Unix | Protocol::Memory)
 }
 
-/// Whether a stack has no handshake: it is ready when its socket is (RFC 9623 4.6).
-pub(crate) const fn is_connectionless(stack: ProtocolStack) -> bool {
-    matches!(stack, ProtocolStack::Udp | ProtocolStack::UdpLite | ProtocolStack::UnixDatagram)
-}
-
 /// One property across the stacks, in the order of [`ProtocolStack::ALL`].
 ///
 /// Notes where a letter is no plain fact of the protocol:
@@ -96,15 +91,15 @@ const fn row(property: SelectionProperty) -> [Support; ProtocolStack::ALL.len()]
 pub(crate) struct StackSet(u16);
 
 impl StackSet {
+    /// No stack.
+    pub(crate) const EMPTY: Self = Self(0);
+
     /// Every stack.
+    #[cfg(test)]
     pub(crate) const ALL: Self = Self((1 << ProtocolStack::ALL.len()) - 1);
 
     pub(crate) const fn with(self, stack: ProtocolStack) -> Self {
         Self(self.0 | 1 << stack as u16)
-    }
-
-    pub(crate) const fn without(self, stack: ProtocolStack) -> Self {
-        Self(self.0 & !(1 << stack as u16))
     }
 
     pub(crate) const fn contains(self, stack: ProtocolStack) -> bool {
@@ -183,6 +178,6 @@ mod tests {
         assert!(ProtocolStack::ALL.into_iter().all(|stack| StackSet::ALL.contains(stack)));
         let set: StackSet = [Tcp, MemoryMessage].into_iter().collect();
         assert_eq!(set.iter().collect::<Vec<_>>(), [Tcp, MemoryMessage]);
-        assert_eq!(set.without(Tcp).iter().collect::<Vec<_>>(), [MemoryMessage]);
+        assert_eq!(StackSet::EMPTY.iter().count(), 0);
     }
 }

@@ -32,6 +32,13 @@ pub(crate) struct GatherInput<'a> {
 }
 
 impl GatherInput<'_> {
+    /// Whether the interfaces are looked at, so that they must be known.
+    pub(crate) fn needs_paths(&self) -> bool {
+        self.chooses_paths()
+            || self.sources.iter().any(|source| source.interface.is_some())
+            || self.targets.iter().any(|target| target.interface.is_some())
+    }
+
     /// Whether the properties make one path better than another, so that each is a branch of its own.
     pub(crate) fn chooses_paths(&self) -> bool {
         use crate::properties::{Preference, SelectionProperty::UseTemporaryLocalAddress};
@@ -180,6 +187,7 @@ impl Target {
     }
 
     /// A place to listen at.
+    #[allow(dead_code, reason = "for listeners that select")]
     pub(crate) fn local(endpoint: &LocalEndpoint, addresses: Vec<EndpointAddress>) -> Self {
         Self::new(endpoint.identifiers(), endpoint.host_text(), addresses, true)
     }

@@ -11,7 +11,7 @@ use crate::race::ATTEMPT_DELAY;
 use crate::selection::addresses::MAX_CHILDREN;
 use crate::selection::cache::{Context, Outcome, Place, Way};
 use crate::selection::candidates::{CandidateTree, PathBranch, StackBranch};
-use crate::selection::capabilities::{Support, multipath, support};
+use crate::selection::capabilities::{Support, is_networked, multipath, support};
 use crate::selection::input::{GatherInput, Path};
 
 /// How many leaves a tree has (RFC 9623 12.2).
@@ -148,6 +148,11 @@ fn stack_rank(
     let protocol = |property: &SelectionProperty| *property != SelectionProperty::UseTemporaryLocalAddress;
     for property in SelectionProperty::ALL.into_iter().filter(protocol) {
         let explicit = properties.is_explicit(property);
+        // At a path or a name there is one kind of socket, which the peers must agree on: it is a stream unless the
+        // application itself says otherwise.
+        if !explicit && !is_networked(stack) {
+            continue;
+        }
         match (properties.preference_in(property, input.role), support(stack, property)) {
             (Preference::Prefer, Support::Always | Support::Optional) => rank.prefer(explicit),
             // What is there only where it is asked for is not asked for.
@@ -165,10 +170,15 @@ fn stack_rank(
 }
 
 /// How long an address runs alone: twice the time that a packet takes there and back, where it is known, for that is
-/// what a handshake takes (RFC 8305 5).
+/// what a handshake takes (RFC 8305 5). Where only the time of whole establishments is known, those that take longer
+/// than usual are given it (RFC 9623 4.3.2).
 fn delay(branch: &StackBranch, path: &Path, input: &GatherInput<'_>, context: &Context, now: Instant) -> Duration {
-    let known = places(branch, path, input).filter_map(|place| context.round_trip(&place.way, now)).min();
-    known.map_or(ATTEMPT_DELAY, |time| (time * 2).clamp(MIN_DELAY, MAX_DELAY))
+    let places = || places(branch, path, input);
+    if let Some(time) = places().filter_map(|place| context.round_trip(&place.way, now)).min() {
+        return (time * 2).clamp(MIN_DELAY, MAX_DELAY);
+    }
+    let latency = places().filter_map(|place| context.latency(&place, now)).max();
+    latency.map_or(ATTEMPT_DELAY, |time| time.clamp(ATTEMPT_DELAY, MAX_DELAY))
 }
 
 /// What the cache knows a stack by toward its targets.

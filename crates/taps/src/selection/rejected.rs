@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::endpoint::InterfaceId;
-use crate::properties::{InterfaceSelector, Preference, PvdSelector, SelectionProperty};
+use crate::properties::{InterfaceSelector, Preference, Property, PvdSelector, SelectionProperty};
 use crate::protocol::ProtocolStack;
 use crate::selection::capabilities::Support;
 
@@ -24,7 +24,7 @@ pub struct Rejected {
 #[non_exhaustive]
 pub enum Rejection {
     /// A selection property is required and missing, or prohibited and there.
-    #[error("{property:?} is {}, and it has it {has}", demand(*.wanted))]
+    #[error("{} is {}, and it has it {has}", Property::from(*.property), demand(*.wanted))]
     Property {
         /// The property.
         property: SelectionProperty,
@@ -34,7 +34,7 @@ pub enum Rejection {
         has: Support,
     },
     /// It is not the interface that is required, or it is one that is prohibited.
-    #[error("the interface {} is {}", interface_text(.interface), demand(*.wanted))]
+    #[error("the interface {interface} is {}", demand(*.wanted))]
     Interface {
         /// The interface, or the type of interfaces.
         interface: InterfaceSelector,
@@ -42,7 +42,7 @@ pub enum Rejection {
         wanted: Preference,
     },
     /// It is not in the provisioning domain that is required, or it is in one that is prohibited.
-    #[error("the provisioning domain {} is {}", pvd_text(.pvd), demand(*.wanted))]
+    #[error("the provisioning domain {pvd} is {}", demand(*.wanted))]
     Pvd {
         /// The domain, or the type of domains.
         pvd: PvdSelector,
@@ -79,7 +79,14 @@ pub enum Rejection {
     NoAddress,
 }
 
-/// One line: `udp, eth0: Reliability is required, and it has it never`.
+impl Rejected {
+    /// A stack for which no address was found.
+    pub(crate) fn no_address(stack: ProtocolStack) -> Self {
+        Self { path: None, stack: Some(stack), reason: Rejection::NoAddress }
+    }
+}
+
+/// One line: `udp, eth0: reliability is required, and it has it never`.
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.stack, &self.path) {
@@ -99,19 +106,5 @@ fn demand(wanted: Preference) -> &'static str {
         Preference::Ignore => "ignored",
         Preference::Prefer => "preferred",
         Preference::Require => "required",
-    }
-}
-
-fn interface_text(selector: &InterfaceSelector) -> String {
-    match selector {
-        InterfaceSelector::Name(name) => name.clone(),
-        InterfaceSelector::Type(kind) => format!("type {kind:?}"),
-    }
-}
-
-fn pvd_text(selector: &PvdSelector) -> String {
-    match selector {
-        PvdSelector::Name(name) => name.clone(),
-        PvdSelector::Type(kind) => format!("type {kind}"),
     }
 }

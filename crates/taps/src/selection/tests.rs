@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::input::Pvd;
 use super::*;
 use crate::endpoint::RemoteEndpoint;
 use crate::properties::{InterfaceType, Role, TransportProperties};

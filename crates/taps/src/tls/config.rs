@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +15,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, S
 use zeroize::Zeroizing;
 
 use super::TlsConfigError;
+use crate::protocol::ProtocolStack;
+use crate::selection::Context;
 
 /// How a connection uses TLS. Cheap to clone; a listener and the connections of a client share sessions through
 /// their clones.
@@ -93,6 +96,11 @@ impl TlsConfig {
         self.inner.server.get_or_init(|| self.inner.make_server().map(Arc::new)).clone()
     }
 
+    /// Whether the application protocol is named (ALPN), without which there is no QUIC.
+    pub(crate) fn has_application_protocol(&self) -> bool {
+        !self.inner.alpn.is_empty()
+    }
+
     /// Whether [`client`](Self::client) would have to read the system's certificate store.
     pub(crate) fn client_blocks(&self) -> bool {
         matches!(self.inner.roots, Roots::System) && !self.inner.accept_any && self.inner.client.get().is_none()
@@ -157,6 +165,7 @@ impl Inner {
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn);
+        config.resumption = Resumption::store(Context::global().sessions(ProtocolStack::Tls));
         Ok(config)
     }
 

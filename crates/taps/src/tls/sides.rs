@@ -1,13 +1,18 @@
 //! The two ends of a TLS handshake over an established TCP connection.
 
 use std::io;
+use std::sync::Arc;
 
+use rustls::ClientConfig;
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{TlsConfig, TlsConfigError, TlsError, TlsInfo};
 use crate::error::AttemptError;
+use crate::protocol::ProtocolStack;
+use crate::selection::Context;
 use crate::stream::ByteStream;
 use crate::transport::About;
 
@@ -31,6 +36,15 @@ impl ClientSide {
             config.client()?
         };
         Ok(Self { config: config.clone(), connector: TlsConnector::from(client), name })
+    }
+
+    /// Keeps its sessions in this context, and resumes no others (isolateSession, RFC 9622 8.1.10).
+    #[must_use]
+    pub(crate) fn with_sessions(mut self, context: &Context) -> Self {
+        let mut config = ClientConfig::clone(self.connector.config());
+        config.resumption = Resumption::store(context.sessions(ProtocolStack::Tls));
+        self.connector = TlsConnector::from(Arc::new(config));
+        self
     }
 
     /// Runs the handshake.

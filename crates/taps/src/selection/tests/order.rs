@@ -186,6 +186,12 @@ fn the_delay_between_addresses_follows_the_round_trip() {
         scene.context.measured(&way, MS(round_trip), scene.now);
         assert_eq!(delay(), MS(expected));
     }
+    // Without it, what takes long to establish is given its time.
+    for (latency, expected) in [(3, 250), (700, 700), (9000, 2000)] {
+        scene.context.clear();
+        scene.context.succeeded(&scene.tree().candidates().next().unwrap().place(), MS(latency), scene.now);
+        assert_eq!(delay(), MS(expected));
+    }
 }
 
 #[test]

@@ -153,6 +153,8 @@ fn a_path_of_the_file_system_is_reached_by_unix_sockets_alone() {
     };
     let scene = Scene { targets: vec![unix()], ..Scene::clear(TransportProperties::reliable_inorder_stream()) };
     assert_eq!(scene.leaves(), ["[unix:/run/a.sock, this machine, unix-stream]"]);
+    let default = Scene { targets: vec![unix()], ..Scene::clear(TransportProperties::new()) };
+    assert_eq!(default.stacks(), [UnixStream, UnixSeqpacket, UnixDatagram]);
     let messages = Scene { targets: vec![unix()], ..Scene::clear(TransportProperties::reliable_message()) };
     assert_eq!(messages.stacks(), [UnixSeqpacket, UnixDatagram]);
     let secure = Scene { targets: vec![unix()], ..Scene::tls(TransportProperties::new()) };

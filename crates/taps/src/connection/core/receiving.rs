@@ -1,0 +1,139 @@
+//! The way in: what is read, and what of it makes a message (RFC 9622 9.3).
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::AsyncReadExt;
+
+use super::{Carrier, Core};
+use crate::connection::ReceiveError;
+use crate::connection::event::Event;
+use crate::connection::queue::keep;
+use crate::message::{Message, Receive};
+use crate::transport::{Arrived, Transport};
+
+/// How much room a read gets.
+const READ: usize = 64 * 1024;
+
+/// How much room a read gets at most, when a framer has declared that more will come. A declared length alone must
+/// not decide how much memory is taken.
+const READ_AHEAD: usize = 1024 * 1024;
+
+/// How many reads of unwanted bytes a close takes.
+const LAST_READS: usize = 64;
+
+impl Core {
+    pub(in crate::connection) fn poll_receive(
+        &mut self,
+        want: &Receive,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Message, ReceiveError>> {
+        let received = self.poll_next(want, cx);
+        if let Poll::Ready(received) = &received
+            && self.events.is_watched()
+        {
+            self.events.tell(match received {
+                Ok(message) if message.end_of_message && message.context.id() == 0 => {
+                    Event::Received { length: message.data.len() }
+                }
+                Ok(Message { data, end_of_message, .. }) => {
+                    Event::ReceivedPartial { length: data.len(), end_of_message: *end_of_message }
+                }
+                Err(error) => Event::ReceiveError(error.clone()),
+            });
+        }
+        received
+    }
+
+    fn poll_next(&mut self, want: &Receive, cx: &mut Context<'_>) -> Poll<Result<Message, ReceiveError>> {
+        keep(&mut self.reader, cx);
+        ready!(self.poll_open(cx));
+        if self.facts.get().is_some_and(|facts| !facts.about.can_receive) {
+            return Poll::Ready(Err(ReceiveError::SendOnly));
+        }
+        loop {
+            if let Some(error) = &self.received_all {
+                return Poll::Ready(Err(error.clone()));
+            }
+            if self.closing || matches!(self.carrier, Carrier::Gone) {
+                let error = self.failure.clone().map_or(ReceiveError::Closed, ReceiveError::from);
+                return Poll::Ready(Err(error));
+            }
+            match self.stack.receive(want) {
+                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(None) if self.stack.is_ended() => self.received_all = Some(ReceiveError::Closed),
+                Ok(None) => match ready!(self.poll_fill(cx)) {
+                    Ok(_) => {}
+                    Err(error) => self.received_all = Some(self.fail(&error).into()),
+                },
+                Err(error) => self.received_all = Some(error.into()),
+            }
+        }
+    }
+
+    /// Sends what framers have answered to what they received, without waiting for it.
+    pub(in crate::connection) fn answer(&mut self, cx: &mut Context<'_>) {
+        if self.stack.out.is_empty() {
+            return;
+        }
+        if self.waiting.is_empty() {
+            // A failure to write shows in the next send; what can be received still is.
+            let _ = self.poll_write_out(cx);
+        } else {
+            // Somebody waits to write, and the transport has room for one waker.
+            self.waiting.wake_one();
+        }
+    }
+
+    /// Reads once; false at the end of what the peer sends, which the framers then know.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        if let Some(pace) = &mut self.receive_pace {
+            ready!(pace.poll_ready(cx));
+        }
+        let more = match &mut self.carrier {
+            Carrier::Transport(Transport::Stream(stream)) => {
+                let room = self.stack.lacking().clamp(READ, READ_AHEAD);
+                let buffer = self.stack.received();
+                if buffer.capacity() - buffer.len() < READ / 8 {
+                    buffer.reserve(room);
+                }
+                let read = ready!(Future::poll(pin!(stream.read_buf(buffer)), cx))?;
+                if let Some(pace) = &mut self.receive_pace {
+                    pace.passed(read);
+                }
+                read > 0
+            }
+            Carrier::Transport(Transport::Message(transport)) => match ready!(transport.poll_receive(cx))? {
+                Arrived::Message(data, context) => {
+                    if let Some(pace) = &mut self.receive_pace {
+                        pace.passed(data.len());
+                    }
+                    self.stack.push_message(data, context);
+                    true
+                }
+                Arrived::SoftError(error) => {
+                    self.events.tell(Event::SoftError(error));
+                    true
+                }
+                Arrived::End => false,
+            },
+            Carrier::Opening(_) | Carrier::Gone => false,
+        };
+        if !more {
+            self.stack.handle_end();
+        }
+        Poll::Ready(Ok(more))
+    }
+
+    pub(super) fn discard_received(&mut self, cx: &mut Context<'_>) {
+        // A peer that never stops sending is cut off after a while.
+        for _ in 0..LAST_READS {
+            self.stack.discard_received();
+            if !matches!(self.poll_fill(cx), Poll::Ready(Ok(true))) {
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What selection is told of a preconnection: where to go, and where from.
+
+use std::sync::Arc;
+
+use crate::endpoint::{EndpointAddress, LocalEndpoint, Place, RemoteEndpoint, socket_address};
+use crate::error::{ConfigurationError, EstablishmentErrorKind as Kind};
+use crate::preconnection::Preconnection;
+use crate::properties::{Preference, SelectionProperty};
+use crate::protocol::Protocol;
+use crate::resolve::Resolver;
+use crate::selection::{Context, Source, Target};
+use crate::stack::Setting;
+use crate::tls::{ClientSide, Security};
+
+/// Finds what is missing or wrong before anything is opened (RFC 9623 3.1).
+pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationError> {
+    if preconnection.remotes.is_empty() {
+        return Err(ConfigurationError::NoRemoteEndpoint);
+    }
+    for remote in &preconnection.remotes {
+        remote.check()?;
+        let networked = !matches!(remote.identifiers().place, Place::Unix(_) | Place::Memory(_));
+        if networked && remote.port_number() == 0 && remote.identifiers().service.is_none() {
+            return Err(ConfigurationError::NoRemotePort);
+        }
+    }
+    for local in &preconnection.locals {
+        local.check()?;
+    }
+    preconnection.properties.validate()?;
+    Ok(())
+}
+
+/// What the attempts toward each remote endpoint are made with: TLS verifies the name of that endpoint, and resumes
+/// the sessions of this context alone where they are isolated.
+pub(super) async fn settings(preconnection: &Preconnection, context: &Context) -> Result<Vec<Setting>, Kind> {
+    let isolated = preconnection.properties.connection.isolate_session;
+    let properties = Arc::new(preconnection.properties.clone());
+    let mut settings: Vec<(String, Setting)> = Vec::with_capacity(preconnection.remotes.len());
+    for remote in &preconnection.remotes {
+        let host = remote.host_text();
+        let security = match (&preconnection.security, &remote.identifiers().place) {
+            // There is no TLS over these, and selection says so.
+            (Security::Disabled, _) | (Security::Tls(_), Place::Unix(_) | Place::Memory(_)) => None,
+            (Security::Tls(config), _) => match settings.iter().find(|(known, _)| *known == host) {
+                Some((_, setting)) => setting.security.clone(),
+                None => {
+                    let side = ClientSide::prepare(config, &host).await?;
+                    Some(if isolated { side.with_sessions(context) } else { side })
+                }
+            },
+        };
+        settings.push((host, Setting { properties: properties.clone(), security, early: false }));
+    }
+    Ok(settings.into_iter().map(|(_, setting)| setting).collect())
+}
+
+/// Whether the stack of framers keeps the boundaries of messages. It matters only where they are required: otherwise
+/// no framer is made for the question.
+pub(super) fn framed(preconnection: &Preconnection) -> bool {
+    let wanted = preconnection.properties.preference(SelectionProperty::PreserveMsgBoundaries);
+    wanted == Preference::Require && preconnection.framers.iter().any(|make| make().preserves_boundaries())
+}
+
+/// The endpoints of the peer, with the addresses that nobody needs to be asked for.
+pub(super) fn targets(remotes: &[RemoteEndpoint]) -> Vec<Target> {
+    let target = |remote: &RemoteEndpoint| {
+        let known = known(remote);
+        let complete = known.is_some();
+        Target::remote(remote, known.into_iter().collect(), complete)
+    };
+    remotes.iter().map(target).collect()
+}
+
+fn known(remote: &RemoteEndpoint) -> Option<EndpointAddress> {
+    let identifiers = remote.identifiers();
+    match &identifiers.place {
+        Place::Unix(address) => Some(address.clone().into()),
+        Place::Memory(name) => Some(EndpointAddress::Memory(name.clone())),
+        Place::Multicast(group) if identifiers.interface.is_none() && identifiers.port != 0 => {
+            Some(socket_address(*group, 0, identifiers.port).into())
+        }
+        Place::Host { address: Some(address), .. } if identifiers.interface.is_none() && identifiers.port != 0 => {
+            Some(socket_address(*address, 0, identifiers.port).into())
+        }
+        Place::Any | Place::Host { .. } | Place::Multicast(_) => None,
+    }
+}
+
+/// Where connections may start.
+pub(super) async fn sources(locals: &[LocalEndpoint], resolver: &Resolver) -> Result<Vec<Source>, Kind> {
+    let mut sources = Vec::with_capacity(locals.len());
+    for local in locals {
+        let identifiers = local.identifiers();
+        let resolve = || resolver.resolve_local(local, identifiers.protocol.unwrap_or(Protocol::Tcp)).all();
+        let mut port = identifiers.port;
+        let addresses = match &identifiers.place {
+            Place::Unix(address) => vec![address.clone().into()],
+            Place::Memory(name) => vec![EndpointAddress::Memory(name.clone())],
+            Place::Any => {
+                if port == 0 && identifiers.service.is_some() {
+                    port = resolve().await?.first().map_or(0, |address| address.port());
+                }
+                Vec::new()
+            }
+            Place::Host { .. } | Place::Multicast(_) => resolve().await?.into_iter().map(Into::into).collect(),
+        };
+        sources.push(Source { port, ..Source::new(local, addresses) });
+    }
+    Ok(sources)
+}
