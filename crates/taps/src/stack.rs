@@ -52,6 +52,10 @@ pub(crate) const BUILT: StackSet = {
     let built = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
     #[cfg(unix)]
     let built = built.with(ProtocolStack::UnixStream);
+    #[cfg(feature = "udp")]
+    let built = built.with(ProtocolStack::Udp);
+    #[cfg(all(feature = "udp-lite", target_os = "linux"))]
+    let built = built.with(ProtocolStack::UdpLite);
     #[cfg(target_os = "linux")]
     let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
     built
