@@ -15,6 +15,8 @@ use crate::selection::StackSet;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
+#[cfg(feature = "memory")]
+pub(crate) mod memory;
 pub(crate) mod tcp;
 #[cfg(unix)]
 pub(crate) mod unix;
@@ -52,6 +54,8 @@ pub(crate) const BUILT: StackSet = {
     let built = built.with(ProtocolStack::UnixStream);
     #[cfg(target_os = "linux")]
     let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
+    #[cfg(feature = "memory")]
+    let built = built.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
     built
 };
 
@@ -63,6 +67,8 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         }
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
+        #[cfg(feature = "memory")]
+        ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::connect(leaf).await,
         // Selection gathers only what is compiled in.
         _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
     }
@@ -114,6 +120,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         }
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
+        #[cfg(feature = "memory")]
+        ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::listen(stand, hosting),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

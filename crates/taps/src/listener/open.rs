@@ -40,6 +40,7 @@ fn stacks(local: &LocalEndpoint, hosting: &Hosting) -> Vec<ProtocolStack> {
     let secure = hosting.security.is_some();
     match &local.identifiers().place {
         Place::Unix(_) => vec![ProtocolStack::UnixStream],
+        Place::Memory(_) => vec![ProtocolStack::MemoryMessage, ProtocolStack::MemoryStream],
         _ if secure => vec![ProtocolStack::Tls],
         _ => vec![ProtocolStack::Tcp],
     }
