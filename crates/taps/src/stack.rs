@@ -15,11 +15,15 @@ use crate::selection::StackSet;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
+#[cfg(feature = "websocket")]
+pub(crate) mod http;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
 pub(crate) mod tcp;
 #[cfg(unix)]
 pub(crate) mod unix;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
 
 /// One way to reach the peer: the end of a branch of the candidates (RFC 9623 4.1).
 #[derive(Debug, Clone)]
@@ -56,6 +60,8 @@ pub(crate) const BUILT: StackSet = {
     let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
     #[cfg(feature = "memory")]
     let built = built.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
+    #[cfg(feature = "websocket")]
+    let built = built.with(ProtocolStack::WebSocket).with(ProtocolStack::SecureWebSocket);
     built
 };
 
@@ -69,6 +75,8 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
         #[cfg(feature = "memory")]
         ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::connect(leaf).await,
+        #[cfg(feature = "websocket")]
+        ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::connect(leaf, setting).await,
         // Selection gathers only what is compiled in.
         _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
     }
@@ -122,6 +130,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
         #[cfg(feature = "memory")]
         ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::listen(stand, hosting),
+        #[cfg(feature = "websocket")]
+        ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::listen(stand, hosting),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

@@ -41,8 +41,11 @@ fn stacks(local: &LocalEndpoint, hosting: &Hosting) -> Vec<ProtocolStack> {
     match &local.identifiers().place {
         Place::Unix(_) => vec![ProtocolStack::UnixStream],
         Place::Memory(_) => vec![ProtocolStack::MemoryMessage, ProtocolStack::MemoryStream],
-        _ if secure => vec![ProtocolStack::Tls],
-        _ => vec![ProtocolStack::Tcp],
+        _ if local.identifiers().allows(Protocol::Tcp) => {
+            vec![if secure { ProtocolStack::Tls } else { ProtocolStack::Tcp }]
+        }
+        _ if secure => vec![ProtocolStack::SecureWebSocket],
+        _ => vec![ProtocolStack::WebSocket],
     }
 }
 
