@@ -382,6 +382,12 @@ impl Connection {
         Some(&self.inner.facts.get()?.about.remote)
     }
 
+    /// The subprotocol of a WebSocket, when one was agreed on (RFC 6455 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.inner.facts.get()?.about.subprotocol.as_deref()
+    }
+
     /// What the TLS handshake found out; `None` for clear text.
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
