@@ -32,6 +32,9 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
 pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, About), AttemptError> {
     let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
     let socket = socket(leaf, remote)?;
+    // The packets of the handshake are marked too (RFC 9622 8.1.6).
+    mark(&SockRef::from(&socket), setting.properties.connection.capacity_profile)
+        .map_err(|error| AttemptError::Property(error.kind()))?;
     let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
     let about = about(leaf.stack, &tcp)?;
