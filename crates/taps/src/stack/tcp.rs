@@ -213,7 +213,7 @@ mod tests {
     use super::*;
 
     async fn connected() -> (TcpStream, TcpStream) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (client, listener.accept().await.unwrap().0)
     }
@@ -252,7 +252,7 @@ mod tests {
     #[tokio::test]
     async fn the_code_point_follows_the_packets_and_not_the_socket() {
         // A machine without IPv6 has no such socket.
-        let Ok(listener) = tokio::net::TcpListener::bind("[::]:0").await else { return };
+        let Ok(listener) = TcpListener::bind("[::]:0").await else { return };
         let port = listener.local_addr().unwrap().port();
         let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let stream = listener.accept().await.unwrap().0;
