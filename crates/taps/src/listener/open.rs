@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::endpoint::{EndpointAddress, LocalEndpoint, Place};
 use crate::error::{ConfigurationError, ListenError};
 use crate::preconnection::Preconnection;
+use crate::properties::{Preference, SelectionProperty};
 use crate::protocol::{Protocol, ProtocolStack};
 use crate::resolve::Resolver;
-use crate::stack::{Acceptor, Hosting, Stand, failed, listen};
+use crate::stack::{Acceptor, BUILT, Hosting, Stand, failed, listen};
 use crate::tls::{Security, ServerSide};
 
 /// How often a port that the system picked is given up for another, since it is taken for one of the stacks.
@@ -39,13 +40,25 @@ pub(super) async fn acceptors(preconnection: &Preconnection) -> Result<Vec<Box<d
 fn stacks(local: &LocalEndpoint, hosting: &Hosting) -> Vec<ProtocolStack> {
     let secure = hosting.security.is_some();
     match &local.identifiers().place {
-        Place::Unix(_) => vec![ProtocolStack::UnixStream],
+        Place::Unix(_) => vec![unix_stack(hosting)],
         Place::Memory(_) => vec![ProtocolStack::MemoryMessage, ProtocolStack::MemoryStream],
         _ if local.identifiers().allows(Protocol::Tcp) => {
             vec![if secure { ProtocolStack::Tls } else { ProtocolStack::Tcp }]
         }
         _ if secure => vec![ProtocolStack::SecureWebSocket],
         _ => vec![ProtocolStack::WebSocket],
+    }
+}
+
+/// The one kind of Unix socket that a listener has: a path belongs to one. That of packets is for those who ask for it.
+fn unix_stack(hosting: &Hosting) -> ProtocolStack {
+    let boundaries = SelectionProperty::PreserveMsgBoundaries;
+    let properties = &hosting.properties;
+    let wanted = properties.preference(boundaries) >= Preference::Prefer && properties.is_explicit(boundaries);
+    if wanted && BUILT.contains(ProtocolStack::UnixSeqpacket) {
+        ProtocolStack::UnixSeqpacket
+    } else {
+        ProtocolStack::UnixStream
     }
 }
 
