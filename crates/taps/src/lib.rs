@@ -56,6 +56,7 @@
 pub mod blocking;
 mod blocking_error;
 mod connection;
+mod credentials;
 mod endpoint;
 mod error;
 mod framer;
@@ -84,6 +85,7 @@ pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
     IntoByteStreamError, PartialMessage, ReceiveError, SendError, SoftError,
 };
+pub use credentials::PeerCredentials;
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
 pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};

@@ -147,7 +147,8 @@ enum Ports {
     Udp,
     UdpLite,
     Unix,
-    Memory,
+    /// Nothing is shared: what a client asks for decides.
+    Own(ProtocolStack),
 }
 
 impl Ports {
@@ -157,7 +158,7 @@ impl Ports {
             Protocol::Udp | Protocol::Quic => Self::Udp,
             Protocol::UdpLite => Self::UdpLite,
             Protocol::Unix => Self::Unix,
-            Protocol::Memory => Self::Memory,
+            Protocol::Memory => Self::Own(stack),
         }
     }
 }
