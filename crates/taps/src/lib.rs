@@ -55,6 +55,8 @@
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod blocking_error;
+#[cfg(feature = "callback")]
+pub mod callback;
 mod connection;
 mod credentials;
 mod endpoint;
