@@ -101,6 +101,6 @@ pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, Un
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 pub use stream::ByteStream;
 pub use tls::{
-    ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
-    TlsInfo, TlsVersion,
+    CipherSuite, ClientCertificates, CryptoProvider, FirstWords, IdentitySigner, IdentityUnavailable, NamedGroup,
+    Security, SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo, TlsVersion, Untrusted,
 };

@@ -13,7 +13,7 @@ use crate::protocol::Protocol;
 use crate::resolve::Resolver;
 use crate::selection::{CandidateTree, Context, GatherInput, Source, Target, select};
 use crate::stack::{self, Setting};
-use crate::tls::{ClientSide, Security};
+use crate::tls::ClientSide;
 
 /// Finds what is missing or wrong before anything is opened (RFC 9623 3.1).
 pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationError> {
@@ -46,9 +46,9 @@ pub(super) async fn choose(
     targets: &[Target],
     context: &Context,
 ) -> Result<CandidateTree, Kind> {
-    let (secure, application_protocol) = match &preconnection.security {
-        Security::Disabled => (false, false),
-        Security::Tls(config) => (true, config.has_application_protocol()),
+    let (secure, application_protocol) = match preconnection.security.config() {
+        None => (false, false),
+        Some(config) => (true, config.has_application_protocol()),
     };
     let mut input = GatherInput {
         properties: &preconnection.properties,
@@ -75,10 +75,10 @@ pub(super) async fn settings(preconnection: &Preconnection, context: &Context) -
     let mut settings: Vec<(String, Setting)> = Vec::with_capacity(preconnection.remotes.len());
     for remote in &preconnection.remotes {
         let host = remote.host_text();
-        let security = match (&preconnection.security, &remote.identifiers().place) {
+        let security = match (preconnection.security.config(), &remote.identifiers().place) {
             // There is no TLS over these, and selection says so.
-            (Security::Disabled, _) | (Security::Tls(_), Place::Unix(_) | Place::Memory(_)) => None,
-            (Security::Tls(config), _) => match settings.iter().find(|(known, _)| *known == host) {
+            (None, _) | (Some(_), Place::Unix(_) | Place::Memory(_)) => None,
+            (Some(config), _) => match settings.iter().find(|(known, _)| *known == host) {
                 Some((_, setting)) => setting.security.clone(),
                 None => {
                     let side = ClientSide::prepare(config, &host).await?;

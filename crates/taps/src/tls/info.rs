@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rustls::{CommonState, ProtocolVersion};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use super::certificate;
 
@@ -15,6 +15,7 @@ pub struct TlsInfo {
 #[derive(Debug)]
 struct Inner {
     version: TlsVersion,
+    resumed: bool,
     alpn: Option<Vec<u8>>,
     server_name: Option<String>,
     peer_certificates: Vec<Vec<u8>>,
@@ -43,6 +44,7 @@ impl TlsInfo {
         Self {
             inner: Arc::new(Inner {
                 version,
+                resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
                 alpn: session.alpn_protocol().map(<[u8]>::to_vec),
                 server_name: server_name.map(str::to_owned),
                 peer_certificates,
@@ -54,6 +56,12 @@ impl TlsInfo {
     #[must_use]
     pub fn version(&self) -> TlsVersion {
         self.inner.version
+    }
+
+    /// Whether the session goes on with an earlier one, whose certificates have been verified then.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.inner.resumed
     }
 
     /// The application protocol that both sides agreed on (RFC 7301).

@@ -38,19 +38,24 @@ impl ClientSide {
         Ok(Self { config: config.clone(), connector: TlsConnector::from(client), name })
     }
 
-    /// Keeps its sessions in this context, and resumes no others (isolateSession, RFC 9622 8.1.10).
+    /// Keeps its sessions in this context, and resumes no others (isolateSession, RFC 9622 8.1.10), unless the
+    /// configuration has a cache of its own.
     #[must_use]
     pub(crate) fn with_sessions(mut self, context: &Context) -> Self {
-        let mut config = ClientConfig::clone(self.connector.config());
-        config.resumption = Resumption::store(context.sessions(ProtocolStack::Tls));
-        self.connector = TlsConnector::from(Arc::new(config));
+        if !self.config.keeps_sessions() {
+            let mut config = ClientConfig::clone(self.connector.config());
+            config.resumption = Resumption::store(context.sessions(ProtocolStack::Tls));
+            self.connector = TlsConnector::from(Arc::new(config));
+        }
         self
     }
 
     /// Runs the handshake.
     pub(crate) async fn protect(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
         let stream = self.connector.connect(self.name.clone(), tcp).await.map_err(|error| handshake(&error))?;
-        about.tls = Some(TlsInfo::of(stream.get_ref().1, self.asked()));
+        let info = TlsInfo::of(stream.get_ref().1, self.asked());
+        self.config.check_trust(&info).await?;
+        about.tls = Some(info);
         Ok(ByteStream::tls(stream.into(), about))
     }
 
@@ -95,7 +100,9 @@ impl ServerSide {
     pub(crate) async fn protect(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
         let stream = self.acceptor.accept(tcp).await.map_err(|error| handshake(&error))?;
         let session = stream.get_ref().1;
-        about.tls = Some(TlsInfo::of(session, session.server_name()));
+        let info = TlsInfo::of(session, session.server_name());
+        self.config.check_trust(&info).await?;
+        about.tls = Some(info);
         Ok(ByteStream::tls(stream.into(), about))
     }
 
