@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use self::lookups::Lookups;
 use crate::connection::{Connection, Opened, Origin};
 use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
+use crate::message::Message;
 use crate::preconnection::Preconnection;
 use crate::race;
 use crate::resolve::Resolver;
@@ -34,11 +35,12 @@ use crate::stack::{self, Leaf, Setting};
 pub struct Initiate {
     preconnection: Preconnection,
     timeout: Option<Duration>,
+    first: Option<Message>,
 }
 
 impl Initiate {
     pub(crate) fn new(preconnection: Preconnection) -> Self {
-        Self { preconnection, timeout: None }
+        Self { preconnection, timeout: None, first: None }
     }
 
     /// Gives up after this time, resolution included. Without it the system's patience decides, about two minutes
@@ -48,16 +50,27 @@ impl Initiate {
         self
     }
 
+    /// Sends a message first: with the handshake, where the message is [safely
+    /// replayable](crate::MessageContext::set_safely_replayable) and the transport and the peer allow it, and right
+    /// after it otherwise (RFC 9622 7.1 and 6.2.5). The connection is given when it has left.
+    pub fn with_message(mut self, message: impl Into<Message>) -> Self {
+        self.first = Some(message.into());
+        self
+    }
+
     /// Gives the connection at once, while it is being established: what is sent on it waits for that, and
     /// [`Connection::ready`] tells how it went.
+    ///
+    /// A [first message](Self::with_message) goes before all others; what becomes of it is told as an
+    /// [event](Connection::events) only.
     pub fn now(self) -> Connection {
-        let properties = self.preconnection.properties.clone();
-        Connection::establishing(Box::pin(self.open()), &properties)
+        let (properties, first) = (self.preconnection.properties.clone(), self.first.clone());
+        Connection::establishing(Box::pin(self.open()), &properties, first)
     }
 
     async fn open(self) -> Result<Opened, EstablishmentError> {
         let log = Log::default();
-        let run = establish(&self.preconnection, &log);
+        let run = establish(&self.preconnection, self.first, &log);
         match self.timeout {
             None => run.await,
             Some(timeout) => match tokio::time::timeout(timeout, run).await {
@@ -68,8 +81,14 @@ impl Initiate {
     }
 
     async fn run(self) -> Result<Connection, EstablishmentError> {
-        let properties = self.preconnection.properties.clone();
-        Ok(Connection::new(self.open().await?, &properties))
+        let (properties, first) = (self.preconnection.properties.clone(), self.first.clone());
+        let opened = self.open().await?;
+        let first = first.filter(|_| !opened.first_sent);
+        let connection = Connection::new(opened, &properties);
+        if let Some(first) = first {
+            connection.send(first).await.map_err(Kind::FirstMessage)?;
+        }
+        Ok(connection)
     }
 }
 
@@ -82,7 +101,11 @@ impl IntoFuture for Initiate {
     }
 }
 
-async fn establish(preconnection: &Preconnection, log: &Log) -> Result<Opened, EstablishmentError> {
+async fn establish(
+    preconnection: &Preconnection,
+    first: Option<Message>,
+    log: &Log,
+) -> Result<Opened, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context).await?;
@@ -91,7 +114,7 @@ async fn establish(preconnection: &Preconnection, log: &Log) -> Result<Opened, E
     let targets = plan::targets(&preconnection.remotes);
     let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
     let tree = plan::choose(preconnection, &sources, &targets, &context).await?;
-    Attempts { preconnection, settings, context }.race(tree, lookups, log).await
+    Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
 }
 
 /// What would be raced, with every name resolved beforehand.
@@ -119,6 +142,8 @@ struct Attempts<'a> {
     /// One for each remote endpoint.
     settings: Vec<Setting>,
     context: Context,
+    /// What leaves with the handshake, where it can.
+    first: Option<Message>,
 }
 
 impl Attempts<'_> {
@@ -170,7 +195,7 @@ impl Attempts<'_> {
         let setting = &self.settings[target];
         let established = stack::connect(&leaf, setting).await?;
         let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting.clone())));
-        Opened::start(established, origin).await
+        Opened::start(established, origin, self.first.as_ref()).await
     }
 }
 
@@ -265,7 +290,7 @@ mod tests {
         let tree = plan::choose(&preconnection, &[], &targets, context).await.unwrap();
         let log = Log::default();
         let settings = plan::settings(&preconnection, context).await.unwrap();
-        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone() };
+        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };
         let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
         let begin = Instant::now();
         let race = attempts.race(tree, lookups, &log);

@@ -59,6 +59,9 @@ mod connection;
 mod endpoint;
 mod error;
 mod framer;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 #[allow(dead_code, reason = "for the connections of a group")]
 mod group;
 mod initiate;

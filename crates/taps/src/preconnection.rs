@@ -9,6 +9,7 @@ use crate::error::{EstablishmentError, ListenError};
 use crate::framer::{Framer, FramerFactory};
 use crate::initiate::{self, Initiate};
 use crate::listener::Listener;
+use crate::message::Message;
 use crate::properties::TransportProperties;
 use crate::selection::CandidateTree;
 use crate::tls::Security;
@@ -113,6 +114,13 @@ impl Preconnection {
     /// Opens a connection actively (RFC 9622 7.1). Nothing happens before the result is awaited.
     pub fn initiate(&self) -> Initiate {
         Initiate::new(self.clone())
+    }
+
+    /// Opens a connection actively and sends a message first, with the handshake where that is safe and possible
+    /// (RFC 9622 7.1).
+    #[doc(alias = "InitiateWithSend")]
+    pub fn initiate_with_send(&self, message: impl Into<Message>) -> Initiate {
+        self.initiate().with_message(message)
     }
 
     /// Opens a connection actively, and gives it while it is being established.

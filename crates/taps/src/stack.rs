@@ -16,6 +16,8 @@ use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
 pub(crate) mod tcp;
+#[cfg(any(feature = "udp", feature = "udp-lite"))]
+mod udp;
 #[cfg(unix)]
 pub(crate) mod unix;
 
@@ -63,6 +65,10 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         }
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
+        #[cfg(feature = "udp")]
+        ProtocolStack::Udp => udp::connect(leaf, setting).await,
+        #[cfg(feature = "udp-lite")]
+        ProtocolStack::UdpLite => udp::connect(leaf, setting).await,
         // Selection gathers only what is compiled in.
         _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
     }
@@ -114,6 +120,10 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         }
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
+        #[cfg(feature = "udp")]
+        ProtocolStack::Udp => udp::listen(stand, hosting),
+        #[cfg(feature = "udp-lite")]
+        ProtocolStack::UdpLite => udp::listen(stand, hosting),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

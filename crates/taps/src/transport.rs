@@ -100,6 +100,30 @@ pub(crate) enum Arrived {
     End,
 }
 
+/// An error about one message that the system has refused. It was not sent, and the transport lives on.
+#[derive(Debug)]
+pub(crate) struct NotSent(pub(crate) io::ErrorKind);
+
+impl NotSent {
+    /// Says of an error that it is about one message.
+    pub(crate) fn error(of: &io::Error) -> io::Error {
+        io::Error::new(of.kind(), Self(of.kind()))
+    }
+
+    /// Whether an error is about one message.
+    pub(crate) fn of(error: &io::Error) -> Option<io::ErrorKind> {
+        Some(error.get_ref()?.downcast_ref::<Self>()?.0)
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the message was not sent: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotSent {}
+
 /// A transport that keeps messages apart.
 ///
 /// The two directions are polled independently, and each keeps the last waker only: the connection sees to that.

@@ -20,6 +20,7 @@ use crate::connection::ReceiveError;
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
 use crate::group::Membership;
+use crate::message::Message;
 use crate::properties::{EstablishedProperties, MessagePropertyError, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
@@ -80,6 +81,9 @@ pub(super) struct Core {
     rules: Option<Box<Rules>>,
     /// Filled when the connection is established.
     facts: Arc<OnceLock<Facts>>,
+    /// What is sent before everything else once the connection is established, and whether it is on its way out.
+    first: Option<Message>,
+    first_leaves: bool,
     membership: Option<Membership>,
     /// Bounds on the rates, where there are any.
     send_pace: Option<Box<Pace>>,
@@ -126,10 +130,16 @@ impl Core {
     }
 
     /// A connection that is being established: what is sent on it waits.
-    pub(super) fn opening(opening: Opening, properties: TransportProperties) -> Self {
+    ///
+    /// `first` goes before all other messages, unless it leaves with the handshake.
+    pub(super) fn opening(opening: Opening, properties: TransportProperties, first: Option<Message>) -> Self {
         let carrier = Carrier::Opening(Box::new(opening));
         let mut core = Self::over(carrier, Stack::new(&[]), properties, Arc::default());
         core.take_properties();
+        core.first = first;
+        if core.first.is_some() {
+            core.messages = 1;
+        }
         core
     }
 
@@ -160,6 +170,8 @@ impl Core {
             properties,
             rules: None,
             facts,
+            first: None,
+            first_leaves: false,
             membership: None,
             send_pace: None,
             receive_pace: None,
@@ -185,7 +197,7 @@ impl Core {
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
         match ready!(opening.poll(cx)) {
-            Ok(Opened { transport, framers, facts: found }) => {
+            Ok(Opened { transport, framers, facts: found, first_sent }) => {
                 // Filled once: there is one establishment.
                 let _ = self.facts.set(found);
                 self.carrier = Carrier::Transport(transport);
@@ -193,6 +205,7 @@ impl Core {
                 self.take_properties();
                 self.refuse_inconsistent();
                 self.events.tell(Event::Ready);
+                self.send_first(first_sent);
             }
             Err(error) => {
                 self.carrier = Carrier::Gone;
@@ -276,7 +289,10 @@ impl Core {
         wake(&mut self.reader);
         wake(&mut self.watcher);
         if first {
-            self.events.tell(Event::ConnectionError(error));
+            self.events.tell(match error {
+                ConnectionError::NotEstablished(error) => Event::EstablishmentError(error),
+                error => Event::ConnectionError(error),
+            });
         }
     }
 

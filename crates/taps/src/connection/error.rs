@@ -73,6 +73,10 @@ pub enum SendError {
     #[doc(alias = "INCONSISTENT_PROPERTIES_PASSED")]
     #[error("the message cannot be sent on this connection: {0}")]
     InvalidMessageProperties(MessagePropertyError),
+    /// The system has refused this message, for instance since there is no route at the moment; nothing of it was sent,
+    /// and the connection lives on.
+    #[error("the system has not sent the message: {0}")]
+    Refused(io::ErrorKind),
     /// The connection only receives.
     #[error("the connection is for receiving only")]
     ReceiveOnly,

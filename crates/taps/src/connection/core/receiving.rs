@@ -80,7 +80,9 @@ impl Core {
         }
         if self.waiting.is_empty() {
             // A failure to write shows in the next send; what can be received still is.
-            let _ = self.poll_write_out(cx);
+            if self.poll_write_out(cx).map(|written| written.is_ok()) == Poll::Ready(true) {
+                self.settle_leaving(&Ok(()));
+            }
         } else {
             // Somebody waits to write, and the transport has room for one waker.
             self.waiting.wake_one();
