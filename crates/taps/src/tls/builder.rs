@@ -40,6 +40,7 @@ pub struct TlsConfigBuilder {
 }
 
 /// A certificate chain and its key.
+#[derive(Debug)]
 enum Identity {
     Pem(Pem, Pem),
     Elsewhere(Pem, Arc<dyn IdentitySigner>),
@@ -297,8 +298,8 @@ impl fmt::Debug for TlsConfigBuilder {
         f.debug_struct("TlsConfigBuilder")
             .field("roots", &self.roots)
             .field("accept_any", &self.accept_any)
-            .field("client_identity", &self.client_identity.is_some())
-            .field("server_identity", &self.server_identity.is_some())
+            .field("client_identity", &self.client_identity)
+            .field("server_identity", &self.server_identity)
             .field("client_certificates", &self.client_certificates)
             .field("server_name", &self.server_name)
             .finish_non_exhaustive()
