@@ -58,7 +58,7 @@ pub(crate) struct About {
     pub(crate) local: EndpointAddress,
     pub(crate) remote: EndpointAddress,
     pub(crate) tls: Option<TlsInfo>,
-    /// Whether several paths are in use; `None` when the stack cannot tell.
+    /// Whether several paths may be in use: both ends have agreed on it.
     pub(crate) multipath: bool,
     /// Whether data may leave before the handshake is over.
     pub(crate) zero_rtt: bool,

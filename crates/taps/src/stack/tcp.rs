@@ -10,7 +10,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
-use crate::properties::{CapacityProfile, ConnectionProperties, Preference, SelectionProperty, TransportProperties};
+use crate::properties::{
+    CapacityProfile, ConnectionProperties, Multipath, Preference, Role, SelectionProperty, TransportProperties,
+};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::transport::{About, BoxFuture, Established};
@@ -24,7 +26,7 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
     let socket = socket(leaf, remote)?;
     let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
-    let about = about(leaf.stack, &tcp)?;
+    let about = about(leaf.stack.is_secure(), &tcp)?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
         (Some(security), true) => security.protect(tcp, about).await?,
         _ => ByteStream::tcp(tcp, about),
@@ -47,11 +49,9 @@ fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
 }
 
 fn new_socket(stack: ProtocolStack, address: SocketAddr) -> io::Result<Socket> {
-    #[cfg(target_os = "linux")]
     if matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp) {
-        return Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::MPTCP));
+        return postroad_sys::mptcp::socket(Domain::for_address(address));
     }
-    let _ = stack;
     Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
 }
 
@@ -66,10 +66,21 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
     }
 }
 
-fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
-    let addresses = || Ok((canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)));
-    let (local, remote) = addresses().map_err(|error: io::Error| AttemptError::from_io(&error))?;
-    Ok(About::new(stack, local.into(), remote.into()))
+/// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
+/// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
+fn about(secure: bool, tcp: &TcpStream) -> Result<About, AttemptError> {
+    let read = || {
+        let multipath = !postroad_sys::mptcp::is_fallback(tcp)?;
+        Ok((multipath, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)))
+    };
+    let (multipath, local, remote) = read().map_err(|error: io::Error| AttemptError::from_io(&error))?;
+    let stack = match (secure, multipath) {
+        (false, false) => ProtocolStack::Tcp,
+        (true, false) => ProtocolStack::Tls,
+        (false, true) => ProtocolStack::Mptcp,
+        (true, true) => ProtocolStack::TlsMptcp,
+    };
+    Ok(About { multipath, ..About::new(stack, local.into(), remote.into()) })
 }
 
 /// Sets the properties of a connection that is new.
@@ -111,7 +122,7 @@ pub(crate) fn apply(tcp: &TcpStream, from: &ConnectionProperties, to: &Connectio
         // What is advertised to the peer cannot be set on Linux, so the user timeout holds for this end.
         if from.abort_after() != to.abort_after() {
             let value = to.abort_after().map(|timeout| timeout.max(Duration::from_millis(1)));
-            socket.set_tcp_user_timeout(Some(value.unwrap_or(Duration::ZERO)))?;
+            socket.set_tcp_user_timeout(Some(value.unwrap_or(Duration::ZERO))).map_err(|error| absent(tcp, error))?;
         }
         if from.max_send_rate != to.max_send_rate {
             // The connection keeps to the rate by itself, and who takes the bytes has only this. Not all sockets have it.
@@ -119,6 +130,13 @@ pub(crate) fn apply(tcp: &TcpStream, from: &ConnectionProperties, to: &Connectio
         }
     }
     Ok(())
+}
+
+/// A socket of Multipath TCP does not have every option of TCP; some kernels say so by an error that has no kind.
+#[cfg(target_os = "linux")]
+fn absent(tcp: &TcpStream, error: io::Error) -> io::Error {
+    let multipath = SockRef::from(tcp).protocol().is_ok_and(|protocol| protocol == Some(Protocol::MPTCP));
+    if multipath { io::ErrorKind::Unsupported.into() } else { error }
 }
 
 /// Marks the packets of a socket with the code point of a profile: the upper six bits of the octet (RFC 2474 3).
@@ -150,7 +168,7 @@ struct TcpAcceptor {
 /// Begins to listen.
 pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
-    let socket = new_socket(stand.stack, address)?;
+    let socket = listening_socket(stand.stack, address, hosting)?;
     if address.is_ipv6() {
         socket.set_only_v6(!stand.both_families)?;
     }
@@ -168,14 +186,28 @@ pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
     Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
 }
 
+/// A listener that takes several paths where its clients offer them has one socket for those and for plain TCP; unless it
+/// wants a timeout that Multipath TCP does not have.
+fn listening_socket(stack: ProtocolStack, address: SocketAddr, hosting: &Hosting) -> io::Result<Socket> {
+    let plain = matches!(stack, ProtocolStack::Tcp | ProtocolStack::Tls);
+    let wanted = hosting.properties.multipath_in(Role::Listen) != Multipath::Disabled;
+    if plain && wanted && hosting.properties.connection.abort_after().is_none() {
+        // The kernel may lack it, or the administrator has switched it off.
+        if let Ok(socket) = postroad_sys::mptcp::socket(Domain::for_address(address)) {
+            return Ok(socket);
+        }
+    }
+    new_socket(stack, address)
+}
+
 impl Acceptor for TcpAcceptor {
     fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async {
             let (tcp, peer) = self.socket.accept().await?;
-            let (stack, hosting) = (self.stack, self.hosting.clone());
+            let (secure, hosting) = (self.stack.is_secure(), self.hosting.clone());
             let establish = Box::pin(async move {
                 first_properties(&tcp, &hosting.properties)?;
-                let about = about(stack, &tcp)?;
+                let about = about(secure, &tcp)?;
                 Ok(Established::stream(match &hosting.security {
                     None => ByteStream::tcp(tcp, about),
                     Some(security) => security.protect(tcp, about).await?,
