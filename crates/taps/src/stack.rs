@@ -15,6 +15,8 @@ use crate::selection::StackSet;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
 pub(crate) mod tcp;
 #[cfg(any(feature = "udp", feature = "udp-lite"))]
 mod udp;
@@ -54,6 +56,8 @@ pub(crate) const BUILT: StackSet = {
     let built = built.with(ProtocolStack::UnixStream);
     #[cfg(target_os = "linux")]
     let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
+    #[cfg(feature = "quic")]
+    let built = built.with(ProtocolStack::QuicStream).with(ProtocolStack::QuicDatagram);
     built
 };
 
@@ -63,6 +67,8 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::connect(leaf, setting).await
         }
+        #[cfg(feature = "quic")]
+        ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::connect(leaf, setting).await,
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
         #[cfg(feature = "udp")]
@@ -118,6 +124,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::listen(stand, hosting)
         }
+        #[cfg(feature = "quic")]
+        ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::listen(stand, hosting),
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
         #[cfg(feature = "udp")]

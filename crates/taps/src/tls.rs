@@ -15,6 +15,8 @@ mod upgrade;
 mod verify;
 
 pub use builder::TlsConfigBuilder;
+#[cfg(feature = "quic")]
+pub(crate) use config::QuicClient;
 pub use config::{ClientCertificates, TlsConfig};
 pub use error::{TlsConfigError, TlsError};
 pub use identity::{IdentitySigner, IdentityUnavailable};

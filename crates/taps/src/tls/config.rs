@@ -4,13 +4,13 @@ use std::fmt;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use rustls::client::{Resumption, WantsClientCert, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 
 use super::algorithms::Algorithms;
 use super::sessions::{ServerSessions, SessionLimits};
@@ -19,6 +19,12 @@ use super::verify::{AcceptAny, Pins, StrictClients, StrictServers};
 use super::{TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo};
 use crate::protocol::ProtocolStack;
 use crate::selection::{Context, Tickets};
+
+#[cfg(feature = "quic")]
+mod quic;
+
+#[cfg(feature = "quic")]
+pub(crate) use quic::QuicClient;
 
 /// How a connection uses TLS. Cheap to clone; a listener and the connections of a client share sessions through
 /// their clones.
@@ -54,8 +60,11 @@ pub(super) struct Inner {
     pub(super) algorithms: Algorithms,
     pub(super) sessions: SessionLimits,
     pub(super) trust: Option<TrustCallback>,
+    pub(super) system_roots: OnceLock<Result<Arc<RootCertStore>, TlsConfigError>>,
     pub(super) client: OnceLock<Result<Arc<ClientConfig>, TlsConfigError>>,
     pub(super) server: OnceLock<Result<Arc<ServerConfig>, TlsConfigError>>,
+    #[cfg(feature = "quic")]
+    pub(super) quic: quic::Quic,
 }
 
 #[derive(Default)]
@@ -189,6 +198,13 @@ impl Inner {
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&self.algorithms.versions())
             .map_err(|error| unusable_provider(&error))?;
+        let verifier = self.server_verifier(provider)?;
+        // The verifier is the usual one, or one that asks for more, unless the application has asked for less.
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        Ok(self.finish_client(builder, ProtocolStack::Tls))
+    }
+
+    fn server_verifier(&self, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsConfigError> {
         let chain: Arc<dyn ServerCertVerifier> = if self.accept_any {
             Arc::new(AcceptAny { provider })
         } else {
@@ -196,14 +212,17 @@ impl Inner {
                 .build()
                 .map_err(|error| unusable_roots("server", &error))?
         };
-        let strict = !self.pins.is_empty() || self.algorithms.schemes.is_some();
-        let verifier = if strict {
-            Arc::new(StrictServers { chain, pins: self.pins.clone(), schemes: self.algorithms.schemes() })
-        } else {
-            chain
-        };
-        // The verifier is the usual one, or one that asks for more, unless the application has asked for less.
-        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        if self.pins.is_empty() && self.algorithms.schemes.is_none() {
+            return Ok(chain);
+        }
+        Ok(Arc::new(StrictServers { chain, pins: self.pins.clone(), schemes: self.algorithms.schemes() }))
+    }
+
+    fn finish_client(
+        &self,
+        builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+        stack: ProtocolStack,
+    ) -> ClientConfig {
         let mut config = match &self.client_identity {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
             None => builder.with_no_client_auth(),
@@ -213,11 +232,11 @@ impl Inner {
         config.resumption = if most == Some(0) {
             Resumption::disabled()
         } else if self.sessions.are_default() {
-            Resumption::store(Context::global().sessions(ProtocolStack::Tls))
+            Resumption::store(Context::global().sessions(stack))
         } else {
             Resumption::store(Arc::new(Tickets::bounded(self.sessions.most(), lifetime)))
         };
-        Ok(config)
+        config
     }
 
     fn make_server(&self) -> Result<ServerConfig, TlsConfigError> {
@@ -254,7 +273,7 @@ impl Inner {
     fn root_store(&self) -> Result<Arc<RootCertStore>, TlsConfigError> {
         match &self.roots {
             Roots::Given(store) => Ok(Arc::clone(store)),
-            Roots::System => system_roots().map(Arc::new),
+            Roots::System => self.system_roots.get_or_init(|| system_roots().map(Arc::new)).clone(),
         }
     }
 }

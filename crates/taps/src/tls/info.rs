@@ -1,7 +1,8 @@
 //! What a handshake found out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use super::certificate;
@@ -15,9 +16,16 @@ pub struct TlsInfo {
 #[derive(Debug)]
 struct Inner {
     version: TlsVersion,
+    server_name: Option<String>,
+    /// Empty until the handshake is over: a session that sends early data is used before.
+    agreed: OnceLock<Agreed>,
+}
+
+/// What both sides have agreed on.
+#[derive(Debug)]
+struct Agreed {
     resumed: bool,
     alpn: Option<Vec<u8>>,
-    server_name: Option<String>,
     peer_certificates: Vec<Vec<u8>>,
 }
 
@@ -39,17 +47,33 @@ impl TlsInfo {
             // The only other version that is compiled in.
             _ => TlsVersion::V1_2,
         };
-        let peer_certificates =
-            session.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
-        Self {
-            inner: Arc::new(Inner {
-                version,
-                resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
-                alpn: session.alpn_protocol().map(<[u8]>::to_vec),
-                server_name: server_name.map(str::to_owned),
-                peer_certificates,
-            }),
-        }
+        let info = Self::unfinished(version, server_name);
+        info.end_of(session);
+        info
+    }
+
+    /// A session whose handshake is not over: [`finish`](Self::finish) adds what it finds out.
+    pub(crate) fn unfinished(version: TlsVersion, server_name: Option<&str>) -> Self {
+        let server_name = server_name.map(str::to_owned);
+        Self { inner: Arc::new(Inner { version, server_name, agreed: OnceLock::new() }) }
+    }
+
+    /// Adds what a handshake has found out that is over now.
+    pub(crate) fn end_of(&self, session: &CommonState) {
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        self.agree(resumed, session.alpn_protocol(), session.peer_certificates().unwrap_or_default());
+    }
+
+    /// Adds what the handshake has found out, for this and every clone.
+    #[cfg(feature = "quic")]
+    pub(crate) fn finish(&self, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
+        self.agree(false, alpn, peer_certificates);
+    }
+
+    fn agree(&self, resumed: bool, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
+        let peer_certificates = peer_certificates.iter().map(|der| der.to_vec()).collect();
+        // A handshake ends once.
+        let _ = self.inner.agreed.set(Agreed { resumed, alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
     }
 
     /// The version of the session.
@@ -58,16 +82,16 @@ impl TlsInfo {
         self.inner.version
     }
 
-    /// Whether the session goes on with an earlier one, whose certificates have been verified then.
+    /// Whether the session goes on with an earlier one, whose certificates have been verified then. Not told of QUIC.
     #[must_use]
     pub fn is_resumed(&self) -> bool {
-        self.inner.resumed
+        self.inner.agreed.get().is_some_and(|agreed| agreed.resumed)
     }
 
-    /// The application protocol that both sides agreed on (RFC 7301).
+    /// The application protocol that both sides agreed on (RFC 7301). While early data is on its way, `None`.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
-        self.inner.alpn.as_deref()
+        self.inner.agreed.get()?.alpn.as_deref()
     }
 
     /// The host name that the client asked for (RFC 6066 3); `None` when it asked for an address or not at all.
@@ -80,12 +104,16 @@ impl TlsInfo {
     ///
     /// They have been verified, unless the configuration says to accept any.
     pub fn peer_certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.inner.peer_certificates.iter().map(Vec::as_slice)
+        self.certificates().iter().map(Vec::as_slice)
     }
 
     /// The common name in the subject of the peer's own certificate, read anew at each call.
     #[must_use]
     pub fn peer_common_name(&self) -> Option<String> {
-        certificate::subject_common_name(self.inner.peer_certificates.first()?)
+        certificate::subject_common_name(self.certificates().first()?)
+    }
+
+    fn certificates(&self) -> &[Vec<u8>] {
+        self.inner.agreed.get().map_or(&[], |agreed| &agreed.peer_certificates)
     }
 }

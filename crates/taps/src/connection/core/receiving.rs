@@ -96,6 +96,7 @@ impl Core {
         }
         let more = match &mut self.carrier {
             Carrier::Transport(Transport::Stream(stream)) => {
+                self.stack.set_early(stream.is_early_data());
                 let room = self.stack.lacking().clamp(READ, READ_AHEAD);
                 let buffer = self.stack.received();
                 if buffer.capacity() - buffer.len() < READ / 8 {
