@@ -131,6 +131,10 @@ pub enum AttemptError {
     /// The TLS handshake failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The WebSocket handshake failed.
+    #[cfg(feature = "websocket")]
+    #[error(transparent)]
+    WebSocket(#[from] crate::stack::websocket::WebSocketError),
     /// A framer could not start.
     #[error(transparent)]
     Framer(#[from] FramerError),

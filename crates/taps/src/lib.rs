@@ -102,6 +102,10 @@ pub use properties::{
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
+#[cfg(feature = "memory")]
+pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate};
+#[cfg(feature = "websocket")]
+pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
 pub use tls::{
     CipherSuite, ClientCertificates, CryptoProvider, FirstWords, IdentitySigner, IdentityUnavailable, NamedGroup,

@@ -134,6 +134,12 @@ impl ByteStream {
         self.about.tls.as_ref()
     }
 
+    /// The subprotocol of the WebSocket below, when one was agreed on (RFC 6455 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.about.subprotocol.as_deref()
+    }
+
     /// The address of this end.
     #[must_use]
     pub fn local_endpoint(&self) -> &EndpointAddress {

@@ -58,6 +58,8 @@ pub(crate) struct About {
     pub(crate) local: EndpointAddress,
     pub(crate) remote: EndpointAddress,
     pub(crate) tls: Option<TlsInfo>,
+    /// What a WebSocket carries, when its ends have agreed on that.
+    pub(crate) subprotocol: Option<Arc<str>>,
     /// Whether several paths may be in use: both ends have agreed on it.
     pub(crate) multipath: bool,
     /// Whether data may leave before the handshake is over.
@@ -68,7 +70,17 @@ pub(crate) struct About {
 
 impl About {
     pub(crate) fn new(stack: ProtocolStack, local: EndpointAddress, remote: EndpointAddress) -> Self {
-        Self { stack, local, remote, tls: None, multipath: false, zero_rtt: false, can_send: true, can_receive: true }
+        Self {
+            stack,
+            local,
+            remote,
+            tls: None,
+            subprotocol: None,
+            multipath: false,
+            zero_rtt: false,
+            can_send: true,
+            can_receive: true,
+        }
     }
 }
 

@@ -199,6 +199,11 @@ impl Stack {
         }
     }
 
+    /// Whether a framer may wait for a wakeup.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
+    }
+
     /// When [`handle_wakeup`](Self::handle_wakeup) is to be called next; `None` when no framer waits for that. Ask
     /// after every other operation.
     pub(crate) fn next_wakeup(&mut self, now: Instant) -> Option<Instant> {

@@ -22,16 +22,22 @@ const BACKLOG: i32 = 1024;
 
 /// Connects, and protects where the stack says so.
 pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
-    let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
-    let socket = socket(leaf, remote)?;
-    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
-    first_properties(&tcp, &setting.properties)?;
-    let about = about(leaf.stack.is_secure(), &tcp)?;
+    let (tcp, about) = open(leaf, setting).await?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
         (Some(security), true) => security.protect(tcp, about).await?,
         _ => ByteStream::tcp(tcp, about),
     };
     Ok(Established::stream(stream))
+}
+
+/// Connects, in clear text so far.
+pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, About), AttemptError> {
+    let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
+    let socket = socket(leaf, remote)?;
+    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
+    first_properties(&tcp, &setting.properties)?;
+    let about = about(leaf.stack, &tcp)?;
+    Ok((tcp, about))
 }
 
 fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
@@ -68,23 +74,24 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
 
 /// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
 /// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
-fn about(secure: bool, tcp: &TcpStream) -> Result<About, AttemptError> {
+pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
     let read = || {
         let multipath = !postroad_sys::mptcp::is_fallback(tcp)?;
         Ok((multipath, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)))
     };
     let (multipath, local, remote) = read().map_err(|error: io::Error| AttemptError::from_io(&error))?;
-    let stack = match (secure, multipath) {
-        (false, false) => ProtocolStack::Tcp,
-        (true, false) => ProtocolStack::Tls,
-        (false, true) => ProtocolStack::Mptcp,
-        (true, true) => ProtocolStack::TlsMptcp,
+    let stack = match (stack, multipath) {
+        (ProtocolStack::Mptcp, false) => ProtocolStack::Tcp,
+        (ProtocolStack::TlsMptcp, false) => ProtocolStack::Tls,
+        (ProtocolStack::Tcp, true) => ProtocolStack::Mptcp,
+        (ProtocolStack::Tls, true) => ProtocolStack::TlsMptcp,
+        (stack, _) => stack,
     };
     Ok(About { multipath, ..About::new(stack, local.into(), remote.into()) })
 }
 
 /// Sets the properties of a connection that is new.
-fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
+pub(super) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
     let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());
     let keep_alive = properties.preference(SelectionProperty::KeepAlive);
     let set = || {
@@ -168,7 +175,18 @@ struct TcpAcceptor {
 /// Begins to listen.
 pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
-    let socket = listening_socket(stand.stack, address, hosting)?;
+    let socket = listen_on(listening_socket(stand.stack, address, hosting)?, stand, address)?;
+    let local = socket.local_addr()?.into();
+    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+}
+
+/// Opens a socket that listens to plain TCP.
+pub(super) fn bind(stand: &Stand) -> io::Result<TcpListener> {
+    let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
+    listen_on(new_socket(stand.stack, address)?, stand, address)
+}
+
+fn listen_on(socket: Socket, stand: &Stand, address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(!stand.both_families)?;
     }
@@ -181,9 +199,7 @@ pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let socket = TcpListener::from_std(socket.into())?;
-    let local = socket.local_addr()?.into();
-    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+    TcpListener::from_std(socket.into())
 }
 
 /// A listener that takes several paths where its clients offer them has one socket for those and for plain TCP; unless it
@@ -204,10 +220,10 @@ impl Acceptor for TcpAcceptor {
     fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async {
             let (tcp, peer) = self.socket.accept().await?;
-            let (secure, hosting) = (self.stack.is_secure(), self.hosting.clone());
+            let (stack, hosting) = (self.stack, self.hosting.clone());
             let establish = Box::pin(async move {
                 first_properties(&tcp, &hosting.properties)?;
-                let about = about(secure, &tcp)?;
+                let about = about(stack, &tcp)?;
                 Ok(Established::stream(match &hosting.security {
                     None => ByteStream::tcp(tcp, about),
                     Some(security) => security.protect(tcp, about).await?,
