@@ -4,6 +4,7 @@ mod algorithms;
 mod builder;
 mod certificate;
 pub(crate) mod config;
+mod early;
 mod error;
 mod identity;
 mod info;

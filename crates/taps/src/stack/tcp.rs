@@ -24,6 +24,7 @@ const BACKLOG: i32 = 1024;
 pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
     let (tcp, about) = open(leaf, setting).await?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
+        (Some(security), true) if setting.early => security.protect_early(tcp, about).await?,
         (Some(security), true) => security.protect(tcp, about).await?,
         _ => ByteStream::tcp(tcp, about),
     };
@@ -177,7 +178,16 @@ pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = listen_on(listening_socket(stand.stack, address, hosting)?, stand, address)?;
     let local = socket.local_addr()?.into();
-    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+    Ok(Box::new(TcpAcceptor { socket, stack: plain(stand.stack), local, hosting: early(hosting) }))
+}
+
+/// Takes data that a client sends before the handshake is over from those alone who can do with copies (RFC 9622 6.2.5).
+fn early(hosting: &Hosting) -> Hosting {
+    let Hosting { properties, security } = hosting.clone();
+    let wanted = properties.safely_replayable()
+        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit;
+    let security = security.map(|security| if wanted { security.taking_early_data() } else { security });
+    Hosting { properties, security }
 }
 
 /// Opens a socket that listens to plain TCP.
@@ -205,15 +215,19 @@ fn listen_on(socket: Socket, stand: &Stand, address: SocketAddr) -> io::Result<T
 /// A listener that takes several paths where its clients offer them has one socket for those and for plain TCP; unless it
 /// wants a timeout that Multipath TCP does not have.
 fn listening_socket(stack: ProtocolStack, address: SocketAddr, hosting: &Hosting) -> io::Result<Socket> {
-    let plain = matches!(stack, ProtocolStack::Tcp | ProtocolStack::Tls);
     let wanted = hosting.properties.multipath_in(Role::Listen) != Multipath::Disabled;
-    if plain && wanted && hosting.properties.connection.abort_after().is_none() {
+    if wanted && hosting.properties.connection.abort_after().is_none() {
         // The kernel may lack it, or the administrator has switched it off.
         if let Ok(socket) = postroad_sys::mptcp::socket(Domain::for_address(address)) {
             return Ok(socket);
         }
     }
-    new_socket(stack, address)
+    new_socket(plain(stack), address)
+}
+
+/// What a client may have come over that offers no more.
+fn plain(stack: ProtocolStack) -> ProtocolStack {
+    if stack.is_secure() { ProtocolStack::Tls } else { ProtocolStack::Tcp }
 }
 
 impl Acceptor for TcpAcceptor {

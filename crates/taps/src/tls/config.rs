@@ -137,6 +137,11 @@ impl TlsConfig {
         self.inner.trust.is_some()
     }
 
+    /// Whether clients are asked for certificates, or the application about clients.
+    pub(crate) fn asks_for_clients(&self) -> bool {
+        self.inner.client_certificates != ClientCertificates::Ignored || self.asks_for_trust()
+    }
+
     /// Lets the application have its say about a peer, behind the handshake and before anything else (RFC 9622 6.3.8).
     pub(crate) async fn check_trust(&self, info: &TlsInfo) -> Result<(), TlsError> {
         match &self.inner.trust {

@@ -10,7 +10,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 
-use super::{ClientCertificates, Inner, ServerSessions, SessionLimits, TlsConfig, TlsConfigError, unusable_provider};
+use super::{Inner, ServerSessions, SessionLimits, TlsConfig, TlsConfigError, unusable_provider};
 use crate::protocol::ProtocolStack;
 
 /// How many sessions a server keeps for resumption: each is used once, so early data cannot be replayed
@@ -22,7 +22,7 @@ const VERDICTS: usize = 16;
 
 /// The configurations for QUIC, made once.
 #[derive(Default)]
-pub(super) struct Quic {
+pub(in crate::tls) struct Quic {
     client: OnceLock<Result<QuicClient, TlsConfigError>>,
     server: OnceLock<Result<Server, TlsConfigError>>,
 }
@@ -54,7 +54,7 @@ impl TlsConfig {
     /// asks for certificates takes none.
     pub(crate) fn quic_server(&self, early: bool) -> Result<Arc<QuicServerConfig>, TlsConfigError> {
         let server = self.inner.quic.server.get_or_init(|| self.inner.make_quic_server(self.server()?)).clone()?;
-        let early = early && self.inner.client_certificates == ClientCertificates::Ignored;
+        let early = early && !self.asks_for_clients();
         Ok(if early { server.early } else { server.late })
     }
 }
