@@ -10,4 +10,5 @@ mod messages;
 mod secure;
 mod signals;
 mod support;
+mod taps;
 mod trace;
