@@ -75,6 +75,7 @@ mod preconnection;
 mod properties;
 mod protocol;
 mod race;
+mod rendezvous;
 mod resolve;
 mod selection;
 mod stack;
@@ -104,6 +105,7 @@ pub use properties::{
     PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use rendezvous::Rendezvous;
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 #[cfg(feature = "memory")]

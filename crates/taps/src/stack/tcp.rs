@@ -58,6 +58,17 @@ fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
+/// A socket that listens or connects where another one of this process does the other.
+pub(crate) fn meeting_point(local: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = new_socket(ProtocolStack::Tcp, local)?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&local.into())?;
+    Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
 fn new_socket(stack: ProtocolStack, address: SocketAddr) -> io::Result<Socket> {
     if matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp) {
         return postroad_sys::mptcp::socket(Domain::for_address(address));
@@ -78,7 +89,7 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
 
 /// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
 /// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
-pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
+pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
     let read = || {
         let multipath = !postroad_sys::mptcp::is_fallback(tcp)?;
         Ok((multipath, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)))
@@ -95,7 +106,7 @@ pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, Atte
 }
 
 /// Sets the properties of a connection that is new.
-pub(super) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
+pub(crate) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
     let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());
     let keep_alive = properties.preference(SelectionProperty::KeepAlive);
     let set = || {
