@@ -34,6 +34,9 @@ pub enum ConfigurationError {
     /// The transport properties contradict themselves.
     #[error("properties that cannot be had together: {0}")]
     Properties(#[from] PropertyConflicts),
+    /// Security is on, and the transport that was handed over is in clear text.
+    #[error("security is on, and the transport is in clear text: protect it first, or switch security off")]
+    Unprotected,
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,
@@ -282,6 +285,9 @@ pub enum ListenError {
         /// Why not: one reason for each stack and path.
         rejected: Vec<Rejected>,
     },
+    /// The descriptor that was handed over cannot be used.
+    #[error(transparent)]
+    Adopt(#[from] crate::adopt::AdoptError),
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
     #[doc(alias = "PROHIBITED_BY_POLICY")]

@@ -52,6 +52,7 @@
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
 //!   no maximum).
 
+mod adopt;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod blocking_error;
@@ -82,6 +83,7 @@ mod stream;
 mod tls;
 mod transport;
 
+pub use adopt::AdoptError;
 pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,

@@ -21,6 +21,8 @@ pub(crate) mod http;
 pub(crate) mod memory;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
+#[cfg(unix)]
+pub(crate) mod kind;
 pub(crate) mod tcp;
 #[cfg(any(feature = "udp", feature = "udp-lite"))]
 mod udp;

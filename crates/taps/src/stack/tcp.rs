@@ -78,7 +78,7 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
 
 /// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
 /// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
-pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
+pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
     let read = || {
         let multipath = !postroad_sys::mptcp::is_fallback(tcp)?;
         Ok((multipath, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)))
@@ -180,8 +180,13 @@ struct TcpAcceptor {
 pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = listen_on(listening_socket(stand.stack, address, hosting)?, stand, address)?;
+    accept_on(socket, stand.stack, hosting)
+}
+
+/// Takes clients in with a socket that listens.
+pub(crate) fn accept_on(socket: TcpListener, stack: ProtocolStack, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let local = socket.local_addr()?.into();
-    Ok(Box::new(TcpAcceptor { socket, stack: plain(stand.stack), local, hosting: early(hosting) }))
+    Ok(Box::new(TcpAcceptor { socket, stack: plain(stack), local, hosting: early(hosting) }))
 }
 
 /// Takes data that a client sends before the handshake is over from those alone who can do with copies (RFC 9622 6.2.5).
