@@ -86,6 +86,8 @@ impl<'a> Attempt<'a> {
         };
         // Datagrams would be lost for good when the server rejects them.
         let early = setting.early && leaf.stack == ProtocolStack::QuicStream && ways != Ways::In;
+        // Who wants to be asked about each peer is asked before anything leaves.
+        let early = early && !side.config().asks_for_trust();
         Ok(Self { leaf, setting, remote, side, tls, ways, early })
     }
 
@@ -178,6 +180,7 @@ impl<'a> Attempt<'a> {
     async fn established(&self, connection: Connection, socket: &Arc<Socket>) -> Result<Established, AttemptError> {
         let tls = self.unfinished();
         finish(&tls, &connection);
+        self.side.config().check_trust(&tls).await?;
         let link = self.link(connection, socket, &tls)?;
         let properties = &self.setting.properties.connection;
         if self.leaf.stack == ProtocolStack::QuicDatagram {

@@ -26,7 +26,7 @@ use crate::error::AttemptError;
 use crate::properties::{Direction, Multipath, Preference, Role, SelectionProperty, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stack::{Acceptor, Arrival, Hosting, Stand};
-use crate::tls::{TlsInfo, TlsVersion};
+use crate::tls::{TlsConfig, TlsInfo, TlsVersion};
 use crate::transport::{About, Established};
 
 /// How many connections wait until somebody takes them. Beyond that clients wait, each with its streams.
@@ -61,6 +61,7 @@ struct Reception {
     local: SocketAddr,
     carries: Carries,
     early: bool,
+    tls: TlsConfig,
     handshakes: Semaphore,
 }
 
@@ -74,7 +75,8 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
     let carries = carries(stand.stack, properties);
     // Early data may be a copy: only those who have said that they can do with copies get it (RFC 9622 6.2.5).
     let early = properties.safely_replayable()
-        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit;
+        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit
+        && !side.config().asks_for_clients();
     let crypto =
         side.config().quic_server(early).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut config = ServerConfig::with_crypto(crypto);
@@ -92,6 +94,7 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
         local,
         carries,
         early,
+        tls: side.config().clone(),
         handshakes: Semaphore::new(HANDSHAKES),
     };
     tokio::spawn(receive(endpoint, Arc::new(reception)));
@@ -201,6 +204,7 @@ impl Reception {
             Err(connecting) => {
                 let connection = connecting.await.map_err(failed)?;
                 finish(&tls, &connection);
+                self.tls.check_trust(&tls).await?;
                 (connection, None)
             }
         };

@@ -48,9 +48,35 @@ async fn no_common_application_protocol_is_named() {
     let acceptor = listening(TransportProperties::new(), &authority.server());
     let other = authority.client().alpn(["other/2"]).build().unwrap();
     let error = attempt(acceptor.local().ip().unwrap(), &other).await;
-    assert!(matches!(error, AttemptError::Tls(TlsError::NothingInCommon(_))), "{error:?}");
+    assert_eq!(error, AttemptError::Tls(TlsError::NoApplicationProtocol));
     let error = soon(soon(acceptor.accept()).await.unwrap().establish).await.unwrap_err();
-    assert!(matches!(error, AttemptError::Tls(TlsError::NothingInCommon(_))), "{error:?}");
+    assert_eq!(error, AttemptError::Tls(TlsError::NoApplicationProtocol));
+}
+
+/// RFC 9622 6.3.3 and 6.3.8: pins and the application's own say hold for QUIC as they do for TLS over TCP.
+#[tokio::test]
+async fn a_peer_is_refused_by_its_pin_and_by_the_application() {
+    let authority = Authority::new();
+    let acceptor = listening(TransportProperties::new(), &authority.server());
+    let address = acceptor.local().ip().unwrap();
+    let (other, _) = authority.pair("another");
+    let pinned = authority.client().pinned_certificate_pem(other).build().unwrap();
+    assert_eq!(attempt(address, &pinned).await, AttemptError::Tls(TlsError::PinMismatch));
+    let refuses = authority.client().trust_verification(|peer| async move {
+        assert_eq!(peer.peer_certificates().len(), 1);
+        Err(crate::tls::Untrusted("not on the list".to_owned()))
+    });
+    let refused = AttemptError::Tls(TlsError::RefusedByApplication("not on the list".to_owned()));
+    assert_eq!(attempt(address, &refuses.build().unwrap()).await, refused);
+
+    let picky = authority
+        .server_for(&authority.name)
+        .trust_verification(|_| async { Err(crate::tls::Untrusted("not on the list".to_owned())) });
+    let acceptor = listening(TransportProperties::new(), &picky.build().unwrap());
+    let client = connected(&*acceptor, TransportProperties::new(), &authority.client().build().unwrap()).await;
+    let arrival = soon(acceptor.accept()).await.unwrap();
+    assert_eq!(soon(arrival.establish).await.unwrap_err(), refused);
+    drop(client);
 }
 
 #[tokio::test]
