@@ -53,7 +53,8 @@ impl Initiate {
 
     /// Sends a message first: with the handshake, where the message is [safely
     /// replayable](crate::MessageContext::set_safely_replayable) and the transport and the peer allow it, and right
-    /// after it otherwise (RFC 9622 7.1 and 6.2.5). The connection is given when it has left.
+    /// after it otherwise (RFC 9622 7.1 and 6.2.5). The connection is given when it has left. What framers say at their
+    /// start leaves before it, and so with the handshake too.
     pub fn with_message(mut self, message: impl Into<Message>) -> Self {
         self.first = Some(message.into());
         self
