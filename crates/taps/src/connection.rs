@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, ready};
 
+use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::error::{AttemptError, EstablishmentError};
 use crate::framer::FramerFactory;
@@ -269,10 +270,12 @@ impl Connection {
     /// Dropping the future loses nothing.
     pub async fn receive_with(&self, want: Receive) -> Result<Message, ReceiveError> {
         let _turn = self.inner.receiving.lock().await;
+        let mut reading = Reading { inner: &self.inner, waits: false };
         poll_fn(|cx| {
             let core = &mut *self.inner.core();
             let received = core.poll_receive(&want, cx);
             core.answer(cx);
+            reading.waits = received.is_pending();
             received
         })
         .await
@@ -288,7 +291,13 @@ impl Connection {
     #[doc(alias = "HANDLE_STATE_CLOSED")]
     #[doc(alias = "HANDLE_STATE_CONNECTION_ERROR")]
     pub async fn closed(&self) -> Result<(), ConnectionError> {
-        poll_fn(|cx| self.inner.core().poll_closed(cx)).await
+        let mut reading = Reading { inner: &self.inner, waits: false };
+        poll_fn(|cx| {
+            let closed = self.inner.core().poll_closed(cx);
+            reading.waits = closed.is_pending();
+            closed
+        })
+        .await
     }
 
     /// Closes the connection in order: everything that was handed over is sent, the framers may send their last
@@ -374,6 +383,18 @@ impl Connection {
         Some(&self.inner.facts.get()?.about.remote)
     }
 
+    /// Who is at the other end of a Unix socket; `None` for other transports.
+    #[must_use]
+    pub fn peer_credentials(&self) -> Option<PeerCredentials> {
+        self.inner.facts.get()?.about.credentials
+    }
+
+    /// The subprotocol of a WebSocket, when one was agreed on (RFC 6455 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.inner.facts.get()?.about.subprotocol.as_deref()
+    }
+
     /// What the TLS handshake found out; `None` for clear text.
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
@@ -391,6 +412,20 @@ impl Inner {
         self.core().begin_close();
         let draining = Draining::new(self);
         poll_fn(|cx| self.core().poll_close(draining.ticket(), cx)).await
+    }
+}
+
+/// One who reads. The transport wakes only who has read last: when that one goes, the others take over.
+struct Reading<'a> {
+    inner: &'a Inner,
+    waits: bool,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.inner.core().wake_readers();
+        }
     }
 }
 

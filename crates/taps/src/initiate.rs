@@ -1,7 +1,7 @@
 //! The active open: gather, race, connect, protect (RFC 9623 4).
 
 mod lookups;
-mod plan;
+pub(crate) mod plan;
 
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
@@ -15,9 +15,10 @@ use crate::connection::{Connection, Opened, Origin};
 use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::message::Message;
 use crate::preconnection::Preconnection;
+use crate::properties::Role;
 use crate::race;
 use crate::resolve::Resolver;
-use crate::selection::{Candidate, CandidateTree, Context, Rejected};
+use crate::selection::{Candidate, CandidateTree, Context, Rejected, Source, Target};
 use crate::stack::{self, Leaf, Setting};
 
 /// A connection that is about to be established; await it, with a [`timeout`](Self::timeout) or without.
@@ -113,8 +114,19 @@ async fn establish(
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
     let targets = plan::targets(&preconnection.remotes);
     let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
-    let tree = plan::choose(preconnection, &sources, &targets, &context).await?;
+    let tree = choose(preconnection, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
+}
+
+async fn choose(
+    preconnection: &Preconnection,
+    sources: &[Source],
+    targets: &[Target],
+    context: &Context,
+) -> Result<CandidateTree, Kind> {
+    let host = || preconnection.remotes[0].host_text();
+    let chosen = plan::choose(preconnection, Role::Initiate, sources, targets, context).await;
+    chosen.map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
 }
 
 /// What would be raced, with every name resolved beforehand.
@@ -132,7 +144,7 @@ pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<Candidat
     }
     match lookups.error {
         Some(error) if targets.iter().all(|target| target.addresses.is_empty()) => Err(Kind::from(error).into()),
-        _ => Ok(plan::choose(preconnection, &sources, &targets, &context).await?),
+        _ => Ok(choose(preconnection, &sources, &targets, &context).await?),
     }
 }
 
@@ -287,7 +299,7 @@ mod tests {
         let preconnection = preconnection.remote(RemoteEndpoint::host("localhost").port(1));
         let addresses = candidates.iter().copied().map(Into::into).collect();
         let targets = [Target::remote(&preconnection.remotes[0], addresses, true)];
-        let tree = plan::choose(&preconnection, &[], &targets, context).await.unwrap();
+        let tree = plan::choose(&preconnection, Role::Initiate, &[], &targets, context).await.unwrap();
         let log = Log::default();
         let settings = plan::settings(&preconnection, context).await.unwrap();
         let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };

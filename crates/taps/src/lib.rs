@@ -58,6 +58,7 @@ mod blocking_error;
 #[cfg(feature = "callback")]
 pub mod callback;
 mod connection;
+mod credentials;
 mod endpoint;
 mod error;
 mod framer;
@@ -86,6 +87,7 @@ pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
     IntoByteStreamError, PartialMessage, ReceiveError, SendError, SoftError,
 };
+pub use credentials::PeerCredentials;
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
 pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};
@@ -104,6 +106,10 @@ pub use properties::{
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
+#[cfg(feature = "memory")]
+pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate};
+#[cfg(feature = "websocket")]
+pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,

@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::connection::SoftError;
+use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::error::AttemptError;
 use crate::framer::outbox::Leaving;
@@ -58,6 +59,10 @@ pub(crate) struct About {
     pub(crate) local: EndpointAddress,
     pub(crate) remote: EndpointAddress,
     pub(crate) tls: Option<TlsInfo>,
+    /// What a WebSocket carries, when its ends have agreed on that.
+    pub(crate) subprotocol: Option<Arc<str>>,
+    /// Who the peer is, where the system vouches for it.
+    pub(crate) credentials: Option<PeerCredentials>,
     /// Whether several paths are in use; `None` when the stack cannot tell.
     pub(crate) multipath: bool,
     /// Whether data may leave before the handshake is over.
@@ -68,7 +73,18 @@ pub(crate) struct About {
 
 impl About {
     pub(crate) fn new(stack: ProtocolStack, local: EndpointAddress, remote: EndpointAddress) -> Self {
-        Self { stack, local, remote, tls: None, multipath: false, zero_rtt: false, can_send: true, can_receive: true }
+        Self {
+            stack,
+            local,
+            remote,
+            tls: None,
+            subprotocol: None,
+            credentials: None,
+            multipath: false,
+            zero_rtt: false,
+            can_send: true,
+            can_receive: true,
+        }
     }
 }
 

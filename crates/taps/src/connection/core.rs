@@ -7,9 +7,13 @@ mod receiving;
 mod sending;
 mod settings;
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
+
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::event::{Event, Events};
 use super::opening::Opening;
@@ -85,6 +89,10 @@ pub(super) struct Core {
     first: Option<Message>,
     first_leaves: bool,
     membership: Option<Membership>,
+    /// Wakes framers that wait for a time.
+    wakeup: Option<Pin<Box<Sleep>>>,
+    /// The message of which the application sends parts by their context, and its number.
+    parts: Option<(u64, Number)>,
     /// Bounds on the rates, where there are any.
     send_pace: Option<Box<Pace>>,
     receive_pace: Option<Box<Pace>>,
@@ -173,6 +181,8 @@ impl Core {
             first: None,
             first_leaves: false,
             membership: None,
+            wakeup: None,
+            parts: None,
             send_pace: None,
             receive_pace: None,
         }
@@ -182,6 +192,7 @@ impl Core {
     pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
         let transport = |error: &io::Error| AttemptError::from_io(error);
         loop {
+            self.poll_wakeups(cx);
             let ready = self.stack.start()?;
             let drained = self.poll_write_out(cx).map_err(|error| transport(&error))?;
             if ready {
@@ -226,8 +237,7 @@ impl Core {
     pub(super) fn poll_close(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let drained = ready!(self.poll_drain(ticket, cx));
         if drained.is_ok() && self.sending == Sending::Open {
-            // A framer that cannot say good-bye does not keep the connection open.
-            let _ = self.stack.stop();
+            ready!(self.poll_stop(cx));
             self.sending = Sending::Ending;
         }
         let drained = match ready!(self.poll_drain(ticket, cx)) {
@@ -242,6 +252,49 @@ impl Core {
         Poll::Ready(drained)
     }
 
+    /// Lets the framers say good-bye, and hear the answer where they wait for one. One that cannot does not keep the
+    /// connection open.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.poll_wakeups(cx);
+            if self.stack.stop().unwrap_or(true) {
+                return Poll::Ready(());
+            }
+            let heard = match ready!(self.poll_write_out(cx)) {
+                Ok(()) => ready!(self.poll_fill(cx)),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = heard {
+                self.fail(&error);
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Wakes framers whose time has come, and this task when the next one's does.
+    fn poll_wakeups(&mut self, cx: &mut Context<'_>) {
+        while self.stack.waits() {
+            let now = Instant::now();
+            let Some(next) = self.stack.next_wakeup(now.into_std()) else { break };
+            let next = Instant::from_std(next);
+            let timer = self.wakeup.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            if timer.deadline() != next {
+                timer.as_mut().reset(next);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            // What a framer cannot go on with shows in the next call of the application.
+            let _ = self.stack.handle_wakeup(now.max(next).into_std());
+        }
+    }
+
+    /// Lets those who wait to read look again.
+    pub(super) fn wake_readers(&mut self) {
+        wake(&mut self.reader);
+        wake(&mut self.watcher);
+    }
+
     /// Lets go of the transport, in order.
     fn end(&mut self) {
         if !matches!(self.carrier, Carrier::Gone) {
@@ -251,8 +304,7 @@ impl Core {
             }
         }
         self.waiting.wake_all();
-        wake(&mut self.reader);
-        wake(&mut self.watcher);
+        self.wake_readers();
     }
 
     pub(super) fn abort(&mut self) {
@@ -286,8 +338,7 @@ impl Core {
         for ticket in self.waiting.tickets() {
             self.settle(ticket, Err(error.clone().into()));
         }
-        wake(&mut self.reader);
-        wake(&mut self.watcher);
+        self.wake_readers();
         if first {
             self.events.tell(match error {
                 ConnectionError::NotEstablished(error) => Event::EstablishmentError(error),

@@ -11,7 +11,7 @@ use crate::preconnection::Preconnection;
 use crate::properties::{Preference, Role, SelectionProperty};
 use crate::protocol::Protocol;
 use crate::resolve::Resolver;
-use crate::selection::{CandidateTree, Context, GatherInput, Source, Target, select};
+use crate::selection::{CandidateTree, Context, GatherInput, Rejected, Source, Target, select};
 use crate::stack::{self, Setting};
 use crate::tls::{ClientSide, Security};
 
@@ -35,24 +35,25 @@ pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationEr
 }
 
 /// What is remembered for the connection and its group.
-pub(super) fn context(preconnection: &Preconnection) -> Context {
+pub(crate) fn context(preconnection: &Preconnection) -> Context {
     Context::global().for_group(preconnection.properties.connection.isolate_session)
 }
 
-/// The candidates of an active open, of the stacks that are built in.
-pub(super) async fn choose(
+/// The candidates of an active or a passive open, of the stacks that are built in.
+pub(crate) async fn choose(
     preconnection: &Preconnection,
+    role: Role,
     sources: &[Source],
     targets: &[Target],
     context: &Context,
-) -> Result<CandidateTree, Kind> {
+) -> Result<CandidateTree, Vec<Rejected>> {
     let (secure, application_protocol) = match &preconnection.security {
         Security::Disabled => (false, false),
         Security::Tls(config) => (true, config.has_application_protocol()),
     };
     let mut input = GatherInput {
         properties: &preconnection.properties,
-        role: Role::Initiate,
+        role,
         secure,
         application_protocol,
         framed: framed(preconnection),
@@ -63,8 +64,7 @@ pub(super) async fn choose(
     };
     let paths = if input.needs_paths() { path::paths().await } else { Vec::new() };
     input.paths = &paths;
-    let host = || preconnection.remotes[0].host_text();
-    select(&input, context, Instant::now().into_std()).map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
+    select(&input, context, Instant::now().into_std())
 }
 
 /// What the attempts toward each remote endpoint are made with: TLS verifies the name of that endpoint, and resumes

@@ -23,6 +23,17 @@ const FRAMED: usize = 64 * 1024;
 
 impl Core {
     /// A number for a message that is about to be handed over.
+    pub(in crate::connection) fn number_of(&mut self, message: &Message) -> Number {
+        let id = message.context.id();
+        let number = match self.parts {
+            // A part of the message that was begun by another call.
+            Some((open, number)) if open == id => Number { part: number.part + 1, ..number },
+            _ => self.number(),
+        };
+        self.parts = (id != 0 && !message.end_of_message).then_some((id, number));
+        number
+    }
+
     pub(in crate::connection) fn number(&mut self) -> Number {
         self.messages += 1;
         Number { message: self.messages, part: 0 }
@@ -270,6 +281,7 @@ impl Core {
     /// Sends what waits, as far as the transport takes it. Pending when the transport will wake this task.
     pub(in crate::connection) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_open(cx));
+        self.poll_wakeups(cx);
         loop {
             match self.poll_write_out(cx) {
                 Poll::Pending => {
