@@ -137,9 +137,11 @@ pub(crate) fn transport_exit(error: &EstablishmentError) -> Exit {
 /// speak TLS, or not ours, speaks another protocol.
 pub(crate) fn tls_exit(error: &TlsError) -> Exit {
     match error {
-        TlsError::NotTls | TlsError::NothingInCommon(_) | TlsError::Violation(_) | TlsError::ClosedDuringHandshake => {
-            Exit::Protocol
-        }
+        TlsError::NotTls
+        | TlsError::NothingInCommon(_)
+        | TlsError::NoApplicationProtocol
+        | TlsError::Violation(_)
+        | TlsError::ClosedDuringHandshake => Exit::Protocol,
         _ => Exit::Denied,
     }
 }

@@ -109,7 +109,7 @@ async fn establish(
 ) -> Result<Opened, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
-    let settings = plan::settings(preconnection, &context).await?;
+    let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
     let targets = plan::targets(&preconnection.remotes);
@@ -206,7 +206,9 @@ impl Attempts<'_> {
     async fn run(&self, leaf: Leaf, target: usize) -> Result<Opened, AttemptError> {
         let setting = &self.settings[target];
         let established = stack::connect(&leaf, setting).await?;
-        let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting.clone())));
+        // What is sent first on a clone is not known to be safely replayable.
+        let setting = Setting { early: false, ..setting.clone() };
+        let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting)));
         Opened::start(established, origin, self.first.as_ref()).await
     }
 }
@@ -301,7 +303,7 @@ mod tests {
         let targets = [Target::remote(&preconnection.remotes[0], addresses, true)];
         let tree = plan::choose(&preconnection, Role::Initiate, &[], &targets, context).await.unwrap();
         let log = Log::default();
-        let settings = plan::settings(&preconnection, context).await.unwrap();
+        let settings = plan::settings(&preconnection, context, None).await.unwrap();
         let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };
         let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
         let begin = Instant::now();

@@ -115,6 +115,6 @@ pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate}
 pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
 pub use tls::{
-    ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
-    TlsInfo, TlsVersion,
+    CipherSuite, ClientCertificates, CryptoProvider, FirstWords, IdentitySigner, IdentityUnavailable, NamedGroup,
+    Security, SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo, TlsVersion, Untrusted,
 };

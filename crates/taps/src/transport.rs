@@ -63,7 +63,7 @@ pub(crate) struct About {
     pub(crate) subprotocol: Option<Arc<str>>,
     /// Who the peer is, where the system vouches for it.
     pub(crate) credentials: Option<PeerCredentials>,
-    /// Whether several paths are in use; `None` when the stack cannot tell.
+    /// Whether several paths may be in use: both ends have agreed on it.
     pub(crate) multipath: bool,
     /// Whether data may leave before the handshake is over.
     pub(crate) zero_rtt: bool,

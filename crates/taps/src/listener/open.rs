@@ -13,7 +13,7 @@ use crate::protocol::{Protocol, ProtocolStack};
 use crate::resolve::Resolver;
 use crate::selection::Target;
 use crate::stack::{Acceptor, Hosting, Stand, failed, listen};
-use crate::tls::{Security, ServerSide};
+use crate::tls::ServerSide;
 
 /// How often a port that the system picked is given up for another, since it is taken for one of the stacks.
 const TRIES: usize = 16;
@@ -24,9 +24,9 @@ pub(super) async fn acceptors(preconnection: &Preconnection) -> Result<Vec<Box<d
         return Err(ConfigurationError::NoLocalEndpoint.into());
     }
     preconnection.properties.validate().map_err(ConfigurationError::from)?;
-    let security = match &preconnection.security {
-        Security::Disabled => None,
-        Security::Tls(config) => Some(ServerSide::prepare(config)?),
+    let security = match preconnection.security.config() {
+        None => None,
+        Some(config) => Some(ServerSide::prepare(config)?),
     };
     let hosting = Hosting { properties: Arc::new(preconnection.properties.clone()), security };
     let mut acceptors = Vec::new();
