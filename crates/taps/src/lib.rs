@@ -44,6 +44,9 @@
 //! A protocol whose peers agree on TLS in clear text goes on with [`ByteStream::initiate_tls`],
 //! [`ByteStream::accept_tls`] and [`ByteStream::accept_tls_where_asked`].
 //!
+//! The guide, with what replaces what for those who come from sockets or from the original, is
+//! `docs/guide/transport-services.md`. With the feature `callback`, the module `callback` has the original's interface.
+//!
 //! # Departures
 //! Where the documentation of the original and RFC 9622 differ, or where this crate differs from both:
 //! - Security is on by default (the original's is off); there is no opportunistic mode.
