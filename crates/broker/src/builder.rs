@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, Scheme};
 use postroad_amqp::sasl::{ServerConfig, Tokens, UserFile};
 use postroad_amqp::v1_0::Config;
 use postroad_codec::v1_0::{Fields, Symbol, Value};
-use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
+use postroad_taps::{
+    LocalEndpoint, Preconnection, Protocol, Security, SelectionProperty, TlsConfig, TransportProperties,
+};
 
 use crate::broker::{Broker, Listening};
 use crate::connections::ConnectionLimits;
@@ -48,7 +50,8 @@ pub struct Limits {
     /// Connections at once, those that are not authenticated yet included; the next ones are closed once they are
     /// open.
     pub connections: usize,
-    /// Connections at once from one IP address, as for `connections`.
+    /// Connections at once from one IP address, as for `connections`. Unix sockets have none, and count for this limit not
+    /// at all.
     pub connections_per_address: usize,
     /// Connections at once of one user who is not anonymous, as for `connections`.
     pub connections_per_user: usize,
@@ -215,8 +218,8 @@ impl Builder {
         self
     }
 
-    /// Listens on a URL, such as `amqp://127.0.0.1:5672`; port 0 lets the system pick one. Call it again for
-    /// more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
+    /// Listens on a URL, such as `amqp://127.0.0.1:5672`, where port 0 lets the system pick one, or
+    /// `amqp+unix://%2Frun%2Fbroker.sock`, whose file goes when the broker does. Call it again for more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
     pub fn listen(mut self, url: impl Into<String>) -> Self {
         self.listen.push(url.into());
         self
@@ -412,12 +415,25 @@ async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartEr
         (true, Some(config)) => Security::Tls(config.clone()),
         (true, None) => return Err(StartError::NoCertificate { url }),
     };
-    let local = LocalEndpoint::host(parsed.host()).port(parsed.port());
-    let listener = Preconnection::new().local(local).security(security).listen().await;
+    let listener = preconnection(&parsed).security(security).listen().await;
     let listener = listener.map_err(|error| StartError::Listen { url, error })?;
     let port = listener.local_endpoint().ip().map_or(parsed.port(), |address| address.port());
     let url = parsed.with_port(port).to_string();
     Ok(Listening { url, listener: Arc::new(listener) })
+}
+
+/// Where to listen, with the protocol that the URL means and no other.
+fn preconnection(url: &BrokerUrl) -> Preconnection {
+    let (host, port) = (url.host(), url.port());
+    match (url.scheme(), host.strip_prefix('@')) {
+        (Scheme::AmqpUnix, name) => {
+            let local = name.map_or_else(|| LocalEndpoint::path(host), LocalEndpoint::abstract_name);
+            // A socket of packets would part the bytes.
+            let bytes_only = TransportProperties::new().prohibit(SelectionProperty::PreserveMsgBoundaries);
+            Preconnection::new().local(local).properties(bytes_only)
+        }
+        _ => Preconnection::new().local(LocalEndpoint::host(host).port(port).protocol(Protocol::Tcp)),
+    }
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {

@@ -16,8 +16,8 @@ pub enum StartError {
         /// What is wrong with it.
         error: UrlError,
     },
-    /// A URL to listen on says more than scheme, host and port.
-    #[error("cannot listen on {url:?}: only scheme, host and port have a meaning here")]
+    /// A URL to listen on says more than scheme, host or socket, and port.
+    #[error("cannot listen on {url:?}: only scheme, host or socket, and port have a meaning here")]
     UrlParts {
         /// The URL as it was given.
         url: String,
@@ -59,8 +59,11 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Url { error, .. } => error.hint(),
-            Self::UrlParts { .. } => Some("write amqp://127.0.0.1:5672"),
+            Self::UrlParts { .. } => Some("write amqp://127.0.0.1:5672, or amqp+unix://%2Frun%2Fbroker.sock"),
             Self::NoCertificate { .. } => Some("give the broker a certificate and key, or use amqp://"),
+            Self::Listen { error: ListenError::AddressInUse { address }, .. } if address.unix().is_some() => {
+                Some("another process listens there, or has left the file of its socket: then remove it")
+            }
             Self::Listen { error: ListenError::AddressInUse { .. }, .. } => {
                 Some("choose another port; 0 picks a free one")
             }

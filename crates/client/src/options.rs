@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, Scheme};
 use postroad_amqp::sasl::{Client, Credentials, Secret};
 use postroad_amqp::v1_0::{ClientSasl, Config};
 use postroad_codec::v1_0::{Fields, MIN_MAX_FRAME_SIZE, Map, Symbol, Value};
-use postroad_taps::{RemoteEndpoint, Security, TlsConfig};
+use postroad_taps::{
+    Preconnection, Protocol, RemoteEndpoint, Security, SelectionProperty, TlsConfig, TransportProperties,
+};
 use uuid::Uuid;
 
 use crate::ConnectError;
@@ -16,7 +18,8 @@ use crate::ConnectError;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    /// Where the peer is; `amqps` means TLS. User and password in it count unless they are set here.
+    /// Where the peer is, and what it is reached over; `amqps` means TLS. User and password in it count unless they are set
+    /// here.
     pub url: BrokerUrl,
     /// The user to authenticate.
     pub user: Option<String>,
@@ -39,7 +42,7 @@ pub struct ConnectOptions {
     pub tls_mode: TlsMode,
     /// The id of our container; a random one by default.
     pub container_id: String,
-    /// The host that the peer is asked for; the URL's by default.
+    /// The host that the peer is asked for; the URL's by default, and none with a Unix socket.
     pub virtual_host: Option<String>,
     /// Silence after which the peer counts as dead.
     pub idle_timeout: Option<Duration>,
@@ -93,11 +96,30 @@ impl ConnectOptions {
         }
     }
 
-    pub(crate) fn remote(&self) -> RemoteEndpoint {
-        RemoteEndpoint::host(self.url.host()).port(self.url.port())
+    /// What the connection is made from.
+    pub(crate) fn preconnection(&self) -> Result<Preconnection, ConnectError> {
+        let scheme = self.url.scheme();
+        if self.tls_mode == TlsMode::Header && !matches!(scheme, Scheme::Amqp | Scheme::Amqps) {
+            return Err(ConnectError::Options(format!("TLS by AMQP's header begins over TCP only, not with {scheme}")));
+        }
+        let preconnection = Preconnection::new().remote(self.remote()).security(self.security());
+        Ok(match scheme {
+            Scheme::AmqpUnix => preconnection.properties(bytes_only()),
+            _ => preconnection,
+        })
     }
 
-    pub(crate) fn security(&self) -> Security {
+    /// The peer, by the protocol that its URL means: no other is tried, whatever is built in.
+    pub(crate) fn remote(&self) -> RemoteEndpoint {
+        let (host, port) = (self.url.host(), self.url.port());
+        match (self.url.scheme(), host.strip_prefix('@')) {
+            (Scheme::AmqpUnix, Some(name)) => RemoteEndpoint::abstract_name(name),
+            (Scheme::AmqpUnix, None) => RemoteEndpoint::path(host),
+            _ => RemoteEndpoint::host(host).port(port).protocol(Protocol::Tcp),
+        }
+    }
+
+    fn security(&self) -> Security {
         match self.tls_mode {
             TlsMode::Scheme if self.url.scheme().is_secure() => Security::Tls(self.tls.clone()),
             TlsMode::Scheme | TlsMode::Header => Security::Disabled,
@@ -111,7 +133,8 @@ impl ConnectOptions {
 
     pub(crate) fn config(&self) -> Result<Config, ConnectError> {
         let mut config = Config::new(self.container_id.clone());
-        config.hostname = Some(self.virtual_host.clone().unwrap_or_else(|| self.url.host().to_owned()).into());
+        let host = || (self.url.scheme() != Scheme::AmqpUnix).then(|| self.url.host().to_owned());
+        config.hostname = self.virtual_host.clone().or_else(host).map(Into::into);
         config.max_frame_size = self.max_frame_size;
         config.outgoing_bytes = OUTGOING;
         config.idle_timeout = self.idle_timeout;
@@ -163,6 +186,11 @@ impl ConnectOptions {
         }
         Ok(Some(ClientSasl { client, secure: self.is_secure() }))
     }
+}
+
+/// Properties for a Unix socket that is a stream: one of packets would part the bytes.
+pub(crate) fn bytes_only() -> TransportProperties {
+    TransportProperties::new().prohibit(SelectionProperty::PreserveMsgBoundaries)
 }
 
 /// A random UUID (RFC 9562, version 4).
