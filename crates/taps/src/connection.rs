@@ -14,13 +14,14 @@ mod send;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Poll, ready};
 
 use crate::endpoint::EndpointAddress;
 use crate::error::{AttemptError, EstablishmentError};
 use crate::framer::FramerFactory;
 use crate::framer::stack::Stack;
 use crate::group::Group;
-use crate::message::{Message, MessageContext, Receive};
+use crate::message::{Endpoints, Message, MessageContext, Receive};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
 use crate::stack::{Leaf, Setting};
@@ -96,6 +97,8 @@ pub(crate) struct Opened {
     pub(crate) transport: Transport,
     pub(crate) framers: Stack,
     pub(crate) facts: Facts,
+    /// Whether the first message has left with the handshake.
+    pub(crate) first_sent: bool,
 }
 
 /// Where a connection comes from, so that others can be made like it.
@@ -118,29 +121,41 @@ impl fmt::Debug for Origin {
 }
 
 impl Opened {
-    /// Starts the framers over an established transport.
-    pub(crate) async fn start(established: Established, origin: Origin) -> Result<Self, AttemptError> {
+    /// Starts the framers over an established transport. Where data may leave before the handshake is over, `first` does
+    /// (RFC 9622 7.1 and 6.2.5); elsewhere it waits until it is known which transport it goes over.
+    pub(crate) async fn start(
+        established: Established,
+        origin: Origin,
+        first: Option<&Message>,
+    ) -> Result<Self, AttemptError> {
         let Established { transport, about, streams, group } = established;
         let framers = &origin.framers;
-        let stack = match &transport {
+        let mut stack = match &transport {
             Transport::Stream(_) => Stack::new(framers),
             Transport::Message(transport) => Stack::of_messages(framers, transport.limits().send),
         };
-        if !stack.has_framers() {
+        stack.set_endpoints(Arc::new(Endpoints { local: about.local.clone(), remote: about.remote.clone() }));
+        let first = first.filter(|_| about.zero_rtt);
+        if !stack.has_framers() && first.is_none() {
             let facts = Facts { about, origin, streams, group };
-            return Ok(Self { transport, framers: stack, facts });
+            return Ok(Self { transport, framers: stack, facts, first_sent: false });
         }
         let mut core = Core::starting(transport, stack);
         poll_fn(|cx| core.poll_start(cx)).await?;
+        if let Some(first) = first {
+            core.stack.send(first.clone())?;
+            poll_fn(|cx| core.poll_write_out(cx)).await.map_err(|error| AttemptError::from_io(&error))?;
+        }
         let (transport, framers) =
             core.into_parts().ok_or(AttemptError::Transport(std::io::ErrorKind::NotConnected))?;
-        Ok(Self { transport, framers, facts: Facts { about, origin, streams, group } })
+        let facts = Facts { about, origin, streams, group };
+        Ok(Self { transport, framers, facts, first_sent: first.is_some() })
     }
 }
 
 impl Connection {
     pub(crate) fn new(opened: Opened, properties: &TransportProperties) -> Self {
-        let Opened { transport, framers, facts } = opened;
+        let Opened { transport, framers, facts, first_sent: _ } = opened;
         let group = facts.group.clone();
         let connection = Self::over(Core::new(transport, framers, facts, properties.clone()));
         if let Some(group) = group {
@@ -153,8 +168,9 @@ impl Connection {
     pub(crate) fn establishing(
         future: BoxFuture<'static, Result<Opened, EstablishmentError>>,
         properties: &TransportProperties,
+        first: Option<Message>,
     ) -> Self {
-        Self::over(Core::opening(Opening::new(future), properties.clone()))
+        Self::over(Core::opening(Opening::new(future), properties.clone(), first))
     }
 
     fn over(core: Core) -> Self {
@@ -172,7 +188,14 @@ impl Connection {
     /// Nothing is lost; any other call goes on with the establishment too.
     #[doc(alias = "HANDLE_STATE_READY")]
     pub async fn ready(&self) -> Result<(), ConnectionError> {
-        poll_fn(|cx| self.inner.core().poll_open(cx)).await;
+        poll_fn(|cx| {
+            let mut core = self.inner.core();
+            ready!(core.poll_open(cx));
+            // A first message, or what waited meanwhile, leaves as far as it goes.
+            core.answer(cx);
+            Poll::Ready(())
+        })
+        .await;
         self.inner.core().failure().map_or(Ok(()), Err)
     }
 
@@ -246,10 +269,12 @@ impl Connection {
     /// Dropping the future loses nothing.
     pub async fn receive_with(&self, want: Receive) -> Result<Message, ReceiveError> {
         let _turn = self.inner.receiving.lock().await;
+        let mut reading = Reading { inner: &self.inner, waits: false };
         poll_fn(|cx| {
             let core = &mut *self.inner.core();
             let received = core.poll_receive(&want, cx);
             core.answer(cx);
+            reading.waits = received.is_pending();
             received
         })
         .await
@@ -265,7 +290,13 @@ impl Connection {
     #[doc(alias = "HANDLE_STATE_CLOSED")]
     #[doc(alias = "HANDLE_STATE_CONNECTION_ERROR")]
     pub async fn closed(&self) -> Result<(), ConnectionError> {
-        poll_fn(|cx| self.inner.core().poll_closed(cx)).await
+        let mut reading = Reading { inner: &self.inner, waits: false };
+        poll_fn(|cx| {
+            let closed = self.inner.core().poll_closed(cx);
+            reading.waits = closed.is_pending();
+            closed
+        })
+        .await
     }
 
     /// Closes the connection in order: everything that was handed over is sent, the framers may send their last
@@ -351,6 +382,12 @@ impl Connection {
         Some(&self.inner.facts.get()?.about.remote)
     }
 
+    /// The subprotocol of a WebSocket, when one was agreed on (RFC 6455 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.inner.facts.get()?.about.subprotocol.as_deref()
+    }
+
     /// What the TLS handshake found out; `None` for clear text.
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
@@ -368,6 +405,20 @@ impl Inner {
         self.core().begin_close();
         let draining = Draining::new(self);
         poll_fn(|cx| self.core().poll_close(draining.ticket(), cx)).await
+    }
+}
+
+/// One who reads. The transport wakes only who has read last: when that one goes, the others take over.
+struct Reading<'a> {
+    inner: &'a Inner,
+    waits: bool,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.inner.core().wake_readers();
+        }
     }
 }
 

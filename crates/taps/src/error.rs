@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::BlockingError;
+use crate::connection::SendError;
 use crate::endpoint::EndpointAddress;
 use crate::endpoint::EndpointError;
 use crate::framer::FramerError;
@@ -78,6 +79,9 @@ pub enum EstablishmentErrorKind {
     /// The system forbids the connection.
     #[error("forbidden by the system's policy")]
     PolicyProhibited,
+    /// The connection was established, and the first message could not be sent on it; it is closed again.
+    #[error("the first message was not sent: {0}")]
+    FirstMessage(SendError),
     /// The time was over before an attempt succeeded.
     #[error("no connection within {0:?}")]
     Timeout(Duration),
@@ -127,6 +131,10 @@ pub enum AttemptError {
     /// The TLS handshake failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The WebSocket handshake failed.
+    #[cfg(feature = "websocket")]
+    #[error(transparent)]
+    WebSocket(#[from] crate::stack::websocket::WebSocketError),
     /// A framer could not start.
     #[error(transparent)]
     Framer(#[from] FramerError),

@@ -86,6 +86,7 @@ pub trait Framer: Send {
     /// have been taken before.
     #[doc(alias = "message_data")]
     #[doc(alias = "message_context")]
+    #[doc(alias = "sent_handler")]
     #[doc(alias = "is_end_of_message")]
     fn new_sent_message(&mut self, cx: &mut FramerCx<'_>, message: Message) -> Result<(), FramerError>;
 

@@ -3,7 +3,7 @@
 mod lookups;
 mod plan;
 
-use std::future::{Future, IntoFuture};
+use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,14 +13,12 @@ use tokio::time::Instant;
 use self::lookups::Lookups;
 use crate::connection::{Connection, Opened, Origin};
 use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
-use crate::path;
+use crate::message::Message;
 use crate::preconnection::Preconnection;
-use crate::properties::Role;
 use crate::race;
 use crate::resolve::Resolver;
-use crate::selection::{Candidate, CandidateTree, Context, GatherInput, Rejected, select};
+use crate::selection::{Candidate, CandidateTree, Context, Rejected};
 use crate::stack::{self, Leaf, Setting};
-use crate::tls::Security;
 
 /// A connection that is about to be established; await it, with a [`timeout`](Self::timeout) or without.
 ///
@@ -37,11 +35,12 @@ use crate::tls::Security;
 pub struct Initiate {
     preconnection: Preconnection,
     timeout: Option<Duration>,
+    first: Option<Message>,
 }
 
 impl Initiate {
     pub(crate) fn new(preconnection: Preconnection) -> Self {
-        Self { preconnection, timeout: None }
+        Self { preconnection, timeout: None, first: None }
     }
 
     /// Gives up after this time, resolution included. Without it the system's patience decides, about two minutes
@@ -51,16 +50,27 @@ impl Initiate {
         self
     }
 
+    /// Sends a message first: with the handshake, where the message is [safely
+    /// replayable](crate::MessageContext::set_safely_replayable) and the transport and the peer allow it, and right
+    /// after it otherwise (RFC 9622 7.1 and 6.2.5). The connection is given when it has left.
+    pub fn with_message(mut self, message: impl Into<Message>) -> Self {
+        self.first = Some(message.into());
+        self
+    }
+
     /// Gives the connection at once, while it is being established: what is sent on it waits for that, and
     /// [`Connection::ready`] tells how it went.
+    ///
+    /// A [first message](Self::with_message) goes before all others; what becomes of it is told as an
+    /// [event](Connection::events) only.
     pub fn now(self) -> Connection {
-        let properties = self.preconnection.properties.clone();
-        Connection::establishing(Box::pin(self.open()), &properties)
+        let (properties, first) = (self.preconnection.properties.clone(), self.first.clone());
+        Connection::establishing(Box::pin(self.open()), &properties, first)
     }
 
     async fn open(self) -> Result<Opened, EstablishmentError> {
         let log = Log::default();
-        let run = establish(&self.preconnection, &log);
+        let run = establish(&self.preconnection, self.first, &log);
         match self.timeout {
             None => run.await,
             Some(timeout) => match tokio::time::timeout(timeout, run).await {
@@ -71,8 +81,14 @@ impl Initiate {
     }
 
     async fn run(self) -> Result<Connection, EstablishmentError> {
-        let properties = self.preconnection.properties.clone();
-        Ok(Connection::new(self.open().await?, &properties))
+        let (properties, first) = (self.preconnection.properties.clone(), self.first.clone());
+        let opened = self.open().await?;
+        let first = first.filter(|_| !opened.first_sent);
+        let connection = Connection::new(opened, &properties);
+        if let Some(first) = first {
+            connection.send(first).await.map_err(Kind::FirstMessage)?;
+        }
+        Ok(connection)
     }
 }
 
@@ -85,35 +101,39 @@ impl IntoFuture for Initiate {
     }
 }
 
-async fn establish(preconnection: &Preconnection, log: &Log) -> Result<Opened, EstablishmentError> {
+async fn establish(
+    preconnection: &Preconnection,
+    first: Option<Message>,
+    log: &Log,
+) -> Result<Opened, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
-    let context = Context::global().for_group(preconnection.properties.connection.isolate_session);
+    let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context).await?;
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
     let targets = plan::targets(&preconnection.remotes);
     let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
-    let application_protocol = match &preconnection.security {
-        Security::Disabled => false,
-        Security::Tls(config) => config.has_application_protocol(),
-    };
-    let mut input = GatherInput {
-        properties: &preconnection.properties,
-        role: Role::Initiate,
-        secure: matches!(preconnection.security, Security::Tls(_)),
-        application_protocol,
-        framed: plan::framed(preconnection),
-        built: stack::BUILT,
-        paths: &[],
-        sources: &sources,
-        targets: &targets,
-    };
-    let paths = if input.needs_paths() { path::paths().await } else { Vec::new() };
-    input.paths = &paths;
-    let host = || preconnection.remotes[0].host_text();
-    let tree = select(&input, &context, Instant::now().into_std())
-        .map_err(|rejected| Kind::NoCandidates { host: host(), rejected })?;
-    Attempts { preconnection, settings, context }.race(tree, lookups, log).await
+    let tree = plan::choose(preconnection, &sources, &targets, &context).await?;
+    Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
+}
+
+/// What would be raced, with every name resolved beforehand.
+pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<CandidateTree, EstablishmentError> {
+    plan::check(preconnection).map_err(Kind::from)?;
+    let context = plan::context(preconnection);
+    let resolver = Resolver::system();
+    let sources = plan::sources(&preconnection.locals, &resolver).await?;
+    let mut targets = plan::targets(&preconnection.remotes);
+    let mut lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
+    while let Some(arrival) = poll_fn(|cx| lookups.poll(cx)).await {
+        let target = &mut targets[arrival.target];
+        target.addresses.extend(arrival.addresses);
+        target.complete |= arrival.last;
+    }
+    match lookups.error {
+        Some(error) if targets.iter().all(|target| target.addresses.is_empty()) => Err(Kind::from(error).into()),
+        _ => Ok(plan::choose(preconnection, &sources, &targets, &context).await?),
+    }
 }
 
 /// What all attempts of one race share.
@@ -122,6 +142,8 @@ struct Attempts<'a> {
     /// One for each remote endpoint.
     settings: Vec<Setting>,
     context: Context,
+    /// What leaves with the handshake, where it can.
+    first: Option<Message>,
 }
 
 impl Attempts<'_> {
@@ -173,7 +195,7 @@ impl Attempts<'_> {
         let setting = &self.settings[target];
         let established = stack::connect(&leaf, setting).await?;
         let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting.clone())));
-        Opened::start(established, origin).await
+        Opened::start(established, origin, self.first.as_ref()).await
     }
 }
 
@@ -251,7 +273,7 @@ mod tests {
     use crate::endpoint::RemoteEndpoint;
     use crate::protocol::ProtocolStack;
     use crate::selection::Target;
-    use crate::tls::TlsConfig;
+    use crate::tls::{Security, TlsConfig};
 
     async fn race(preconnection: Preconnection, candidates: &[SocketAddr]) -> (Connection, Duration, Vec<Attempt>) {
         race_in(&Context::new(), preconnection, candidates).await
@@ -265,21 +287,10 @@ mod tests {
         let preconnection = preconnection.remote(RemoteEndpoint::host("localhost").port(1));
         let addresses = candidates.iter().copied().map(Into::into).collect();
         let targets = [Target::remote(&preconnection.remotes[0], addresses, true)];
-        let input = GatherInput {
-            properties: &preconnection.properties,
-            role: Role::Initiate,
-            secure: matches!(preconnection.security, Security::Tls(_)),
-            application_protocol: false,
-            framed: false,
-            built: stack::BUILT,
-            paths: &[],
-            sources: &[],
-            targets: &targets,
-        };
-        let tree = select(&input, context, Instant::now().into_std()).unwrap();
+        let tree = plan::choose(&preconnection, &[], &targets, context).await.unwrap();
         let log = Log::default();
         let settings = plan::settings(&preconnection, context).await.unwrap();
-        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone() };
+        let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };
         let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
         let begin = Instant::now();
         let race = attempts.race(tree, lookups, &log);

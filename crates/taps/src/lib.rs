@@ -59,6 +59,9 @@ mod connection;
 mod endpoint;
 mod error;
 mod framer;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 #[allow(dead_code, reason = "for the connections of a group")]
 mod group;
 mod initiate;
@@ -99,6 +102,10 @@ pub use properties::{
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
+#[cfg(feature = "memory")]
+pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate};
+#[cfg(feature = "websocket")]
+pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
 pub use tls::{
     ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,

@@ -280,7 +280,7 @@ impl Incoming {
     async fn run(self) -> Result<Connection, AttemptError> {
         let Shared { framers, properties } = &*self.shared;
         let established = self.arrival.establish.await?;
-        let opened = Opened::start(established, Origin::new(framers, None)).await?;
+        let opened = Opened::start(established, Origin::new(framers, None), None).await?;
         Ok(Connection::new(opened, properties))
     }
 }

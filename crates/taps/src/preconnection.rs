@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use crate::connection::Connection;
 use crate::endpoint::{LocalEndpoint, RemoteEndpoint};
-use crate::error::ListenError;
+use crate::error::{EstablishmentError, ListenError};
 use crate::framer::{Framer, FramerFactory};
-use crate::initiate::Initiate;
+use crate::initiate::{self, Initiate};
 use crate::listener::Listener;
+use crate::message::Message;
 use crate::properties::TransportProperties;
+use crate::selection::CandidateTree;
 use crate::tls::Security;
 
 /// A set of wishes from which connections and listeners are made: plain data, cheap to clone.
@@ -114,9 +116,41 @@ impl Preconnection {
         Initiate::new(self.clone())
     }
 
+    /// Opens a connection actively and sends a message first, with the handshake where that is safe and possible
+    /// (RFC 9622 7.1).
+    #[doc(alias = "InitiateWithSend")]
+    pub fn initiate_with_send(&self, message: impl Into<Message>) -> Initiate {
+        self.initiate().with_message(message)
+    }
+
     /// Opens a connection actively, and gives it while it is being established.
     pub fn initiate_now(&self) -> Connection {
         self.initiate().now()
+    }
+
+    /// Tells what [`initiate`](Self::initiate) would try, in which order, what it would not try, and why. Names are
+    /// resolved for it; no connection is opened.
+    ///
+    /// ```
+    /// use postroad_taps::{Preconnection, ProtocolStack, RemoteEndpoint, Security};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), postroad_taps::EstablishmentError> {
+    /// let remote = RemoteEndpoint::host("192.0.2.1").port(5000);
+    /// let tree = Preconnection::new().remote(remote).security(Security::Disabled).candidates().await?;
+    /// let stacks: Vec<_> = tree.candidates().map(|candidate| candidate.stack()).collect();
+    /// assert_eq!(stacks, [ProtocolStack::Tcp]);
+    /// println!("{tree}");
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`initiate`](Self::initiate), where that would try nothing.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the resolution.
+    pub async fn candidates(&self) -> Result<CandidateTree, EstablishmentError> {
+        initiate::candidates(self).await
     }
 
     /// Opens a listener (RFC 9622 7.2).

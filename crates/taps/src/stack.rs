@@ -15,9 +15,19 @@ use crate::selection::StackSet;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
+#[cfg(feature = "websocket")]
+pub(crate) mod http;
+#[cfg(feature = "memory")]
+pub(crate) mod memory;
 pub(crate) mod tcp;
+#[cfg(any(feature = "udp", feature = "udp-lite"))]
+mod udp;
 #[cfg(unix)]
 pub(crate) mod unix;
+#[cfg(feature = "websocket")]
+pub(crate) mod websocket;
 
 /// One way to reach the peer: the end of a branch of the candidates (RFC 9623 4.1).
 #[derive(Debug, Clone)]
@@ -50,8 +60,18 @@ pub(crate) const BUILT: StackSet = {
     let built = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
     #[cfg(unix)]
     let built = built.with(ProtocolStack::UnixStream);
+    #[cfg(feature = "udp")]
+    let built = built.with(ProtocolStack::Udp);
+    #[cfg(all(feature = "udp-lite", target_os = "linux"))]
+    let built = built.with(ProtocolStack::UdpLite);
     #[cfg(target_os = "linux")]
     let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
+    #[cfg(feature = "quic")]
+    let built = built.with(ProtocolStack::QuicStream).with(ProtocolStack::QuicDatagram);
+    #[cfg(feature = "memory")]
+    let built = built.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
+    #[cfg(feature = "websocket")]
+    let built = built.with(ProtocolStack::WebSocket).with(ProtocolStack::SecureWebSocket);
     built
 };
 
@@ -61,8 +81,18 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::connect(leaf, setting).await
         }
+        #[cfg(feature = "quic")]
+        ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::connect(leaf, setting).await,
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
+        #[cfg(feature = "udp")]
+        ProtocolStack::Udp => udp::connect(leaf, setting).await,
+        #[cfg(feature = "udp-lite")]
+        ProtocolStack::UdpLite => udp::connect(leaf, setting).await,
+        #[cfg(feature = "memory")]
+        ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::connect(leaf).await,
+        #[cfg(feature = "websocket")]
+        ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::connect(leaf, setting).await,
         // Selection gathers only what is compiled in.
         _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
     }
@@ -112,8 +142,18 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::listen(stand, hosting)
         }
+        #[cfg(feature = "quic")]
+        ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::listen(stand, hosting),
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
+        #[cfg(feature = "udp")]
+        ProtocolStack::Udp => udp::listen(stand, hosting),
+        #[cfg(feature = "udp-lite")]
+        ProtocolStack::UdpLite => udp::listen(stand, hosting),
+        #[cfg(feature = "memory")]
+        ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::listen(stand, hosting),
+        #[cfg(feature = "websocket")]
+        ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::listen(stand, hosting),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

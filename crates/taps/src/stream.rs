@@ -58,6 +58,12 @@ pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::D
     /// As [`MessageTransport::apply`].
     fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()>;
 
+    /// Whether what is read now may have been sent before the handshake was over, and so be a copy
+    /// (RFC 9622 9.3.3.2).
+    fn is_early_data(&self) -> bool {
+        false
+    }
+
     /// Makes the coming drop an abort instead of an orderly end.
     fn abort(&mut self) {}
 }
@@ -128,6 +134,12 @@ impl ByteStream {
         self.about.tls.as_ref()
     }
 
+    /// The subprotocol of the WebSocket below, when one was agreed on (RFC 6455 1.9).
+    #[must_use]
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.about.subprotocol.as_deref()
+    }
+
     /// The address of this end.
     #[must_use]
     pub fn local_endpoint(&self) -> &EndpointAddress {
@@ -160,6 +172,11 @@ impl ByteStream {
             Io::Tls(stream) => Some(stream.get_ref().0),
             _ => None,
         }
+    }
+
+    /// Whether what is read now may have been sent before the handshake was over.
+    pub(crate) fn is_early_data(&self) -> bool {
+        matches!(&self.io, Io::Other(stream) if stream.is_early_data())
     }
 
     /// Brings the transport from some properties to others, as [`MessageTransport::apply`].

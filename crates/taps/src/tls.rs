@@ -7,6 +7,8 @@ mod info;
 mod sides;
 mod upgrade;
 
+#[cfg(feature = "quic")]
+pub(crate) use config::QuicClient;
 pub use config::{ClientCertificates, TlsConfig, TlsConfigBuilder};
 pub use error::{TlsConfigError, TlsError};
 pub use info::{TlsInfo, TlsVersion};

@@ -58,6 +58,8 @@ pub(crate) struct About {
     pub(crate) local: EndpointAddress,
     pub(crate) remote: EndpointAddress,
     pub(crate) tls: Option<TlsInfo>,
+    /// What a WebSocket carries, when its ends have agreed on that.
+    pub(crate) subprotocol: Option<Arc<str>>,
     /// Whether several paths are in use; `None` when the stack cannot tell.
     pub(crate) multipath: bool,
     /// Whether data may leave before the handshake is over.
@@ -68,7 +70,17 @@ pub(crate) struct About {
 
 impl About {
     pub(crate) fn new(stack: ProtocolStack, local: EndpointAddress, remote: EndpointAddress) -> Self {
-        Self { stack, local, remote, tls: None, multipath: false, zero_rtt: false, can_send: true, can_receive: true }
+        Self {
+            stack,
+            local,
+            remote,
+            tls: None,
+            subprotocol: None,
+            multipath: false,
+            zero_rtt: false,
+            can_send: true,
+            can_receive: true,
+        }
     }
 }
 
@@ -99,6 +111,30 @@ pub(crate) enum Arrived {
     /// The peer sends nothing more.
     End,
 }
+
+/// An error about one message that the system has refused. It was not sent, and the transport lives on.
+#[derive(Debug)]
+pub(crate) struct NotSent(pub(crate) io::ErrorKind);
+
+impl NotSent {
+    /// Says of an error that it is about one message.
+    pub(crate) fn error(of: &io::Error) -> io::Error {
+        io::Error::new(of.kind(), Self(of.kind()))
+    }
+
+    /// Whether an error is about one message.
+    pub(crate) fn of(error: &io::Error) -> Option<io::ErrorKind> {
+        Some(error.get_ref()?.downcast_ref::<Self>()?.0)
+    }
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the message was not sent: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotSent {}
 
 /// A transport that keeps messages apart.
 ///

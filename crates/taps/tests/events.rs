@@ -61,12 +61,13 @@ async fn a_connection_that_is_not_established_tells_everybody() {
     assert_eq!(sent, Err(SendError::ProtocolFailed(error.clone())));
     assert_eq!(received.unwrap_err(), ReceiveError::ProtocolFailed(error.clone()));
     assert_eq!(client.state(), ConnectionState::Closed);
-    let mut last = None;
+    let ConnectionError::NotEstablished(error) = error else { panic!("{error:?}") };
+    let mut seen = Vec::new();
     while let Some(event) = next(&mut events).await {
-        assert!(last.is_none() || !matches!(last, Some(Event::ConnectionError(_))), "{event:?} after the end");
-        last = Some(event);
+        seen.push(event);
     }
-    assert_eq!(last, Some(Event::ConnectionError(error)));
+    assert_eq!(seen.last(), Some(&Event::EstablishmentError(error)));
+    assert_eq!(seen.iter().filter(|event| event.is_last()).count(), 1);
 }
 
 /// Case 44 (9.1.3.1): what cannot leave in its lifetime expires and never arrives.
@@ -130,4 +131,37 @@ async fn an_abort_is_the_last_event() {
     assert_eq!(next(&mut events).await, Some(Event::ConnectionError(ConnectionError::LocalAbort)));
     assert_eq!(next(&mut events).await, None);
     assert_eq!(tokio::time::timeout(PATIENCE, server.closed()).await.unwrap(), Err(ConnectionError::PeerAbort));
+}
+
+/// Case 33 (9.2.5): the first message is sent with the connection; where there is none, that is the only error.
+#[tokio::test]
+async fn a_first_message_goes_before_all_others() {
+    let listener = framed().local(LocalEndpoint::host("127.0.0.1")).listen().await.unwrap();
+    let client = framed().remote(listener.local_endpoint());
+    let (first, server) = tokio::join!(async { client.initiate_with_send("first").await }, listener.accept());
+    first.unwrap().send("second").await.unwrap();
+    let server = server.unwrap().unwrap();
+    assert_eq!(&server.receive().await.unwrap().data[..], b"first");
+    assert_eq!(&server.receive().await.unwrap().data[..], b"second");
+
+    let client = client.initiate_with_send("first").now();
+    let mut events = client.events();
+    let (second, server) = tokio::join!(client.send("second"), listener.accept());
+    second.unwrap();
+    let server = server.unwrap().unwrap();
+    assert_eq!(&server.receive().await.unwrap().data[..], b"first");
+    assert_eq!(&server.receive().await.unwrap().data[..], b"second");
+    assert_eq!(next(&mut events).await, Some(Event::Ready));
+    assert_eq!(next(&mut events).await, Some(Event::Sent { message: 1 }));
+    assert_eq!(next(&mut events).await, Some(Event::Sent { message: 2 }));
+
+    listener.stop();
+    let client = framed().remote(listener.local_endpoint());
+    let error = client.initiate_with_send("lost").await.unwrap_err();
+    assert_eq!(error.attempts().len(), 1, "{error}");
+    let client = client.initiate_with_send("lost").now();
+    let mut events = client.events();
+    client.ready().await.unwrap_err();
+    assert!(matches!(next(&mut events).await, Some(Event::EstablishmentError(_))));
+    assert_eq!(next(&mut events).await, None);
 }

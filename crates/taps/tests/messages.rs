@@ -588,3 +588,116 @@ fn handles_may_be_shared_between_threads() {
     shared::<Preconnection>();
     moved::<postroad_taps::ByteStream>();
 }
+
+/// RFC 9622 9.2.3: parts may be sent by single calls too, in one context.
+#[tokio::test]
+async fn parts_in_one_context_are_one_message() {
+    let (connection, mut raw) = bare(tlv()).await;
+    let context = MessageContext::new();
+    connection.send(Message::new("hel").in_context(context.clone()).partial()).await.unwrap();
+    let others = connection.send("other");
+    let (rest, others) = tokio::join!(connection.send(Message::new("lo").in_context(context)), others);
+    rest.unwrap();
+    others.unwrap();
+    assert_eq!(wire(&mut raw, 18).await, b"\0\0\0\x05hello\0\0\0\x05other");
+}
+
+/// Says good-bye, and waits for the answer.
+struct Courteous;
+
+impl Framer for Courteous {
+    fn new_sent_message(&mut self, cx: &mut FramerCx<'_>, message: Message) -> Result<(), FramerError> {
+        cx.send(message.data);
+        Ok(())
+    }
+
+    fn handle_received_data(&mut self, cx: &mut FramerCx<'_>) -> Result<(), FramerError> {
+        if cx.parse(3, 3).is_some_and(|parsed| parsed.data == b"bye") {
+            cx.advance_receive_cursor(3);
+            cx.make_connection_closed();
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, cx: &mut FramerCx<'_>) -> Stop {
+        cx.send_slice(b"good");
+        Stop::WillMarkClosed
+    }
+}
+
+/// RFC 9623 6.1: a framer may hold the end of a connection until its peer has answered.
+#[tokio::test]
+async fn a_framer_that_waits_for_the_answer_holds_the_end() {
+    let (connection, mut raw) = bare(clear().framer(|| Courteous)).await;
+    let closing = connection.close();
+    tokio::pin!(closing);
+    let heard = tokio::select! {
+        biased;
+        _ = &mut closing => panic!("it has not heard the answer"),
+        heard = wire(&mut raw, 4) => heard,
+    };
+    assert_eq!(heard, b"good");
+    raw.write_all(b"bye").await.unwrap();
+    tokio::time::timeout(PATIENCE, closing).await.unwrap().unwrap();
+    assert_eq!(raw.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
+}
+
+/// Sends a beat of its own accord.
+struct Beats;
+
+impl Framer for Beats {
+    fn start(&mut self, cx: &mut FramerCx<'_>) -> Result<Start, FramerError> {
+        cx.schedule_wakeup(Duration::from_millis(20));
+        Ok(Start::Ready)
+    }
+
+    fn new_sent_message(&mut self, cx: &mut FramerCx<'_>, message: Message) -> Result<(), FramerError> {
+        cx.send(message.data);
+        Ok(())
+    }
+
+    fn handle_received_data(&mut self, _: &mut FramerCx<'_>) -> Result<(), FramerError> {
+        Ok(())
+    }
+
+    fn wakeup(&mut self, cx: &mut FramerCx<'_>) -> Result<(), FramerError> {
+        cx.send_slice(b"beat");
+        cx.schedule_wakeup(Duration::from_millis(20));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_framer_may_speak_when_its_time_comes() {
+    let (connection, mut raw) = bare(clear().framer(|| Beats)).await;
+    tokio::select! {
+        received = connection.receive() => panic!("{received:?}"),
+        heard = wire(&mut raw, 12) => assert_eq!(heard, b"beatbeatbeat"),
+    }
+}
+
+/// Whoever waits for the end of a connection does not take the messages of another, and takes over when that one goes.
+#[tokio::test]
+async fn who_waits_for_the_end_and_who_receives_share_the_transport() {
+    let (connection, mut raw) = bare(tlv()).await;
+    let connection = Arc::new(connection);
+    let receiving = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.receive().await.unwrap().data }
+    });
+    let closed = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.closed().await }
+    });
+    tokio::task::yield_now().await;
+    raw.write_all(b"\0\0\0\x02hi").await.unwrap();
+    assert_eq!(&timeout(PATIENCE, receiving).await.unwrap().unwrap()[..], b"hi");
+    {
+        let dropped = connection.receive();
+        tokio::pin!(dropped);
+        assert!(timeout(Duration::from_millis(10), dropped).await.is_err());
+    }
+    raw.set_zero_linger().unwrap();
+    drop(raw);
+    assert!(timeout(PATIENCE, closed).await.unwrap().unwrap().is_err());
+}

@@ -153,6 +153,10 @@ const TEXT: &[&[u8]] = &[
     b"\0",
 ];
 
+/// What framers look for: lengths and delimiters.
+const FRAMED: &[&[u8]] =
+    &[b"\0\0\0\0", b"\0\0\0\x01", b"\0\0\0\x07", b"\0\x01\0\0\0\x02", b"\n", b"abab", b"\xff\xff\xff\xff"];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -164,7 +168,14 @@ fn targets() -> Vec<Target> {
         target("amqp", "sasl", postroad_amqp::fuzz::sasl, exchanges(), &[]),
         target("address", "address", postroad_address::fuzz::address, addresses(), TEXT),
         target("address", "url", postroad_address::fuzz::url, addresses(), TEXT),
+        target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
     ]
+}
+
+/// Each stack of up to two framers, with something to frame that is framed already.
+fn framed() -> Vec<Vec<u8>> {
+    let data = b"\0\0\0\x07\0\x01\0\0\0\x02hi!\nababab\n1234567";
+    (0..36).map(|setup| [setup, setup].iter().chain(data).copied().collect()).collect()
 }
 
 /// Moves of a peer and an owner: any bytes are a game, and long ones go deep.

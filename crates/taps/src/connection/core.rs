@@ -7,9 +7,13 @@ mod receiving;
 mod sending;
 mod settings;
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
+
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::event::{Event, Events};
 use super::opening::Opening;
@@ -20,6 +24,7 @@ use crate::connection::ReceiveError;
 use crate::error::AttemptError;
 use crate::framer::stack::Stack;
 use crate::group::Membership;
+use crate::message::Message;
 use crate::properties::{EstablishedProperties, MessagePropertyError, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
@@ -80,7 +85,14 @@ pub(super) struct Core {
     rules: Option<Box<Rules>>,
     /// Filled when the connection is established.
     facts: Arc<OnceLock<Facts>>,
+    /// What is sent before everything else once the connection is established, and whether it is on its way out.
+    first: Option<Message>,
+    first_leaves: bool,
     membership: Option<Membership>,
+    /// Wakes framers that wait for a time.
+    wakeup: Option<Pin<Box<Sleep>>>,
+    /// The message of which the application sends parts by their context, and its number.
+    parts: Option<(u64, Number)>,
     /// Bounds on the rates, where there are any.
     send_pace: Option<Box<Pace>>,
     receive_pace: Option<Box<Pace>>,
@@ -126,10 +138,16 @@ impl Core {
     }
 
     /// A connection that is being established: what is sent on it waits.
-    pub(super) fn opening(opening: Opening, properties: TransportProperties) -> Self {
+    ///
+    /// `first` goes before all other messages, unless it leaves with the handshake.
+    pub(super) fn opening(opening: Opening, properties: TransportProperties, first: Option<Message>) -> Self {
         let carrier = Carrier::Opening(Box::new(opening));
         let mut core = Self::over(carrier, Stack::new(&[]), properties, Arc::default());
         core.take_properties();
+        core.first = first;
+        if core.first.is_some() {
+            core.messages = 1;
+        }
         core
     }
 
@@ -160,7 +178,11 @@ impl Core {
             properties,
             rules: None,
             facts,
+            first: None,
+            first_leaves: false,
             membership: None,
+            wakeup: None,
+            parts: None,
             send_pace: None,
             receive_pace: None,
         }
@@ -170,6 +192,7 @@ impl Core {
     pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), AttemptError>> {
         let transport = |error: &io::Error| AttemptError::from_io(error);
         loop {
+            self.poll_wakeups(cx);
             let ready = self.stack.start()?;
             let drained = self.poll_write_out(cx).map_err(|error| transport(&error))?;
             if ready {
@@ -185,7 +208,7 @@ impl Core {
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
         match ready!(opening.poll(cx)) {
-            Ok(Opened { transport, framers, facts: found }) => {
+            Ok(Opened { transport, framers, facts: found, first_sent }) => {
                 // Filled once: there is one establishment.
                 let _ = self.facts.set(found);
                 self.carrier = Carrier::Transport(transport);
@@ -193,6 +216,7 @@ impl Core {
                 self.take_properties();
                 self.refuse_inconsistent();
                 self.events.tell(Event::Ready);
+                self.send_first(first_sent);
             }
             Err(error) => {
                 self.carrier = Carrier::Gone;
@@ -213,8 +237,7 @@ impl Core {
     pub(super) fn poll_close(&mut self, ticket: Ticket, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
         let drained = ready!(self.poll_drain(ticket, cx));
         if drained.is_ok() && self.sending == Sending::Open {
-            // A framer that cannot say good-bye does not keep the connection open.
-            let _ = self.stack.stop();
+            ready!(self.poll_stop(cx));
             self.sending = Sending::Ending;
         }
         let drained = match ready!(self.poll_drain(ticket, cx)) {
@@ -229,6 +252,49 @@ impl Core {
         Poll::Ready(drained)
     }
 
+    /// Lets the framers say good-bye, and hear the answer where they wait for one. One that cannot does not keep the
+    /// connection open.
+    fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            self.poll_wakeups(cx);
+            if self.stack.stop().unwrap_or(true) {
+                return Poll::Ready(());
+            }
+            let heard = match ready!(self.poll_write_out(cx)) {
+                Ok(()) => ready!(self.poll_fill(cx)),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = heard {
+                self.fail(&error);
+                return Poll::Ready(());
+            }
+        }
+    }
+
+    /// Wakes framers whose time has come, and this task when the next one's does.
+    fn poll_wakeups(&mut self, cx: &mut Context<'_>) {
+        while self.stack.waits() {
+            let now = Instant::now();
+            let Some(next) = self.stack.next_wakeup(now.into_std()) else { break };
+            let next = Instant::from_std(next);
+            let timer = self.wakeup.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            if timer.deadline() != next {
+                timer.as_mut().reset(next);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            // What a framer cannot go on with shows in the next call of the application.
+            let _ = self.stack.handle_wakeup(now.max(next).into_std());
+        }
+    }
+
+    /// Lets those who wait to read look again.
+    pub(super) fn wake_readers(&mut self) {
+        wake(&mut self.reader);
+        wake(&mut self.watcher);
+    }
+
     /// Lets go of the transport, in order.
     fn end(&mut self) {
         if !matches!(self.carrier, Carrier::Gone) {
@@ -238,8 +304,7 @@ impl Core {
             }
         }
         self.waiting.wake_all();
-        wake(&mut self.reader);
-        wake(&mut self.watcher);
+        self.wake_readers();
     }
 
     pub(super) fn abort(&mut self) {
@@ -273,10 +338,12 @@ impl Core {
         for ticket in self.waiting.tickets() {
             self.settle(ticket, Err(error.clone().into()));
         }
-        wake(&mut self.reader);
-        wake(&mut self.watcher);
+        self.wake_readers();
         if first {
-            self.events.tell(Event::ConnectionError(error));
+            self.events.tell(match error {
+                ConnectionError::NotEstablished(error) => Event::EstablishmentError(error),
+                error => Event::ConnectionError(error),
+            });
         }
     }
 

@@ -30,6 +30,10 @@ pub enum ConnectionError {
     /// The TLS session failed.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The WebSocket failed, or the peer has closed it for a reason that is no orderly end.
+    #[cfg(feature = "websocket")]
+    #[error(transparent)]
+    WebSocket(#[from] crate::stack::websocket::WebSocketError),
     /// The transport failed otherwise (`ProtocolFailed`).
     #[error("the transport failed: {0}")]
     Transport(io::ErrorKind),
@@ -39,6 +43,10 @@ impl ConnectionError {
     pub(crate) fn from_io(error: &io::Error) -> Self {
         if let Some(tls) = TlsError::from_io(error) {
             return Self::Tls(tls);
+        }
+        #[cfg(feature = "websocket")]
+        if let Some(error) = crate::stack::websocket::WebSocketError::from_io(error) {
+            return Self::WebSocket(error);
         }
         match error.kind() {
             io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
@@ -73,6 +81,10 @@ pub enum SendError {
     #[doc(alias = "INCONSISTENT_PROPERTIES_PASSED")]
     #[error("the message cannot be sent on this connection: {0}")]
     InvalidMessageProperties(MessagePropertyError),
+    /// The system has refused this message, for instance since there is no route at the moment; nothing of it was sent,
+    /// and the connection lives on.
+    #[error("the system has not sent the message: {0}")]
+    Refused(io::ErrorKind),
     /// The connection only receives.
     #[error("the connection is for receiving only")]
     ReceiveOnly,

@@ -5,6 +5,7 @@ use std::io;
 use tokio::sync::broadcast;
 
 use super::{ConnectionError, ReceiveError, SendError};
+use crate::error::EstablishmentError;
 
 /// How many events wait for one who watches; older ones are lost then, and told as [`Event::Missed`].
 const BACKLOG: usize = 256;
@@ -58,6 +59,9 @@ pub enum Event {
     },
     /// A property of the connection has another value, for instance since it was set on another one of the group.
     PropertyChange,
+    /// It was not established (7.1).
+    #[doc(alias = "unfulfilled_handler")]
+    EstablishmentError(Box<EstablishmentError>),
     /// It is closed in order (10).
     #[doc(alias = "HANDLE_STATE_CLOSED")]
     Closed,
@@ -82,7 +86,7 @@ impl Event {
     /// Whether nothing follows it.
     #[must_use]
     pub fn is_last(&self) -> bool {
-        matches!(self, Self::Closed | Self::ConnectionError(_))
+        matches!(self, Self::Closed | Self::ConnectionError(_) | Self::EstablishmentError(_))
     }
 }
 

@@ -107,7 +107,7 @@ impl Connection {
             (None, None) => return Err(CloneError::NotCloneable),
         };
         let framers = options.framers.as_ref().unwrap_or(&facts.origin.framers);
-        let mut opened = Opened::start(established, Origin::new(framers, facts.origin.reach.clone())).await?;
+        let mut opened = Opened::start(established, Origin::new(framers, facts.origin.reach.clone()), None).await?;
         let group = self.inner.group_or_new();
         opened.facts.group = Some(group);
         Ok(Self::new(opened, &properties))

@@ -49,7 +49,7 @@ impl Future for SendOne<'_> {
         let mut core = this.inner.core();
         let ticket = match std::mem::replace(&mut this.state, State::Over) {
             State::New(number, message) => {
-                let number = number.unwrap_or_else(|| core.number());
+                let number = number.unwrap_or_else(|| core.number_of(&message));
                 this.lifetime = core.lifetime_of(&message).map(|lifetime| Box::pin(sleep(lifetime)));
                 match core.submit(message, number, cx)? {
                     Sent::Now => return Poll::Ready(Ok(())),

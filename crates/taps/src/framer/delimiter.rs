@@ -107,7 +107,7 @@ impl Framer for Delimiter {
 
     fn handle_received_data(&mut self, cx: &mut FramerCx<'_>) -> Result<(), FramerError> {
         let most = self.limit.saturating_add(self.delimiter.len());
-        let Some(parsed) = cx.parse(self.searched + 1, most) else { return Ok(()) };
+        let Some(parsed) = cx.parse(self.searched, most) else { return Ok(()) };
         // A delimiter may have begun in what was searched before.
         let from = self.searched.saturating_sub(self.delimiter.len() - 1);
         if let Some(at) = self.find(&parsed.data[from..]) {
@@ -116,11 +116,16 @@ impl Framer for Delimiter {
             cx.advance_receive_cursor(self.delimiter.len());
             return Ok(());
         }
-        self.searched = parsed.data.len();
-        if self.searched == most {
-            let (size, limit) = (self.limit as u64 + 1, self.limit as u64);
-            return Err(FramerError::MessageTooLarge { size, limit });
+        let (searched, limit) = (parsed.data.len(), self.limit as u64);
+        // An error may be about one message of the layer below only, so the next search begins anew.
+        self.searched = 0;
+        if searched == most {
+            return Err(FramerError::MessageTooLarge { size: limit + 1, limit });
         }
+        if parsed.end_of_message {
+            return Err(FramerError::Truncated);
+        }
+        self.searched = searched;
         Ok(())
     }
 

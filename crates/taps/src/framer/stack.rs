@@ -59,6 +59,8 @@ pub(crate) struct Stack {
     fault: Option<FramerError>,
     /// What received messages say about where they came from.
     endpoints: Option<Arc<Endpoints>>,
+    /// Whether what waits may have been sent before the handshake was over.
+    early: bool,
 }
 
 /// Where a framer's deliveries go.
@@ -111,12 +113,21 @@ impl Stack {
             failure: None,
             fault: None,
             endpoints: None,
+            early: false,
         }
     }
 
     /// Limits the messages in `out`, framed as they are. Over a stream it has no effect.
     pub(crate) fn set_max_message(&mut self, bytes: Option<usize>) {
         self.max_out = bytes.unwrap_or(usize::MAX);
+    }
+
+    /// Says whether what comes next may have been sent before the handshake was over: then every message that has a part
+    /// of it is early data (RFC 9622 9.3.3.2).
+    pub(crate) fn set_early(&mut self, early: bool) {
+        if early || (self.early && !self.holds_received()) {
+            self.early = early;
+        }
     }
 
     /// Says where received messages come from, unless the transport says so message by message.
@@ -186,6 +197,11 @@ impl Stack {
                 self.layers[level].progress.closed = true;
             }
         }
+    }
+
+    /// Whether a framer may wait for a wakeup.
+    pub(crate) fn waits(&self) -> bool {
+        self.waits
     }
 
     /// When [`handle_wakeup`](Self::handle_wakeup) is to be called next; `None` when no framer waits for that. Ask

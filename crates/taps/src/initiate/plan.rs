@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::endpoint::{EndpointAddress, LocalEndpoint, Place, RemoteEndpoint, socket_address};
 use crate::error::{ConfigurationError, EstablishmentErrorKind as Kind};
+use crate::path;
 use crate::preconnection::Preconnection;
-use crate::properties::{Preference, SelectionProperty};
+use crate::properties::{Preference, Role, SelectionProperty};
 use crate::protocol::Protocol;
 use crate::resolve::Resolver;
-use crate::selection::{Context, Source, Target};
-use crate::stack::Setting;
+use crate::selection::{CandidateTree, Context, GatherInput, Source, Target, select};
+use crate::stack::{self, Setting};
 use crate::tls::{ClientSide, Security};
 
 /// Finds what is missing or wrong before anything is opened (RFC 9623 3.1).
@@ -29,6 +32,39 @@ pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationEr
     }
     preconnection.properties.validate()?;
     Ok(())
+}
+
+/// What is remembered for the connection and its group.
+pub(super) fn context(preconnection: &Preconnection) -> Context {
+    Context::global().for_group(preconnection.properties.connection.isolate_session)
+}
+
+/// The candidates of an active open, of the stacks that are built in.
+pub(super) async fn choose(
+    preconnection: &Preconnection,
+    sources: &[Source],
+    targets: &[Target],
+    context: &Context,
+) -> Result<CandidateTree, Kind> {
+    let (secure, application_protocol) = match &preconnection.security {
+        Security::Disabled => (false, false),
+        Security::Tls(config) => (true, config.has_application_protocol()),
+    };
+    let mut input = GatherInput {
+        properties: &preconnection.properties,
+        role: Role::Initiate,
+        secure,
+        application_protocol,
+        framed: framed(preconnection),
+        built: stack::BUILT,
+        paths: &[],
+        sources,
+        targets,
+    };
+    let paths = if input.needs_paths() { path::paths().await } else { Vec::new() };
+    input.paths = &paths;
+    let host = || preconnection.remotes[0].host_text();
+    select(&input, context, Instant::now().into_std()).map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
 }
 
 /// What the attempts toward each remote endpoint are made with: TLS verifies the name of that endpoint, and resumes
@@ -57,7 +93,7 @@ pub(super) async fn settings(preconnection: &Preconnection, context: &Context) -
 
 /// Whether the stack of framers keeps the boundaries of messages. It matters only where they are required: otherwise
 /// no framer is made for the question.
-pub(super) fn framed(preconnection: &Preconnection) -> bool {
+fn framed(preconnection: &Preconnection) -> bool {
     let wanted = preconnection.properties.preference(SelectionProperty::PreserveMsgBoundaries);
     wanted == Preference::Require && preconnection.framers.iter().any(|make| make().preserves_boundaries())
 }

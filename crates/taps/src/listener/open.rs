@@ -40,8 +40,12 @@ fn stacks(local: &LocalEndpoint, hosting: &Hosting) -> Vec<ProtocolStack> {
     let secure = hosting.security.is_some();
     match &local.identifiers().place {
         Place::Unix(_) => vec![ProtocolStack::UnixStream],
-        _ if secure => vec![ProtocolStack::Tls],
-        _ => vec![ProtocolStack::Tcp],
+        Place::Memory(_) => vec![ProtocolStack::MemoryMessage, ProtocolStack::MemoryStream],
+        _ if local.identifiers().allows(Protocol::Tcp) => {
+            vec![if secure { ProtocolStack::Tls } else { ProtocolStack::Tcp }]
+        }
+        _ if secure => vec![ProtocolStack::SecureWebSocket],
+        _ => vec![ProtocolStack::WebSocket],
     }
 }
 

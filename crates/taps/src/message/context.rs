@@ -42,6 +42,9 @@ pub struct MessageContext {
     pub last: bool,
     early_data: bool,
     ecn: Option<Ecn>,
+    dscp: Option<u8>,
+    /// 0: not known.
+    interface: u32,
     /// Tells messages apart; 0 is no identity.
     id: u64,
     /// The same for all messages of a connection, so that receiving one allocates nothing.
@@ -102,8 +105,16 @@ struct Metadata {
 
 impl MessageContext {
     /// Nothing known.
-    pub(crate) const NONE: Self =
-        Self { last: false, early_data: false, ecn: None, id: 0, endpoints: None, more: None };
+    pub(crate) const NONE: Self = Self {
+        last: false,
+        early_data: false,
+        ecn: None,
+        dscp: None,
+        interface: 0,
+        id: 0,
+        endpoints: None,
+        more: None,
+    };
 
     /// The identity of what framers send of their own accord: always whole, and never part of a message.
     pub(crate) const FRAMERS: u64 = u64::MAX;
@@ -186,6 +197,20 @@ impl MessageContext {
     #[must_use]
     pub fn ecn(&self) -> Option<Ecn> {
         self.ecn
+    }
+
+    /// The differentiated services code point of the packet that brought a received message, 0 to 63, where the
+    /// transport shows it (RFC 2474 3).
+    #[must_use]
+    pub fn dscp(&self) -> Option<u8> {
+        self.dscp
+    }
+
+    /// The index of the interface that a received message came by, where the transport shows it: UDP where it stands on
+    /// several addresses or has joined a multicast group (RFC 9622 6.1.1).
+    #[must_use]
+    pub fn interface(&self) -> Option<u32> {
+        Some(self.interface).filter(|index| *index != 0)
     }
 
     /// Whether a received message was sent before the handshake was over, so that it may be a copy
@@ -347,6 +372,14 @@ impl MessageContext {
         self.ecn = Some(ecn);
     }
 
+    pub(crate) fn set_dscp(&mut self, dscp: u8) {
+        self.dscp = Some(dscp);
+    }
+
+    pub(crate) fn set_interface(&mut self, index: u32) {
+        self.interface = index;
+    }
+
     pub(crate) fn set_early_data(&mut self) {
         self.early_data = true;
     }
@@ -357,6 +390,10 @@ impl MessageContext {
         self.early_data |= below.early_data;
         // One mark is enough to be told of.
         self.ecn = if below.ecn == Some(Ecn::Ce) { below.ecn } else { self.ecn.or(below.ecn) };
+        self.dscp = self.dscp.or(below.dscp);
+        if self.interface == 0 {
+            self.interface = below.interface;
+        }
         self.set_endpoints(&below.endpoints);
         let Some(more) = below.more.as_ref().filter(|more| !more.metadata.is_empty()) else { return };
         if self.more.is_none() {
@@ -380,6 +417,7 @@ impl MessageContext {
 impl PartialEq for MessageContext {
     fn eq(&self, other: &Self) -> bool {
         (self.last, self.early_data, self.ecn) == (other.last, other.early_data, other.ecn)
+            && (self.dscp, self.interface) == (other.dscp, other.interface)
             && self.endpoints == other.endpoints
             && (self.more == other.more || (self.says_nothing() && other.says_nothing()))
     }
@@ -404,6 +442,12 @@ impl fmt::Debug for MessageContext {
         }
         if let Some(ecn) = self.ecn {
             shown.field("ecn", &ecn);
+        }
+        if let Some(dscp) = self.dscp {
+            shown.field("dscp", &dscp);
+        }
+        if let Some(interface) = self.interface() {
+            shown.field("interface", &interface);
         }
         if let Some(endpoints) = &self.endpoints {
             shown.field("local", &endpoints.local).field("remote", &endpoints.remote);

@@ -20,16 +20,22 @@ const BACKLOG: i32 = 1024;
 
 /// Connects, and protects where the stack says so.
 pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
-    let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
-    let socket = socket(leaf, remote)?;
-    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
-    first_properties(&tcp, &setting.properties)?;
-    let about = about(leaf.stack, &tcp)?;
+    let (tcp, about) = open(leaf, setting).await?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
         (Some(security), true) => security.protect(tcp, about).await?,
         _ => ByteStream::tcp(tcp, about),
     };
     Ok(Established::stream(stream))
+}
+
+/// Connects, in clear text so far.
+pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, About), AttemptError> {
+    let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
+    let socket = socket(leaf, remote)?;
+    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
+    first_properties(&tcp, &setting.properties)?;
+    let about = about(leaf.stack, &tcp)?;
+    Ok((tcp, about))
 }
 
 fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
@@ -66,14 +72,15 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
     }
 }
 
-fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
+/// What is known of a connected socket.
+pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
     let addresses = || Ok((canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)));
     let (local, remote) = addresses().map_err(|error: io::Error| AttemptError::from_io(&error))?;
     Ok(About::new(stack, local.into(), remote.into()))
 }
 
 /// Sets the properties of a connection that is new.
-fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
+pub(super) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
     let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());
     let keep_alive = properties.preference(SelectionProperty::KeepAlive);
     let set = || {
@@ -149,6 +156,13 @@ struct TcpAcceptor {
 
 /// Begins to listen.
 pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
+    let socket = bind(stand)?;
+    let local = socket.local_addr()?.into();
+    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+}
+
+/// Opens the socket that listens.
+pub(super) fn bind(stand: &Stand) -> io::Result<TcpListener> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = new_socket(stand.stack, address)?;
     if address.is_ipv6() {
@@ -163,9 +177,7 @@ pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
-    let socket = TcpListener::from_std(socket.into())?;
-    let local = socket.local_addr()?.into();
-    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+    TcpListener::from_std(socket.into())
 }
 
 impl Acceptor for TcpAcceptor {

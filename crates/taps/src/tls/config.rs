@@ -4,19 +4,25 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, ConfigBuilder, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use zeroize::Zeroizing;
 
 use super::TlsConfigError;
 use crate::protocol::ProtocolStack;
 use crate::selection::Context;
+
+#[cfg(feature = "quic")]
+mod quic;
+
+#[cfg(feature = "quic")]
+pub(crate) use quic::QuicClient;
 
 /// How a connection uses TLS. Cheap to clone; a listener and the connections of a client share sessions through
 /// their clones.
@@ -48,8 +54,11 @@ struct Inner {
     alpn: Vec<Vec<u8>>,
     server_name: Option<ServerName<'static>>,
     provider: Option<Arc<CryptoProvider>>,
+    system_roots: OnceLock<Result<Arc<RootCertStore>, TlsConfigError>>,
     client: OnceLock<Result<Arc<ClientConfig>, TlsConfigError>>,
     server: OnceLock<Result<Arc<ServerConfig>, TlsConfigError>>,
+    #[cfg(feature = "quic")]
+    quic: quic::Quic,
 }
 
 #[derive(Default)]
@@ -160,13 +169,17 @@ impl Inner {
         } else {
             builder.with_root_certificates(self.root_store()?)
         };
+        Ok(self.finish_client(builder))
+    }
+
+    fn finish_client(&self, builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig {
         let mut config = match &self.client_identity {
             Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(identity)))),
             None => builder.with_no_client_auth(),
         };
         config.alpn_protocols.clone_from(&self.alpn);
         config.resumption = Resumption::store(Context::global().sessions(ProtocolStack::Tls));
-        Ok(config)
+        config
     }
 
     fn make_server(&self) -> Result<ServerConfig, TlsConfigError> {
@@ -197,7 +210,7 @@ impl Inner {
     fn root_store(&self) -> Result<Arc<RootCertStore>, TlsConfigError> {
         match &self.roots {
             Roots::Given(store) => Ok(Arc::clone(store)),
-            Roots::System => system_roots().map(Arc::new),
+            Roots::System => self.system_roots.get_or_init(|| system_roots().map(Arc::new)).clone(),
         }
     }
 }

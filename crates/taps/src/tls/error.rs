@@ -137,6 +137,12 @@ impl TlsError {
             .or_else(|| (error.kind() == io::ErrorKind::UnexpectedEof).then_some(Self::ClosedDuringHandshake))
     }
 
+    /// The same for an error of TLS itself.
+    #[cfg(feature = "quic")]
+    pub(crate) fn of(error: &Rustls) -> Self {
+        Self::from_rustls(error)
+    }
+
     fn from_rustls(error: &Rustls) -> Self {
         match error {
             Rustls::InvalidCertificate(certificate) => Self::from_certificate(certificate),

@@ -1,7 +1,8 @@
 //! What a handshake found out.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, ProtocolVersion};
 
 use super::certificate;
@@ -15,8 +16,15 @@ pub struct TlsInfo {
 #[derive(Debug)]
 struct Inner {
     version: TlsVersion,
-    alpn: Option<Vec<u8>>,
     server_name: Option<String>,
+    /// Empty until the handshake is over: a session that sends early data is used before.
+    agreed: OnceLock<Agreed>,
+}
+
+/// What both sides have agreed on.
+#[derive(Debug)]
+struct Agreed {
+    alpn: Option<Vec<u8>>,
     peer_certificates: Vec<Vec<u8>>,
 }
 
@@ -38,16 +46,22 @@ impl TlsInfo {
             // The only other version that is compiled in.
             _ => TlsVersion::V1_2,
         };
-        let peer_certificates =
-            session.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();
-        Self {
-            inner: Arc::new(Inner {
-                version,
-                alpn: session.alpn_protocol().map(<[u8]>::to_vec),
-                server_name: server_name.map(str::to_owned),
-                peer_certificates,
-            }),
-        }
+        let info = Self::unfinished(version, server_name);
+        info.finish(session.alpn_protocol(), session.peer_certificates().unwrap_or_default());
+        info
+    }
+
+    /// A session whose handshake is not over: [`finish`](Self::finish) adds what it finds out.
+    pub(crate) fn unfinished(version: TlsVersion, server_name: Option<&str>) -> Self {
+        let server_name = server_name.map(str::to_owned);
+        Self { inner: Arc::new(Inner { version, server_name, agreed: OnceLock::new() }) }
+    }
+
+    /// Adds what the handshake has found out, for this and every clone.
+    pub(crate) fn finish(&self, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
+        let peer_certificates = peer_certificates.iter().map(|der| der.to_vec()).collect();
+        // A handshake ends once.
+        let _ = self.inner.agreed.set(Agreed { alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
     }
 
     /// The version of the session.
@@ -56,10 +70,10 @@ impl TlsInfo {
         self.inner.version
     }
 
-    /// The application protocol that both sides agreed on (RFC 7301).
+    /// The application protocol that both sides agreed on (RFC 7301). While early data is on its way, `None`.
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
-        self.inner.alpn.as_deref()
+        self.inner.agreed.get()?.alpn.as_deref()
     }
 
     /// The host name that the client asked for (RFC 6066 3); `None` when it asked for an address or not at all.
@@ -72,12 +86,16 @@ impl TlsInfo {
     ///
     /// They have been verified, unless the configuration says to accept any.
     pub fn peer_certificates(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        self.inner.peer_certificates.iter().map(Vec::as_slice)
+        self.certificates().iter().map(Vec::as_slice)
     }
 
     /// The common name in the subject of the peer's own certificate, read anew at each call.
     #[must_use]
     pub fn peer_common_name(&self) -> Option<String> {
-        certificate::subject_common_name(self.inner.peer_certificates.first()?)
+        certificate::subject_common_name(self.certificates().first()?)
+    }
+
+    fn certificates(&self) -> &[Vec<u8>] {
+        self.inner.agreed.get().map_or(&[], |agreed| &agreed.peer_certificates)
     }
 }

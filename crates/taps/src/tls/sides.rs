@@ -7,6 +7,7 @@ use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::{TlsConfig, TlsConfigError, TlsError, TlsInfo};
@@ -48,8 +49,28 @@ impl ClientSide {
     }
 
     /// Runs the handshake.
-    pub(crate) async fn protect(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
-        let stream = self.connector.connect(self.name.clone(), tcp).await.map_err(|error| handshake(&error))?;
+    pub(crate) async fn protect(&self, tcp: TcpStream, about: About) -> Result<ByteStream, AttemptError> {
+        self.protected(self.connector.connect(self.name.clone(), tcp).await, about)
+    }
+
+    /// Runs the handshake for a stack that says by itself what runs over TLS (RFC 7301).
+    #[cfg(feature = "websocket")]
+    pub(crate) async fn protect_for(
+        &self,
+        protocol: &[u8],
+        tcp: TcpStream,
+        about: About,
+    ) -> Result<ByteStream, AttemptError> {
+        let connector = self.connector.with_alpn(vec![protocol.to_vec()]);
+        self.protected(connector.connect(self.name.clone(), tcp).await, about)
+    }
+
+    fn protected(
+        &self,
+        connected: io::Result<TlsStream<TcpStream>>,
+        mut about: About,
+    ) -> Result<ByteStream, AttemptError> {
+        let stream = connected.map_err(|error| handshake(&error))?;
         about.tls = Some(TlsInfo::of(stream.get_ref().1, self.asked()));
         Ok(ByteStream::tls(stream.into(), about))
     }
@@ -89,6 +110,15 @@ pub(crate) struct ServerSide {
 impl ServerSide {
     pub(crate) fn prepare(config: &TlsConfig) -> Result<Self, TlsConfigError> {
         Ok(Self { config: config.clone(), acceptor: TlsAcceptor::from(config.server()?) })
+    }
+
+    /// The same for a stack that says by itself what runs over TLS (RFC 7301).
+    #[cfg(feature = "websocket")]
+    pub(crate) fn for_protocol(mut self, protocol: &[u8]) -> Self {
+        let mut config = rustls::ServerConfig::clone(self.acceptor.config());
+        config.alpn_protocols = vec![protocol.to_vec()];
+        self.acceptor = TlsAcceptor::from(Arc::new(config));
+        self
     }
 
     /// Runs the handshake with a client.

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::AsyncReadExt;
 
-use super::{Carrier, Core};
+use super::{Carrier, Core, wake};
 use crate::connection::ReceiveError;
 use crate::connection::event::Event;
 use crate::connection::queue::keep;
@@ -31,6 +31,10 @@ impl Core {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Message, ReceiveError>> {
         let received = self.poll_next(want, cx);
+        if received.is_ready() {
+            // Who waits for the end has to read on.
+            wake(&mut self.watcher);
+        }
         if let Poll::Ready(received) = &received
             && self.events.is_watched()
         {
@@ -61,6 +65,7 @@ impl Core {
                 let error = self.failure.clone().map_or(ReceiveError::Closed, ReceiveError::from);
                 return Poll::Ready(Err(error));
             }
+            self.poll_wakeups(cx);
             match self.stack.receive(want) {
                 Ok(Some(message)) => return Poll::Ready(Ok(message)),
                 Ok(None) if self.stack.is_ended() => self.received_all = Some(ReceiveError::Closed),
@@ -68,6 +73,10 @@ impl Core {
                     Ok(_) => {}
                     Err(error) => self.received_all = Some(self.fail(&error).into()),
                 },
+                // One bad datagram is not the end of the others.
+                Err(error) if self.stack.out.keeps_boundaries() && self.stack.failure().is_none() => {
+                    return Poll::Ready(Err(error.into()));
+                }
                 Err(error) => self.received_all = Some(error.into()),
             }
         }
@@ -80,7 +89,9 @@ impl Core {
         }
         if self.waiting.is_empty() {
             // A failure to write shows in the next send; what can be received still is.
-            let _ = self.poll_write_out(cx);
+            if self.poll_write_out(cx).map(|written| written.is_ok()) == Poll::Ready(true) {
+                self.settle_leaving(&Ok(()));
+            }
         } else {
             // Somebody waits to write, and the transport has room for one waker.
             self.waiting.wake_one();
@@ -94,6 +105,7 @@ impl Core {
         }
         let more = match &mut self.carrier {
             Carrier::Transport(Transport::Stream(stream)) => {
+                self.stack.set_early(stream.is_early_data());
                 let room = self.stack.lacking().clamp(READ, READ_AHEAD);
                 let buffer = self.stack.received();
                 if buffer.capacity() - buffer.len() < READ / 8 {

@@ -13,7 +13,7 @@ use crate::connection::event::Event;
 use crate::connection::queue::{Fate, Place, Queued, Ticket};
 use crate::group::{Entry, Membership};
 use crate::message::Message;
-use crate::transport::{Limits, Transport};
+use crate::transport::{Limits, NotSent, Transport};
 
 /// How many slices one write takes: small messages share one, so this many are large.
 const SLICES: usize = 16;
@@ -23,6 +23,17 @@ const FRAMED: usize = 64 * 1024;
 
 impl Core {
     /// A number for a message that is about to be handed over.
+    pub(in crate::connection) fn number_of(&mut self, message: &Message) -> Number {
+        let id = message.context.id();
+        let number = match self.parts {
+            // A part of the message that was begun by another call.
+            Some((open, number)) if open == id => Number { part: number.part + 1, ..number },
+            _ => self.number(),
+        };
+        self.parts = (id != 0 && !message.end_of_message).then_some((id, number));
+        number
+    }
+
     pub(in crate::connection) fn number(&mut self) -> Number {
         self.messages += 1;
         Number { message: self.messages, part: 0 }
@@ -139,6 +150,23 @@ impl Core {
         rules.established.check_length(&properties, length).map_err(SendError::InvalidMessageProperties)
     }
 
+    /// Frames the first message of a connection that has just been established; nobody waits for it.
+    pub(super) fn send_first(&mut self, has_left: bool) {
+        let Some(first) = self.first.take() else { return };
+        let last = first.context.last;
+        let framed = match has_left {
+            true => Ok(()),
+            false => self.check(&first).and_then(|()| Ok(self.stack.send(first)?)),
+        };
+        if last && framed.is_ok() && self.sending == Sending::Open {
+            self.sending = Sending::Ending;
+        }
+        match framed {
+            Ok(()) => self.first_leaves = true,
+            Err(error) => self.events.tell(Event::SendError { message: 1, error }),
+        }
+    }
+
     /// Takes back what was handed over before the connection was established and does not fit it.
     pub(super) fn refuse_inconsistent(&mut self) {
         let refused: Vec<_> = self
@@ -224,7 +252,10 @@ impl Core {
     }
 
     /// Decides what has become of everything that was framed, in the order in which it was (RFC 9622 11).
-    fn settle_leaving(&mut self, outcome: &Result<(), SendError>) {
+    pub(super) fn settle_leaving(&mut self, outcome: &Result<(), SendError>) {
+        if std::mem::take(&mut self.first_leaves) && outcome.is_ok() {
+            self.events.tell(Event::Sent { message: 1 });
+        }
         let mut leaving = std::mem::take(&mut self.leaving);
         for ticket in leaving.drain(..) {
             self.settle(ticket, outcome.clone());
@@ -250,6 +281,7 @@ impl Core {
     /// Sends what waits, as far as the transport takes it. Pending when the transport will wake this task.
     pub(in crate::connection) fn poll_pump(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.poll_open(cx));
+        self.poll_wakeups(cx);
         loop {
             match self.poll_write_out(cx) {
                 Poll::Pending => {
@@ -320,7 +352,7 @@ impl Core {
     }
 
     /// Writes everything that is framed, and the end of the stream after the final message.
-    pub(super) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(in crate::connection) fn poll_write_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.carrier {
             Carrier::Transport(Transport::Stream(stream)) => {
                 let mut stream = Pin::new(stream);
@@ -424,10 +456,14 @@ impl Core {
 
 /// An error of a transport that concerns one message, which it has not taken.
 fn refused(error: &io::Error, size: usize, limits: Limits) -> Option<SendError> {
+    if let Some(kind) = NotSent::of(error) {
+        return Some(SendError::Refused(kind));
+    }
     match error.kind() {
         io::ErrorKind::InvalidInput | io::ErrorKind::QuotaExceeded => {
-            let limit = limits.send.unwrap_or(size) as u64;
-            Some(SendError::MessageTooLarge { size: size as u64, limit })
+            // One that is not too long as such must not be fragmented.
+            let limit = limits.send.filter(|limit| size > *limit).or(limits.singular).or(limits.send);
+            Some(SendError::MessageTooLarge { size: size as u64, limit: limit.unwrap_or(size) as u64 })
         }
         _ => None,
     }

@@ -41,6 +41,9 @@ impl Stack {
     fn take(&mut self, want: &Receive) -> Option<Message> {
         let mut message = self.delivered.receive(want, self.inboxes.last_mut()?)?;
         message.context.set_endpoints(&self.endpoints);
+        if self.early {
+            message.context.set_early_data();
+        }
         Some(message)
     }
 

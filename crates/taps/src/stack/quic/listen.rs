@@ -1,0 +1,304 @@
+//! The passive side of QUIC.
+//!
+//! A client is one connection of QUIC, and each of its streams a connection of ours in the same group, which comes with
+//! its first bytes: a stream that nothing was sent on does not exist for the peer (RFC 9623 4.5). What arrives first tells
+//! what the connection is for: streams, or datagrams. Handshakes run beside each other and beside all this.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connecting, Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, ZeroRttAccepted};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::datagram::Datagrams;
+use super::early::finish;
+use super::error;
+use super::link::{Link, Ways};
+use super::new_socket;
+use super::parameters::{Carries, PeerStreams, parameters};
+use super::socket::Socket;
+use super::stream::QuicStream;
+use crate::endpoint::{EndpointAddress, canonical};
+use crate::error::AttemptError;
+use crate::properties::{Direction, Multipath, Preference, Role, SelectionProperty, TransportProperties};
+use crate::protocol::ProtocolStack;
+use crate::stack::{Acceptor, Arrival, Hosting, Stand};
+use crate::tls::{TlsInfo, TlsVersion};
+use crate::transport::{About, Established};
+
+/// How many connections wait until somebody takes them. Beyond that clients wait, each with its streams.
+const WAITING: usize = 64;
+
+/// How many handshakes go on at once. Beyond the first number a client has to show that its address is its own, beyond
+/// the second it is refused: what pretends to be many clients costs no more than that.
+const TRUSTED: usize = 64;
+const HANDSHAKES: usize = 512;
+
+/// How long a client may take for its handshake.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How much of what comes before a handshake is taken up waits, in bytes: of one client, and of all.
+const EARLY: u64 = 256 * 1024;
+const ALL_EARLY: u64 = 8 * 1024 * 1024;
+
+/// A socket of QUIC that listens.
+#[derive(Debug)]
+struct QuicAcceptor {
+    arrivals: Mutex<mpsc::Receiver<Arrival>>,
+    stack: ProtocolStack,
+    local: EndpointAddress,
+}
+
+/// What every client's task has.
+struct Reception {
+    arrivals: mpsc::Sender<Arrival>,
+    socket: Arc<Socket>,
+    properties: Arc<TransportProperties>,
+    stack: ProtocolStack,
+    local: SocketAddr,
+    carries: Carries,
+    early: bool,
+    handshakes: Semaphore,
+}
+
+/// Begins to listen.
+pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
+    let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
+    let side = hosting.security.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
+    let properties = &hosting.properties;
+    let socket = new_socket(address, stand.interface.as_deref(), stand.both_families)?;
+    let socket = Socket::new(socket, properties.connection.capacity_profile)?;
+    let carries = carries(stand.stack, properties);
+    // Early data may be a copy: only those who have said that they can do with copies get it (RFC 9622 6.2.5).
+    let early = properties.safely_replayable()
+        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit;
+    let crypto =
+        side.config().quic_server(early).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let mut config = ServerConfig::with_crypto(crypto);
+    let peer_streams = if carries.streams { PeerStreams::Grouped } else { PeerStreams::None };
+    config.transport_config(parameters(&properties.connection, carries, peer_streams));
+    config.migration(properties.multipath_in(Role::Listen) != Multipath::Disabled);
+    config.max_incoming(HANDSHAKES).incoming_buffer_size(EARLY).incoming_buffer_size_total(ALL_EARLY);
+    let (endpoint, local) = endpoint(&socket, Some(config))?;
+    let (sender, arrivals) = mpsc::channel(WAITING);
+    let reception = Reception {
+        arrivals: sender,
+        socket,
+        properties: Arc::clone(properties),
+        stack: stand.stack,
+        local,
+        carries,
+        early,
+        handshakes: Semaphore::new(HANDSHAKES),
+    };
+    tokio::spawn(receive(endpoint, Arc::new(reception)));
+    Ok(Box::new(QuicAcceptor { arrivals: Mutex::new(arrivals), stack: stand.stack, local: local.into() }))
+}
+
+/// An endpoint of QUIC over a socket, and where that is bound.
+pub(super) fn endpoint(socket: &Arc<Socket>, config: Option<ServerConfig>) -> io::Result<(Endpoint, SocketAddr)> {
+    let socket: Arc<Socket> = Arc::clone(socket);
+    let endpoint =
+        Endpoint::new_with_abstract_socket(EndpointConfig::default(), config, socket, Arc::new(TokioRuntime))?;
+    let local = canonical(endpoint.local_addr()?);
+    Ok((endpoint, local))
+}
+
+/// What a listener takes: datagrams where reliability is not a must, streams where it is not forbidden.
+fn carries(stack: ProtocolStack, properties: &TransportProperties) -> Carries {
+    let reliability = properties.preference_in(SelectionProperty::Reliability, Role::Listen);
+    Carries {
+        streams: stack == ProtocolStack::QuicStream && reliability != Preference::Prohibit,
+        datagrams: stack == ProtocolStack::QuicDatagram || reliability != Preference::Require,
+    }
+}
+
+impl Acceptor for QuicAcceptor {
+    fn accept(&self) -> crate::transport::BoxFuture<'_, io::Result<Arrival>> {
+        Box::pin(async {
+            let arrival = self.arrivals.lock().await.recv().await;
+            // The socket has failed: there is no more to come.
+            arrival.ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+        })
+    }
+
+    fn stack(&self) -> ProtocolStack {
+        self.stack
+    }
+
+    fn local(&self) -> &EndpointAddress {
+        &self.local
+    }
+}
+
+/// Takes clients in until the acceptor is dropped, and refuses them for as long as the socket is still needed by those
+/// who came before.
+async fn receive(endpoint: Endpoint, reception: Arc<Reception>) {
+    loop {
+        let incoming = tokio::select! {
+            incoming = endpoint.accept() => incoming,
+            () = reception.arrivals.closed() => break,
+        };
+        let Some(incoming) = incoming else { return };
+        let free = reception.handshakes.available_permits();
+        if free == 0 {
+            incoming.refuse();
+        } else if HANDSHAKES - free >= TRUSTED && !incoming.remote_address_validated() {
+            // The client comes again with a token, which it gets only where it says it is (RFC 9000 8.1.2).
+            let _ = incoming.retry();
+        } else {
+            tokio::spawn(Arc::clone(&reception).take_in(incoming));
+        }
+    }
+    drop(reception);
+    loop {
+        tokio::select! {
+            incoming = endpoint.accept() => match incoming {
+                Some(incoming) => incoming.refuse(),
+                None => return,
+            },
+            () = endpoint.wait_idle() => return,
+        }
+    }
+}
+
+impl Reception {
+    /// Goes through the handshake with a client, and takes what it opens for as long as it stays.
+    async fn take_in(self: Arc<Self>, incoming: Incoming) {
+        let peer = canonical(incoming.remote_address());
+        let permit = self.handshakes.acquire().await;
+        let result = match timeout(HANDSHAKE_PATIENCE, self.handshake(incoming)).await {
+            Ok(result) => result,
+            Err(_) => Err(AttemptError::NoAnswer),
+        };
+        match result {
+            Ok((link, accepted)) => {
+                if accepted.is_none() {
+                    drop(permit);
+                }
+                self.attend(&link, accepted).await;
+            }
+            Err(error) => {
+                drop(permit);
+                let failed = Arrival { peer: peer.into(), establish: Box::pin(async { Err(error) }) };
+                // Failures are told while somebody listens to them.
+                let _ = self.arrivals.try_send(failed);
+            }
+        }
+    }
+
+    async fn handshake(&self, incoming: Incoming) -> Result<(Arc<Link>, Option<ZeroRttAccepted>), AttemptError> {
+        let failed = |error| error::attempt(&error, || None);
+        let mut connecting = incoming.accept().map_err(failed)?;
+        let data = connecting.handshake_data().await.map_err(failed)?;
+        let data = data.downcast::<quinn::crypto::rustls::HandshakeData>().ok();
+        let tls = TlsInfo::unfinished(TlsVersion::V1_3, data.and_then(|data| data.server_name).as_deref());
+        let (connection, accepted) = match self.begin(connecting) {
+            Ok((connection, accepted)) => (connection, Some(accepted)),
+            Err(connecting) => {
+                let connection = connecting.await.map_err(failed)?;
+                finish(&tls, &connection);
+                (connection, None)
+            }
+        };
+        let link = self.link(connection, tls);
+        link.set_handshaking(accepted.is_some());
+        Ok((link, accepted))
+    }
+
+    /// With early data the streams are looked at before the handshake is over.
+    fn begin(&self, connecting: Connecting) -> Result<(Connection, ZeroRttAccepted), Connecting> {
+        if self.early { connecting.into_0rtt() } else { Err(connecting) }
+    }
+
+    fn link(&self, connection: Connection, tls: TlsInfo) -> Arc<Link> {
+        let ip = connection.local_ip().unwrap_or_else(|| self.local.ip());
+        let local = canonical(SocketAddr::new(ip, self.local.port()));
+        let mut about = About::new(self.stack, local.into(), canonical(connection.remote_address()).into());
+        about.tls = Some(tls);
+        Link::new(connection, Arc::clone(&self.socket), about, false, &self.properties.connection)
+    }
+
+    /// Hands over what the client opens.
+    async fn attend(&self, link: &Arc<Link>, mut handshake: Option<ZeroRttAccepted>) {
+        if self.properties.direction() == Direction::UnidirectionalSend {
+            // The client waits for a stream of ours, and opens none.
+            if let Ok((send, _)) = link.open(Ways::Out).await {
+                self.hand_over(link, link.established(Some(send), None, &self.properties.connection)).await;
+            }
+            return;
+        }
+        let (mut fresh, connection) = (true, link.connection.clone());
+        loop {
+            let established = tokio::select! {
+                // What has come before the end of the handshake was seen counts as early.
+                biased;
+                () = self.arrivals.closed() => break,
+                opened = connection.accept_bi(), if self.carries.streams => match opened {
+                    Ok((send, receive)) => self.stream(link, QuicStream::new(link.join(), Some(send), Some(receive))),
+                    Err(_) => break,
+                },
+                opened = connection.accept_uni(), if self.carries.streams => match opened {
+                    Ok(receive) => self.stream(link, QuicStream::new(link.join(), None, Some(receive))),
+                    Err(_) => break,
+                },
+                datagram = connection.read_datagram(), if self.carries.datagrams && fresh => match datagram {
+                    Ok(first) => {
+                        let early = link.is_handshaking();
+                        let datagrams = Datagrams::new(link.join(), Some(first), early);
+                        self.hand_over(link, link.established_datagrams(datagrams, false)).await;
+                        self.await_handshake(link, handshake).await;
+                        return;
+                    }
+                    Err(_) => break,
+                },
+                () = over(&mut handshake), if handshake.is_some() => {
+                    handshake = None;
+                    self.handshake_over(link);
+                    continue;
+                }
+            };
+            fresh = false;
+            self.hand_over(link, established).await;
+        }
+        if let Some(error) = link.connection.close_reason().filter(|_| fresh && handshake.is_some()) {
+            let failed = Box::pin(async move { Err(error::attempt(&error, || None)) });
+            let _ = self.arrivals.try_send(Arrival { peer: link.about().remote.clone(), establish: failed });
+        }
+    }
+
+    async fn await_handshake(&self, link: &Link, mut handshake: Option<ZeroRttAccepted>) {
+        if handshake.is_some() {
+            over(&mut handshake).await;
+            self.handshake_over(link);
+        }
+    }
+
+    fn handshake_over(&self, link: &Link) {
+        if let Some(tls) = &link.about().tls {
+            finish(tls, &link.connection);
+        }
+        link.set_handshaking(false);
+    }
+
+    fn stream(&self, link: &Arc<Link>, stream: QuicStream) -> Established {
+        let stream = if link.is_handshaking() { stream.receiving_early() } else { stream };
+        link.established_stream(stream, &self.properties.connection)
+    }
+
+    async fn hand_over(&self, link: &Link, established: Established) {
+        let peer = link.about().remote.clone();
+        let arrival = Arrival { peer, establish: Box::pin(async { Ok(established) }) };
+        // Nobody listens any more: the stream is dropped, and the client told so.
+        let _ = self.arrivals.send(arrival).await;
+    }
+}
+
+async fn over(handshake: &mut Option<ZeroRttAccepted>) {
+    if let Some(handshake) = handshake {
+        handshake.await;
+    }
+}

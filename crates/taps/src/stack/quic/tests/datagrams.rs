@@ -1,0 +1,78 @@
+//! Datagrams.
+
+use super::*;
+
+async fn pair(acceptor: &dyn Acceptor, tls: &TlsConfig) -> (Box<dyn MessageTransport>, Box<dyn MessageTransport>) {
+    let leaf = leaf(ProtocolStack::QuicDatagram, acceptor.local().ip().unwrap());
+    let client = soon(connect(&leaf, &setting(unreliable(), tls, false).await)).await.unwrap();
+    assert_eq!(client.about.stack, ProtocolStack::QuicDatagram);
+    let mut client = messages(client);
+    send(&mut *client, b"first").await.unwrap();
+    let server = accepted(acceptor).await;
+    assert_eq!(server.about.stack, ProtocolStack::QuicDatagram);
+    let mut server = messages(server);
+    let (data, context) = receive(&mut *server).await.unwrap().unwrap();
+    assert_eq!((&data[..], context.is_early_data()), (&b"first"[..], false));
+    (client, server)
+}
+
+#[tokio::test]
+async fn messages_keep_their_boundaries_both_ways() {
+    let authority = Authority::new();
+    let acceptor = listening(unreliable(), &authority.server());
+    let (mut client, mut server) = pair(&*acceptor, &authority.client().build().unwrap()).await;
+    let largest = client.limits().send.unwrap();
+    assert!(largest >= 1000, "{largest}");
+    for length in [0, 1, 500, 1000] {
+        send(&mut *server, &vec![9; length]).await.unwrap();
+        assert_eq!(receive(&mut *client).await.unwrap().unwrap().0.len(), length);
+    }
+    // One that is too large is refused, and nothing is lost by it.
+    let error = send(&mut *client, &vec![0; 65_000]).await.unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    send(&mut *client, b"after").await.unwrap();
+    assert_eq!(&receive(&mut *server).await.unwrap().unwrap().0[..], b"after");
+    // What is sent last leaves before the end.
+    send(&mut *client, b"last").await.unwrap();
+    soon(poll_fn(|cx| client.poll_shutdown(cx))).await.unwrap();
+    drop(client);
+    assert_eq!(&receive(&mut *server).await.unwrap().unwrap().0[..], b"last");
+    assert!(receive(&mut *server).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn more_than_fits_waits_for_room() {
+    let authority = Authority::new();
+    let acceptor = listening(unreliable(), &authority.server());
+    let (mut client, mut server) = pair(&*acceptor, &authority.client().build().unwrap()).await;
+    let body = vec![3; 1000];
+    let received = tokio::spawn(async move {
+        let mut count = 0;
+        while receive(&mut *server).await.unwrap().is_some() {
+            count += 1;
+        }
+        count
+    });
+    // Four times what may wait at once.
+    for _ in 0..4000 {
+        send(&mut *client, &body).await.unwrap();
+    }
+    drop(client);
+    let received = soon(received).await.unwrap();
+    assert!(received > 0 && received <= 4000, "{received}");
+}
+
+#[tokio::test]
+async fn who_needs_reliability_takes_no_datagrams_and_who_forbids_it_no_streams() {
+    let authority = Authority::new();
+    let tls = authority.client().build().unwrap();
+    let acceptor = listening(TransportProperties::new(), &authority.server());
+    let datagrams = leaf(ProtocolStack::QuicDatagram, acceptor.local().ip().unwrap());
+    let error = soon(connect(&datagrams, &setting(unreliable(), &tls, false).await)).await.unwrap_err();
+    assert_eq!(error, AttemptError::Transport(io::ErrorKind::Unsupported));
+    let properties = TransportProperties::new().prohibit(SelectionProperty::Reliability);
+    assert_eq!(properties.preference(SelectionProperty::Reliability), Preference::Prohibit);
+    let acceptor = listening_on(0, ProtocolStack::QuicDatagram, properties, &authority.server()).unwrap();
+    let error = connected(&*acceptor, TransportProperties::new(), &tls).await.unwrap_err();
+    assert_eq!(error, AttemptError::Transport(io::ErrorKind::QuotaExceeded));
+}
