@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_address::{BrokerUrl, Scheme};
+use postroad_address::{BrokerUrl, Scheme, WEBSOCKET_RESOURCE};
 use postroad_amqp::sasl::{ServerConfig, Tokens, UserFile};
 use postroad_amqp::v1_0::Config;
 use postroad_codec::v1_0::{Fields, Symbol, Value};
@@ -219,13 +219,14 @@ impl Builder {
     }
 
     /// Listens on a URL, such as `amqp://127.0.0.1:5672`, where port 0 lets the system pick one, or
-    /// `amqp+unix://%2Frun%2Fbroker.sock`, whose file goes when the broker does. Call it again for more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
+    /// `amqp+unix://%2Frun%2Fbroker.sock`, whose file goes when the broker does, or, with the feature `websocket`,
+    /// `amqpws://127.0.0.1:8080?websocket_resource=/amqp`, which is `/` when it is left out. Call it again for more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
     pub fn listen(mut self, url: impl Into<String>) -> Self {
         self.listen.push(url.into());
         self
     }
 
-    /// What `amqps` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a server
+    /// What `amqps` and `amqpwss` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a server
     /// certificate.
     pub fn tls(mut self, config: TlsConfig) -> Self {
         self.tls = Some(config);
@@ -407,8 +408,12 @@ pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Kind) -> Result<bool, Que
 
 async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartError> {
     let parsed = BrokerUrl::parse(&url).map_err(|error| StartError::Url { url: url.clone(), error })?;
-    if parsed.user().is_some() || parsed.path().is_some() || !parsed.query().is_empty() {
+    let resource_only = |(key, _): &(String, String)| parsed.scheme().is_websocket() && key == WEBSOCKET_RESOURCE;
+    if parsed.user().is_some() || parsed.path().is_some() || !parsed.query().iter().all(resource_only) {
         return Err(StartError::UrlParts { url: parsed.redacted().to_string() });
+    }
+    if parsed.scheme().is_websocket() && !cfg!(feature = "websocket") {
+        return Err(StartError::NoWebSocket { url });
     }
     let security = match (parsed.scheme().is_secure(), tls) {
         (false, _) => Security::Disabled,
@@ -431,6 +436,11 @@ fn preconnection(url: &BrokerUrl) -> Preconnection {
             // A socket of packets would part the bytes.
             let bytes_only = TransportProperties::new().prohibit(SelectionProperty::PreserveMsgBoundaries);
             Preconnection::new().local(local).properties(bytes_only)
+        }
+        (scheme, _) if scheme.is_websocket() => {
+            let resource = url.websocket_resource().unwrap_or("/");
+            // AMQP WebSocket Binding 1.0, 2.1.
+            Preconnection::new().local(LocalEndpoint::host(host).port(port).websocket(resource).subprotocol("amqp"))
         }
         _ => Preconnection::new().local(LocalEndpoint::host(host).port(port).protocol(Protocol::Tcp)),
     }

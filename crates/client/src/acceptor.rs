@@ -12,7 +12,7 @@ use postroad_taps::{
 };
 
 use crate::link::Link;
-use crate::options::{OUTGOING, bytes_only, random_uuid};
+use crate::options::{OUTGOING, SUBPROTOCOL, bytes_only, random_uuid};
 use crate::state::State;
 use crate::tls_header;
 use crate::types::PeerError;
@@ -27,7 +27,8 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AcceptOptions {
-    /// The address to listen on, or the Unix socket. Connections to an address come by TCP alone, whatever is built in.
+    /// The address to listen on, or the Unix socket. Connections to an address come by TCP alone, whatever is built in, or
+    /// by WebSocket where the endpoint has a resource: `LocalEndpoint::any().port(80).websocket("/")`.
     pub local: LocalEndpoint,
     /// Whether clients must use TLS, and the certificate that they see.
     pub security: Security,
@@ -166,7 +167,10 @@ fn preconnection(local: LocalEndpoint) -> Preconnection {
     } else if local.allows(Protocol::Unix) {
         Preconnection::new().local(local).properties(bytes_only())
     } else {
-        Preconnection::new().local(local)
+        // It may have been named already, and a name stands once.
+        let named = local.clone().subprotocol(SUBPROTOCOL);
+        let is_new = local.allows(Protocol::WebSocket) && named.check().is_ok();
+        Preconnection::new().local(if is_new { named } else { local })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::ConnectError;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    /// Where the peer is, and what it is reached over; `amqps` means TLS. User and password in it count unless they are set
+    /// Where the peer is, and what it is reached over; `amqps` and `amqpwss` mean TLS. User and password in it count unless they are set
     /// here.
     pub url: BrokerUrl,
     /// The user to authenticate.
@@ -38,6 +38,9 @@ pub struct ConnectOptions {
     /// How TLS verifies the peer, where there is TLS; against the roots of the system, with the cryptography of `ring`, by
     /// default.
     pub tls: TlsConfig,
+    /// The resource that the handshake of a WebSocket asks for, such as `/amqp`: by default what the URL says by the key
+    /// [`WEBSOCKET_RESOURCE`](postroad_address::WEBSOCKET_RESOURCE), or else `/`.
+    pub websocket_resource: Option<String>,
     /// When TLS begins: as the URL's scheme says by default.
     pub tls_mode: TlsMode,
     /// The id of our container; a random one by default.
@@ -61,11 +64,11 @@ pub struct ConnectOptions {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsMode {
-    /// With the first byte where the URL's scheme is `amqps`, else never.
+    /// With the first byte where the URL's scheme is `amqps` or `amqpwss`, else never.
     #[default]
     Scheme,
-    /// Behind AMQP's TLS header (AMQP 1.0 part 5, 5.2), whatever the scheme: for ports that begin in clear text. A peer
-    /// that does no TLS there is left, with an error; nothing else is ever said in clear text.
+    /// Behind AMQP's TLS header (AMQP 1.0 part 5, 5.2), with `amqp` and `amqps` alike: for ports that begin in clear text. A
+    /// peer that does no TLS there is left, with an error; nothing else is ever said in clear text.
     Header,
 }
 
@@ -85,6 +88,7 @@ impl ConnectOptions {
             sasl_mechanisms: Vec::new(),
             allow_insecure_mechs: false,
             tls: TlsConfig::default(),
+            websocket_resource: None,
             tls_mode: TlsMode::Scheme,
             container_id: random_uuid().to_string(),
             virtual_host: None,
@@ -102,6 +106,11 @@ impl ConnectOptions {
         if self.tls_mode == TlsMode::Header && !matches!(scheme, Scheme::Amqp | Scheme::Amqps) {
             return Err(ConnectError::Options(format!("TLS by AMQP's header begins over TCP only, not with {scheme}")));
         }
+        if scheme.is_websocket() && !cfg!(feature = "websocket") {
+            return Err(ConnectError::Options(format!(
+                "{scheme} needs the feature `websocket`, which is not built in"
+            )));
+        }
         let preconnection = Preconnection::new().remote(self.remote()).security(self.security());
         Ok(match scheme {
             Scheme::AmqpUnix => preconnection.properties(bytes_only()),
@@ -115,6 +124,10 @@ impl ConnectOptions {
         match (self.url.scheme(), host.strip_prefix('@')) {
             (Scheme::AmqpUnix, Some(name)) => RemoteEndpoint::abstract_name(name),
             (Scheme::AmqpUnix, None) => RemoteEndpoint::path(host),
+            (scheme, _) if scheme.is_websocket() => {
+                let resource = self.websocket_resource.as_deref().or(self.url.websocket_resource()).unwrap_or("/");
+                RemoteEndpoint::host(host).port(port).websocket(resource).subprotocol(SUBPROTOCOL)
+            }
             _ => RemoteEndpoint::host(host).port(port).protocol(Protocol::Tcp),
         }
     }
@@ -188,6 +201,9 @@ impl ConnectOptions {
     }
 }
 
+/// What AMQP is called on a WebSocket (AMQP WebSocket Binding 1.0, 2.1).
+pub(crate) const SUBPROTOCOL: &str = "amqp";
+
 /// Properties for a Unix socket that is a stream: one of packets would part the bytes.
 pub(crate) fn bytes_only() -> TransportProperties {
     TransportProperties::new().prohibit(SelectionProperty::PreserveMsgBoundaries)
@@ -211,6 +227,7 @@ impl fmt::Debug for ConnectOptions {
             .field("sasl_enabled", &self.sasl_enabled)
             .field("sasl_mechanisms", &self.sasl_mechanisms)
             .field("allow_insecure_mechs", &self.allow_insecure_mechs)
+            .field("websocket_resource", &self.websocket_resource)
             .field("tls_mode", &self.tls_mode)
             .field("container_id", &self.container_id)
             .field("virtual_host", &self.virtual_host)

@@ -10,6 +10,9 @@ use postroad_client::{ConnectError, ConnectOptions, Connection, Message, TlsConf
 #[path = "transports/unix.rs"]
 mod unix;
 
+#[path = "transports/websocket.rs"]
+mod websocket;
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker with the queue `q` that listens there, and how to reach it by the URL that it tells.

@@ -15,12 +15,12 @@ use crate::selection::StackSet;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
-#[cfg(feature = "quic")]
-pub(crate) mod quic;
 #[cfg(feature = "websocket")]
 pub(crate) mod http;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
 pub(crate) mod tcp;
 #[cfg(any(feature = "udp", feature = "udp-lite"))]
 mod udp;
