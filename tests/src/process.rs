@@ -174,6 +174,18 @@ impl Process {
         self.read(Instant::now() + within, "event", within, &VecDeque::new())
     }
 
+    /// The next line of a program that does not write JSON.
+    ///
+    /// # Errors
+    /// When the process ends or `within` passes first.
+    pub fn line(&mut self, within: Duration) -> Result<String, ProcessError> {
+        match self.lines.recv_timeout(within) {
+            Ok(line) => Ok(line),
+            Err(RecvTimeoutError::Timeout) => Err(self.timeout("line", within, &VecDeque::new())),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended("line", &VecDeque::new())),
+        }
+    }
+
     /// The next event called `name`. The events before it stay for later calls, in order.
     ///
     /// # Errors
@@ -246,12 +258,16 @@ impl Process {
                 serde_json::from_str(&line).map_err(|_| ProcessError::NotJson { name: self.name.clone(), line })
             }
             Err(RecvTimeoutError::Timeout) => Err(self.timeout(wanted, within, seen)),
-            Err(RecvTimeoutError::Disconnected) => Err(ProcessError::Ended {
-                name: self.name.clone(),
-                event: wanted.into(),
-                seen: names(seen),
-                stderr: self.stderr.lock().expect("no reader panics").clone(),
-            }),
+            Err(RecvTimeoutError::Disconnected) => Err(self.ended(wanted, seen)),
+        }
+    }
+
+    fn ended(&self, wanted: &str, seen: &VecDeque<Event>) -> ProcessError {
+        ProcessError::Ended {
+            name: self.name.clone(),
+            event: wanted.into(),
+            seen: names(seen),
+            stderr: self.stderr.lock().expect("no reader panics").clone(),
         }
     }
 

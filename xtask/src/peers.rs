@@ -14,7 +14,7 @@ use crate::{Verdict, workspace};
 
 use self::services::ServicesOff;
 
-/// Where peers are: `venv` is a Python environment with Proton, `rhea` a folder with rhea for Node.js,
+/// Where peers are: `venv` is a Python environment with Proton, aioquic and websockets, `rhea` a folder with rhea for Node.js,
 /// `fe2o3` the build of a program on fe2o3-amqp, `proton-cpp` what the suites compile of Proton C++, `missing.txt` has a line `NAME: REASON` for each absentee.
 pub(crate) fn folder(root: &Path) -> PathBuf {
     root.join("target/peers")
@@ -26,6 +26,9 @@ pub(crate) fn on_ci() -> bool {
 }
 
 const PROTON_PYTHON: &str = "python-qpid-proton==0.40.*";
+/// Peers of the transport services: QUIC, and WebSocket.
+const AIOQUIC: &str = "aioquic==1.*";
+const WEBSOCKETS: &str = "websockets>=15";
 const RHEA: &str = "rhea@3.0.5";
 
 /// A Debian package and a file that shows it is there.
@@ -50,6 +53,8 @@ const PACKAGES: &[Package] = &[
             "/usr/lib/sasl2/libplain.so",
         ],
     },
+    // s_client and s_server.
+    Package { name: "openssl", shows: &["/usr/bin/openssl", "/usr/local/bin/openssl"] },
     // Reads what the suites have recorded.
     Package { name: "tshark", shows: &["/usr/bin/tshark", "/usr/local/bin/tshark"] },
     Package {
@@ -82,7 +87,16 @@ pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
         missing.push(format!("{}: {why}", package.name));
     }
     let fetched = [
-        ("python-qpid-proton", python(&folder.join("venv"))),
+        (
+            "python-qpid-proton",
+            python(
+                &folder.join("venv"),
+                PROTON_PYTHON,
+                "import proton; assert proton.VERSION[:2] == (0, 40), proton.VERSION",
+            ),
+        ),
+        ("aioquic", python(&folder.join("venv"), AIOQUIC, "import aioquic.asyncio")),
+        ("websockets", python(&folder.join("venv"), WEBSOCKETS, "import websockets.asyncio.server")),
         ("rhea", rhea(&folder.join("rhea"))),
         ("fe2o3-amqp", fe2o3(root, &folder.join("fe2o3"))),
     ];
@@ -105,26 +119,20 @@ pub(crate) fn prepare(root: &Path, install: bool) -> Verdict {
     ))
 }
 
-/// A Python environment with Proton, left as it is when it works already.
-fn python(venv: &Path) -> Result<(), String> {
-    let python = venv.join("bin/python");
-    let works = || {
-        run(
-            &python.display().to_string(),
-            &["-c", "import proton; assert proton.VERSION[:2] == (0, 40), proton.VERSION"],
-        )
-    };
-    if python.exists() && works().is_ok() {
+/// A package in the Python environment, left as it is when `check` finds it there already.
+fn python(venv: &Path, package: &str, check: &str) -> Result<(), String> {
+    let python = venv.join("bin/python").display().to_string();
+    let works = || run(&python, &["-c", check]);
+    if works().is_ok() {
         return Ok(());
     }
-    let folder = venv.display().to_string();
-    // Clear: an environment that does not work may be half made.
-    run("python3", &["-m", "venv", "--clear", &folder])
-        .map_err(|why| format!("python3 makes no environment (Debian: apt install python3-venv): {why}"))?;
-    run(
-        &python.display().to_string(),
-        &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", PROTON_PYTHON],
-    )?;
+    if run(&python, &["-m", "pip", "--version"]).is_err() {
+        let folder = venv.display().to_string();
+        // Clear: an environment that does not work may be half made.
+        run("python3", &["-m", "venv", "--clear", &folder])
+            .map_err(|why| format!("python3 makes no environment (Debian: apt install python3-venv): {why}"))?;
+    }
+    run(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", package])?;
     works()
 }
 

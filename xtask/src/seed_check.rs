@@ -2,8 +2,9 @@
 //!
 //! A row is `name | item | test`. `item` is a Rust path (`postroad_messaging::Sender::send`) or `not built yet`; `test`
 //! is `FILE.rs::NAME` (`crates/messaging/tests/queue.rs::fetch_times_out`) or, for what is not built, `-`. Two of either
-//! are set apart by a comma.
+//! are set apart by a comma. The page of the conformance cases is checked with them.
 
+mod conformance;
 pub(crate) mod items;
 mod tests_in;
 
@@ -23,6 +24,14 @@ const NO_TEST: &str = "-";
 ///
 /// One line `file:line: fault` per bad row.
 pub(crate) fn check(root: &Path) -> Verdict {
+    match (tables(root), conformance::check(root)) {
+        (Ok(tables), Ok(cases)) => Ok(format!("{tables}; {cases}")),
+        (tables, cases) => Err([tables.err(), cases.err()].into_iter().flatten().flatten().collect()),
+    }
+}
+
+/// The tables of docs/seeds alone.
+fn tables(root: &Path) -> Verdict {
     let folder = root.join("docs/seeds");
     let mut files: Vec<_> = fs::read_dir(&folder)
         .map_err(|error| vec![format!("{}: {error}", folder.display())])?
@@ -145,7 +154,7 @@ mod tests {
     }
 
     fn faults(rows: &str) -> Vec<String> {
-        check(checkout(rows).path()).expect_err("a bad row")
+        tables(checkout(rows).path()).expect_err("a bad row")
     }
 
     const QUEUE: &str = "crates/messaging/tests/queue.rs";
@@ -158,7 +167,7 @@ mod tests {
              | `Session` | not built yet | - |\n"
         );
         assert_eq!(
-            check(checkout(&rows).path()),
+            tables(checkout(&rows).path()),
             Ok("seed-check: 3 names in 1 tables, 2 built, 1 not built yet".into())
         );
     }
@@ -226,7 +235,7 @@ mod tests {
         let root = checkout("");
         fs::write(root.path().join("docs/seeds/one.md"), "| name | test |\n|---|---|\n").expect("a file");
         assert_eq!(
-            check(root.path()).expect_err("a bad header"),
+            tables(root.path()).expect_err("a bad header"),
             ["docs/seeds/one.md:1: a table begins with `| name | item | test |`", "docs/seeds/one.md: no rows"]
         );
     }

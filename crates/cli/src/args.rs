@@ -2,6 +2,7 @@
 
 mod bench;
 mod decode;
+mod taps;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +12,9 @@ use postroad::broker::Overflow;
 
 pub(crate) use self::bench::{Bench, Output};
 pub(crate) use self::decode::Decode;
+pub(crate) use self::taps::{
+    Framing, Taps, TapsCommand, TapsConnect, TapsListen, TapsProfile, TapsSecurity, TapsSelection, TapsWish,
+};
 use crate::format::{self, Format};
 use crate::value::{self, Property, Scoped};
 
@@ -56,6 +60,8 @@ pub(crate) enum Command {
     Receive(Box<Receive>),
     /// Measures how fast messages go through a node of a broker, or from peer to peer.
     Bench(Box<Bench>),
+    /// Opens connections of transport services, and tells what is selected and why.
+    Taps(Taps),
     /// Shows what bytes of AMQP 1.0 say: protocol headers, frames, messages.
     Decode(Decode),
 }

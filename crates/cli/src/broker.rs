@@ -125,7 +125,7 @@ fn nodes(mut builder: Builder, args: &args::Broker) -> Builder {
 }
 
 /// Puts the URLs into a file that appears complete: whoever waits for it never reads half of it.
-fn write_ready_file(path: &Path, urls: &[String]) -> Result<(), Failure> {
+pub(crate) fn write_ready_file(path: &Path, urls: &[String]) -> Result<(), Failure> {
     let mut text = urls.join("\n");
     text.push('\n');
     let mut name = path.file_name().unwrap_or_default().to_owned();

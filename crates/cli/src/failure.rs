@@ -125,7 +125,7 @@ fn connection_exit(error: &client::ConnectionError) -> Exit {
     }
 }
 
-fn transport_exit(error: &EstablishmentError) -> Exit {
+pub(crate) fn transport_exit(error: &EstablishmentError) -> Exit {
     match error.kind() {
         EstablishmentErrorKind::ResolutionFailed { .. } | EstablishmentErrorKind::NoCandidates { .. } => Exit::NoHost,
         EstablishmentErrorKind::InvalidConfiguration(_) => Exit::Data,
@@ -154,16 +154,18 @@ fn websocket_exit(error: &WebSocketError) -> Exit {
 
 /// A certificate that one side does not trust is a matter of permission, as a wrong password is; a peer that does not
 /// speak TLS, or not ours, speaks another protocol.
-fn tls_exit(error: &TlsError) -> Exit {
+pub(crate) fn tls_exit(error: &TlsError) -> Exit {
     match error {
-        TlsError::NotTls | TlsError::NothingInCommon(_) | TlsError::Violation(_) | TlsError::ClosedDuringHandshake => {
-            Exit::Protocol
-        }
+        TlsError::NotTls
+        | TlsError::NothingInCommon(_)
+        | TlsError::NoApplicationProtocol
+        | TlsError::Violation(_)
+        | TlsError::ClosedDuringHandshake => Exit::Protocol,
         _ => Exit::Denied,
     }
 }
 
-fn tls_hint(error: &TlsError) -> Option<String> {
+pub(crate) fn tls_hint(error: &TlsError) -> Option<String> {
     Some(
         match error {
             TlsError::Untrusted => "name the file of its authority: --ca FILE",

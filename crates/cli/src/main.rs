@@ -1,4 +1,5 @@
-//! The command `postroad`: a demo, a broker, clients that send, receive and measure, and a reader of frames.
+//! The command `postroad`: a demo, a broker, clients that send, receive and measure, connections of transport
+//! services, and a reader of frames.
 //!
 //! It reaches the library only through the crate `postroad`. Data goes to stdout, talk to stderr, and how it ended is in
 //! the exit code.
@@ -20,6 +21,7 @@ mod numbers;
 mod receive;
 mod send;
 mod signals;
+mod taps;
 mod term;
 mod text;
 mod value;
@@ -69,6 +71,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Send(args) => send::run(*args, talk).await,
             Command::Receive(args) => receive::run(*args, talk).await,
             Command::Bench(args) => bench::run(*args, talk).await,
+            Command::Taps(args) => taps::run(args, talk).await,
             Command::Decode(args) => decode::run(&args, talk),
         }
     });

@@ -29,5 +29,7 @@ mod runtime;
 
 pub use crate::BlockingError;
 pub use crate::mirror;
+#[cfg(feature = "callback")]
+pub(crate) use inside::inside_runtime;
 pub use mirror::{Guard, TimedOut, Wrap};
 pub use runtime::Runtime;

@@ -16,6 +16,7 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, ready};
 
+use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::error::{AttemptError, EstablishmentError};
 use crate::framer::FramerFactory;
@@ -380,6 +381,12 @@ impl Connection {
     #[must_use]
     pub fn remote_endpoint(&self) -> Option<&EndpointAddress> {
         Some(&self.inner.facts.get()?.about.remote)
+    }
+
+    /// Who is at the other end of a Unix socket; `None` for other transports.
+    #[must_use]
+    pub fn peer_credentials(&self) -> Option<PeerCredentials> {
+        self.inner.facts.get()?.about.credentials
     }
 
     /// The subprotocol of a WebSocket, when one was agreed on (RFC 6455 1.9).

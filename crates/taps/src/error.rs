@@ -260,7 +260,6 @@ impl AttemptError {
 pub enum ListenError {
     /// The preconnection cannot work as it is (`InvalidConfiguration`).
     #[error(transparent)]
-    #[doc(alias = "UNFULFILLED_PROPERTIES")]
     InvalidConfiguration(#[from] ConfigurationError),
     /// A blocking call was not made.
     #[error(transparent)]
@@ -273,6 +272,15 @@ pub enum ListenError {
         host: String,
         /// What came of it.
         reason: UnresolvedReason,
+    },
+    /// No protocol stack has what the properties require (`NoCandidates`).
+    #[error("no protocol stack can listen on `{host}` with these properties{}", listed(.rejected))]
+    #[doc(alias = "UNFULFILLED_PROPERTIES")]
+    NoCandidates {
+        /// The local endpoint.
+        host: String,
+        /// Why not: one reason for each stack and path.
+        rejected: Vec<Rejected>,
     },
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]

@@ -1,7 +1,7 @@
 //! The active open: gather, race, connect, protect (RFC 9623 4).
 
 mod lookups;
-mod plan;
+pub(crate) mod plan;
 
 use std::future::{Future, IntoFuture, poll_fn};
 use std::pin::Pin;
@@ -15,9 +15,10 @@ use crate::connection::{Connection, Opened, Origin};
 use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::message::Message;
 use crate::preconnection::Preconnection;
+use crate::properties::Role;
 use crate::race;
 use crate::resolve::Resolver;
-use crate::selection::{Candidate, CandidateTree, Context, Rejected};
+use crate::selection::{Candidate, CandidateTree, Context, Rejected, Source, Target};
 use crate::stack::{self, Leaf, Setting};
 
 /// A connection that is about to be established; await it, with a [`timeout`](Self::timeout) or without.
@@ -108,13 +109,24 @@ async fn establish(
 ) -> Result<Opened, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
-    let settings = plan::settings(preconnection, &context).await?;
+    let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
     let targets = plan::targets(&preconnection.remotes);
     let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
-    let tree = plan::choose(preconnection, &sources, &targets, &context).await?;
+    let tree = choose(preconnection, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
+}
+
+async fn choose(
+    preconnection: &Preconnection,
+    sources: &[Source],
+    targets: &[Target],
+    context: &Context,
+) -> Result<CandidateTree, Kind> {
+    let host = || preconnection.remotes[0].host_text();
+    let chosen = plan::choose(preconnection, Role::Initiate, sources, targets, context).await;
+    chosen.map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
 }
 
 /// What would be raced, with every name resolved beforehand.
@@ -132,7 +144,7 @@ pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<Candidat
     }
     match lookups.error {
         Some(error) if targets.iter().all(|target| target.addresses.is_empty()) => Err(Kind::from(error).into()),
-        _ => Ok(plan::choose(preconnection, &sources, &targets, &context).await?),
+        _ => Ok(choose(preconnection, &sources, &targets, &context).await?),
     }
 }
 
@@ -194,7 +206,9 @@ impl Attempts<'_> {
     async fn run(&self, leaf: Leaf, target: usize) -> Result<Opened, AttemptError> {
         let setting = &self.settings[target];
         let established = stack::connect(&leaf, setting).await?;
-        let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting.clone())));
+        // What is sent first on a clone is not known to be safely replayable.
+        let setting = Setting { early: false, ..setting.clone() };
+        let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting)));
         Opened::start(established, origin, self.first.as_ref()).await
     }
 }
@@ -287,9 +301,9 @@ mod tests {
         let preconnection = preconnection.remote(RemoteEndpoint::host("localhost").port(1));
         let addresses = candidates.iter().copied().map(Into::into).collect();
         let targets = [Target::remote(&preconnection.remotes[0], addresses, true)];
-        let tree = plan::choose(&preconnection, &[], &targets, context).await.unwrap();
+        let tree = plan::choose(&preconnection, Role::Initiate, &[], &targets, context).await.unwrap();
         let log = Log::default();
-        let settings = plan::settings(&preconnection, context).await.unwrap();
+        let settings = plan::settings(&preconnection, context, None).await.unwrap();
         let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };
         let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
         let begin = Instant::now();

@@ -55,7 +55,10 @@
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod blocking_error;
+#[cfg(feature = "callback")]
+pub mod callback;
 mod connection;
+mod credentials;
 mod endpoint;
 mod error;
 mod framer;
@@ -84,6 +87,7 @@ pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
     IntoByteStreamError, PartialMessage, ReceiveError, SendError, SoftError,
 };
+pub use credentials::PeerCredentials;
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
 pub use error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind, ListenError};
 pub use framer::{Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, Parsed, Start, Stop, Tlv};
@@ -108,6 +112,6 @@ pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate}
 pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
 pub use tls::{
-    ClientCertificates, CryptoProvider, FirstWords, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError,
-    TlsInfo, TlsVersion,
+    CipherSuite, ClientCertificates, CryptoProvider, FirstWords, IdentitySigner, IdentityUnavailable, NamedGroup,
+    Security, SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo, TlsVersion, Untrusted,
 };

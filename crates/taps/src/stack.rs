@@ -65,7 +65,7 @@ pub(crate) const BUILT: StackSet = {
     #[cfg(all(feature = "udp-lite", target_os = "linux"))]
     let built = built.with(ProtocolStack::UdpLite);
     #[cfg(target_os = "linux")]
-    let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
+    let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp).with(ProtocolStack::UnixSeqpacket);
     #[cfg(feature = "quic")]
     let built = built.with(ProtocolStack::QuicStream).with(ProtocolStack::QuicDatagram);
     #[cfg(feature = "memory")]
@@ -85,6 +85,8 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::connect(leaf, setting).await,
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
+        #[cfg(target_os = "linux")]
+        ProtocolStack::UnixSeqpacket => unix::seqpacket::connect(leaf).await,
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::connect(leaf, setting).await,
         #[cfg(feature = "udp-lite")]
@@ -146,6 +148,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::listen(stand, hosting),
         #[cfg(unix)]
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
+        #[cfg(target_os = "linux")]
+        ProtocolStack::UnixSeqpacket => unix::seqpacket::listen(stand),
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::listen(stand, hosting),
         #[cfg(feature = "udp-lite")]

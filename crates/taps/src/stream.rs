@@ -11,6 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio_rustls::TlsStream;
 
+use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::properties::ConnectionProperties;
 use crate::tls::TlsInfo;
@@ -132,6 +133,12 @@ impl ByteStream {
     #[must_use]
     pub fn tls_info(&self) -> Option<&TlsInfo> {
         self.about.tls.as_ref()
+    }
+
+    /// Who is at the other end of a Unix socket; `None` for other transports.
+    #[must_use]
+    pub fn peer_credentials(&self) -> Option<PeerCredentials> {
+        self.about.credentials
     }
 
     /// The subprotocol of the WebSocket below, when one was agreed on (RFC 6455 1.9).

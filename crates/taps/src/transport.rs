@@ -14,6 +14,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use crate::connection::SoftError;
+use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::error::AttemptError;
 use crate::framer::outbox::Leaving;
@@ -60,7 +61,9 @@ pub(crate) struct About {
     pub(crate) tls: Option<TlsInfo>,
     /// What a WebSocket carries, when its ends have agreed on that.
     pub(crate) subprotocol: Option<Arc<str>>,
-    /// Whether several paths are in use; `None` when the stack cannot tell.
+    /// Who the peer is, where the system vouches for it.
+    pub(crate) credentials: Option<PeerCredentials>,
+    /// Whether several paths may be in use: both ends have agreed on it.
     pub(crate) multipath: bool,
     /// Whether data may leave before the handshake is over.
     pub(crate) zero_rtt: bool,
@@ -76,6 +79,7 @@ impl About {
             remote,
             tls: None,
             subprotocol: None,
+            credentials: None,
             multipath: false,
             zero_rtt: false,
             can_send: true,

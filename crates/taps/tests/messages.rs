@@ -638,7 +638,7 @@ async fn a_framer_that_waits_for_the_answer_holds_the_end() {
     };
     assert_eq!(heard, b"good");
     raw.write_all(b"bye").await.unwrap();
-    tokio::time::timeout(PATIENCE, closing).await.unwrap().unwrap();
+    timeout(PATIENCE, closing).await.unwrap().unwrap();
     assert_eq!(raw.read_u8().await.unwrap_err().kind(), std::io::ErrorKind::UnexpectedEof);
 }
 

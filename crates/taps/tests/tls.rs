@@ -189,8 +189,8 @@ async fn application_protocols_are_agreed_on_or_fail() {
     assert_eq!(accepted.unwrap().tls_info().unwrap().alpn(), Some(&b"one"[..]));
     assert_eq!(initiated.unwrap().tls_info().unwrap().alpn(), Some(&b"one"[..]));
     let (accepted, initiated) = meet(server(&["three"]), client).await;
-    assert!(matches!(tls_error(accepted), TlsError::NothingInCommon(_)));
-    assert!(matches!(tls_error(initiated), TlsError::NothingInCommon(_)));
+    assert_eq!(tls_error(accepted), TlsError::NoApplicationProtocol);
+    assert_eq!(tls_error(initiated), TlsError::NoApplicationProtocol);
 }
 
 #[tokio::test]

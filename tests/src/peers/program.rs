@@ -1,7 +1,7 @@
 //! A peer of these suites as a program: the commands, options and events of `tests/peers/proton_peer.py`, which each peer
 //! speaks as far as its library can.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -158,6 +158,16 @@ impl Peer {
         let mut command = self.command();
         command.args(arguments);
         Process::start(self.name, &mut command, None)?.finish(Duration::from_secs(60))
+    }
+
+    /// Starts a command of a program that is of another kind than the others.
+    ///
+    /// # Errors
+    /// When the program cannot be started.
+    pub fn start<A: AsRef<OsStr>>(&self, arguments: &[A]) -> Result<Process, ProcessError> {
+        let mut command = self.command();
+        command.args(arguments);
+        Process::start(self.name, &mut command, None)
     }
 
     fn command(&self) -> Command {

@@ -1,11 +1,17 @@
 //! tshark, the dissector of Wireshark on the command line.
 
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::{Skipped, announce};
 use crate::capture::PORT;
+use crate::process::{Process, ProcessError};
+
+/// How often it is tried whether a capture has begun.
+const PROBE: Duration = Duration::from_millis(100);
 
 /// An installed tshark.
 #[derive(Debug, Clone)]
@@ -40,6 +46,33 @@ impl Tshark {
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
+    }
+
+    /// Watches what comes to a port of 127.0.0.1 and prints these fields of each packet, one a line. What comes after this
+    /// returns is seen.
+    ///
+    /// # Errors
+    /// Where this user may not capture, as most may not.
+    ///
+    /// # Panics
+    /// When tshark does not start, or sees nothing within 20 s.
+    pub fn watch(&self, port: u16, fields: &[&str]) -> Result<Process, Skipped> {
+        let mut command = Command::new("tshark");
+        command.args(["-i", "lo", "-l", "-n", "-T", "fields", "-f", &format!("dst port {port}")]);
+        command.args(fields.iter().flat_map(|field| ["-e", field]));
+        let mut process = Process::start("tshark", &mut command, None).expect("tshark starts");
+        let probe = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+        let probes = Duration::from_secs(20).as_millis() / PROBE.as_millis();
+        for _ in 0..probes {
+            // Refused where nobody listens, and seen all the same.
+            let _ = probe.send_to(&[], ("127.0.0.1", port));
+            match process.line(PROBE) {
+                Ok(_) => return Ok(process),
+                Err(ProcessError::Timeout { .. }) => {}
+                Err(error) => return Err(Skipped { name: "capture by tshark", reason: error.to_string() }),
+            }
+        }
+        panic!("tshark sees nothing on the loopback");
     }
 
     /// The lines that it prints for a capture, with these arguments.

@@ -32,6 +32,7 @@ mod proton_python;
 mod rabbitmq;
 mod rhea;
 mod through;
+mod transport;
 
 use postroad_broker::{Broker, Builder};
 use postroad_client::types::{Value, ValueType};

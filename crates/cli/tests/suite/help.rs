@@ -96,6 +96,17 @@ fn help_of_every_command() {
         &["--p2p", "--count", "--duration", "--size", "--window", "--credit", "--prefetch", "--senders", "--receivers"],
     );
     check(&["bench", "--help"], &["--settle", "--timeout", "--output-format", "POSTROAD_URL", "--password-file"]);
+    check(&["taps", "--help"], &["connect", "listen"]);
+    let both =
+        ["--message", "--count", "--timeout", "--json", "--properties", "--dry-run", "--framer", "--tls", "--ca"];
+    let chosen = ["--profile", "--require", "--prefer", "--avoid", "--prohibit", "--set", "--protocol", "--interface"];
+    for command in ["connect", "listen"] {
+        check(&["taps", command, "--help"], &both);
+        check(&["taps", command, "--help"], &chosen);
+        check(&["taps", command, "--help"], &["--cert", "--key", "--alpn", "unix:", "ws://", "fixed:N", "connTimeout"]);
+    }
+    check(&["taps", "connect", "--help"], &["--local", "--server-name", "--insecure", "--connect-timeout"]);
+    check(&["taps", "listen", "--help"], &["--echo", "--ready-file"]);
     check(&["decode", "--help"], &["HEX", "--json", "-v", "65", "PN_TRACE_FRM"]);
 }
 
@@ -132,6 +143,11 @@ fn wrong_usage() {
     check(&["receive", "q", "--json", "--raw"], "--raw");
     check(&["receive", "q", "-f", "%x"], "%x");
     check(&["receive", "q", "--max-frame-size", "100"], "512");
+    check(&["taps", "connect"], "TARGET");
+    check(&["taps", "connect", "h:1", "--framer", "fixed:0"], "fixed:N");
+    check(&["taps", "connect", "h:1", "--protocol", "sctp"], "sctp");
+    check(&["taps", "connect", "h:1", "--cert", "c"], "--key");
+    check(&["taps", "listen", "h:1", "--profile", "fast"], "unreliable-datagram");
     check(&["broker", "--cert", "c"], "--key");
     check(&["broker", "-l", "http://h"], "amqp://");
     check(&["broker", "-l", "amqps://127.0.0.1:0"], "--cert");

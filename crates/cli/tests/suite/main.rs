@@ -10,5 +10,6 @@ mod messages;
 mod secure;
 mod signals;
 mod support;
+mod taps;
 mod trace;
 mod transports;

@@ -11,7 +11,7 @@ use tokio::task::coop;
 ///
 /// A thread can know a runtime and run no task of it: the threads of `spawn_blocking` do, and one that has entered a
 /// runtime. What only tasks have is a budget of operations before they must give way.
-pub(super) fn inside_runtime() -> bool {
+pub(crate) fn inside_runtime() -> bool {
     Handle::try_current().is_ok() && has_budget(MOST, &mut Context::from_waker(Waker::noop()))
 }
 

@@ -6,14 +6,15 @@ use tokio::time::Instant;
 
 use crate::endpoint::{EndpointAddress, LocalEndpoint, Place, RemoteEndpoint, socket_address};
 use crate::error::{ConfigurationError, EstablishmentErrorKind as Kind};
+use crate::message::Message;
 use crate::path;
 use crate::preconnection::Preconnection;
 use crate::properties::{Preference, Role, SelectionProperty};
 use crate::protocol::Protocol;
 use crate::resolve::Resolver;
-use crate::selection::{CandidateTree, Context, GatherInput, Source, Target, select};
+use crate::selection::{CandidateTree, Context, GatherInput, Rejected, Source, Target, select};
 use crate::stack::{self, Setting};
-use crate::tls::{ClientSide, Security};
+use crate::tls::ClientSide;
 
 /// Finds what is missing or wrong before anything is opened (RFC 9623 3.1).
 pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationError> {
@@ -35,24 +36,25 @@ pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationEr
 }
 
 /// What is remembered for the connection and its group.
-pub(super) fn context(preconnection: &Preconnection) -> Context {
+pub(crate) fn context(preconnection: &Preconnection) -> Context {
     Context::global().for_group(preconnection.properties.connection.isolate_session)
 }
 
-/// The candidates of an active open, of the stacks that are built in.
-pub(super) async fn choose(
+/// The candidates of an active or a passive open, of the stacks that are built in.
+pub(crate) async fn choose(
     preconnection: &Preconnection,
+    role: Role,
     sources: &[Source],
     targets: &[Target],
     context: &Context,
-) -> Result<CandidateTree, Kind> {
-    let (secure, application_protocol) = match &preconnection.security {
-        Security::Disabled => (false, false),
-        Security::Tls(config) => (true, config.has_application_protocol()),
+) -> Result<CandidateTree, Vec<Rejected>> {
+    let (secure, application_protocol) = match preconnection.security.config() {
+        None => (false, false),
+        Some(config) => (true, config.has_application_protocol()),
     };
     let mut input = GatherInput {
         properties: &preconnection.properties,
-        role: Role::Initiate,
+        role,
         secure,
         application_protocol,
         framed: framed(preconnection),
@@ -63,22 +65,26 @@ pub(super) async fn choose(
     };
     let paths = if input.needs_paths() { path::paths().await } else { Vec::new() };
     input.paths = &paths;
-    let host = || preconnection.remotes[0].host_text();
-    select(&input, context, Instant::now().into_std()).map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
+    select(&input, context, Instant::now().into_std())
 }
 
 /// What the attempts toward each remote endpoint are made with: TLS verifies the name of that endpoint, and resumes
 /// the sessions of this context alone where they are isolated.
-pub(super) async fn settings(preconnection: &Preconnection, context: &Context) -> Result<Vec<Setting>, Kind> {
+pub(super) async fn settings(
+    preconnection: &Preconnection,
+    context: &Context,
+    first: Option<&Message>,
+) -> Result<Vec<Setting>, Kind> {
+    let early = first.is_some_and(|first| may_be_early(preconnection, first));
     let isolated = preconnection.properties.connection.isolate_session;
     let properties = Arc::new(preconnection.properties.clone());
     let mut settings: Vec<(String, Setting)> = Vec::with_capacity(preconnection.remotes.len());
     for remote in &preconnection.remotes {
         let host = remote.host_text();
-        let security = match (&preconnection.security, &remote.identifiers().place) {
+        let security = match (preconnection.security.config(), &remote.identifiers().place) {
             // There is no TLS over these, and selection says so.
-            (Security::Disabled, _) | (Security::Tls(_), Place::Unix(_) | Place::Memory(_)) => None,
-            (Security::Tls(config), _) => match settings.iter().find(|(known, _)| *known == host) {
+            (None, _) | (Some(_), Place::Unix(_) | Place::Memory(_)) => None,
+            (Some(config), _) => match settings.iter().find(|(known, _)| *known == host) {
                 Some((_, setting)) => setting.security.clone(),
                 None => {
                     let side = ClientSide::prepare(config, &host).await?;
@@ -86,9 +92,16 @@ pub(super) async fn settings(preconnection: &Preconnection, context: &Context) -
                 }
             },
         };
-        settings.push((host, Setting { properties: properties.clone(), security, early: false }));
+        settings.push((host, Setting { properties: properties.clone(), security, early }));
     }
     Ok(settings.into_iter().map(|(_, setting)| setting).collect())
+}
+
+/// Whether a first message may leave with the handshake: it may arrive twice then (RFC 9622 6.2.5 and 9.1.3.4).
+fn may_be_early(preconnection: &Preconnection, first: &Message) -> bool {
+    let properties = &preconnection.properties;
+    first.context.properties().or(&properties.message).safely_replayable()
+        && properties.preference(SelectionProperty::ZeroRttMsg) != Preference::Prohibit
 }
 
 /// Whether the stack of framers keeps the boundaries of messages. It matters only where they are required: otherwise

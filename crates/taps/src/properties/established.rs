@@ -29,6 +29,7 @@ pub struct EstablishedProperties {
     wanted: TransportProperties,
     has: [bool; SelectionProperty::ALL.len()],
     may_duplicate: bool,
+    multipath: Option<bool>,
     status: Option<ConnectionStatus>,
 }
 
@@ -40,6 +41,7 @@ impl TransportProperties {
             has: SelectionProperty::ALL.map(has),
             wanted: self.clone(),
             may_duplicate: false,
+            multipath: None,
             status: None,
         }
     }
@@ -51,6 +53,13 @@ impl EstablishedProperties {
     #[must_use]
     pub fn may_duplicate(mut self, may_duplicate: bool) -> Self {
         self.may_duplicate = may_duplicate;
+        self
+    }
+
+    /// Says whether several paths may be in use; `multipath` reads as that Boolean then (RFC 9622 6.2).
+    #[must_use]
+    pub fn with_multipath(mut self, in_use: bool) -> Self {
+        self.multipath = Some(in_use);
         self
     }
 
@@ -118,6 +127,7 @@ impl EstablishedProperties {
         let property = property.into();
         let value = match property {
             Property::Selection(property) => Some(self.has(property).into()),
+            Property::Multipath => self.multipath.map(Into::into),
             Property::Connection(property) => self.status.as_ref().and_then(|status| status.get(property)),
             Property::Message(property) => self.wanted.message.get(property).or_else(|| match property {
                 MessageProperty::Ordered => Some(self.has(SelectionProperty::PreserveOrder).into()),

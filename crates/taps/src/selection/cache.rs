@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustls::client::ClientSessionStore;
 
 use self::expiring::Expiring;
-use self::tickets::Tickets;
+pub(crate) use self::tickets::Tickets;
 use crate::protocol::{Protocol, ProtocolStack};
 
 /// How long it counts that a stack worked.

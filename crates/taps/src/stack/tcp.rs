@@ -10,7 +10,9 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
-use crate::properties::{CapacityProfile, ConnectionProperties, Preference, SelectionProperty, TransportProperties};
+use crate::properties::{
+    CapacityProfile, ConnectionProperties, Multipath, Preference, Role, SelectionProperty, TransportProperties,
+};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::transport::{About, BoxFuture, Established};
@@ -22,6 +24,7 @@ const BACKLOG: i32 = 1024;
 pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
     let (tcp, about) = open(leaf, setting).await?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
+        (Some(security), true) if setting.early => security.protect_early(tcp, about).await?,
         (Some(security), true) => security.protect(tcp, about).await?,
         _ => ByteStream::tcp(tcp, about),
     };
@@ -32,6 +35,9 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
 pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, About), AttemptError> {
     let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
     let socket = socket(leaf, remote)?;
+    // The packets of the handshake are marked too (RFC 9622 8.1.6).
+    mark(&SockRef::from(&socket), setting.properties.connection.capacity_profile)
+        .map_err(|error| AttemptError::Property(error.kind()))?;
     let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
     let about = about(leaf.stack, &tcp)?;
@@ -53,11 +59,9 @@ fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
 }
 
 fn new_socket(stack: ProtocolStack, address: SocketAddr) -> io::Result<Socket> {
-    #[cfg(target_os = "linux")]
     if matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp) {
-        return Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::MPTCP));
+        return postroad_sys::mptcp::socket(Domain::for_address(address));
     }
-    let _ = stack;
     Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
 }
 
@@ -72,11 +76,22 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
     }
 }
 
-/// What is known of a connected socket.
+/// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
+/// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
 pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
-    let addresses = || Ok((canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)));
-    let (local, remote) = addresses().map_err(|error: io::Error| AttemptError::from_io(&error))?;
-    Ok(About::new(stack, local.into(), remote.into()))
+    let read = || {
+        let multipath = !postroad_sys::mptcp::is_fallback(tcp)?;
+        Ok((multipath, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)))
+    };
+    let (multipath, local, remote) = read().map_err(|error: io::Error| AttemptError::from_io(&error))?;
+    let stack = match (stack, multipath) {
+        (ProtocolStack::Mptcp, false) => ProtocolStack::Tcp,
+        (ProtocolStack::TlsMptcp, false) => ProtocolStack::Tls,
+        (ProtocolStack::Tcp, true) => ProtocolStack::Mptcp,
+        (ProtocolStack::Tls, true) => ProtocolStack::TlsMptcp,
+        (stack, _) => stack,
+    };
+    Ok(About { multipath, ..About::new(stack, local.into(), remote.into()) })
 }
 
 /// Sets the properties of a connection that is new.
@@ -118,7 +133,7 @@ pub(crate) fn apply(tcp: &TcpStream, from: &ConnectionProperties, to: &Connectio
         // What is advertised to the peer cannot be set on Linux, so the user timeout holds for this end.
         if from.abort_after() != to.abort_after() {
             let value = to.abort_after().map(|timeout| timeout.max(Duration::from_millis(1)));
-            socket.set_tcp_user_timeout(Some(value.unwrap_or(Duration::ZERO)))?;
+            socket.set_tcp_user_timeout(Some(value.unwrap_or(Duration::ZERO))).map_err(|error| absent(tcp, error))?;
         }
         if from.max_send_rate != to.max_send_rate {
             // The connection keeps to the rate by itself, and who takes the bytes has only this. Not all sockets have it.
@@ -126,6 +141,13 @@ pub(crate) fn apply(tcp: &TcpStream, from: &ConnectionProperties, to: &Connectio
         }
     }
     Ok(())
+}
+
+/// A socket of Multipath TCP does not have every option of TCP; some kernels say so by an error that has no kind.
+#[cfg(target_os = "linux")]
+fn absent(tcp: &TcpStream, error: io::Error) -> io::Error {
+    let multipath = SockRef::from(tcp).protocol().is_ok_and(|protocol| protocol == Some(Protocol::MPTCP));
+    if multipath { io::ErrorKind::Unsupported.into() } else { error }
 }
 
 /// Marks the packets of a socket with the code point of a profile: the upper six bits of the octet (RFC 2474 3).
@@ -156,15 +178,28 @@ struct TcpAcceptor {
 
 /// Begins to listen.
 pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
-    let socket = bind(stand)?;
+    let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
+    let socket = listen_on(listening_socket(stand.stack, address, hosting)?, stand, address)?;
     let local = socket.local_addr()?.into();
-    Ok(Box::new(TcpAcceptor { socket, stack: stand.stack, local, hosting: hosting.clone() }))
+    Ok(Box::new(TcpAcceptor { socket, stack: plain(stand.stack), local, hosting: early(hosting) }))
 }
 
-/// Opens the socket that listens.
+/// Takes data that a client sends before the handshake is over from those alone who can do with copies (RFC 9622 6.2.5).
+fn early(hosting: &Hosting) -> Hosting {
+    let Hosting { properties, security } = hosting.clone();
+    let wanted = properties.safely_replayable()
+        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit;
+    let security = security.map(|security| if wanted { security.taking_early_data() } else { security });
+    Hosting { properties, security }
+}
+
+/// Opens a socket that listens to plain TCP.
 pub(super) fn bind(stand: &Stand) -> io::Result<TcpListener> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
-    let socket = new_socket(stand.stack, address)?;
+    listen_on(new_socket(stand.stack, address)?, stand, address)
+}
+
+fn listen_on(socket: Socket, stand: &Stand, address: SocketAddr) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(!stand.both_families)?;
     }
@@ -178,6 +213,24 @@ pub(super) fn bind(stand: &Stand) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// A listener that takes several paths where its clients offer them has one socket for those and for plain TCP; unless it
+/// wants a timeout that Multipath TCP does not have.
+fn listening_socket(stack: ProtocolStack, address: SocketAddr, hosting: &Hosting) -> io::Result<Socket> {
+    let wanted = hosting.properties.multipath_in(Role::Listen) != Multipath::Disabled;
+    if wanted && hosting.properties.connection.abort_after().is_none() {
+        // The kernel may lack it, or the administrator has switched it off.
+        if let Ok(socket) = postroad_sys::mptcp::socket(Domain::for_address(address)) {
+            return Ok(socket);
+        }
+    }
+    new_socket(plain(stack), address)
+}
+
+/// What a client may have come over that offers no more.
+fn plain(stack: ProtocolStack) -> ProtocolStack {
+    if stack.is_secure() { ProtocolStack::Tls } else { ProtocolStack::Tcp }
 }
 
 impl Acceptor for TcpAcceptor {
@@ -213,7 +266,7 @@ mod tests {
     use super::*;
 
     async fn connected() -> (TcpStream, TcpStream) {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         (client, listener.accept().await.unwrap().0)
     }
@@ -252,7 +305,7 @@ mod tests {
     #[tokio::test]
     async fn the_code_point_follows_the_packets_and_not_the_socket() {
         // A machine without IPv6 has no such socket.
-        let Ok(listener) = tokio::net::TcpListener::bind("[::]:0").await else { return };
+        let Ok(listener) = TcpListener::bind("[::]:0").await else { return };
         let port = listener.local_addr().unwrap().port();
         let _client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let stream = listener.accept().await.unwrap().0;

@@ -1,17 +1,27 @@
-//! Unix stream sockets.
+//! Unix sockets: streams, and sequenced packets.
+
+mod file;
+#[cfg(target_os = "linux")]
+pub(crate) mod seqpacket;
 
 use std::io;
 use std::os::unix::net as std_unix;
 
+use socket2::Type;
 use tokio::net::{UnixListener, UnixStream};
 
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
+use crate::credentials::PeerCredentials;
 use crate::endpoint::{EndpointAddress, UnixAddress};
 use crate::error::AttemptError;
 use crate::properties::ConnectionProperties;
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::transport::{About, BoxFuture, Established};
+use file::{SocketFile, bind};
+
+/// How many clients may wait in the system's queue.
+const BACKLOG: i32 = 1024;
 
 /// Connects; on this machine that takes no time, unless the listener's queue is full.
 pub(super) async fn connect(leaf: &Leaf, _: &Setting) -> Result<Established, AttemptError> {
@@ -24,7 +34,18 @@ pub(super) async fn connect(leaf: &Leaf, _: &Setting) -> Result<Established, Att
     let local = stream.local_addr().map(|address| std_unix::SocketAddr::from(address).into());
     let local = EndpointAddress::Unix(local.unwrap_or(UnixAddress::Unnamed));
     let about = About::new(ProtocolStack::UnixStream, local, leaf.remote.clone());
-    Ok(Established::stream(ByteStream::unix(stream, about)))
+    Ok(established(stream, about))
+}
+
+fn established(stream: UnixStream, mut about: About) -> Established {
+    about.credentials = credentials_of(&stream);
+    Established::stream(ByteStream::unix(stream, about))
+}
+
+/// Who is at the other end, where the system tells.
+pub(crate) fn credentials_of(stream: &UnixStream) -> Option<PeerCredentials> {
+    let credentials = stream.peer_cred().ok()?;
+    Some(PeerCredentials::new(credentials.uid(), credentials.gid(), credentials.pid()))
 }
 
 /// A Unix socket has none of the properties of a network.
@@ -37,13 +58,15 @@ pub(crate) fn apply(_: &ConnectionProperties, _: &ConnectionProperties) -> io::R
 struct UnixAcceptor {
     socket: UnixListener,
     local: EndpointAddress,
+    _file: SocketFile,
 }
 
 pub(super) fn listen(stand: &Stand, _: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let address = stand.local.unix().ok_or(io::ErrorKind::InvalidInput)?;
-    let socket = std_unix::UnixListener::bind_addr(&address.try_into()?)?;
-    socket.set_nonblocking(true)?;
-    Ok(Box::new(UnixAcceptor { socket: UnixListener::from_std(socket)?, local: stand.local.clone() }))
+    let (socket, file) = bind(address, Type::STREAM)?;
+    socket.listen(BACKLOG)?;
+    let socket = UnixListener::from_std(socket.into())?;
+    Ok(Box::new(UnixAcceptor { socket, local: stand.local.clone(), _file: file }))
 }
 
 impl Acceptor for UnixAcceptor {
@@ -52,7 +75,7 @@ impl Acceptor for UnixAcceptor {
             let (stream, peer) = self.socket.accept().await?;
             let peer = EndpointAddress::Unix(std_unix::SocketAddr::from(peer).into());
             let about = About::new(ProtocolStack::UnixStream, self.local.clone(), peer.clone());
-            let establish = Box::pin(async move { Ok(Established::stream(ByteStream::unix(stream, about))) });
+            let establish = Box::pin(async move { Ok(established(stream, about)) });
             Ok(Arrival { peer, establish })
         })
     }
@@ -63,14 +86,5 @@ impl Acceptor for UnixAcceptor {
 
     fn local(&self) -> &EndpointAddress {
         &self.local
-    }
-}
-
-impl Drop for UnixAcceptor {
-    fn drop(&mut self) {
-        if let Some(path) = self.local.unix().and_then(UnixAddress::as_path) {
-            // Somebody may have removed it already.
-            let _ = std::fs::remove_file(path);
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! The one field of a certificate that this crate reads itself: the subject's common name (RFC 5280 4.1).
+//! The fields of a certificate that this crate reads itself: the subject's common name and its public key (RFC 5280 4.1).
 //!
 //! A walk over DER, bounded by the certificate's own bytes; anything unexpected ends it with `None`. Validity is
 //! not judged here: the TLS library has done that.
@@ -18,17 +18,7 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 
 /// Returns the last, most specific common name in the subject of a certificate.
 pub(super) fn subject_common_name(certificate: &[u8]) -> Option<String> {
-    let mut outer = Der(certificate);
-    let mut certificate = Der(outer.expect(SEQUENCE)?);
-    let mut fields = Der(certificate.expect(SEQUENCE)?);
-    if fields.0.first() == Some(&VERSION) {
-        fields.next()?;
-    }
-    // Serial number, signature algorithm, issuer and validity stand before the subject.
-    for _ in 0..4 {
-        fields.next()?;
-    }
-    let mut subject = Der(fields.expect(SEQUENCE)?);
+    let mut subject = Der(from_subject(certificate)?.expect(SEQUENCE)?);
     let mut found = None;
     while !subject.0.is_empty() {
         let mut attributes = Der(subject.expect(SET)?);
@@ -42,6 +32,30 @@ pub(super) fn subject_common_name(certificate: &[u8]) -> Option<String> {
         }
     }
     found
+}
+
+/// Returns the subject's public key, a SubjectPublicKeyInfo with its own tag and length.
+pub(super) fn public_key(certificate: &[u8]) -> Option<&[u8]> {
+    let mut fields = from_subject(certificate)?;
+    fields.expect(SEQUENCE)?;
+    let begin = fields.0;
+    fields.expect(SEQUENCE)?;
+    Some(&begin[..begin.len() - fields.0.len()])
+}
+
+/// The fields of a certificate from its subject on.
+fn from_subject(certificate: &[u8]) -> Option<Der<'_>> {
+    let mut outer = Der(certificate);
+    let mut certificate = Der(outer.expect(SEQUENCE)?);
+    let mut fields = Der(certificate.expect(SEQUENCE)?);
+    if fields.0.first() == Some(&VERSION) {
+        fields.next()?;
+    }
+    // Serial number, signature algorithm, issuer and validity stand before the subject.
+    for _ in 0..4 {
+        fields.next()?;
+    }
+    Some(fields)
 }
 
 fn text(tag: u8, value: &[u8]) -> Option<String> {
@@ -93,7 +107,7 @@ impl<'a> Der<'a> {
 mod tests {
     use rcgen::{CertificateParams, DnType, DnValue, KeyPair};
 
-    use super::subject_common_name;
+    use super::{public_key, subject_common_name};
 
     fn certificate(name: DnValue) -> Vec<u8> {
         let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
@@ -113,16 +127,25 @@ mod tests {
     }
 
     #[test]
+    fn the_public_key_is_the_one_that_was_certified() {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
+        assert_eq!(public_key(certificate.der()), Some(spki.as_slice()));
+    }
+
+    #[test]
     fn no_prefix_and_no_flipped_byte_panics() {
         let good = certificate("rider".into());
         for end in 0..good.len() {
-            assert_eq!(subject_common_name(&good[..end]), None);
+            assert_eq!((subject_common_name(&good[..end]), public_key(&good[..end])), (None, None));
         }
         for index in 0..good.len() {
             for flip in [0x01, 0x80, 0xff] {
                 let mut bad = good.clone();
                 bad[index] ^= flip;
-                let _ = subject_common_name(&bad);
+                let _ = (subject_common_name(&bad), public_key(&bad));
             }
         }
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use rustls::{AlertDescription, CertificateError, Error as Rustls};
 
+use super::verify::Unpinned;
+
 /// A configuration that cannot work; nothing was opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -42,6 +44,28 @@ pub enum TlsConfigError {
     NoPrivateKey {
         /// The file, or what the bytes were given as.
         origin: String,
+    },
+    /// The PEM text holds no public key.
+    #[error("{origin} holds no public key (a PEM section `BEGIN PUBLIC KEY`)")]
+    NoPublicKey {
+        /// What the bytes were given as.
+        origin: String,
+    },
+    /// A list of what is allowed is empty, so that no handshake could succeed.
+    #[error("no {what} is allowed: name at least one, or leave the choice to the defaults")]
+    NothingAllowed {
+        /// What the list is of.
+        what: &'static str,
+    },
+    /// The crypto provider does not have an algorithm that was named.
+    #[error("the {what} {name} is not supported; these are: {}", supported.join(", "))]
+    NotSupported {
+        /// What it would be.
+        what: &'static str,
+        /// What was named.
+        name: String,
+        /// What there is.
+        supported: Vec<String>,
     },
     /// A certificate or key is well-formed PEM and cannot be used.
     #[error("{origin} cannot be used: {reason}")]
@@ -92,6 +116,12 @@ pub enum TlsError {
     /// The peer's certificate is before its time.
     #[error("the peer's certificate is not valid yet: is this machine's clock right?")]
     NotYetValid,
+    /// The server's certificate is none of those that are pinned, nor for a key that is.
+    #[error("the server's certificate is none of the pinned ones")]
+    PinMismatch,
+    /// The application does not trust the peer, for this reason.
+    #[error("the application does not trust the peer: {0}")]
+    RefusedByApplication(String),
     /// The peer's certificate cannot be accepted for another reason.
     #[error("the peer's certificate cannot be accepted: {0}")]
     BadCertificate(String),
@@ -107,7 +137,10 @@ pub enum TlsError {
     /// The peer closed the connection in the middle of the handshake.
     #[error("the peer closed the connection during the TLS handshake: does this port speak TLS?")]
     ClosedDuringHandshake,
-    /// The two sides share no protocol version, cipher suite or application protocol.
+    /// The two sides share no application protocol (RFC 7301 3.2).
+    #[error("no application protocol in common with the peer (ALPN)")]
+    NoApplicationProtocol,
+    /// The two sides share no protocol version, cipher suite, group or signature algorithm.
     #[error("nothing in common with the peer: {0}")]
     NothingInCommon(String),
     /// The peer ended the session by this alert.
@@ -157,7 +190,7 @@ impl TlsError {
             ) => Self::NotTls,
             Rustls::AlertReceived(alert) => Self::from_alert(*alert),
             Rustls::PeerIncompatible(reason) => Self::NothingInCommon(format!("{reason:?}")),
-            Rustls::NoApplicationProtocol => Self::NothingInCommon("application protocol".to_owned()),
+            Rustls::NoApplicationProtocol => Self::NoApplicationProtocol,
             Rustls::InvalidMessage(_)
             | Rustls::InappropriateMessage { .. }
             | Rustls::InappropriateHandshakeMessage { .. }
@@ -174,6 +207,7 @@ impl TlsError {
             CertificateError::NotValidForNameContext { expected, presented } => {
                 Self::WrongName { expected: expected.to_str().into_owned(), presented: presented.clone() }
             }
+            CertificateError::Other(other) if other.0.is::<Unpinned>() => Self::PinMismatch,
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
             other => Self::BadCertificate(other.to_string()),
@@ -193,9 +227,8 @@ impl TlsError {
             // A signature that the peer could not verify (RFC 8446 6.2): its root of that name has another key.
             | AlertDescription::DecryptError
             | AlertDescription::AccessDenied => Self::CertificateRefused(text),
-            AlertDescription::ProtocolVersion
-            | AlertDescription::InsufficientSecurity
-            | AlertDescription::NoApplicationProtocol => Self::NothingInCommon(text),
+            AlertDescription::NoApplicationProtocol => Self::NoApplicationProtocol,
+            AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Self::NothingInCommon(text),
             _ => Self::Alert(text),
         }
     }

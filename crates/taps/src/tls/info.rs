@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use rustls::pki_types::CertificateDer;
-use rustls::{CommonState, ProtocolVersion};
+use rustls::{CommonState, HandshakeKind, ProtocolVersion};
 
 use super::certificate;
 
@@ -24,6 +24,7 @@ struct Inner {
 /// What both sides have agreed on.
 #[derive(Debug)]
 struct Agreed {
+    resumed: bool,
     alpn: Option<Vec<u8>>,
     peer_certificates: Vec<Vec<u8>>,
 }
@@ -47,7 +48,7 @@ impl TlsInfo {
             _ => TlsVersion::V1_2,
         };
         let info = Self::unfinished(version, server_name);
-        info.finish(session.alpn_protocol(), session.peer_certificates().unwrap_or_default());
+        info.end_of(session);
         info
     }
 
@@ -57,17 +58,34 @@ impl TlsInfo {
         Self { inner: Arc::new(Inner { version, server_name, agreed: OnceLock::new() }) }
     }
 
+    /// Adds what a handshake has found out that is over now.
+    pub(crate) fn end_of(&self, session: &CommonState) {
+        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
+        self.agree(resumed, session.alpn_protocol(), session.peer_certificates().unwrap_or_default());
+    }
+
     /// Adds what the handshake has found out, for this and every clone.
+    #[cfg(feature = "quic")]
     pub(crate) fn finish(&self, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
+        self.agree(false, alpn, peer_certificates);
+    }
+
+    fn agree(&self, resumed: bool, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
         let peer_certificates = peer_certificates.iter().map(|der| der.to_vec()).collect();
         // A handshake ends once.
-        let _ = self.inner.agreed.set(Agreed { alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
+        let _ = self.inner.agreed.set(Agreed { resumed, alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
     }
 
     /// The version of the session.
     #[must_use]
     pub fn version(&self) -> TlsVersion {
         self.inner.version
+    }
+
+    /// Whether the session goes on with an earlier one, whose certificates have been verified then. Not told of QUIC.
+    #[must_use]
+    pub fn is_resumed(&self) -> bool {
+        self.inner.agreed.get().is_some_and(|agreed| agreed.resumed)
     }
 
     /// The application protocol that both sides agreed on (RFC 7301). While early data is on its way, `None`.

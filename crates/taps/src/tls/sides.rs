@@ -1,21 +1,25 @@
 //! The two ends of a TLS handshake over an established TCP connection.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use super::{TlsConfig, TlsConfigError, TlsError, TlsInfo};
+use super::early::{EarlyReceiver, EarlySender};
+use super::{TlsConfig, TlsConfigError, TlsError, TlsInfo, TlsVersion};
 use crate::error::AttemptError;
 use crate::protocol::ProtocolStack;
 use crate::selection::Context;
 use crate::stream::ByteStream;
 use crate::transport::About;
+
+/// How much a client may send before its handshake is over, in bytes; what is beyond that leaves behind it.
+const MAX_EARLY_DATA: u32 = 16 * 1024;
 
 /// What a client needs to protect a connection, made before anything is opened.
 #[derive(Clone)]
@@ -39,18 +43,44 @@ impl ClientSide {
         Ok(Self { config: config.clone(), connector: TlsConnector::from(client), name })
     }
 
-    /// Keeps its sessions in this context, and resumes no others (isolateSession, RFC 9622 8.1.10).
+    /// Keeps its sessions in this context, and resumes no others (isolateSession, RFC 9622 8.1.10), unless the
+    /// configuration has a cache of its own.
     #[must_use]
     pub(crate) fn with_sessions(mut self, context: &Context) -> Self {
-        let mut config = ClientConfig::clone(self.connector.config());
-        config.resumption = Resumption::store(context.sessions(ProtocolStack::Tls));
-        self.connector = TlsConnector::from(Arc::new(config));
+        if !self.config.keeps_sessions() {
+            let mut config = ClientConfig::clone(self.connector.config());
+            config.resumption = Resumption::store(context.sessions(ProtocolStack::Tls));
+            self.connector = TlsConnector::from(Arc::new(config));
+        }
         self
     }
 
     /// Runs the handshake.
     pub(crate) async fn protect(&self, tcp: TcpStream, about: About) -> Result<ByteStream, AttemptError> {
-        self.protected(self.connector.connect(self.name.clone(), tcp).await, about)
+        self.protected(self.connector.connect(self.name.clone(), tcp).await, about).await
+    }
+
+    /// Gives a stream at once on which data may leave with the handshake, where a session is known that allows it; runs
+    /// the handshake elsewhere.
+    ///
+    /// Who wants to be asked about each peer is asked before anything leaves, so nothing is early then.
+    pub(crate) async fn protect_early(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
+        if self.config.asks_for_trust() {
+            return self.protect(tcp, about).await;
+        }
+        let mut config = ClientConfig::clone(self.connector.config());
+        config.enable_early_data = true;
+        let connector = TlsConnector::from(Arc::new(config)).early_data(true);
+        let connected = connector.connect(self.name.clone(), tcp).await;
+        match connected {
+            Ok(stream) if stream.get_ref().1.is_handshaking() => {
+                let info = TlsInfo::unfinished(TlsVersion::V1_3, self.asked());
+                about.tls = Some(info.clone());
+                about.zero_rtt = true;
+                Ok(ByteStream::other(Box::new(EarlySender::new(stream, info)), about))
+            }
+            connected => self.protected(connected, about).await,
+        }
     }
 
     /// Runs the handshake for a stack that says by itself what runs over TLS (RFC 7301).
@@ -62,16 +92,18 @@ impl ClientSide {
         about: About,
     ) -> Result<ByteStream, AttemptError> {
         let connector = self.connector.with_alpn(vec![protocol.to_vec()]);
-        self.protected(connector.connect(self.name.clone(), tcp).await, about)
+        self.protected(connector.connect(self.name.clone(), tcp).await, about).await
     }
 
-    fn protected(
+    async fn protected(
         &self,
         connected: io::Result<TlsStream<TcpStream>>,
         mut about: About,
     ) -> Result<ByteStream, AttemptError> {
         let stream = connected.map_err(|error| handshake(&error))?;
-        about.tls = Some(TlsInfo::of(stream.get_ref().1, self.asked()));
+        let info = TlsInfo::of(stream.get_ref().1, self.asked());
+        self.config.check_trust(&info).await?;
+        about.tls = Some(info);
         Ok(ByteStream::tls(stream.into(), about))
     }
 
@@ -115,18 +147,41 @@ impl ServerSide {
     /// The same for a stack that says by itself what runs over TLS (RFC 7301).
     #[cfg(feature = "websocket")]
     pub(crate) fn for_protocol(mut self, protocol: &[u8]) -> Self {
-        let mut config = rustls::ServerConfig::clone(self.acceptor.config());
+        let mut config = ServerConfig::clone(self.acceptor.config());
         config.alpn_protocols = vec![protocol.to_vec()];
         self.acceptor = TlsAcceptor::from(Arc::new(config));
         self
     }
 
+    /// The same, taking data that a client sends with its handshake. A ticket is good for one session, so nobody else can
+    /// send that data once more (RFC 8446 8.1).
+    ///
+    /// A client has shown no certificate when that data leaves, so who asks for one takes none of it.
+    pub(crate) fn taking_early_data(mut self) -> Self {
+        if !self.config.asks_for_clients() {
+            let mut config = ServerConfig::clone(self.acceptor.config());
+            config.max_early_data_size = MAX_EARLY_DATA;
+            self.acceptor = TlsAcceptor::from(Arc::new(config));
+        }
+        self
+    }
+
     /// Runs the handshake with a client.
     pub(crate) async fn protect(&self, tcp: TcpStream, mut about: About) -> Result<ByteStream, AttemptError> {
-        let stream = self.acceptor.accept(tcp).await.map_err(|error| handshake(&error))?;
+        let mut stream = self.acceptor.accept(tcp).await.map_err(|error| handshake(&error))?;
+        let mut early = Vec::new();
+        if let Some(mut data) = stream.get_mut().1.early_data() {
+            data.read_to_end(&mut early).map_err(|error| handshake(&error))?;
+        }
         let session = stream.get_ref().1;
-        about.tls = Some(TlsInfo::of(session, session.server_name()));
-        Ok(ByteStream::tls(stream.into(), about))
+        let info = TlsInfo::of(session, session.server_name());
+        self.config.check_trust(&info).await?;
+        about.tls = Some(info);
+        if early.is_empty() {
+            return Ok(ByteStream::tls(stream.into(), about));
+        }
+        about.zero_rtt = true;
+        Ok(ByteStream::other(Box::new(EarlyReceiver::new(stream, early)), about))
     }
 
     /// The configuration, for stacks that have TLS inside.

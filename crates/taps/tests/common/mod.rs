@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use postroad_taps::{
-    ClientCertificates, Connection, Listener, LocalEndpoint, Preconnection, RemoteEndpoint, Security, TlsConfig,
+    ClientCertificates, Connection, Listener, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Security,
+    TlsConfig,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
@@ -89,24 +90,24 @@ impl Identity {
     }
 }
 
-/// A listener on a port of 127.0.0.1 that the system picks.
+/// A listener on a port of 127.0.0.1 that the system picks, over TCP and nothing else.
 pub async fn listen(security: impl Into<Security>) -> Listener {
     listen_with(Preconnection::new().security(security)).await
 }
 
 pub async fn listen_with(preconnection: Preconnection) -> Listener {
-    preconnection.local(LocalEndpoint::host("127.0.0.1")).listen().await.unwrap()
+    preconnection.local(LocalEndpoint::host("127.0.0.1").protocol(Protocol::Tcp)).listen().await.unwrap()
 }
 
 /// A preconnection to a port of `localhost`.
 pub fn to(port: u16, security: impl Into<Security>) -> Preconnection {
-    Preconnection::new().remote(RemoteEndpoint::host("localhost").port(port)).security(security)
+    Preconnection::new().remote(RemoteEndpoint::host("localhost").port(port).protocol(Protocol::Tcp)).security(security)
 }
 
 /// Both ends of one connection; panics where one of them fails.
 pub async fn pair(server: Preconnection, client: Preconnection) -> (Connection, Connection) {
     let listener = listen_with(server).await;
-    let client = client.remote(listener.local_endpoint());
+    let client = client.remote(RemoteEndpoint::from(listener.local_endpoint()).protocol(Protocol::Tcp));
     let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
     (accepted.unwrap().unwrap(), initiated.unwrap())
 }

@@ -59,7 +59,11 @@ impl Core {
         let (wanted, about) = (&self.properties, self.facts.get().map(|facts| &facts.about));
         let has = |property| about.is_some_and(|about| has(about, wanted, property));
         let duplicates = about.is_some_and(|about| may_duplicate(about.stack));
-        wanted.established(has).may_duplicate(duplicates).with_status(self.status())
+        let properties = wanted.established(has).may_duplicate(duplicates).with_status(self.status());
+        match about {
+            Some(about) => properties.with_multipath(about.multipath),
+            None => properties,
+        }
     }
 
     pub(super) fn status(&self) -> ConnectionStatus {

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
@@ -14,8 +15,12 @@ const MAX_SERVERS: usize = 256;
 const MAX_TICKETS: usize = 8;
 
 /// Sessions in memory. It is known beforehand whether one can be resumed, which selection wants to know.
-#[derive(Default)]
-pub(super) struct Tickets(Mutex<Servers>);
+pub(crate) struct Tickets {
+    servers: Mutex<Servers>,
+    most: usize,
+    /// How long a session is kept; as long as its server says when absent.
+    lifetime: Option<Duration>,
+}
 
 #[derive(Default)]
 struct Servers {
@@ -27,16 +32,25 @@ struct Servers {
 #[derive(Default)]
 struct Server {
     group: Option<NamedGroup>,
-    tls12: Option<Tls12ClientSessionValue>,
+    tls12: Option<(Tls12ClientSessionValue, Instant)>,
     /// Each is used once, so that connections are not linked by it (RFC 8446 C.4).
-    tls13: VecDeque<Tls13ClientSessionValue>,
+    tls13: VecDeque<(Tls13ClientSessionValue, Instant)>,
 }
 
 impl Tickets {
+    /// Sessions of at most so many servers, for so long.
+    pub(crate) fn bounded(most: usize, lifetime: Option<Duration>) -> Self {
+        Self { servers: Mutex::default(), most: most.max(1), lifetime }
+    }
+
     pub(super) fn holds(&self, host: &str) -> bool {
         let Ok(name) = ServerName::try_from(host) else { return false };
         self.with(|servers| {
-            servers.known.get(&name).is_some_and(|server| server.tls12.is_some() || !server.tls13.is_empty())
+            servers.known.get(&name).is_some_and(|server| {
+                let fresh = |since: &Instant| self.is_fresh(*since);
+                server.tls12.as_ref().is_some_and(|(_, since)| fresh(since))
+                    || server.tls13.back().is_some_and(|(_, since)| fresh(since))
+            })
         })
     }
 
@@ -44,15 +58,29 @@ impl Tickets {
         self.with(|servers| *servers = Servers::default());
     }
 
+    fn is_fresh(&self, since: Instant) -> bool {
+        self.lifetime.is_none_or(|lifetime| since.elapsed() < lifetime)
+    }
+
     fn with<T>(&self, look: impl FnOnce(&mut Servers) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        look(&mut self.servers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn with_server<T>(&self, name: ServerName<'static>, change: impl FnOnce(&mut Server) -> T) -> T {
+        self.with(|servers| change(servers.server(name, self.most)))
+    }
+}
+
+impl Default for Tickets {
+    fn default() -> Self {
+        Self::bounded(MAX_SERVERS, None)
     }
 }
 
 impl Servers {
-    fn server(&mut self, name: ServerName<'static>) -> &mut Server {
+    fn server(&mut self, name: ServerName<'static>, most: usize) -> &mut Server {
         if !self.known.contains_key(&name) {
-            if self.order.len() == MAX_SERVERS
+            if self.order.len() >= most
                 && let Some(oldest) = self.order.pop_front()
             {
                 self.known.remove(&oldest);
@@ -65,7 +93,7 @@ impl Servers {
 
 impl ClientSessionStore for Tickets {
     fn set_kx_hint(&self, name: ServerName<'static>, group: NamedGroup) {
-        self.with(|servers| servers.server(name).group = Some(group));
+        self.with_server(name, |server| server.group = Some(group));
     }
 
     fn kx_hint(&self, name: &ServerName<'_>) -> Option<NamedGroup> {
@@ -73,11 +101,12 @@ impl ClientSessionStore for Tickets {
     }
 
     fn set_tls12_session(&self, name: ServerName<'static>, value: Tls12ClientSessionValue) {
-        self.with(|servers| servers.server(name).tls12 = Some(value));
+        self.with_server(name, |server| server.tls12 = Some((value, Instant::now())));
     }
 
     fn tls12_session(&self, name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        self.with(|servers| servers.known.get(name)?.tls12.clone())
+        let (value, since) = self.with(|servers| servers.known.get(name)?.tls12.clone())?;
+        self.is_fresh(since).then_some(value)
     }
 
     fn remove_tls12_session(&self, name: &ServerName<'static>) {
@@ -85,18 +114,18 @@ impl ClientSessionStore for Tickets {
     }
 
     fn insert_tls13_ticket(&self, name: ServerName<'static>, value: Tls13ClientSessionValue) {
-        self.with(|servers| {
-            let tickets = &mut servers.server(name).tls13;
-            if tickets.len() == MAX_TICKETS {
-                tickets.pop_front();
+        self.with_server(name, |server| {
+            if server.tls13.len() == MAX_TICKETS {
+                server.tls13.pop_front();
             }
-            tickets.push_back(value);
+            server.tls13.push_back((value, Instant::now()));
         });
     }
 
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         // The newest lives longest.
-        self.with(|servers| servers.known.get_mut(name)?.tls13.pop_back())
+        let (value, since) = self.with(|servers| servers.known.get_mut(name)?.tls13.pop_back())?;
+        self.is_fresh(since).then_some(value)
     }
 }
 
@@ -182,6 +211,16 @@ mod tests {
         shake(&client(&tickets), &server, "localhost");
         assert!(tickets.holds("localhost"));
         assert_eq!(shake(&client(&tickets), &server, "localhost"), HandshakeKind::Full);
+    }
+
+    /// RFC 9622 6.3.6: `cachedSessionLifetimeSeconds`.
+    #[test]
+    fn a_session_past_its_lifetime_is_not_resumed() {
+        let (tickets, server) = (Arc::new(Tickets::bounded(8, Some(Duration::ZERO))), server());
+        let client = client(&tickets);
+        shake(&client, &server, "localhost");
+        assert!(!tickets.holds("localhost"));
+        assert_eq!(shake(&client, &server, "localhost"), HandshakeKind::Full);
     }
 
     #[test]

@@ -5,16 +5,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ServerSessionMemoryCache;
 use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
 
-use super::{AcceptAny, ClientCertificates, Inner, TlsConfig, TlsConfigError, default_provider, unusable_provider};
+use super::{Inner, ServerSessions, SessionLimits, TlsConfig, TlsConfigError, unusable_provider};
 use crate::protocol::ProtocolStack;
-use crate::selection::Context;
 
 /// How many sessions a server keeps for resumption: each is used once, so early data cannot be replayed
 /// (RFC 8446 8.1).
@@ -25,7 +22,7 @@ const VERDICTS: usize = 16;
 
 /// The configurations for QUIC, made once.
 #[derive(Default)]
-pub(super) struct Quic {
+pub(in crate::tls) struct Quic {
     client: OnceLock<Result<QuicClient, TlsConfigError>>,
     server: OnceLock<Result<Server, TlsConfigError>>,
 }
@@ -57,7 +54,7 @@ impl TlsConfig {
     /// asks for certificates takes none.
     pub(crate) fn quic_server(&self, early: bool) -> Result<Arc<QuicServerConfig>, TlsConfigError> {
         let server = self.inner.quic.server.get_or_init(|| self.inner.make_quic_server(self.server()?)).clone()?;
-        let early = early && self.inner.client_certificates == ClientCertificates::Ignored;
+        let early = early && !self.asks_for_clients();
         Ok(if early { server.early } else { server.late })
     }
 }
@@ -85,15 +82,15 @@ impl QuicClient {
 
 impl Inner {
     fn make_quic_client(&self) -> Result<QuicClient, TlsConfigError> {
-        let provider = self.provider.clone().unwrap_or_else(default_provider);
-        let verifier = Arc::new(Verifier { inner: self.server_verifier(&provider)?, verdicts: Mutex::default() });
+        let provider = self.provider();
+        let verifier =
+            Arc::new(Verifier { inner: self.server_verifier(Arc::clone(&provider))?, verdicts: Mutex::default() });
         let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
+            .with_protocol_versions(&self.algorithms.versions())
             .map_err(|error| unusable_provider(&error))?
             .dangerous()
             .with_custom_certificate_verifier(Arc::<Verifier>::clone(&verifier));
-        let mut base = self.finish_client(builder);
-        base.resumption = Resumption::store(Context::global().sessions(ProtocolStack::QuicStream));
+        let base = self.finish_client(builder, ProtocolStack::QuicStream);
         let late = client(base.clone())?;
         // The sessions are the same in both.
         let mut early = base.clone();
@@ -101,22 +98,12 @@ impl Inner {
         Ok(QuicClient { base: Arc::new(base), late, early: client(early)?, verifier })
     }
 
-    fn server_verifier(&self, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, TlsConfigError> {
-        if self.accept_any {
-            return Ok(Arc::new(AcceptAny { provider: Arc::clone(provider) }));
-        }
-        let builder = WebPkiServerVerifier::builder_with_provider(self.root_store()?, Arc::clone(provider));
-        let built = builder
-            .build()
-            .map_err(|error| TlsConfigError::Unusable { origin: "the roots".to_owned(), reason: error.to_string() })?;
-        Ok(built)
-    }
-
     fn make_quic_server(&self, base: Arc<ServerConfig>) -> Result<Server, TlsConfigError> {
         let mut config = ServerConfig::clone(&base);
         drop(base);
         // A session over TCP is of no use here, nor the other way round.
-        config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
+        let most = self.sessions.most.unwrap_or(SESSIONS);
+        config.session_storage = Arc::new(ServerSessions::new(SessionLimits { most: Some(most), ..self.sessions }));
         let late = server(config.clone())?;
         // QUIC says how much by its flow control: RFC 9001 4.6.1.
         config.max_early_data_size = u32::MAX;
