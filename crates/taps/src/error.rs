@@ -138,6 +138,9 @@ pub enum AttemptError {
     #[cfg(feature = "websocket")]
     #[error(transparent)]
     WebSocket(#[from] crate::stack::websocket::WebSocketError),
+    /// The proxy was reached, and made no connection.
+    #[error(transparent)]
+    Proxy(#[from] crate::stack::proxy::ProxyError),
     /// A framer could not start.
     #[error(transparent)]
     Framer(#[from] FramerError),

@@ -110,6 +110,7 @@ pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, Un
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 #[cfg(feature = "memory")]
 pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate};
+pub use stack::proxy::{Proxy, ProxyError};
 #[cfg(feature = "websocket")]
 pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;

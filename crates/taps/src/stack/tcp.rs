@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::proxy::Target;
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
@@ -38,9 +39,13 @@ pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, A
     // The packets of the handshake are marked too (RFC 9622 8.1.6).
     mark(&SockRef::from(&socket), setting.properties.connection.capacity_profile)
         .map_err(|error| AttemptError::Property(error.kind()))?;
-    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
+    let mut tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
     let about = about(leaf.stack, &tcp)?;
+    if let Some(via) = &setting.proxy {
+        let target = Target { host: &leaf.host, port: via.port };
+        via.proxy.connect(&mut tcp, target).await?;
+    }
     Ok((tcp, about))
 }
 
