@@ -113,31 +113,32 @@ async fn establish(
     let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
-    let targets = plan::targets(&preconnection.remotes);
-    let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
-    let tree = choose(preconnection, &sources, &targets, &context).await?;
+    let targets = plan::targets(preconnection);
+    let lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
+    let tree = choose(preconnection, Role::Initiate, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
 }
 
 async fn choose(
     preconnection: &Preconnection,
+    role: Role,
     sources: &[Source],
     targets: &[Target],
     context: &Context,
 ) -> Result<CandidateTree, Kind> {
     let host = || preconnection.remotes[0].host_text();
-    let chosen = plan::choose(preconnection, Role::Initiate, sources, targets, context).await;
+    let chosen = plan::choose(preconnection, role, sources, targets, context).await;
     chosen.map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
 }
 
 /// What would be raced, with every name resolved beforehand.
-pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<CandidateTree, EstablishmentError> {
+pub(crate) async fn candidates(preconnection: &Preconnection, role: Role) -> Result<CandidateTree, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
-    let mut targets = plan::targets(&preconnection.remotes);
-    let mut lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
+    let mut targets = plan::targets(preconnection);
+    let mut lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
     while let Some(arrival) = poll_fn(|cx| lookups.poll(cx)).await {
         let target = &mut targets[arrival.target];
         target.addresses.extend(arrival.addresses);
@@ -145,7 +146,7 @@ pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<Candidat
     }
     match lookups.error {
         Some(error) if targets.iter().all(|target| target.addresses.is_empty()) => Err(Kind::from(error).into()),
-        _ => Ok(choose(preconnection, &sources, &targets, &context).await?),
+        _ => Ok(choose(preconnection, role, &sources, &targets, &context).await?),
     }
 }
 

@@ -60,8 +60,8 @@ struct Reception {
     stack: ProtocolStack,
     local: SocketAddr,
     carries: Carries,
-    early: bool,
     tls: TlsConfig,
+    early: bool,
     handshakes: Semaphore,
 }
 
@@ -75,8 +75,7 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
     let carries = carries(stand.stack, properties);
     // Early data may be a copy: only those who have said that they can do with copies get it (RFC 9622 6.2.5).
     let early = properties.safely_replayable()
-        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit
-        && !side.config().asks_for_clients();
+        && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit;
     let crypto =
         side.config().quic_server(early).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut config = ServerConfig::with_crypto(crypto);
@@ -93,8 +92,8 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
         stack: stand.stack,
         local,
         carries,
-        early,
         tls: side.config().clone(),
+        early: early && !side.config().asks_for_clients(),
         handshakes: Semaphore::new(HANDSHAKES),
     };
     tokio::spawn(receive(endpoint, Arc::new(reception)));
