@@ -55,6 +55,7 @@
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
 //!   no maximum).
 
+mod adopt;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod blocking_error;
@@ -78,6 +79,7 @@ mod preconnection;
 mod properties;
 mod protocol;
 mod race;
+mod rendezvous;
 mod resolve;
 mod selection;
 mod stack;
@@ -85,6 +87,7 @@ mod stream;
 mod tls;
 mod transport;
 
+pub use adopt::AdoptError;
 pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
@@ -107,10 +110,12 @@ pub use properties::{
     PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use rendezvous::Rendezvous;
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 #[cfg(feature = "memory")]
 pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate};
+pub use stack::proxy::{Proxy, ProxyError};
 #[cfg(feature = "websocket")]
 pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
