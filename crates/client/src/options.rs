@@ -238,3 +238,23 @@ impl fmt::Debug for ConnectOptions {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn goes_to(url: &str, endpoint: &str) {
+        assert_eq!(ConnectOptions::new(url.parse().unwrap()).remote().to_string(), endpoint);
+    }
+
+    #[test]
+    fn an_endpoint_is_for_the_protocol_of_its_url_alone() {
+        goes_to("amqp://host", "host:5672 (over tcp)");
+        goes_to("amqps://[::1]:1/q", "[::1]:1 (over tcp)");
+        goes_to("amqp+unix://%2Frun%2Fx/q", "unix:/run/x");
+        goes_to("amqp+unix://%40x", "unix:@x");
+        goes_to("amqpws://host/q", "host:80/ (subprotocol amqp)");
+        goes_to("wss://host?websocket_resource=/a", "host:443/a (subprotocol amqp)");
+    }
+}
