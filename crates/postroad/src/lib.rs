@@ -88,4 +88,6 @@ pub mod blocking {
 pub mod guide {
     #[doc = include_str!("../../../docs/guide/qpid-messaging.md")]
     pub mod qpid_messaging {}
+    #[doc = include_str!("../../../docs/guide/transport-services.md")]
+    pub mod transport_services {}
 }

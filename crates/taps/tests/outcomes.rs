@@ -199,7 +199,7 @@ async fn step(connection: Arc<Connection>, choice: u64, size: usize) {
             15 => {
                 let mut part = connection.start_message(MessageContext::default());
                 let _ = part.send("begun").await;
-                if size % 2 == 0 {
+                if size.is_multiple_of(2) {
                     let _ = part.finish("and ended").await;
                 }
             }
