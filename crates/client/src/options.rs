@@ -125,7 +125,8 @@ impl ConnectOptions {
             (Scheme::AmqpUnix, Some(name)) => RemoteEndpoint::abstract_name(name),
             (Scheme::AmqpUnix, None) => RemoteEndpoint::path(host),
             (scheme, _) if scheme.is_websocket() => {
-                let resource = self.websocket_resource.as_deref().or_else(|| self.url.websocket_resource()).unwrap_or("/");
+                let resource =
+                    self.websocket_resource.as_deref().or_else(|| self.url.websocket_resource()).unwrap_or("/");
                 RemoteEndpoint::host(host).port(port).websocket(resource).subprotocol(SUBPROTOCOL)
             }
             _ => RemoteEndpoint::host(host).port(port).protocol(Protocol::Tcp),
