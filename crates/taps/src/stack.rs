@@ -10,20 +10,20 @@ use std::sync::Arc;
 use crate::endpoint::{EndpointAddress, WebSocketResource};
 use crate::error::{AttemptError, ListenError};
 use crate::properties::TransportProperties;
-use crate::stack::proxy::Proxy;
 use crate::protocol::ProtocolStack;
 use crate::selection::StackSet;
+use crate::stack::proxy::Proxy;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
 pub(crate) mod http;
-#[cfg(feature = "memory")]
-pub(crate) mod memory;
-#[cfg(feature = "quic")]
-pub(crate) mod quic;
 #[cfg(unix)]
 pub(crate) mod kind;
+#[cfg(feature = "memory")]
+pub(crate) mod memory;
 pub(crate) mod proxy;
+#[cfg(feature = "quic")]
+pub(crate) mod quic;
 pub(crate) mod tcp;
 #[cfg(any(feature = "udp", feature = "udp-lite"))]
 mod udp;

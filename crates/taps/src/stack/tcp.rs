@@ -215,6 +215,7 @@ fn early(hosting: &Hosting) -> Hosting {
 }
 
 /// Opens a socket that listens to plain TCP.
+#[cfg(feature = "websocket")]
 pub(super) fn bind(stand: &Stand) -> io::Result<TcpListener> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     listen_on(new_socket(stand.stack, address)?, stand, address)

@@ -116,11 +116,13 @@ impl ClientSide {
     }
 
     /// The configuration, for stacks that have TLS inside.
+    #[cfg(feature = "quic")]
     pub(crate) fn config(&self) -> &TlsConfig {
         &self.config
     }
 
     /// The name that the peer's certificate must carry.
+    #[cfg(feature = "quic")]
     pub(crate) fn name(&self) -> &ServerName<'static> {
         &self.name
     }
@@ -193,6 +195,7 @@ impl ServerSide {
     }
 
     /// The configuration, for stacks that have TLS inside.
+    #[cfg(feature = "quic")]
     pub(crate) fn config(&self) -> &TlsConfig {
         &self.config
     }
