@@ -422,7 +422,7 @@ async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartEr
     };
     let listener = preconnection(&parsed).security(security).listen().await;
     let listener = listener.map_err(|error| StartError::Listen { url, error })?;
-    let port = listener.local_endpoint().ip().map_or(parsed.port(), |address| address.port());
+    let port = listener.local_endpoint().ip().map_or_else(|| parsed.port(), |address| address.port());
     let url = parsed.with_port(port).to_string();
     Ok(Listening { url, listener: Arc::new(listener) })
 }

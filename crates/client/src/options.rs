@@ -125,7 +125,8 @@ impl ConnectOptions {
             (Scheme::AmqpUnix, Some(name)) => RemoteEndpoint::abstract_name(name),
             (Scheme::AmqpUnix, None) => RemoteEndpoint::path(host),
             (scheme, _) if scheme.is_websocket() => {
-                let resource = self.websocket_resource.as_deref().or(self.url.websocket_resource()).unwrap_or("/");
+                let resource =
+                    self.websocket_resource.as_deref().or_else(|| self.url.websocket_resource()).unwrap_or("/");
                 RemoteEndpoint::host(host).port(port).websocket(resource).subprotocol(SUBPROTOCOL)
             }
             _ => RemoteEndpoint::host(host).port(port).protocol(Protocol::Tcp),
@@ -236,5 +237,25 @@ impl fmt::Debug for ConnectOptions {
             .field("connect_timeout", &self.connect_timeout)
             .field("close_timeout", &self.close_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn goes_to(url: &str, endpoint: &str) {
+        assert_eq!(ConnectOptions::new(url.parse().unwrap()).remote().to_string(), endpoint);
+    }
+
+    #[test]
+    fn an_endpoint_is_for_the_protocol_of_its_url_alone() {
+        goes_to("amqp://host", "host:5672 (over tcp)");
+        goes_to("amqps://[::1]:1/q", "[::1]:1 (over tcp)");
+        goes_to("amqp+unix://%2Frun%2Fx/q", "unix:/run/x");
+        goes_to("amqp+unix://%40x", "unix:@x");
+        goes_to("amqpws://host/q", "host:80/ (subprotocol amqp)");
+        goes_to("wss://host?websocket_resource=/a", "host:443/a (subprotocol amqp)");
     }
 }

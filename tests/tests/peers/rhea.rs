@@ -154,7 +154,7 @@ fn an_answer_without_source_and_target_is_no_refusal() {
 }
 
 /// The URL of a rhea that listens behind a WebSocket.
-fn behind_websocket(listener: &postroad_tests::peers::Listener) -> String {
+fn behind_websocket(listener: &peers::Listener) -> String {
     listener.url().replacen("amqp://", "amqpws://", 1)
 }
 
