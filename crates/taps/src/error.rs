@@ -25,6 +25,12 @@ pub enum ConfigurationError {
     /// A passive open needs a local endpoint (RFC 9622 6).
     #[error("no local endpoint: say where to listen")]
     NoLocalEndpoint,
+    /// To meet a peer needs a port that it knows (RFC 9622 7.3).
+    #[error("no port on the local endpoint: the peer has to know it")]
+    NoLocalPort,
+    /// The local endpoint of a rendezvous is a multicast group (RFC 9622 6.1.1).
+    #[error("the local endpoint is a multicast group: nobody can be met there")]
+    RendezvousInGroup,
     /// The remote endpoint has port 0.
     #[error("no port on the remote endpoint")]
     NoRemotePort,
@@ -34,6 +40,9 @@ pub enum ConfigurationError {
     /// The transport properties contradict themselves.
     #[error("properties that cannot be had together: {0}")]
     Properties(#[from] PropertyConflicts),
+    /// Security is on, and the transport that was handed over is in clear text.
+    #[error("security is on, and the transport is in clear text: protect it first, or switch security off")]
+    Unprotected,
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,
@@ -135,6 +144,9 @@ pub enum AttemptError {
     #[cfg(feature = "websocket")]
     #[error(transparent)]
     WebSocket(#[from] crate::stack::websocket::WebSocketError),
+    /// The proxy was reached, and made no connection.
+    #[error(transparent)]
+    Proxy(#[from] crate::stack::proxy::ProxyError),
     /// A framer could not start.
     #[error(transparent)]
     Framer(#[from] FramerError),
@@ -282,6 +294,9 @@ pub enum ListenError {
         /// Why not: one reason for each stack and path.
         rejected: Vec<Rejected>,
     },
+    /// The descriptor that was handed over cannot be used.
+    #[error(transparent)]
+    Adopt(#[from] crate::adopt::AdoptError),
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
     #[doc(alias = "PROHIBITED_BY_POLICY")]

@@ -10,8 +10,10 @@ use crate::framer::{Framer, FramerFactory};
 use crate::initiate::{self, Initiate};
 use crate::listener::Listener;
 use crate::message::Message;
-use crate::properties::TransportProperties;
+use crate::properties::{Role, TransportProperties};
+use crate::rendezvous::Rendezvous;
 use crate::selection::CandidateTree;
+use crate::stack::proxy::Proxy;
 use crate::tls::Security;
 
 /// A set of wishes from which connections and listeners are made: plain data, cheap to clone.
@@ -43,6 +45,7 @@ pub struct Preconnection {
     pub(crate) properties: TransportProperties,
     pub(crate) security: Security,
     pub(crate) framers: Vec<FramerFactory>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Preconnection {
@@ -102,6 +105,15 @@ impl Preconnection {
         self
     }
 
+    /// Has a proxy make the connections. It is raced for at all of its own addresses; the hosts of the remote endpoints
+    /// are resolved by it and not here. Protocols over TCP go through it, others are no candidates then, but for Unix
+    /// sockets and the memory of this process, which need none. A connection has the proxy's address for its remote one.
+    /// Remote endpoints need a port by number; listeners disregard it.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
+        self
+    }
+
     /// Adds a framer, by a function that makes one: each attempt to connect gets its own.
     ///
     /// The one added last runs first on what is sent, and last on what is received.
@@ -150,7 +162,13 @@ impl Preconnection {
     /// # Cancel safety
     /// Dropping the future ends the resolution.
     pub async fn candidates(&self) -> Result<CandidateTree, EstablishmentError> {
-        initiate::candidates(self).await
+        initiate::candidates(self, Role::Initiate).await
+    }
+
+    /// Meets a peer that does the same (RFC 9622 7.3). Both endpoints are needed, with ports that both sides know.
+    #[doc(alias = "Rendezvous")]
+    pub fn rendezvous(&self) -> Rendezvous {
+        Rendezvous::new(self.clone())
     }
 
     /// Opens a listener (RFC 9622 7.2).
@@ -174,6 +192,7 @@ impl fmt::Debug for Preconnection {
             .field("properties", &self.properties)
             .field("security", &self.security)
             .field("framers", &self.framers.len())
+            .field("proxy", &self.proxy)
             .finish()
     }
 }

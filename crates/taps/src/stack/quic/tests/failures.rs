@@ -3,7 +3,7 @@
 use super::relay::Relay;
 use super::*;
 use crate::connection::ConnectionError;
-use crate::tls::{ClientCertificates, TlsError};
+use crate::tls::{ClientCertificates, TlsError, Untrusted};
 
 async fn attempt(address: SocketAddr, tls: &TlsConfig) -> AttemptError {
     let leaf = leaf(ProtocolStack::QuicStream, address);
@@ -46,6 +46,37 @@ async fn a_certificate_that_does_not_fit_is_named() {
     let arrival = soon(acceptor.accept()).await.unwrap();
     let error = soon(arrival.establish).await.unwrap_err();
     assert!(matches!(error, AttemptError::Tls(TlsError::CertificateRefused(_))), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_the_configuration_asks_for_holds_over_quic() {
+    let authority = Authority::new();
+    let acceptor = listening(TransportProperties::new(), &authority.server());
+    let address = acceptor.local().ip().unwrap();
+    // A pin of another certificate, and an application that says no.
+    let (other, _) = authority.pair(&authority.name);
+    let pinned = authority.client().pinned_certificate_pem(other).build().unwrap();
+    assert!(matches!(attempt(address, &pinned).await, AttemptError::Tls(_)));
+    let distrustful =
+        authority.client().trust_verification(|_| async { Err(Untrusted("a stranger".to_owned())) }).build().unwrap();
+    assert!(matches!(attempt(address, &distrustful).await, AttemptError::Tls(_)));
+    // There is no QUIC with an older TLS.
+    let old = authority.client().security_protocols([TlsVersion::V1_2]).build().unwrap();
+    assert!(matches!(attempt(address, &old).await, AttemptError::Tls(_)));
+    // A listener that distrusts its clients hands none over.
+    let server = authority
+        .server_for(&authority.name)
+        .trust_verification(|_| async { Err(Untrusted("a stranger".to_owned())) })
+        .build()
+        .unwrap();
+    let acceptor = listening(TransportProperties::new(), &server);
+    let tls = authority.client().build().unwrap();
+    let client = connected(&*acceptor, TransportProperties::new(), &tls).await;
+    let error = soon(soon(acceptor.accept()).await.unwrap().establish).await.unwrap_err();
+    assert!(matches!(error, AttemptError::Tls(_)), "{error:?}");
+    if let Ok(client) = client {
+        soon(stream(client).read(&mut [0; 1])).await.unwrap_err();
+    }
 }
 
 #[tokio::test]
