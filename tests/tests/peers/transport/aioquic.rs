@@ -174,7 +174,8 @@ fn datagrams_come_from_aioquic_and_go_back() {
         let certificates = Certificates::make();
         let (listener, port) = serving_quic(&certificates, datagrams()).await;
         let authority = certificates.argument("ca.pem");
-        let peer = aioquic.start(&["connect", &port, &authority, "--datagrams", "1", "100", "1000"]).unwrap();
+        let mut peer = aioquic.start(&["connect", &port, &authority, "1", "100", "1000", "--datagrams"]).unwrap();
+        assert_eq!(peer.event("handshake", SOON).unwrap()["alpn"], "post/1");
         let connection = super::accept(&listener).await;
         assert_eq!(connection.protocol_stack(), Some(ProtocolStack::QuicDatagram));
         for size in [1, 100, 1000] {

@@ -16,9 +16,15 @@ async fn nobody_there_is_told_at_once() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
-    let begin = std::time::Instant::now();
-    assert_eq!(attempt(address, &Authority::new().client().build().unwrap()).await, AttemptError::Refused);
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    let tls = Authority::new().client().build().unwrap();
+    let mut shortest = Duration::MAX;
+    for _ in 0..5 {
+        let begin = std::time::Instant::now();
+        assert_eq!(attempt(address, &tls).await, AttemptError::Refused);
+        shortest = shortest.min(begin.elapsed());
+    }
+    // Before the first packet would be sent again, after a second (RFC 9002 6.2.2).
+    assert!(shortest < Duration::from_millis(900), "{shortest:?}");
 }
 
 #[tokio::test]
