@@ -11,3 +11,4 @@ pub mod peers;
 pub mod postroad;
 pub mod run;
 pub mod table;
+pub mod taps;

@@ -29,7 +29,7 @@ fn a_unix_socket() {
     let mut broker = Broker::listen(&url, &[]);
     assert_eq!(broker.url, url);
     use_all_of(&broker, &[]);
-    crate::support::run(&["broker", "-l", &url]).expect_failure(69, &["in use", "remove it"]);
+    run(&["broker", "-l", &url]).expect_failure(69, &["in use", "remove it"]);
     broker.send(&["q", "x", "--tls-header"]).expect_failure(64, &["--tls-header", "no TLS in amqp+unix://"]);
     crate::support::signal(&broker.child, rustix::process::Signal::TERM);
     assert!(wait(&mut broker.child) && !path.exists());
