@@ -1,12 +1,26 @@
-//! Transport services (RFC 9621 to 9623): a connection described by what it is for, over TCP or over TLS.
+//! Transport services (RFC 9621 to 9623): a connection described by what it is for, over whichever transport has that.
 //!
-//! This crate never interprets what it carries, never spawns a task for a connection (the task that calls does the
-//! input and output), never sends a byte in clear text that was meant to be protected, and never takes memory
+//! This crate never interprets what it carries, never spawns a task for a connection over a stream of the system's (the
+//! task that calls does the input and output), never sends a byte in clear text that was meant to be protected, and never takes memory
 //! because a peer has declared a length.
 //!
 //! A [`Preconnection`] says whom to reach, how, and what to run on top; it makes a [`Connection`] actively or a
 //! [`Listener`] passively. A [`Framer`] turns messages into bytes and back. Everything that can be wrong is found
 //! before a socket is opened where that is possible, and told with each attempt that was made where it is not.
+//!
+//! | protocol stack | feature | |
+//! |---|---|---|
+//! | TCP, Multipath TCP, TLS over both | | |
+//! | Unix stream sockets and sequenced packets | | on Unix |
+//! | UDP, multicast | `udp` | default |
+//! | UDP-Lite | `udp-lite` | default; on Linux |
+//! | memory of the process, with faults for tests | `memory` | default |
+//! | QUIC streams and datagrams | `quic` | |
+//! | WebSocket, plain and under TLS | `websocket` | |
+//!
+//! Which of them is used is chosen by the [`TransportProperties`], the [`Security`] and the endpoints: candidates are
+//! gathered, those that lack something required are left out, the others are ranked and raced (RFC 9623 4).
+//! [`Preconnection::candidates`] tells what would be tried.
 //!
 //! An echo, over the example framer:
 //!
@@ -49,7 +63,8 @@
 //!
 //! # Departures
 //! Where the documentation of the original and RFC 9622 differ, or where this crate differs from both:
-//! - Security is on by default (the original's is off); there is no opportunistic mode.
+//! - Security is on by default (the original's is off). Its opportunistic mode encrypts without authentication, and
+//!   never falls back to clear text.
 //! - A local endpoint that is a name stands for all its addresses when it listens.
 //! - The default capacity profile switches Nagle's algorithm off: a message leaves in one write.
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
