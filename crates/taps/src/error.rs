@@ -34,6 +34,9 @@ pub enum ConfigurationError {
     /// The transport properties contradict themselves.
     #[error("properties that cannot be had together: {0}")]
     Properties(#[from] PropertyConflicts),
+    /// Security is on, and the transport that was handed over is in clear text.
+    #[error("security is on, and the transport is in clear text: protect it first, or switch security off")]
+    Unprotected,
     /// TLS was asked for over a stream that has TLS.
     #[error("the stream is protected by TLS already")]
     Protected,
@@ -135,6 +138,9 @@ pub enum AttemptError {
     #[cfg(feature = "websocket")]
     #[error(transparent)]
     WebSocket(#[from] crate::stack::websocket::WebSocketError),
+    /// The proxy was reached, and made no connection.
+    #[error(transparent)]
+    Proxy(#[from] crate::stack::proxy::ProxyError),
     /// A framer could not start.
     #[error(transparent)]
     Framer(#[from] FramerError),
@@ -282,6 +288,9 @@ pub enum ListenError {
         /// Why not: one reason for each stack and path.
         rejected: Vec<Rejected>,
     },
+    /// The descriptor that was handed over cannot be used.
+    #[error(transparent)]
+    Adopt(#[from] crate::adopt::AdoptError),
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
     #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
     #[doc(alias = "PROHIBITED_BY_POLICY")]

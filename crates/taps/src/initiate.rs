@@ -112,8 +112,8 @@ async fn establish(
     let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
-    let targets = plan::targets(&preconnection.remotes);
-    let lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
+    let targets = plan::targets(preconnection);
+    let lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
     let tree = choose(preconnection, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
 }
@@ -135,8 +135,8 @@ pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<Candidat
     let context = plan::context(preconnection);
     let resolver = Resolver::system();
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
-    let mut targets = plan::targets(&preconnection.remotes);
-    let mut lookups = Lookups::new(&resolver, &preconnection.remotes, &targets);
+    let mut targets = plan::targets(preconnection);
+    let mut lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
     while let Some(arrival) = poll_fn(|cx| lookups.poll(cx)).await {
         let target = &mut targets[arrival.target];
         target.addresses.extend(arrival.addresses);

@@ -52,6 +52,7 @@
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
 //!   no maximum).
 
+mod adopt;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod blocking_error;
@@ -82,6 +83,7 @@ mod stream;
 mod tls;
 mod transport;
 
+pub use adopt::AdoptError;
 pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
@@ -108,6 +110,7 @@ pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, Un
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 #[cfg(feature = "memory")]
 pub use stack::memory::{MemoryFaults, MemoryNetwork, MemoryTraffic, MessageFate};
+pub use stack::proxy::{Proxy, ProxyError};
 #[cfg(feature = "websocket")]
 pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;

@@ -81,7 +81,11 @@ pub enum AcceptError {
 
 impl Listener {
     pub(crate) async fn open(preconnection: &Preconnection) -> Result<Self, ListenError> {
-        let acceptors = open::acceptors(preconnection).await?;
+        Ok(Self::over(open::acceptors(preconnection).await?, preconnection))
+    }
+
+    /// Takes clients in with what listens already.
+    pub(crate) fn over(acceptors: Vec<Box<dyn Acceptor>>, preconnection: &Preconnection) -> Self {
         let mut addresses: Vec<EndpointAddress> = Vec::new();
         for acceptor in &acceptors {
             if !addresses.contains(acceptor.local()) {
@@ -90,7 +94,7 @@ impl Listener {
         }
         let tls = acceptors.iter().all(|acceptor| acceptor.stack().is_secure());
         let Preconnection { framers, properties, .. } = preconnection.clone();
-        Ok(Self {
+        Self {
             acceptors: Mutex::new(Some(Arc::new(acceptors))),
             stopped: watch::Sender::new(false),
             limit: watch::Sender::new(None),
@@ -98,7 +102,7 @@ impl Listener {
             addresses,
             tls,
             shared: Arc::new(Shared { framers, properties: Arc::new(properties) }),
-        })
+        }
     }
 
     /// Waits for the next client and hands it over before a byte is exchanged; `None` after

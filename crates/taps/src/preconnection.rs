@@ -12,6 +12,7 @@ use crate::listener::Listener;
 use crate::message::Message;
 use crate::properties::TransportProperties;
 use crate::selection::CandidateTree;
+use crate::stack::proxy::Proxy;
 use crate::tls::Security;
 
 /// A set of wishes from which connections and listeners are made: plain data, cheap to clone.
@@ -43,6 +44,7 @@ pub struct Preconnection {
     pub(crate) properties: TransportProperties,
     pub(crate) security: Security,
     pub(crate) framers: Vec<FramerFactory>,
+    pub(crate) proxy: Option<Proxy>,
 }
 
 impl Preconnection {
@@ -99,6 +101,15 @@ impl Preconnection {
     #[doc(alias = "security_needed")]
     pub fn security(mut self, security: impl Into<Security>) -> Self {
         self.security = security.into();
+        self
+    }
+
+    /// Has a proxy make the connections. It is raced for at all of its own addresses; the hosts of the remote endpoints
+    /// are resolved by it and not here. Protocols over TCP go through it, others are no candidates then, but for Unix
+    /// sockets and the memory of this process, which need none. A connection has the proxy's address for its remote one.
+    /// Remote endpoints need a port by number; listeners disregard it.
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = Some(proxy);
         self
     }
 
@@ -174,6 +185,7 @@ impl fmt::Debug for Preconnection {
             .field("properties", &self.properties)
             .field("security", &self.security)
             .field("framers", &self.framers.len())
+            .field("proxy", &self.proxy)
             .finish()
     }
 }

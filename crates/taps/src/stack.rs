@@ -12,13 +12,16 @@ use crate::error::{AttemptError, ListenError};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
 use crate::selection::StackSet;
+use crate::stack::proxy::Proxy;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
-#[cfg(feature = "websocket")]
 pub(crate) mod http;
+#[cfg(unix)]
+pub(crate) mod kind;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
+pub(crate) mod proxy;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
 pub(crate) mod tcp;
@@ -53,6 +56,16 @@ pub(crate) struct Setting {
     pub(crate) security: Option<ClientSide>,
     /// Whether a first message may leave before the handshake is over, where the peer allows it: it may arrive twice.
     pub(crate) early: bool,
+    /// Who makes TCP connections for this end.
+    pub(crate) proxy: Option<Arc<Via>>,
+}
+
+/// The way through a proxy: the addresses of leaves are the proxy's then.
+#[derive(Debug)]
+pub(crate) struct Via {
+    pub(crate) proxy: Proxy,
+    /// The port of the target, whose host is the leaf's.
+    pub(crate) port: u16,
 }
 
 /// The stacks that are built in: what [`connect`] and [`listen`] know.
@@ -73,6 +86,20 @@ pub(crate) const BUILT: StackSet = {
     #[cfg(feature = "websocket")]
     let built = built.with(ProtocolStack::WebSocket).with(ProtocolStack::SecureWebSocket);
     built
+};
+
+/// Those that may be used where a proxy makes the connections: what runs over TCP, and what does not leave the machine.
+pub(crate) const PROXIED: StackSet = {
+    let proxied = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
+    #[cfg(unix)]
+    let proxied = proxied.with(ProtocolStack::UnixStream);
+    #[cfg(target_os = "linux")]
+    let proxied = proxied.with(ProtocolStack::UnixSeqpacket);
+    #[cfg(feature = "memory")]
+    let proxied = proxied.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
+    #[cfg(feature = "websocket")]
+    let proxied = proxied.with(ProtocolStack::WebSocket).with(ProtocolStack::SecureWebSocket);
+    proxied
 };
 
 /// Tries one leaf.

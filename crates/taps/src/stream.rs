@@ -172,6 +172,16 @@ impl ByteStream {
         }
     }
 
+    /// The socket, unless something is over it.
+    #[cfg(unix)]
+    pub(crate) fn into_socket(self) -> Option<std::os::fd::OwnedFd> {
+        match self.io {
+            Io::Tcp(stream) => stream.into_std().ok().map(Into::into),
+            Io::Unix(stream) => stream.into_std().ok().map(Into::into),
+            Io::Tls(_) | Io::Other(_) => None,
+        }
+    }
+
     /// The TCP socket at the bottom.
     fn tcp_socket(&self) -> Option<&TcpStream> {
         match &self.io {

@@ -13,7 +13,7 @@ use crate::properties::{Preference, Role, SelectionProperty};
 use crate::protocol::Protocol;
 use crate::resolve::Resolver;
 use crate::selection::{CandidateTree, Context, GatherInput, Rejected, Source, Target, select};
-use crate::stack::{self, Setting};
+use crate::stack::{self, Setting, Via};
 use crate::tls::ClientSide;
 
 /// Finds what is missing or wrong before anything is opened (RFC 9623 3.1).
@@ -24,7 +24,8 @@ pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationEr
     for remote in &preconnection.remotes {
         remote.check()?;
         let networked = !matches!(remote.identifiers().place, Place::Unix(_) | Place::Memory(_));
-        if networked && remote.port_number() == 0 && remote.identifiers().service.is_none() {
+        let named = remote.identifiers().service.is_some() && preconnection.proxy.is_none();
+        if networked && remote.port_number() == 0 && !named {
             return Err(ConfigurationError::NoRemotePort);
         }
     }
@@ -52,13 +53,14 @@ pub(crate) async fn choose(
         None => (false, false),
         Some(config) => (true, config.has_application_protocol()),
     };
+    let proxied = preconnection.proxy.is_some() && role == Role::Initiate;
     let mut input = GatherInput {
         properties: &preconnection.properties,
         role,
         secure,
         application_protocol,
         framed: framed(preconnection),
-        built: stack::BUILT,
+        built: if proxied { stack::PROXIED } else { stack::BUILT },
         paths: &[],
         sources,
         targets,
@@ -92,7 +94,9 @@ pub(super) async fn settings(
                 }
             },
         };
-        settings.push((host, Setting { properties: properties.clone(), security, early }));
+        let proxy = preconnection.proxy.clone().filter(|_| goes_through_proxy(remote, preconnection));
+        let proxy = proxy.map(|proxy| Arc::new(Via { proxy, port: remote.port_number() }));
+        settings.push((host, Setting { properties: properties.clone(), security, early, proxy }));
     }
     Ok(settings.into_iter().map(|(_, setting)| setting).collect())
 }
@@ -112,13 +116,29 @@ fn framed(preconnection: &Preconnection) -> bool {
 }
 
 /// The endpoints of the peer, with the addresses that nobody needs to be asked for.
-pub(super) fn targets(remotes: &[RemoteEndpoint]) -> Vec<Target> {
+pub(super) fn targets(preconnection: &Preconnection) -> Vec<Target> {
     let target = |remote: &RemoteEndpoint| {
-        let known = known(remote);
+        let known = known(remote).filter(|_| !goes_through_proxy(remote, preconnection));
         let complete = known.is_some();
         Target::remote(remote, known.into_iter().collect(), complete)
     };
-    remotes.iter().map(target).collect()
+    preconnection.remotes.iter().map(target).collect()
+}
+
+/// What is looked up for each remote endpoint: itself, or the proxy that reaches it.
+pub(super) fn looked_up(preconnection: &Preconnection) -> Vec<RemoteEndpoint> {
+    let looked_up = |remote: &RemoteEndpoint| match &preconnection.proxy {
+        Some(proxy) if goes_through_proxy(remote, preconnection) => {
+            let (host, port) = proxy.place();
+            RemoteEndpoint::host(host).port(port)
+        }
+        _ => remote.clone(),
+    };
+    preconnection.remotes.iter().map(looked_up).collect()
+}
+
+fn goes_through_proxy(remote: &RemoteEndpoint, preconnection: &Preconnection) -> bool {
+    preconnection.proxy.is_some() && matches!(remote.identifiers().place, Place::Any | Place::Host { .. })
 }
 
 fn known(remote: &RemoteEndpoint) -> Option<EndpointAddress> {

@@ -37,7 +37,6 @@ impl Head {
     }
 
     /// Reads a whole head, with its blank line.
-    #[allow(dead_code, reason = "for proxies; the library of WebSocket reads heads by itself")]
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, HeadError> {
         let text = std::str::from_utf8(bytes).map_err(|_| HeadError::Malformed)?;
         let text = text.strip_suffix("\r\n\r\n").ok_or(HeadError::Malformed)?;
@@ -61,7 +60,6 @@ impl Head {
     }
 
     /// The status of a response.
-    #[allow(dead_code, reason = "for proxies; the library of WebSocket reads heads by itself")]
     pub(crate) fn status(&self) -> Option<u16> {
         let rest = self.first_line.strip_prefix("HTTP/1.")?;
         let (minor, rest) = rest.split_once(' ')?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use super::proxy::Target;
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
@@ -38,9 +39,13 @@ pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, A
     // The packets of the handshake are marked too (RFC 9622 8.1.6).
     mark(&SockRef::from(&socket), setting.properties.connection.capacity_profile)
         .map_err(|error| AttemptError::Property(error.kind()))?;
-    let tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
+    let mut tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
     let about = about(leaf.stack, &tcp)?;
+    if let Some(via) = &setting.proxy {
+        let target = Target { host: &leaf.host, port: via.port };
+        via.proxy.connect(&mut tcp, target).await?;
+    }
     Ok((tcp, about))
 }
 
@@ -78,7 +83,7 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
 
 /// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
 /// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
-pub(super) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
+pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
     let read = || {
         let multipath = !postroad_sys::mptcp::is_fallback(tcp)?;
         Ok((multipath, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)))
@@ -180,8 +185,13 @@ struct TcpAcceptor {
 pub(super) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     let socket = listen_on(listening_socket(stand.stack, address, hosting)?, stand, address)?;
+    accept_on(socket, stand.stack, hosting)
+}
+
+/// Takes clients in with a socket that listens.
+pub(crate) fn accept_on(socket: TcpListener, stack: ProtocolStack, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     let local = socket.local_addr()?.into();
-    Ok(Box::new(TcpAcceptor { socket, stack: plain(stand.stack), local, hosting: early(hosting) }))
+    Ok(Box::new(TcpAcceptor { socket, stack: plain(stack), local, hosting: early(hosting) }))
 }
 
 /// Takes data that a client sends before the handshake is over from those alone who can do with copies (RFC 9622 6.2.5).

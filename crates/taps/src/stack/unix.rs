@@ -37,7 +37,7 @@ pub(super) async fn connect(leaf: &Leaf, _: &Setting) -> Result<Established, Att
     Ok(established(stream, about))
 }
 
-fn established(stream: UnixStream, mut about: About) -> Established {
+pub(crate) fn established(stream: UnixStream, mut about: About) -> Established {
     about.credentials = credentials_of(&stream);
     Established::stream(ByteStream::unix(stream, about))
 }
@@ -58,7 +58,7 @@ pub(crate) fn apply(_: &ConnectionProperties, _: &ConnectionProperties) -> io::R
 struct UnixAcceptor {
     socket: UnixListener,
     local: EndpointAddress,
-    _file: SocketFile,
+    _file: Option<SocketFile>,
 }
 
 pub(super) fn listen(stand: &Stand, _: &Hosting) -> io::Result<Box<dyn Acceptor>> {
@@ -66,7 +66,13 @@ pub(super) fn listen(stand: &Stand, _: &Hosting) -> io::Result<Box<dyn Acceptor>
     let (socket, file) = bind(address, Type::STREAM)?;
     socket.listen(BACKLOG)?;
     let socket = UnixListener::from_std(socket.into())?;
-    Ok(Box::new(UnixAcceptor { socket, local: stand.local.clone(), _file: file }))
+    Ok(Box::new(UnixAcceptor { socket, local: stand.local.clone(), _file: Some(file) }))
+}
+
+/// Takes clients in with a socket that listens; whose file it has is another's.
+pub(crate) fn listen_on(socket: UnixListener) -> io::Result<Box<dyn Acceptor>> {
+    let local = EndpointAddress::Unix(std_unix::SocketAddr::from(socket.local_addr()?).into());
+    Ok(Box::new(UnixAcceptor { socket, local, _file: None }))
 }
 
 impl Acceptor for UnixAcceptor {

@@ -36,7 +36,11 @@ const ALPN: &[u8] = b"http/1.1";
 pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
     let (tcp, about) = tcp::open(leaf, setting).await?;
     let secure = leaf.stack == ProtocolStack::SecureWebSocket;
-    let port = leaf.remote.ip().map(|address| address.port());
+    // Through a proxy, the address is the proxy's.
+    let port = match &setting.proxy {
+        Some(via) => Some(via.port),
+        None => leaf.remote.ip().map(|address| address.port()),
+    };
     let mut stream = match &setting.security {
         Some(security) if secure => security.protect_for(ALPN, tcp, about).await?,
         None if secure => return Err(AttemptError::Transport(io::ErrorKind::InvalidInput)),

@@ -100,7 +100,7 @@ fn leaf(stack: ProtocolStack, remote: SocketAddr) -> Leaf {
 
 async fn setting(properties: TransportProperties, tls: &TlsConfig, early: bool) -> Setting {
     let security = Some(ClientSide::prepare(tls, "localhost").await.unwrap());
-    Setting { properties: Arc::new(properties), security, early }
+    Setting { properties: Arc::new(properties), security, early, proxy: None }
 }
 
 async fn connected(

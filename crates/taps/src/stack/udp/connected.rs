@@ -239,7 +239,7 @@ mod tests {
     use crate::properties::TransportProperties;
 
     fn connected(leaf: &Leaf, properties: TransportProperties) -> Connected {
-        let setting = Setting { properties: Arc::new(properties), security: None, early: false };
+        let setting = Setting { properties: Arc::new(properties), security: None, early: false, proxy: None };
         open(leaf, &setting, leaf.remote.ip().unwrap()).unwrap()
     }
 

@@ -94,7 +94,7 @@ fn leaf(remote: SocketAddr) -> Leaf {
 }
 
 fn setting(properties: TransportProperties) -> Setting {
-    Setting { properties: Arc::new(properties), security: None, early: false }
+    Setting { properties: Arc::new(properties), security: None, early: false, proxy: None }
 }
 
 async fn client_of(leaf: &Leaf, properties: TransportProperties) -> Result<End, AttemptError> {

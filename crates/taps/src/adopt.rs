@@ -1,0 +1,208 @@
+//! Transports that somebody else has opened: descriptors that were inherited, passed on or made as a pair.
+
+use std::io;
+#[cfg(unix)]
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::connection::{Connection, Opened, Origin};
+use crate::error::{Attempt, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind, ListenError};
+use crate::listener::Listener;
+use crate::preconnection::Preconnection;
+use crate::protocol::ProtocolStack;
+use crate::stack::{Acceptor, Hosting, tcp};
+#[cfg(unix)]
+use crate::stack::{kind, unix};
+use crate::stream::ByteStream;
+use crate::tls::ServerSide;
+use crate::transport::Established;
+#[cfg(unix)]
+use crate::transport::{About, Transport};
+
+/// A descriptor that cannot be taken over. It is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdoptError {
+    /// It is no socket.
+    #[error("the descriptor is no socket")]
+    NotASocket,
+    /// A socket that nobody is at the other end of.
+    #[error("the socket is not connected")]
+    NotConnected,
+    /// A socket that does not listen where one that does was wanted.
+    #[error("the socket does not listen")]
+    NotListening,
+    /// A socket of a kind that cannot be taken over: TCP and Unix sockets can.
+    #[error("the socket is of another kind than TCP or Unix")]
+    Kind,
+    /// The system refused.
+    #[error("the descriptor cannot be used: {0}")]
+    System(io::ErrorKind),
+}
+
+impl From<io::Error> for AdoptError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotConnected => Self::NotConnected,
+            kind => Self::System(kind),
+        }
+    }
+}
+
+/// Taking over what was opened elsewhere.
+///
+/// A stream reads from its socket what it is asked for, and nothing ahead: what was not read when the descriptor is
+/// handed on, [`into_owned_fd`](Self::into_owned_fd), is still in the socket for whoever has it next. All of this needs
+/// the runtime: call it inside.
+impl ByteStream {
+    /// Takes over a TCP connection.
+    ///
+    /// # Errors
+    /// It is not connected, or the system refuses it.
+    pub fn from_tcp(stream: std::net::TcpStream) -> Result<Self, AdoptError> {
+        stream.set_nonblocking(true)?;
+        let tcp = tokio::net::TcpStream::from_std(stream)?;
+        let about = tcp::about(ProtocolStack::Tcp, &tcp).map_err(|_| AdoptError::NotConnected)?;
+        Ok(Self::tcp(tcp, about))
+    }
+
+    /// Takes over a Unix stream socket, one of a pair included.
+    ///
+    /// # Errors
+    /// It is not connected, or the system refuses it.
+    #[cfg(unix)]
+    pub fn from_unix(stream: std::os::unix::net::UnixStream) -> Result<Self, AdoptError> {
+        stream.set_nonblocking(true)?;
+        let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
+        let unix = tokio::net::UnixStream::from_std(stream)?;
+        let (local, remote) = (kind::unix_address(local), kind::unix_address(remote));
+        let about = About::new(ProtocolStack::UnixStream, local, remote);
+        Ok(stream_of(unix::established(unix, about)))
+    }
+
+    /// Takes over a connected socket, whichever kind it is of: TCP, or a Unix socket that is a stream or, on Linux, one
+    /// of sequenced packets (each write is a packet then).
+    ///
+    /// # Errors
+    /// What the descriptor is instead.
+    #[cfg(unix)]
+    pub fn from_owned_fd(descriptor: OwnedFd) -> Result<Self, AdoptError> {
+        match kind::of(&descriptor)? {
+            kind::Kind::Tcp => Self::from_tcp(descriptor.into()),
+            kind::Kind::Unix => Self::from_unix(descriptor.into()),
+            #[cfg(target_os = "linux")]
+            kind::Kind::Seqpacket => {
+                let stream = std::os::unix::net::UnixStream::from(descriptor);
+                stream.peer_addr()?;
+                stream.set_nonblocking(true)?;
+                let stream = tokio::net::UnixStream::from_std(stream)?;
+                Ok(stream_of(unix::seqpacket::established(stream, None)?))
+            }
+        }
+    }
+
+    /// Both ends of a new connection inside the process: a pair of Unix sockets.
+    ///
+    /// # Errors
+    /// The system has no descriptors left.
+    #[cfg(unix)]
+    pub fn pair() -> Result<(Self, Self), AdoptError> {
+        let (first, second) = std::os::unix::net::UnixStream::pair()?;
+        Ok((Self::from_unix(first)?, Self::from_unix(second)?))
+    }
+
+    /// Hands the socket on, with what was not read; it does not block. `None` when something is between the stream and
+    /// its socket, such as TLS: the stream is closed then.
+    #[cfg(unix)]
+    #[must_use]
+    pub fn into_owned_fd(self) -> Option<OwnedFd> {
+        self.into_socket()
+    }
+}
+
+#[cfg(unix)]
+fn stream_of(established: Established) -> ByteStream {
+    match established.transport {
+        Transport::Stream(stream) => stream,
+        Transport::Message(transport) => ByteStream::over_messages(transport, established.about),
+    }
+}
+
+impl Preconnection {
+    /// Makes a connection of an established stream, with the framers and properties of this preconnection; its
+    /// endpoints are not asked. A socket of packets keeps its messages apart only as a stream of bytes does: by framers.
+    ///
+    /// # Errors
+    /// Security is on and the stream is in clear text: protect it first, with
+    /// [`initiate_tls`](ByteStream::initiate_tls) or [`accept_tls`](ByteStream::accept_tls), or switch security off. A
+    /// framer that could not start.
+    ///
+    /// # Cancel safety
+    /// Dropping the future closes the stream.
+    pub async fn adopt(&self, stream: ByteStream) -> Result<Connection, EstablishmentError> {
+        if self.security.config().is_some() && stream.tls_info().is_none() {
+            return Err(Kind::from(ConfigurationError::Unprotected).into());
+        }
+        let (stack, address, started) = (stream.about().stack, stream.remote_endpoint().clone(), Instant::now());
+        let opened = Opened::start(Established::stream(stream), Origin::new(&self.framers, None), None).await;
+        let failed = |error| {
+            let (started_after, elapsed) = (Duration::ZERO, started.elapsed());
+            let attempt = Attempt { stack, address, started_after, elapsed, error };
+            EstablishmentError::new(Kind::EstablishmentFailed, vec![attempt])
+        };
+        Ok(Connection::new(opened.map_err(failed)?, &self.properties))
+    }
+
+    /// Listens with a TCP socket that listens already, with the framers, properties and security of this preconnection;
+    /// its endpoints are not asked.
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen), and [`ListenError::Adopt`].
+    pub fn listen_on_tcp(&self, socket: std::net::TcpListener) -> Result<Listener, ListenError> {
+        socket.set_nonblocking(true).map_err(AdoptError::from)?;
+        let socket = tokio::net::TcpListener::from_std(socket).map_err(AdoptError::from)?;
+        let security = self.security.config().map(ServerSide::prepare).transpose()?;
+        let stack = if security.is_some() { ProtocolStack::Tls } else { ProtocolStack::Tcp };
+        let hosting = Hosting { properties: self.properties.clone().into(), security };
+        let acceptor = tcp::accept_on(socket, stack, &hosting).map_err(AdoptError::from)?;
+        Ok(self.listener_over(acceptor))
+    }
+
+    /// Listens with a Unix stream socket that listens already. Its file is not removed when the listener stops.
+    ///
+    /// # Errors
+    /// [`ListenError::Adopt`], and [`ConfigurationError::Unprotected`]: there is no TLS over Unix sockets.
+    #[cfg(unix)]
+    pub fn listen_on_unix(&self, socket: std::os::unix::net::UnixListener) -> Result<Listener, ListenError> {
+        if self.security.config().is_some() {
+            return Err(ConfigurationError::Unprotected.into());
+        }
+        socket.set_nonblocking(true).map_err(AdoptError::from)?;
+        let socket = tokio::net::UnixListener::from_std(socket).map_err(AdoptError::from)?;
+        Ok(self.listener_over(unix::listen_on(socket).map_err(AdoptError::from)?))
+    }
+
+    /// Listens with a socket that listens already, whichever kind it is of: TCP, or a Unix stream socket.
+    ///
+    /// # Errors
+    /// As for [`listen_on_tcp`](Self::listen_on_tcp) and [`listen_on_unix`](Self::listen_on_unix).
+    #[cfg(unix)]
+    pub fn listen_on_owned_fd(&self, descriptor: OwnedFd) -> Result<Listener, ListenError> {
+        let kind = kind::of(&descriptor)?;
+        if kind::is_listening(&descriptor) == Some(false) {
+            return Err(AdoptError::NotListening.into());
+        }
+        match kind {
+            kind::Kind::Tcp => self.listen_on_tcp(descriptor.into()),
+            kind::Kind::Unix => self.listen_on_unix(descriptor.into()),
+            #[cfg(target_os = "linux")]
+            kind::Kind::Seqpacket => Err(AdoptError::Kind.into()),
+        }
+    }
+
+    fn listener_over(&self, acceptor: Box<dyn Acceptor>) -> Listener {
+        Listener::over(vec![acceptor], self)
+    }
+}
