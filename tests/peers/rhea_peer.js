@@ -5,7 +5,8 @@
 //     rhea_peer.js receive URL ADDRESS -c N
 //
 // Where it differs: `--plain USER:PASSWORD` makes the listening peer offer PLAIN alone; `--together N` answers N messages at once, when
-// all have come. NODE_PATH names the folder with rhea.
+// all have come; `--websocket NAME` makes it listen behind a WebSocket that speaks the subprotocol NAME, and URLs of the schemes amqpws
+// and amqpwss are connected to in that way. NODE_PATH names the folder with rhea and ws.
 'use strict';
 
 const fs = require('fs');
@@ -22,7 +23,7 @@ const {values: args, positionals: [role, url, address = '']} = parseArgs({
         'credit': {type: 'string', default: '100'}, 'credit-once': flag, 'drain-after': string, 'plain': string,
         'settle-mode': {type: 'string', default: 'unsettled'}, 'links': {type: 'string', default: '1'}, 'virtual-host': string,
         'count': {type: 'string', short: 'c', default: '1'}, 'wait': string, 'drain': flag, 'dynamic': flag, 'no-sasl': flag,
-        'link-name': string, 'together': {type: 'string', default: '1'}, 'no-nodes': flag,
+        'link-name': string, 'together': {type: 'string', default: '1'}, 'no-nodes': flag, 'websocket': string,
     },
 });
 const outcomes = args.outcome.map(text => text.startsWith('{') ? JSON.parse(text) : {outcome: text});
@@ -258,10 +259,15 @@ function listen() {
         container.sasl_server_mechanisms.enable_plain((name, secret) => name === user && secret === password);
     }
     const tls = args['tls-cert'] && {transport: 'tls', cert: fs.readFileSync(args['tls-cert']), key: fs.readFileSync(args['tls-key'])};
-    const server = container.listen({
-        host: '127.0.0.1', port: 0, ...tls, ...common(),
-        receiver_options: {credit_window: 0, autoaccept: false}, sender_options: {treat_modified_as_released: false},
-    });
+    const options = {...common(), receiver_options: {credit_window: 0, autoaccept: false}, sender_options: {treat_modified_as_released: false}};
+    if (args.websocket) {
+        const {WebSocketServer} = require('ws');
+        const server = new WebSocketServer({host: '127.0.0.1', port: 0, handleProtocols: () => args.websocket});
+        server.on('connection', socket => container.websocket_accept(socket, options));
+        server.on('listening', () => emit('ready', {port: server.address().port}));
+        return;
+    }
+    const server = container.listen({host: '127.0.0.1', port: 0, ...tls, ...options});
     server.on('tlsClientError', error => emit('transport-error', {condition: error.code || null, description: error.message}));
     server.on('listening', () => emit('ready', {port: server.address().port}));
 }
@@ -281,6 +287,11 @@ function connect() {
         options.transport = 'tls';
         options.servername = hostname;
         if (args['tls-ca']) options.ca = fs.readFileSync(args['tls-ca']);
+    }
+    if (protocol === 'amqpws:' || protocol === 'amqpwss:') {
+        const place = `${protocol.slice('amqp'.length)}//${hostname}:${port}/`;
+        const trust = args['tls-ca'] ? {ca: fs.readFileSync(args['tls-ca'])} : {};
+        options.connection_details = container.websocket_connect(require('ws'))(place, ['amqp'], trust);
     }
     if (!args['no-sasl']) options.username = username || 'anonymous';
     if (password && args.mechs !== 'ANONYMOUS') options.password = password;

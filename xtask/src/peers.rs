@@ -30,6 +30,8 @@ const PROTON_PYTHON: &str = "python-qpid-proton==0.40.*";
 const AIOQUIC: &str = "aioquic==1.*";
 const WEBSOCKETS: &str = "websockets>=15";
 const RHEA: &str = "rhea@3.0.5";
+/// The WebSockets that rhea is given.
+const WS: &str = "ws@8";
 
 /// A Debian package and a file that shows it is there.
 struct Package {
@@ -136,19 +138,22 @@ fn python(venv: &Path, package: &str, check: &str) -> Result<(), String> {
     works()
 }
 
-/// A folder with rhea, left as it is when it works already. Its dependencies are those that its package names.
+/// A folder with rhea and `ws`, left as it is when it works already. Their dependencies are those that the packages name.
 fn rhea(folder: &Path) -> Result<(), String> {
     let modules = folder.join("node_modules");
     let version = RHEA.rsplit('@').next().unwrap_or_default();
-    let script =
-        format!("require('assert').equal(require('{}/rhea/package.json').version, '{version}')", modules.display());
+    let script = format!(
+        "require('{0}/ws'); require('assert').equal(require('{0}/rhea/package.json').version, '{version}')",
+        modules.display()
+    );
     let works = || run("node", &["-e", &script]);
     if modules.exists() && works().is_ok() {
         return Ok(());
     }
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let prefix = folder.display().to_string();
-    run("npm", &["install", "--prefix", &prefix, "--no-save", "--no-audit", "--no-fund", "--ignore-scripts", RHEA])?;
+    let options = ["--no-save", "--no-audit", "--no-fund", "--ignore-scripts"];
+    run("npm", &[&["install", "--prefix", &prefix], &options[..], &[RHEA, WS]].concat())?;
     works()
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn encode(text: &str, part: UrlPart, out: &mut impl Write) -> fmt::Re
     // `@` is encoded in paths too: the form `user/password@host` would take it for its own. A comma parts lists of URLs.
     let extra = match part {
         UrlPart::User | UrlPart::Password => "!$'()*;",
+        UrlPart::Socket => "",
         UrlPart::Path => "!$&'()*+;=:/",
         UrlPart::Query => "!$'()*;:/@",
     };

@@ -7,6 +7,7 @@ use std::{
 };
 
 use crate::{
+    Scheme,
     percent::{decode, encode},
     url_error::{UrlError, UrlPart},
 };
@@ -15,6 +16,12 @@ use crate::{
 ///
 /// URLs come from the command line and, in lists for failover, from peers; reading one copies its parts.
 pub const MAX_URL_LEN: usize = 3 * crate::MAX_ADDRESS_LEN + 4096;
+
+/// The key of the pair that names the resource of a WebSocket: `amqpws://host/address?websocket_resource=/amqp`.
+pub const WEBSOCKET_RESOURCE: &str = "websocket_resource";
+
+/// The longest path or abstract name of a Unix socket, in bytes: the system's structure has room for 108 with a zero byte.
+const MAX_SOCKET_LEN: usize = 107;
 
 /// Says where a broker is: scheme, user, host, port, and perhaps the address of a node there.
 ///
@@ -26,6 +33,13 @@ pub const MAX_URL_LEN: usize = 3 * crate::MAX_ADDRESS_LEN + 4096;
 /// | `host`, `host:port`, `[::1]:5672` | everywhere; the scheme is `amqp` |
 /// | `amqps://user/password@host:port` | Qpid's Python client; nothing is decoded and nothing may follow the port |
 /// | `amqp:user/password@tcp:host:port`, `ssl:host` | Qpid's C++ client and `amq.failover`; `ssl:` means `amqps` |
+/// | `amqpws://host:port/address`, `amqpwss://` | WebSocket, as Qpid JMS spells it; `amqp+ws`, `amqp+wss`, `ws` and `wss` mean the same |
+/// | `amqp+unix://%2Frun%2Fbroker.sock/address` | a Unix socket, whose path stands percent-encoded in the place of the host |
+/// | `amqp+unix://%40name/address`, `amqp+unix://@name` | a Unix socket in the abstract namespace of Linux |
+///
+/// The path is the address of a node in every scheme. The resource that the handshake of a WebSocket asks for is no part of
+/// the path: whoever connects takes it from [`WEBSOCKET_RESOURCE`] among the pairs, or from an option. Since a plain `ws`
+/// URL means the resource by its path everywhere else, one with a path is refused.
 ///
 /// Because of the third form, an `@` in an address has to be written `%40` (as `Display` does). A `#` begins no fragment
 /// but belongs to the part it stands in, so `amqp://host/prices/eu.#` does what it says.
@@ -53,57 +67,16 @@ pub struct BrokerUrl {
     query: Vec<(String, String)>,
 }
 
-/// Says how the connection to a broker is secured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Scheme {
-    /// Plain TCP, port 5672.
-    #[default]
-    Amqp,
-    /// TLS from the first byte, port 5671.
-    Amqps,
-}
-
-impl Scheme {
-    /// Returns the spelling in a URL.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Amqp => "amqp",
-            Self::Amqps => "amqps",
-        }
-    }
-
-    /// Returns the port that IANA has for the scheme.
-    pub const fn default_port(self) -> u16 {
-        match self {
-            Self::Amqp => 5672,
-            Self::Amqps => 5671,
-        }
-    }
-
-    /// Tells whether the connection uses TLS.
-    pub const fn is_secure(self) -> bool {
-        matches!(self, Self::Amqps)
-    }
-
-    /// Schemes are the same in any case (RFC 3986 3.1).
-    fn from_name(name: &str) -> Option<Self> {
-        [Self::Amqp, Self::Amqps].into_iter().find(|scheme| name.eq_ignore_ascii_case(scheme.as_str()))
-    }
-}
-
-impl fmt::Display for Scheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl BrokerUrl {
-    /// Makes the URL of a host at the scheme's own port.
+    /// Makes the URL of a host at the scheme's own port; with [`Scheme::AmqpUnix`], of the socket at a path or of `@name`.
     ///
     /// # Errors
-    /// [`UrlError::BadHost`] when the text is no host name, IPv4 address or IPv6 address (with or without brackets).
+    /// [`UrlError::BadHost`] when the text is no host name, IPv4 address or IPv6 address (with or without brackets), and
+    /// [`UrlError::BadSocket`] when it is no place of a socket.
     pub fn new(scheme: Scheme, host: &str) -> Result<Self, UrlError> {
+        if scheme == Scheme::AmqpUnix {
+            return Self::of_socket(host.to_owned());
+        }
         let host = match host.parse::<Ipv6Addr>() {
             Ok(_) => host,
             Err(_) => checked_host(host)?,
@@ -123,22 +96,29 @@ impl BrokerUrl {
         if text.is_empty() {
             return Err(UrlError::MissingHost);
         }
-        let (scheme, rest) = match split_scheme(text) {
+        let (scheme, rest, bare_ws) = match split_scheme(text) {
             Some((name, rest)) => match Scheme::from_name(name) {
-                Some(scheme) => (Some(scheme), rest),
+                Some(scheme) => (Some(scheme), rest, name.len() <= "wss".len()),
                 None => {
                     return Err(UrlError::UnknownScheme { scheme: name.to_owned() });
                 }
             },
-            None => (None, strip_cpp_scheme(text)),
+            None => (None, strip_cpp_scheme(text), false),
         };
-        if let Some(url) = qpid_form(scheme, rest)? {
+        if scheme != Some(Scheme::AmqpUnix)
+            && let Some(url) = qpid_form(scheme, rest)?
+        {
             return Ok(url);
         }
         let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (userinfo, location) = match authority.rsplit_once('@') {
             Some((userinfo, location)) => (Some(userinfo), location),
             None => (None, authority),
+        };
+        // The `@` of an abstract name parts nothing from it.
+        let (userinfo, location) = match (scheme, userinfo) {
+            (Some(Scheme::AmqpUnix), Some("")) => (None, authority),
+            _ => (userinfo, location),
         };
         let mut url = match location_of(scheme, location) {
             // A raw slash in the password ends the authority too early; say so without showing any of it.
@@ -158,6 +138,9 @@ impl BrokerUrl {
         let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
         let path = path.strip_prefix('/').unwrap_or(path);
         if !path.is_empty() {
+            if bare_ws {
+                return Err(UrlError::AmbiguousPath);
+            }
             url.path = Some(decode(path, UrlPart::Path)?);
         }
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -189,7 +172,7 @@ impl BrokerUrl {
         Ok(urls)
     }
 
-    /// Returns how the connection is secured.
+    /// Returns what the broker is reached over, and how the connection is secured.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
@@ -204,12 +187,14 @@ impl BrokerUrl {
         self.password.as_deref()
     }
 
-    /// Returns the host name or address; an IPv6 address comes without brackets.
+    /// Returns the host name or address; an IPv6 address comes without brackets. With [`Scheme::AmqpUnix`] it is the path of
+    /// the socket, which begins with `/`, or `@` and the name of an abstract one.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// Returns the port, the scheme's own when the text has none. 0 is a port too: a listener may ask for a free one.
+    /// Returns the port, the scheme's own when the text has none. 0 is a port too: a listener may ask for a free one. It is
+    /// always 0 with [`Scheme::AmqpUnix`].
     pub fn port(&self) -> u16 {
         self.port.unwrap_or_else(|| self.scheme.default_port())
     }
@@ -224,10 +209,15 @@ impl BrokerUrl {
         &self.query
     }
 
-    /// Sets the port, for instance the one that a listener got.
+    /// Returns the value of [`WEBSOCKET_RESOURCE`] among the pairs.
+    pub fn websocket_resource(&self) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key == WEBSOCKET_RESOURCE).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets the port, for instance the one that a listener got. A Unix socket has none and gets none.
     #[must_use]
     pub fn with_port(mut self, port: u16) -> Self {
-        self.port = Some(port);
+        self.port = (self.scheme != Scheme::AmqpUnix).then_some(port);
         self
     }
 
@@ -253,6 +243,22 @@ impl BrokerUrl {
         Self { scheme, user: None, password: None, host, port, path: None, query: Vec::new() }
     }
 
+    fn of_socket(place: String) -> Result<Self, UrlError> {
+        if place.is_empty() {
+            return Err(UrlError::MissingSocket);
+        }
+        // A relative path would mean another socket to each process; an abstract name may hold any byte.
+        let possible = match place.strip_prefix('@') {
+            Some(name) => (1..=MAX_SOCKET_LEN).contains(&name.len()),
+            None => place.starts_with('/') && place.len() <= MAX_SOCKET_LEN && !place.contains('\0'),
+        };
+        if !possible {
+            return Err(UrlError::BadSocket { path: place.chars().take(MAX_SOCKET_LEN).collect() });
+        }
+        let scheme = Scheme::AmqpUnix;
+        Ok(Self { scheme, user: None, password: None, host: place, port: None, path: None, query: Vec::new() })
+    }
+
     fn write(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -267,9 +273,10 @@ impl BrokerUrl {
             }
             f.write_char('@')?;
         }
-        match self.host.contains(':') {
-            true => write!(f, "[{}]", self.host.replacen('%', "%25", 1))?,
-            false => f.write_str(&self.host)?,
+        match self.scheme {
+            Scheme::AmqpUnix => encode(&self.host, UrlPart::Socket, f)?,
+            _ if self.host.contains(':') => write!(f, "[{}]", self.host.replacen('%', "%25", 1))?,
+            _ => f.write_str(&self.host)?,
         }
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
@@ -355,6 +362,8 @@ fn qpid_form(scheme: Option<Scheme>, text: &str) -> Result<Option<BrokerUrl>, Ur
 /// `host[:port]`, or without a scheme `[tcp:|ssl:]host[:port]`.
 fn location_of(scheme: Option<Scheme>, text: &str) -> Result<BrokerUrl, UrlError> {
     let (scheme, text) = match scheme {
+        Some(Scheme::AmqpUnix) if text.contains(':') => return Err(UrlError::PortOfSocket),
+        Some(Scheme::AmqpUnix) => return BrokerUrl::of_socket(decode(text, UrlPart::Socket)?),
         Some(scheme) => (scheme, text),
         None => strip_transport(text)?,
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::asks_for_tls;
 use postroad_codec::v1_0::ProtocolHeader;
-use postroad_taps::{Incoming, Listener};
+use postroad_taps::{Incoming, Listener, Protocol, ProtocolStack};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
@@ -63,7 +63,7 @@ impl Broker {
         &self.urls
     }
 
-    /// The address of the first socket that listens.
+    /// The address of the first socket that listens; `None` for a Unix socket.
     #[must_use]
     pub fn addr(&self) -> Option<SocketAddr> {
         self.listeners.first().and_then(|(listener, _)| listener.local_endpoint().ip())
@@ -164,12 +164,16 @@ impl Broker {
     ///
     /// # Cancel safety
     /// Dropping the future cuts everybody off.
-    pub async fn shutdown(self, timeout: Duration) -> usize {
+    pub async fn shutdown(mut self, timeout: Duration) -> usize {
         for (listener, _) in &self.listeners {
             listener.stop();
         }
         let order = Order::Close { settle_by: Instant::now() + timeout / 2 };
         self.shared.close_all(order);
+        for (_, task) in &mut self.listeners {
+            // They wait for nothing any more; afterwards another broker can have the addresses.
+            let _ = task.await;
+        }
         if tokio::time::timeout(timeout, self.shared.idle()).await.is_ok() {
             return 0;
         }
@@ -215,15 +219,20 @@ async fn establish(incoming: Incoming, handshake: Duration, registered: Register
         established = incoming.establish().timeout(handshake).into_future() => established,
         () = registered.shared.closing() => return,
     };
-    let stream = match established.map(|connection| connection.into_byte_stream()) {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return debug!(%peer, %error, "connection not established"),
+    let connection = match established {
+        Ok(connection) => connection,
         Err(error) => return debug!(%peer, %error, "connection not established"),
     };
-    let (mut stream, mut first) = (stream, Vec::new());
+    let over_tcp = connection.protocol_stack().map(ProtocolStack::protocol) == Some(Protocol::Tcp);
+    let mut stream = match connection.into_byte_stream() {
+        Ok(stream) => stream,
+        Err(error) => return debug!(%peer, %error, "connection not established"),
+    };
+    let mut first = Vec::new();
     // On a port that begins in clear text the first words may ask for TLS. Without a configuration the engine knows what
-    // to answer.
-    if let Some(tls) = registered.shared.settings.tls.as_ref().filter(|_| stream.tls_info().is_none()) {
+    // to answer, and so it does where there is no TCP to put TLS upon.
+    let begins_clear = over_tcp && stream.tls_info().is_none();
+    if let Some(tls) = registered.shared.settings.tls.as_ref().filter(|_| begins_clear) {
         let answer = ProtocolHeader::TLS.to_bytes();
         let begun = stream.accept_tls_where_asked::<{ ProtocolHeader::LENGTH }>(tls, asks_for_tls, &answer);
         let begun = tokio::select! {

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, Scheme, WEBSOCKET_RESOURCE};
 use postroad_amqp::sasl::{ServerConfig, Tokens, UserFile};
 use postroad_amqp::v1_0::Config;
 use postroad_codec::v1_0::{Fields, Symbol, Value};
-use postroad_taps::{LocalEndpoint, Preconnection, Security, TlsConfig};
+use postroad_taps::{
+    LocalEndpoint, Preconnection, Protocol, Security, SelectionProperty, TlsConfig, TransportProperties,
+};
 
 use crate::broker::{Broker, Listening};
 use crate::connections::ConnectionLimits;
@@ -48,7 +50,8 @@ pub struct Limits {
     /// Connections at once, those that are not authenticated yet included; the next ones are closed once they are
     /// open.
     pub connections: usize,
-    /// Connections at once from one IP address, as for `connections`.
+    /// Connections at once from one IP address, as for `connections`. Unix sockets have none, and count for this limit not
+    /// at all.
     pub connections_per_address: usize,
     /// Connections at once of one user who is not anonymous, as for `connections`.
     pub connections_per_user: usize,
@@ -215,14 +218,15 @@ impl Builder {
         self
     }
 
-    /// Listens on a URL, such as `amqp://127.0.0.1:5672`; port 0 lets the system pick one. Call it again for
-    /// more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
+    /// Listens on a URL, such as `amqp://127.0.0.1:5672`, where port 0 lets the system pick one, or
+    /// `amqp+unix://%2Frun%2Fbroker.sock`, whose file goes when the broker does, or, with the feature `websocket`,
+    /// `amqpws://127.0.0.1:8080?websocket_resource=/amqp`, which is `/` when it is left out. Call it again for more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
     pub fn listen(mut self, url: impl Into<String>) -> Self {
         self.listen.push(url.into());
         self
     }
 
-    /// What `amqps` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a server
+    /// What `amqps` and `amqpwss` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a server
     /// certificate.
     pub fn tls(mut self, config: TlsConfig) -> Self {
         self.tls = Some(config);
@@ -404,20 +408,42 @@ pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Kind) -> Result<bool, Que
 
 async fn open(url: String, tls: Option<&TlsConfig>) -> Result<Listening, StartError> {
     let parsed = BrokerUrl::parse(&url).map_err(|error| StartError::Url { url: url.clone(), error })?;
-    if parsed.user().is_some() || parsed.path().is_some() || !parsed.query().is_empty() {
+    let resource_only = |(key, _): &(String, String)| parsed.scheme().is_websocket() && key == WEBSOCKET_RESOURCE;
+    if parsed.user().is_some() || parsed.path().is_some() || !parsed.query().iter().all(resource_only) {
         return Err(StartError::UrlParts { url: parsed.redacted().to_string() });
+    }
+    if parsed.scheme().is_websocket() && !cfg!(feature = "websocket") {
+        return Err(StartError::NoWebSocket { url });
     }
     let security = match (parsed.scheme().is_secure(), tls) {
         (false, _) => Security::Disabled,
         (true, Some(config)) => Security::Tls(config.clone()),
         (true, None) => return Err(StartError::NoCertificate { url }),
     };
-    let local = LocalEndpoint::host(parsed.host()).port(parsed.port());
-    let listener = Preconnection::new().local(local).security(security).listen().await;
+    let listener = preconnection(&parsed).security(security).listen().await;
     let listener = listener.map_err(|error| StartError::Listen { url, error })?;
-    let port = listener.local_endpoint().ip().map_or(parsed.port(), |address| address.port());
+    let port = listener.local_endpoint().ip().map_or_else(|| parsed.port(), |address| address.port());
     let url = parsed.with_port(port).to_string();
     Ok(Listening { url, listener: Arc::new(listener) })
+}
+
+/// Where to listen, with the protocol that the URL means and no other.
+fn preconnection(url: &BrokerUrl) -> Preconnection {
+    let (host, port) = (url.host(), url.port());
+    match (url.scheme(), host.strip_prefix('@')) {
+        (Scheme::AmqpUnix, name) => {
+            let local = name.map_or_else(|| LocalEndpoint::path(host), LocalEndpoint::abstract_name);
+            // A socket of packets would part the bytes.
+            let bytes_only = TransportProperties::new().prohibit(SelectionProperty::PreserveMsgBoundaries);
+            Preconnection::new().local(local).properties(bytes_only)
+        }
+        (scheme, _) if scheme.is_websocket() => {
+            let resource = url.websocket_resource().unwrap_or("/");
+            // AMQP WebSocket Binding 1.0, 2.1.
+            Preconnection::new().local(LocalEndpoint::host(host).port(port).websocket(resource).subprotocol("amqp"))
+        }
+        _ => Preconnection::new().local(LocalEndpoint::host(host).port(port).protocol(Protocol::Tcp)),
+    }
 }
 
 fn random<const N: usize>() -> Result<[u8; N], StartError> {

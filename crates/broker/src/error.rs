@@ -16,14 +16,22 @@ pub enum StartError {
         /// What is wrong with it.
         error: UrlError,
     },
-    /// A URL to listen on says more than scheme, host and port.
-    #[error("cannot listen on {url:?}: only scheme, host and port have a meaning here")]
+    /// A URL to listen on says more than scheme, host or socket, port, and the resource of a WebSocket.
+    #[error(
+        "cannot listen on {url:?}: only scheme, host or socket, port, and the resource of a WebSocket have a meaning here"
+    )]
     UrlParts {
         /// The URL as it was given.
         url: String,
     },
-    /// `amqps` needs a certificate.
-    #[error("cannot listen on {url}: amqps needs a certificate and its key")]
+    /// The broker was built without the feature `websocket`.
+    #[error("cannot listen on {url}: WebSocket is not built in")]
+    NoWebSocket {
+        /// The URL.
+        url: String,
+    },
+    /// TLS needs a certificate.
+    #[error("cannot listen on {url}: TLS needs a certificate and its key")]
     NoCertificate {
         /// The URL.
         url: String,
@@ -59,8 +67,14 @@ impl StartError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Url { error, .. } => error.hint(),
-            Self::UrlParts { .. } => Some("write amqp://127.0.0.1:5672"),
-            Self::NoCertificate { .. } => Some("give the broker a certificate and key, or use amqp://"),
+            Self::UrlParts { .. } => Some(
+                "write amqp://127.0.0.1:5672, amqp+unix://%2Frun%2Fbroker.sock or amqpws://127.0.0.1?websocket_resource=/amqp",
+            ),
+            Self::NoWebSocket { .. } => Some("build with the feature `websocket`"),
+            Self::NoCertificate { .. } => Some("give the broker a certificate and key, or use amqp:// or amqpws://"),
+            Self::Listen { error: ListenError::AddressInUse { address }, .. } if address.unix().is_some() => {
+                Some("another process listens there, or has left the file of its socket: then remove it")
+            }
             Self::Listen { error: ListenError::AddressInUse { .. }, .. } => {
                 Some("choose another port; 0 picks a free one")
             }

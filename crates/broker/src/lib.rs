@@ -30,6 +30,7 @@
 //! - The anonymous terminus routes each message by its `to`.
 //! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
 //!   unless that is allowed as well.
+//! - TCP, Unix sockets (`amqp+unix` URLs) and, with the feature `websocket`, WebSockets (`amqpws` and `amqpwss` URLs).
 //! - TLS: on `amqps` URLs, and on `amqp` URLs for clients that ask for it by AMQP's TLS header.
 //!
 //! # What it never does

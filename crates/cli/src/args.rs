@@ -104,9 +104,12 @@ queues then is gone.\n\n\
 Examples:\n  \
   postroad broker\n  \
   postroad broker -l amqp://127.0.0.1:0 --ready-file broker.url --queue orders --no-auto-create\n  \
-  postroad broker -l amqps://0.0.0.0:5671 --cert chain.pem --key key.pem --users users.txt")]
+  postroad broker -l amqps://0.0.0.0:5671 --cert chain.pem --key key.pem --users users.txt\n  \
+  postroad broker -l amqp+unix://%2Frun%2Fbroker.sock -l amqpws://127.0.0.1:8080")]
 pub(crate) struct Broker {
-    /// Where to listen; port 0 picks a free one. Can be given again. Only this machine is served by default.
+    /// Where to listen: amqp:// or amqps:// for TCP, amqpws:// or amqpwss:// for WebSocket, amqp+unix:// for a Unix socket,
+    /// whose path has %2F in the place of each /. Port 0 picks a free one. Can be given again. Only this machine is served by
+    /// default.
     #[arg(short, long, value_name = "URL", default_value = "amqp://127.0.0.1:5672")]
     pub(crate) listen: Vec<String>,
 
@@ -144,7 +147,7 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,
 
-    /// The certificate chain for amqps:// listeners, and for clients that ask for TLS on others (--tls-header), in PEM.
+    /// The certificate chain for amqps:// and amqpwss:// listeners, and for clients that ask for TLS on others (--tls-header), in PEM.
     #[arg(long, value_name = "PEM", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 

@@ -163,7 +163,7 @@ pub(crate) fn not_started(error: &StartError) -> Failure {
         _ => Exit::Unavailable,
     };
     let hint = match error {
-        StartError::NoCertificate { .. } => Some("add --cert and --key, or use amqp://".to_owned()),
+        StartError::NoCertificate { .. } => Some("add --cert and --key, or use amqp:// or amqpws://".to_owned()),
         _ => hint,
     };
     Failure::new(exit, "cannot start the broker", error).hint(hint)

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use postroad::address::{BrokerUrl, split_address};
+use postroad::address::{BrokerUrl, Scheme, split_address};
 use postroad::messaging::{Connection, TlsConfig, TlsMode};
 
 use crate::args::{Connect, Target};
@@ -51,7 +51,7 @@ pub(crate) fn broker_url(text: &str) -> Result<BrokerUrl, Failure> {
             format!("it names the node {path:?}"),
             Some("give a URL with a node in place of ADDRESS, or leave the path out"),
         ),
-        None if url.port() == 0 => bad("port 0 cannot be reached".to_owned(), None),
+        None if url.port() == 0 && url.scheme() != Scheme::AmqpUnix => bad("port 0 cannot be reached".to_owned(), None),
         None => Ok(url),
     }
 }
@@ -76,9 +76,14 @@ pub(crate) async fn open(url: &BrokerUrl, options: &Connect, stop: &Stop, talk: 
         Secret::None => {}
     }
     if options.tls_header {
-        if url.scheme().is_secure() {
+        let scheme = url.scheme();
+        if scheme != Scheme::Amqp {
             let hint = "leave it out, or give the amqp:// URL of a port that begins in clear text".to_owned();
-            return Err(Failure::usage("bad use of --tls-header", "amqps:// begins with TLS").hint(hint));
+            let why = match scheme.is_secure() {
+                true => format!("{scheme}:// begins with TLS"),
+                false => format!("there is no TLS in {scheme}://"),
+            };
+            return Err(Failure::usage("bad use of --tls-header", why).hint(hint));
         }
         builder = builder.tls_mode(TlsMode::Header);
     }

@@ -2,14 +2,14 @@
 
 use std::io::ErrorKind;
 
-use postroad::address::BrokerUrl;
+use postroad::address::{BrokerUrl, Scheme};
 use postroad::amqp::v1_0 as amqp;
 use postroad::client;
 use postroad::messaging::types::ErrorCondition;
 use postroad::messaging::{
     AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError,
 };
-use postroad::taps::{AttemptError, EstablishmentError, EstablishmentErrorKind, TlsError};
+use postroad::taps::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind, TlsError, WebSocketError};
 
 use crate::exit::{Exit, Failure};
 
@@ -109,6 +109,7 @@ fn connection_exit(error: &client::ConnectionError) -> Exit {
     use client::ConnectionError as Error;
     match error {
         Error::Tls(error) => tls_exit(error),
+        Error::WebSocket(error) => websocket_exit(error),
         Error::Protocol(error) => match error {
             amqp::ConnectionError::ForeignProtocol(_)
             | amqp::ConnectionError::ProtocolHeader { .. }
@@ -129,7 +130,25 @@ pub(crate) fn transport_exit(error: &EstablishmentError) -> Exit {
         EstablishmentErrorKind::ResolutionFailed { .. } | EstablishmentErrorKind::NoCandidates { .. } => Exit::NoHost,
         EstablishmentErrorKind::InvalidConfiguration(_) => Exit::Data,
         EstablishmentErrorKind::PolicyProhibited => Exit::Denied,
-        _ => error.tls().map_or(Exit::Unavailable, tls_exit),
+        _ => error.attempts().iter().find_map(handshake_exit).unwrap_or(Exit::Unavailable),
+    }
+}
+
+/// The exit code of an attempt that reached somebody.
+fn handshake_exit(attempt: &Attempt) -> Option<Exit> {
+    match &attempt.error {
+        AttemptError::Tls(error) => Some(tls_exit(error)),
+        AttemptError::WebSocket(error) => Some(websocket_exit(error)),
+        _ => None,
+    }
+}
+
+fn websocket_exit(error: &WebSocketError) -> Exit {
+    match error {
+        WebSocketError::Refused { status: 401 | 403 } => Exit::Denied,
+        WebSocketError::Refused { .. } => Exit::Unavailable,
+        WebSocketError::Closed { .. } | WebSocketError::Truncated => Exit::Temporary,
+        _ => Exit::Protocol,
     }
 }
 
@@ -162,13 +181,18 @@ fn nobody_there(error: &EstablishmentError) -> bool {
     !error.attempts().is_empty()
         && error.attempts().iter().all(|attempt| match &attempt.error {
             AttemptError::Refused => true,
-            AttemptError::Transport(kind) => *kind == ErrorKind::ConnectionRefused,
+            // The file of a Unix socket that is not there.
+            AttemptError::Transport(kind) => matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::NotFound),
             _ => false,
         })
 }
 
 /// Where the broker is, without who asks.
 pub(crate) fn place(url: &BrokerUrl) -> String {
+    if url.scheme() == Scheme::AmqpUnix {
+        return BrokerUrl::new(Scheme::AmqpUnix, url.host())
+            .map_or_else(|_| url.host().to_owned(), |url| url.to_string());
+    }
     let host = if url.host().contains(':') { format!("[{}]", url.host()) } else { url.host().to_owned() };
     format!("{}://{host}:{}", url.scheme(), url.port())
 }

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use postroad_amqp::v1_0 as amqp;
 use postroad_codec::v1_0::Role;
 use postroad_taps::{
-    BlockingError, EndpointAddress, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Security,
+    BlockingError, EndpointAddress, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Protocol,
+    Security,
 };
 
 use crate::link::Link;
-use crate::options::{OUTGOING, random_uuid};
+use crate::options::{OUTGOING, SUBPROTOCOL, bytes_only, random_uuid};
 use crate::state::State;
 use crate::tls_header;
 use crate::types::PeerError;
@@ -26,7 +27,8 @@ use crate::{
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct AcceptOptions {
-    /// The address to listen on.
+    /// The address to listen on, or the Unix socket. Connections to an address come by TCP alone, whatever is built in, or
+    /// by WebSocket where the endpoint has a resource: `LocalEndpoint::any().port(80).websocket("/")`.
     pub local: LocalEndpoint,
     /// Whether clients must use TLS, and the certificate that they see.
     pub security: Security,
@@ -111,7 +113,7 @@ impl Acceptor {
                 Security::Disabled
             }
         };
-        let preconnection = Preconnection::new().local(options.local.clone()).security(security);
+        let preconnection = preconnection(options.local.clone()).security(security);
         Ok(Self { listener: preconnection.listen().await?, options })
     }
 
@@ -155,6 +157,20 @@ impl Acceptor {
         let sasl = anonymous(secure);
         let engine = amqp::Connection::server(config, Some(sasl), Instant::now());
         Ok(Connection::drive_server(engine, stream, &first, Duration::from_secs(10)).await?)
+    }
+}
+
+/// Listens with the protocol that the endpoint means, and no other.
+fn preconnection(local: LocalEndpoint) -> Preconnection {
+    if local.allows(Protocol::Tcp) {
+        Preconnection::new().local(local.protocol(Protocol::Tcp))
+    } else if local.allows(Protocol::Unix) {
+        Preconnection::new().local(local).properties(bytes_only())
+    } else {
+        // It may have been named already, and a name stands once.
+        let named = local.clone().subprotocol(SUBPROTOCOL);
+        let is_new = local.allows(Protocol::WebSocket) && named.check().is_ok();
+        Preconnection::new().local(if is_new { named } else { local })
     }
 }
 

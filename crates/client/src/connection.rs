@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{self as amqp, LimitError};
-use postroad_taps::{ByteStream, Preconnection};
+use postroad_taps::ByteStream;
 
 use crate::driver::Driver;
 use crate::state::{Shared, State};
@@ -50,8 +50,7 @@ impl Connection {
 
     async fn establish(options: &ConnectOptions) -> Result<Self, ConnectError> {
         let (config, sasl) = (options.config()?, options.sasl()?);
-        let preconnection = Preconnection::new().remote(options.remote()).security(options.security());
-        let transport = preconnection.initiate().timeout(options.connect_timeout).await?;
+        let transport = options.preconnection()?.initiate().timeout(options.connect_timeout).await?;
         let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
         if options.tls_mode == TlsMode::Header {
             stream = ask_for_tls(stream, options).await?;

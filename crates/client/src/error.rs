@@ -35,7 +35,10 @@ impl ConnectError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            // The transport's errors carry their hint in their text.
+            // The transport's other errors carry their hint in their text.
+            #[cfg(feature = "websocket")]
+            Self::Transport(error) => websocket_hint(error).map(Into::into),
+            #[cfg(not(feature = "websocket"))]
             Self::Transport(_) => None,
             Self::Connection(ConnectionError::Protocol(amqp::ConnectionError::Lost)) => {
                 Some("the peer hung up without a word: does it want TLS (amqps), or a SASL exchange?".into())
@@ -69,6 +72,20 @@ impl ConnectError {
     }
 }
 
+#[cfg(feature = "websocket")]
+fn websocket_hint(error: &EstablishmentError) -> Option<&'static str> {
+    use postroad_taps::{AttemptError, WebSocketError};
+    error.attempts().iter().find_map(|attempt| match &attempt.error {
+        AttemptError::WebSocket(WebSocketError::Refused { status: 404 }) => {
+            Some("name the resource that the server has, as in amqpws://localhost?websocket_resource=/amqp")
+        }
+        AttemptError::WebSocket(WebSocketError::NoSubprotocol { .. } | WebSocketError::Handshake(_)) => {
+            Some("is AMQP spoken over WebSocket there? The server has to choose the subprotocol `amqp`")
+        }
+        _ => None,
+    })
+}
+
 /// Why a connection is over.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -82,6 +99,10 @@ pub enum ConnectionError {
     /// The TLS session failed. With TLS 1.3 a client learns only here that the server refused its certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The WebSocket failed, or the peer closed it for a reason that is no orderly end.
+    #[cfg(feature = "websocket")]
+    #[error(transparent)]
+    WebSocket(#[from] postroad_taps::WebSocketError),
     /// We closed it.
     #[error("the connection is closed")]
     Closed,
@@ -99,6 +120,10 @@ pub enum ConnectionError {
 impl ConnectionError {
     /// Why a stream of bytes has failed.
     pub(crate) fn of_stream(error: &std::io::Error) -> Self {
+        #[cfg(feature = "websocket")]
+        if let Some(error) = postroad_taps::WebSocketError::from_io(error) {
+            return Self::WebSocket(error);
+        }
         TlsError::from_io(error).map_or_else(|| Self::Transport(error.kind()), Self::Tls)
     }
 

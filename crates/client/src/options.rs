@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, Scheme};
 use postroad_amqp::sasl::{Client, Credentials, Secret};
 use postroad_amqp::v1_0::{ClientSasl, Config};
 use postroad_codec::v1_0::{Fields, MIN_MAX_FRAME_SIZE, Map, Symbol, Value};
-use postroad_taps::{RemoteEndpoint, Security, TlsConfig};
+use postroad_taps::{
+    Preconnection, Protocol, RemoteEndpoint, Security, SelectionProperty, TlsConfig, TransportProperties,
+};
 use uuid::Uuid;
 
 use crate::ConnectError;
@@ -16,7 +18,8 @@ use crate::ConnectError;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    /// Where the peer is; `amqps` means TLS. User and password in it count unless they are set here.
+    /// Where the peer is, and what it is reached over; `amqps` and `amqpwss` mean TLS. User and password in it count unless they are set
+    /// here.
     pub url: BrokerUrl,
     /// The user to authenticate.
     pub user: Option<String>,
@@ -35,11 +38,14 @@ pub struct ConnectOptions {
     /// How TLS verifies the peer, where there is TLS; against the roots of the system, with the cryptography of `ring`, by
     /// default.
     pub tls: TlsConfig,
+    /// The resource that the handshake of a WebSocket asks for, such as `/amqp`: by default what the URL says by the key
+    /// [`WEBSOCKET_RESOURCE`](postroad_address::WEBSOCKET_RESOURCE), or else `/`.
+    pub websocket_resource: Option<String>,
     /// When TLS begins: as the URL's scheme says by default.
     pub tls_mode: TlsMode,
     /// The id of our container; a random one by default.
     pub container_id: String,
-    /// The host that the peer is asked for; the URL's by default.
+    /// The host that the peer is asked for; the URL's by default, and none with a Unix socket.
     pub virtual_host: Option<String>,
     /// Silence after which the peer counts as dead.
     pub idle_timeout: Option<Duration>,
@@ -58,11 +64,11 @@ pub struct ConnectOptions {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TlsMode {
-    /// With the first byte where the URL's scheme is `amqps`, else never.
+    /// With the first byte where the URL's scheme is `amqps` or `amqpwss`, else never.
     #[default]
     Scheme,
-    /// Behind AMQP's TLS header (AMQP 1.0 part 5, 5.2), whatever the scheme: for ports that begin in clear text. A peer
-    /// that does no TLS there is left, with an error; nothing else is ever said in clear text.
+    /// Behind AMQP's TLS header (AMQP 1.0 part 5, 5.2), with `amqp` and `amqps` alike: for ports that begin in clear text. A
+    /// peer that does no TLS there is left, with an error; nothing else is ever said in clear text.
     Header,
 }
 
@@ -82,6 +88,7 @@ impl ConnectOptions {
             sasl_mechanisms: Vec::new(),
             allow_insecure_mechs: false,
             tls: TlsConfig::default(),
+            websocket_resource: None,
             tls_mode: TlsMode::Scheme,
             container_id: random_uuid().to_string(),
             virtual_host: None,
@@ -93,11 +100,40 @@ impl ConnectOptions {
         }
     }
 
-    pub(crate) fn remote(&self) -> RemoteEndpoint {
-        RemoteEndpoint::host(self.url.host()).port(self.url.port())
+    /// What the connection is made from.
+    pub(crate) fn preconnection(&self) -> Result<Preconnection, ConnectError> {
+        let scheme = self.url.scheme();
+        if self.tls_mode == TlsMode::Header && !matches!(scheme, Scheme::Amqp | Scheme::Amqps) {
+            return Err(ConnectError::Options(format!("TLS by AMQP's header begins over TCP only, not with {scheme}")));
+        }
+        if scheme.is_websocket() && !cfg!(feature = "websocket") {
+            return Err(ConnectError::Options(format!(
+                "{scheme} needs the feature `websocket`, which is not built in"
+            )));
+        }
+        let preconnection = Preconnection::new().remote(self.remote()).security(self.security());
+        Ok(match scheme {
+            Scheme::AmqpUnix => preconnection.properties(bytes_only()),
+            _ => preconnection,
+        })
     }
 
-    pub(crate) fn security(&self) -> Security {
+    /// The peer, by the protocol that its URL means: no other is tried, whatever is built in.
+    pub(crate) fn remote(&self) -> RemoteEndpoint {
+        let (host, port) = (self.url.host(), self.url.port());
+        match (self.url.scheme(), host.strip_prefix('@')) {
+            (Scheme::AmqpUnix, Some(name)) => RemoteEndpoint::abstract_name(name),
+            (Scheme::AmqpUnix, None) => RemoteEndpoint::path(host),
+            (scheme, _) if scheme.is_websocket() => {
+                let resource =
+                    self.websocket_resource.as_deref().or_else(|| self.url.websocket_resource()).unwrap_or("/");
+                RemoteEndpoint::host(host).port(port).websocket(resource).subprotocol(SUBPROTOCOL)
+            }
+            _ => RemoteEndpoint::host(host).port(port).protocol(Protocol::Tcp),
+        }
+    }
+
+    fn security(&self) -> Security {
         match self.tls_mode {
             TlsMode::Scheme if self.url.scheme().is_secure() => Security::Tls(self.tls.clone()),
             TlsMode::Scheme | TlsMode::Header => Security::Disabled,
@@ -111,7 +147,8 @@ impl ConnectOptions {
 
     pub(crate) fn config(&self) -> Result<Config, ConnectError> {
         let mut config = Config::new(self.container_id.clone());
-        config.hostname = Some(self.virtual_host.clone().unwrap_or_else(|| self.url.host().to_owned()).into());
+        let host = || (self.url.scheme() != Scheme::AmqpUnix).then(|| self.url.host().to_owned());
+        config.hostname = self.virtual_host.clone().or_else(host).map(Into::into);
         config.max_frame_size = self.max_frame_size;
         config.outgoing_bytes = OUTGOING;
         config.idle_timeout = self.idle_timeout;
@@ -165,6 +202,14 @@ impl ConnectOptions {
     }
 }
 
+/// What AMQP is called on a WebSocket (AMQP WebSocket Binding 1.0, 2.1).
+pub(crate) const SUBPROTOCOL: &str = "amqp";
+
+/// Properties for a Unix socket that is a stream: one of packets would part the bytes.
+pub(crate) fn bytes_only() -> TransportProperties {
+    TransportProperties::new().prohibit(SelectionProperty::PreserveMsgBoundaries)
+}
+
 /// A random UUID (RFC 9562, version 4).
 pub(crate) fn random_uuid() -> Uuid {
     let mut bytes = [0; 16];
@@ -183,6 +228,7 @@ impl fmt::Debug for ConnectOptions {
             .field("sasl_enabled", &self.sasl_enabled)
             .field("sasl_mechanisms", &self.sasl_mechanisms)
             .field("allow_insecure_mechs", &self.allow_insecure_mechs)
+            .field("websocket_resource", &self.websocket_resource)
             .field("tls_mode", &self.tls_mode)
             .field("container_id", &self.container_id)
             .field("virtual_host", &self.virtual_host)
@@ -191,5 +237,25 @@ impl fmt::Debug for ConnectOptions {
             .field("connect_timeout", &self.connect_timeout)
             .field("close_timeout", &self.close_timeout)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn goes_to(url: &str, endpoint: &str) {
+        assert_eq!(ConnectOptions::new(url.parse().unwrap()).remote().to_string(), endpoint);
+    }
+
+    #[test]
+    fn an_endpoint_is_for_the_protocol_of_its_url_alone() {
+        goes_to("amqp://host", "host:5672 (over tcp)");
+        goes_to("amqps://[::1]:1/q", "[::1]:1 (over tcp)");
+        goes_to("amqp+unix://%2Frun%2Fx/q", "unix:/run/x");
+        goes_to("amqp+unix://%40x", "unix:@x");
+        goes_to("amqpws://host/q", "host:80/ (subprotocol amqp)");
+        goes_to("wss://host?websocket_resource=/a", "host:443/a (subprotocol amqp)");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, WEBSOCKET_RESOURCE};
 use postroad_client::types::{Symbol, Value};
 use postroad_client::{ConnectOptions, Secret, TlsConfig, TlsMode};
 
@@ -88,7 +88,14 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Sets when TLS begins: by default with the first byte where the URL's scheme is `amqps`.
+    /// Sets the resource that the handshake of a WebSocket asks for, such as `/amqp`; it counts before the URL's
+    /// `websocket_resource`. By default `/`.
+    pub fn websocket_resource(mut self, resource: impl Into<String>) -> Self {
+        self.options.websocket_resource = Some(resource.into());
+        self
+    }
+
+    /// Sets when TLS begins: by default with the first byte where the URL's scheme is `amqps` or `amqpwss`.
     pub fn tls_mode(mut self, mode: TlsMode) -> Self {
         self.options.tls_mode = mode;
         self
@@ -113,7 +120,7 @@ impl ConnectionBuilder {
         self
     }
 
-    /// Sets the host that the broker is asked for; the URL's by default.
+    /// Sets the host that the broker is asked for; the URL's by default, and none with a Unix socket.
     pub fn virtual_host(mut self, host: impl Into<String>) -> Self {
         self.options.virtual_host = Some(host.into());
         self
@@ -157,10 +164,11 @@ impl ConnectionBuilder {
 
     fn check(&self) -> Result<(), ConnectError> {
         let options = &self.options;
-        if let Some((key, _)) = options.url.query().first() {
+        let websocket = options.url.scheme().is_websocket();
+        if let Some((key, _)) = options.url.query().iter().find(|(key, _)| !websocket || key != WEBSOCKET_RESOURCE) {
             return Err(ConnectError::Option {
                 option: key.clone(),
-                problem: "the url of a connection has no options",
+                problem: "the url of a connection has no options, but websocket_resource with amqpws and amqpwss",
             });
         }
         if options.max_frame_size < MIN_FRAME_SIZE {

@@ -31,6 +31,7 @@
 //! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
 //! | `address` | `address` | address strings and broker URLs |
 //! | `taps` | `taps` | transport services: TCP and TLS |
+//! | `websocket` | | WebSockets, below AMQP (`amqpws` URLs) and for transport services |
 //! | `callback` | `taps::callback` | transport services whose events are told to handlers |
 //! | `blocking` | `blocking` | the same names without `.await`, for programs without a runtime |
 //! | `amqp10` | `amqp`, `codec` | AMQP 1.0 without I/O |
@@ -87,4 +88,6 @@ pub mod blocking {
 pub mod guide {
     #[doc = include_str!("../../../docs/guide/qpid-messaging.md")]
     pub mod qpid_messaging {}
+    #[doc = include_str!("../../../docs/guide/transport-services.md")]
+    pub mod transport_services {}
 }

@@ -15,6 +15,14 @@
 //! - Handlers stay as long as the connection. One that keeps a handle of its own connection keeps it open until it is
 //!   closed.
 //!
+//! # Departures
+//! - `start` ends when nothing is left to do; the original's never does.
+//! - A framer is given as a function that makes one, for each attempt to connect has a framer of its own.
+//! - `send` and `receive` say whether they were taken: after the last event nothing is, and no handler is called.
+//! - `clone` is [`clone_connection`](Connection::clone_connection): the clone of a handle is another handle.
+//! - Without `max_length`, at most [`Receive::DEFAULT_MAX`](crate::Receive::DEFAULT_MAX) bytes come at once.
+//!
+//! # Example
 //! An echo, and the program that asks it:
 //!
 //! ```

@@ -7,6 +7,7 @@ mod grouped;
 mod message;
 mod opening;
 mod pace;
+mod paths;
 mod properties;
 mod queue;
 mod send;
@@ -324,7 +325,7 @@ impl Connection {
     /// What happens to the connection from now on.
     #[must_use]
     pub fn events(&self) -> EventStream {
-        self.inner.core().events.watch()
+        self.inner.core().events.watch(&self.inner)
     }
 
     /// Hands over the bytes of a connection that has no framers, for an engine that frames by itself. It costs

@@ -25,6 +25,12 @@ pub enum ConfigurationError {
     /// A passive open needs a local endpoint (RFC 9622 6).
     #[error("no local endpoint: say where to listen")]
     NoLocalEndpoint,
+    /// To meet a peer needs a port that it knows (RFC 9622 7.3).
+    #[error("no port on the local endpoint: the peer has to know it")]
+    NoLocalPort,
+    /// The local endpoint of a rendezvous is a multicast group (RFC 9622 6.1.1).
+    #[error("the local endpoint is a multicast group: nobody can be met there")]
+    RendezvousInGroup,
     /// The remote endpoint has port 0.
     #[error("no port on the remote endpoint")]
     NoRemotePort,

@@ -98,7 +98,9 @@ impl State {
             self.turn = None;
             return true;
         }
-        self.members.get_mut(&turn.member).and_then(|member| member.waker.take()).map(Waker::wake);
+        if let Some(waker) = self.members.get_mut(&turn.member).and_then(|member| member.waker.take()) {
+            waker.wake();
+        }
         false
     }
 }

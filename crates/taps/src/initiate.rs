@@ -53,7 +53,8 @@ impl Initiate {
 
     /// Sends a message first: with the handshake, where the message is [safely
     /// replayable](crate::MessageContext::set_safely_replayable) and the transport and the peer allow it, and right
-    /// after it otherwise (RFC 9622 7.1 and 6.2.5). The connection is given when it has left.
+    /// after it otherwise (RFC 9622 7.1 and 6.2.5). The connection is given when it has left. What framers say at their
+    /// start leaves before it, and so with the handshake too.
     pub fn with_message(mut self, message: impl Into<Message>) -> Self {
         self.first = Some(message.into());
         self
@@ -114,23 +115,24 @@ async fn establish(
     let sources = plan::sources(&preconnection.locals, &resolver).await?;
     let targets = plan::targets(preconnection);
     let lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
-    let tree = choose(preconnection, &sources, &targets, &context).await?;
+    let tree = choose(preconnection, Role::Initiate, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
 }
 
 async fn choose(
     preconnection: &Preconnection,
+    role: Role,
     sources: &[Source],
     targets: &[Target],
     context: &Context,
 ) -> Result<CandidateTree, Kind> {
     let host = || preconnection.remotes[0].host_text();
-    let chosen = plan::choose(preconnection, Role::Initiate, sources, targets, context).await;
+    let chosen = plan::choose(preconnection, role, sources, targets, context).await;
     chosen.map_err(|rejected| Kind::NoCandidates { host: host(), rejected })
 }
 
 /// What would be raced, with every name resolved beforehand.
-pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<CandidateTree, EstablishmentError> {
+pub(crate) async fn candidates(preconnection: &Preconnection, role: Role) -> Result<CandidateTree, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let resolver = Resolver::system();
@@ -144,7 +146,7 @@ pub(crate) async fn candidates(preconnection: &Preconnection) -> Result<Candidat
     }
     match lookups.error {
         Some(error) if targets.iter().all(|target| target.addresses.is_empty()) => Err(Kind::from(error).into()),
-        _ => Ok(choose(preconnection, &sources, &targets, &context).await?),
+        _ => Ok(choose(preconnection, role, &sources, &targets, &context).await?),
     }
 }
 

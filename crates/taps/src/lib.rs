@@ -44,6 +44,9 @@
 //! A protocol whose peers agree on TLS in clear text goes on with [`ByteStream::initiate_tls`],
 //! [`ByteStream::accept_tls`] and [`ByteStream::accept_tls_where_asked`].
 //!
+//! The guide, with what replaces what for those who come from sockets or from the original, is
+//! `docs/guide/transport-services.md`. With the feature `callback`, the module `callback` has the original's interface.
+//!
 //! # Departures
 //! Where the documentation of the original and RFC 9622 differ, or where this crate differs from both:
 //! - Security is on by default (the original's is off); there is no opportunistic mode.
@@ -76,6 +79,7 @@ mod preconnection;
 mod properties;
 mod protocol;
 mod race;
+mod rendezvous;
 mod resolve;
 mod selection;
 mod stack;
@@ -106,6 +110,7 @@ pub use properties::{
     PropertyValue, PvdSelector, Role, Scheduler, SelectionProperty, TransportProperties, UserTimeout,
 };
 pub use protocol::{Protocol, ProtocolStack, UnknownProtocol};
+pub use rendezvous::Rendezvous;
 pub use resolve::{Resolution, ResolutionError, Resolved, Resolver, SrvRecord, UnresolvedReason, order_srv};
 pub use selection::{Candidate, CandidateTree, Context, Rejected, Rejection, Support};
 #[cfg(feature = "memory")]

@@ -50,7 +50,7 @@ const REST: Duration = Duration::from_millis(50);
 ///
 /// [`accept`](Self::accept) does both in one, for programs with one client at a time.
 pub struct Listener {
-    acceptors: Mutex<Option<Arc<Vec<Box<dyn Acceptor>>>>>,
+    acceptors: Mutex<Option<Acceptors>>,
     stopped: watch::Sender<bool>,
     /// How many connections may still come; `None` is any number.
     limit: watch::Sender<Option<usize>>,
@@ -60,6 +60,9 @@ pub struct Listener {
     tls: bool,
     shared: Arc<Shared>,
 }
+
+/// Where clients come in; none after the listener was stopped.
+type Acceptors = Arc<Vec<Box<dyn Acceptor>>>;
 
 /// What every incoming connection needs.
 struct Shared {

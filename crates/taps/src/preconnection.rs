@@ -10,7 +10,8 @@ use crate::framer::{Framer, FramerFactory};
 use crate::initiate::{self, Initiate};
 use crate::listener::Listener;
 use crate::message::Message;
-use crate::properties::TransportProperties;
+use crate::properties::{Role, TransportProperties};
+use crate::rendezvous::Rendezvous;
 use crate::selection::CandidateTree;
 use crate::stack::proxy::Proxy;
 use crate::tls::Security;
@@ -161,7 +162,13 @@ impl Preconnection {
     /// # Cancel safety
     /// Dropping the future ends the resolution.
     pub async fn candidates(&self) -> Result<CandidateTree, EstablishmentError> {
-        initiate::candidates(self).await
+        initiate::candidates(self, Role::Initiate).await
+    }
+
+    /// Meets a peer that does the same (RFC 9622 7.3). Both endpoints are needed, with ports that both sides know.
+    #[doc(alias = "Rendezvous")]
+    pub fn rendezvous(&self) -> Rendezvous {
+        Rendezvous::new(self.clone())
     }
 
     /// Opens a listener (RFC 9622 7.2).

@@ -65,6 +65,11 @@ pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::D
         false
     }
 
+    /// The TCP socket at the bottom, where it is all that there is to abort and to set properties of.
+    fn tcp_socket(&self) -> Option<&TcpStream> {
+        None
+    }
+
     /// Makes the coming drop an abort instead of an orderly end.
     fn abort(&mut self) {}
 }
@@ -187,8 +192,15 @@ impl ByteStream {
         match &self.io {
             Io::Tcp(stream) => Some(stream),
             Io::Tls(stream) => Some(stream.get_ref().0),
-            _ => None,
+            #[cfg(unix)]
+            Io::Unix(_) => None,
+            Io::Other(stream) => stream.tcp_socket(),
         }
+    }
+
+    /// How often in a row the oldest segment was sent again; `None` where nobody counts.
+    pub(crate) fn retransmissions(&self) -> Option<u32> {
+        postroad_sys::tcp::info(self.tcp_socket()?).ok().map(|info| info.retransmits.into())
     }
 
     /// Whether what is read now may have been sent before the handshake was over.

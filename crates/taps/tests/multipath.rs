@@ -6,10 +6,11 @@ mod common;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use common::{Authority, PATIENCE, listen_with, pair, to};
+use common::{Authority, PATIENCE, listen_with};
 use postroad_sys::mptcp;
 use postroad_taps::{
-    Connection, Multipath, Preconnection, PropertyError, PropertyValue, ProtocolStack, Security, TransportProperties,
+    Connection, Multipath, Preconnection, PropertyError, PropertyValue, ProtocolStack, RemoteEndpoint, Security,
+    TransportProperties,
 };
 use socket2::Domain;
 use tokio::net::TcpListener;
@@ -33,6 +34,15 @@ fn with(properties: TransportProperties) -> Preconnection {
 
 fn in_use(connection: &Connection) -> (ProtocolStack, PropertyValue) {
     (connection.protocol_stack().unwrap(), connection.properties().get("multipath").unwrap())
+}
+
+/// Both ends of one connection, over whichever protocol the client has selected.
+async fn pair(server: Preconnection, client: Preconnection) -> (Connection, Connection) {
+    let listener = listen_with(server).await;
+    let port = listener.local_endpoint().ip().unwrap().port();
+    let client = client.remote(RemoteEndpoint::host("127.0.0.1").port(port));
+    let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
+    (accepted.unwrap().unwrap(), initiated.unwrap())
 }
 
 /// A server of the test's own: whether the client that comes is a multipath one is the kernel's word.
@@ -98,12 +108,12 @@ async fn tls_goes_over_several_paths_too() {
         return;
     }
     let authority = Authority::new();
-    let listener = listen_with(Preconnection::new().security(authority.server().serve())).await;
-    let client = to(listener.local_endpoint().ip().unwrap().port(), authority.trusted())
+    let server = Preconnection::new().security(authority.server().serve());
+    let client = Preconnection::new()
+        .security(authority.trusted())
         .properties(TransportProperties::new().with_multipath(Multipath::Active));
-    let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
-    assert_eq!(in_use(&accepted.unwrap().unwrap()), (ProtocolStack::TlsMptcp, true.into()));
-    let initiated = initiated.unwrap();
+    let (accepted, initiated) = pair(server, client).await;
+    assert_eq!(in_use(&accepted), (ProtocolStack::TlsMptcp, true.into()));
     assert_eq!(in_use(&initiated), (ProtocolStack::TlsMptcp, true.into()));
     assert!(initiated.tls_info().is_some());
 }

@@ -49,8 +49,9 @@ async fn all(mut events: EventStream) -> Vec<Event> {
     seen
 }
 
-/// Sends a hundred messages at once, one of which is a close; tells how many were sent.
-async fn sends_with_a_close_in_the_middle(seed: u64) -> usize {
+/// Hands over a hundred messages, with a close among them; tells how many there were, how many of them expired, and how many
+/// came too late.
+async fn sends_with_a_close_in_the_middle(seed: u64) -> [usize; 3] {
     const SENDS: u64 = 100;
     let mut random = Random::new(seed);
     let name = format!("outcomes {seed}");
@@ -121,17 +122,22 @@ async fn sends_with_a_close_in_the_middle(seed: u64) -> usize {
     assert!(arrived.iter().all(|number| received.get(&number.to_be_bytes()[..]) == Some(&1)), "seed {seed}");
     let other = |end: &Result<(), SendError>| !matches!(end, Ok(()) | Err(SendError::Expired | SendError::Closed));
     assert_eq!(results.values().filter(|end| other(end)).count(), 0, "seed {seed}: {results:?}");
-    results.len()
+    [results.len(), expired, ended(|end| *end == Err(SendError::Closed))]
 }
 
 /// Case 42 (9.2.2, 11): ten thousand sends have one outcome each, and are told in their order.
 #[tokio::test(start_paused = true)]
 async fn every_send_has_one_outcome() {
-    let mut sends = 0;
+    let mut sums = [0; 3];
     for seed in 0..100 {
-        sends += sends_with_a_close_in_the_middle(seed).await;
+        for (sum, count) in sums.iter_mut().zip(sends_with_a_close_in_the_middle(seed).await) {
+            *sum += count;
+        }
     }
+    let [sends, expired, late] = sums;
     assert_eq!(sends, 10_000);
+    // Each outcome was met often.
+    assert!(expired > 200 && late > 200 && expired + late < 9000, "{sums:?}");
 }
 
 /// Case 43 (9.2.3): each part that waits expires for itself when the lifetime of its message ends.
@@ -199,7 +205,7 @@ async fn step(connection: Arc<Connection>, choice: u64, size: usize) {
             15 => {
                 let mut part = connection.start_message(MessageContext::default());
                 let _ = part.send("begun").await;
-                if size % 2 == 0 {
+                if size.is_multiple_of(2) {
                     let _ = part.finish("and ended").await;
                 }
             }

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use common::{Authority, Identity, PATIENCE, listen, to};
 use postroad_taps::{
-    AcceptError, AttemptError, CipherSuite, ClientCertificates, Connection, EstablishmentError, EstablishmentErrorKind,
-    IdentitySigner, IdentityUnavailable, ListenError, LocalEndpoint, NamedGroup, Preconnection, Security,
-    SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsVersion, Untrusted,
+    AcceptError, AttemptError, CipherSuite, ClientCertificates, Connection, ConnectionState, EstablishmentError,
+    EstablishmentErrorKind, IdentitySigner, IdentityUnavailable, ListenError, LocalEndpoint, NamedGroup, Preconnection,
+    Security, SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsVersion, Untrusted,
 };
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::pki_types::PrivateKeyDer;
@@ -18,6 +18,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::sign::SigningKey;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 type Ends = (Result<Connection, EstablishmentError>, Result<Connection, EstablishmentError>);
 
@@ -241,20 +242,25 @@ async fn sessions_are_resumed_within_bounds() {
 #[tokio::test]
 async fn the_application_has_its_say_about_the_peer() {
     let authority = Authority::new();
-    let gate = Arc::new(tokio::sync::Semaphore::new(0));
-    let asked = Arc::clone(&gate);
+    let (asked, answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let (asking, answered) = (Arc::clone(&asked), Arc::clone(&answer));
     let waits = client(&authority).trust_verification(move |peer| {
         assert_eq!((peer.peer_certificates().len(), peer.server_name()), (1, Some("localhost")));
-        let asked = Arc::clone(&asked);
-        async move { asked.acquire().await.map(drop).map_err(|_| Untrusted("over".to_owned())) }
+        asking.add_permits(1);
+        let answered = Arc::clone(&answered);
+        async move { answered.acquire().await.map(drop).map_err(|_| Untrusted("over".to_owned())) }
     });
     let listener = listen(authority.server().serve()).await;
     let connection = to(listener.local_endpoint().ip().unwrap().port(), waits.build().unwrap()).initiate_now();
-    let accepted = tokio::join!(listener.accept(), tokio::time::timeout(Duration::from_millis(50), connection.ready()));
-    accepted.0.unwrap().unwrap();
-    accepted.1.expect_err("nobody has answered yet");
-    gate.add_permits(1);
+    let accepting = tokio::spawn(async move { listener.accept().await.unwrap().unwrap() });
+    tokio::select! {
+        _ = connection.ready() => panic!("nobody has answered yet"),
+        asked = asked.acquire() => asked.unwrap().forget(),
+    }
+    assert_eq!(connection.state(), ConnectionState::Establishing);
+    answer.add_permits(1);
     connection.ready().await.unwrap();
+    accepting.await.unwrap();
 
     let refuses = client(&authority).trust_verification(|_| async { Err(Untrusted("not on the list".to_owned())) });
     let (_, at_client) = meet(authority.server().serve(), refuses.build().unwrap()).await;

@@ -5,7 +5,7 @@ mod common;
 use common::{Authority, PATIENCE, listen, pair, to};
 use postroad_taps::{
     AcceptError, AttemptError, ByteStream, ClientCertificates, Connection, EstablishmentError, EstablishmentErrorKind,
-    ListenError, LocalEndpoint, Preconnection, RemoteEndpoint, Security, TlsConfig, TlsConfigError, TlsError,
+    ListenError, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Security, TlsConfig, TlsConfigError, TlsError,
     TlsVersion,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,7 +15,9 @@ type Meeting = (Result<Connection, EstablishmentError>, Result<Connection, Estab
 
 async fn meet(server: TlsConfig, client: TlsConfig) -> Meeting {
     let listener = listen(server).await;
-    let client = to(listener.local_endpoint().ip().unwrap().port(), client);
+    // Over TCP: with an application protocol, QUIC would be tried first.
+    let remote = RemoteEndpoint::host("localhost").port(listener.local_endpoint().ip().unwrap().port());
+    let client = Preconnection::new().remote(remote.protocol(Protocol::Tcp)).security(client);
     let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
     let accepted = match accepted {
         Ok(connection) => Ok(connection.unwrap()),

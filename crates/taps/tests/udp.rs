@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use postroad_taps::{
-    CapacityProfile, EstablishmentErrorKind, Event, LocalEndpoint, Message, Preconnection, Protocol, ProtocolStack,
-    RemoteEndpoint, Security, SelectionProperty, SendError, TransportProperties,
+    CapacityProfile, Connection, EstablishmentErrorKind, Event, ListenError, Listener, LocalEndpoint, Message,
+    Preconnection, Protocol, ProtocolStack, RemoteEndpoint, Security, SelectionProperty, SendError,
+    TransportProperties,
 };
 use tokio::net::{TcpListener, UdpSocket};
 
@@ -172,4 +173,167 @@ async fn case_67_a_group_is_sent_to_and_not_received_from() {
     // Who receives from a group listens.
     let joined = LocalEndpoint::multicast_group(Ipv4Addr::new(232, 1, 9, 41)).source(Ipv4Addr::LOCALHOST);
     assert!(soon(group.local(joined).initiate()).await.is_err());
+}
+
+fn here() -> LocalEndpoint {
+    LocalEndpoint::address(Ipv4Addr::LOCALHOST)
+}
+
+async fn listening(properties: TransportProperties, local: LocalEndpoint) -> Listener {
+    soon(clear(properties).local(local).listen()).await.unwrap()
+}
+
+async fn next(listener: &Listener) -> Connection {
+    soon(listener.accept()).await.unwrap().unwrap()
+}
+
+async fn initiated(properties: TransportProperties, remote: impl Into<RemoteEndpoint>) -> Connection {
+    soon(clear(properties).remote(remote.into()).initiate()).await.unwrap()
+}
+
+#[tokio::test]
+async fn case_28_one_listener_takes_tcp_and_udp_on_one_port() {
+    let listener = listening(unreliable(), here()).await;
+    let address = listener.local_endpoint().clone();
+    assert!(listener.local_endpoints().iter().all(|local| *local == address), "one port for all");
+    let datagrams = unreliable().prohibit(SelectionProperty::Reliability);
+    for (properties, stack) in [
+        (datagrams.clone(), ProtocolStack::Udp),
+        (TransportProperties::new(), ProtocolStack::Tcp),
+        (datagrams, ProtocolStack::Udp),
+    ] {
+        let client = initiated(properties, address.clone()).await;
+        client.send("hello").await.unwrap();
+        let server = next(&listener).await;
+        assert_eq!(server.protocol_stack(), Some(stack));
+        assert_eq!(server.remote_endpoint(), client.local_endpoint());
+        if stack == ProtocolStack::Udp {
+            assert_eq!(soon(server.receive()).await.unwrap().data, "hello");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_listener_has_no_more_than_the_properties_allow() {
+    let tcp = listening(TransportProperties::new(), here()).await;
+    let address = tcp.local_endpoint().ip().unwrap();
+    // Nobody has the port for UDP.
+    let udp = listening(TransportProperties::unreliable_datagram(), LocalEndpoint::from(address)).await;
+    assert_eq!(udp.local_endpoint(), tcp.local_endpoint());
+    // UDP alone is not reliable.
+    let local = here().protocol(Protocol::Udp);
+    let refused = soon(clear(TransportProperties::new()).local(local).listen()).await.unwrap_err();
+    assert!(matches!(refused, ListenError::NoCandidates { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn case_29_the_first_datagram_is_a_connection_and_its_four_tuple_another_one_later() {
+    let datagrams = TransportProperties::unreliable_datagram;
+    let listener = listening(datagrams(), here()).await;
+    let (first, second) = (
+        initiated(datagrams(), listener.local_endpoint()).await,
+        initiated(datagrams(), listener.local_endpoint()).await,
+    );
+    for text in ["one", "two"] {
+        first.send(text).await.unwrap();
+    }
+    second.send("three").await.unwrap();
+    let (to_first, to_second) = (next(&listener).await, next(&listener).await);
+    assert_eq!(soon(to_first.receive()).await.unwrap().data, "one");
+    assert_eq!(soon(to_first.receive()).await.unwrap().data, "two");
+    assert_eq!(soon(to_second.receive()).await.unwrap().data, "three");
+    assert_eq!(to_first.grouped_connections().len(), 1, "they have nothing to do with each other");
+    to_first.close().await.unwrap();
+    first.send("four").await.unwrap();
+    let again = next(&listener).await;
+    assert_eq!(soon(again.receive()).await.unwrap().data, "four");
+    // The listener stops, and its connections do not.
+    listener.stop();
+    first.send("five").await.unwrap();
+    assert_eq!(soon(again.receive()).await.unwrap().data, "five");
+    again.send("six").await.unwrap();
+    assert_eq!(soon(first.receive()).await.unwrap().data, "six");
+}
+
+#[tokio::test]
+async fn case_30_datagrams_of_new_peers_wait_while_no_connection_is_wanted() {
+    let datagrams = TransportProperties::unreliable_datagram;
+    let listener = listening(datagrams(), here()).await;
+    listener.set_new_connection_limit(1);
+    let mut clients = Vec::new();
+    for text in ["one", "two"] {
+        let client = initiated(datagrams(), listener.local_endpoint()).await;
+        client.send(text).await.unwrap();
+        clients.push(client);
+    }
+    let first = next(&listener).await;
+    assert_eq!(soon(first.receive()).await.unwrap().data, "one");
+    assert!(tokio::time::timeout(Duration::from_millis(50), listener.accept()).await.is_err());
+    listener.reset_connection_limit();
+    assert_eq!(soon(next(&listener).await.receive()).await.unwrap().data, "two");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn case_67_a_listener_on_a_group_has_a_connection_for_each_sender() {
+    let datagrams = TransportProperties::unreliable_datagram;
+    let group = Ipv4Addr::new(239, 192, 9, 42);
+    let local = LocalEndpoint::multicast_group(group).interface("lo");
+    let listener = listening(datagrams(), local).await;
+    let port = listener.local_endpoint().ip().unwrap().port();
+    let mut senders = Vec::new();
+    for last in [1, 2] {
+        let remote = RemoteEndpoint::multicast_group(group).port(port).hop_limit(0);
+        let from = LocalEndpoint::address(Ipv4Addr::new(127, 0, 0, last));
+        let sender = soon(clear(datagrams()).remote(remote).local(from).initiate()).await.unwrap();
+        sender.send("hello").await.unwrap();
+        senders.push(sender);
+    }
+    let (first, second) = (next(&listener).await, next(&listener).await);
+    for (connection, sender) in [(&first, &senders[0]), (&second, &senders[1])] {
+        assert_eq!(connection.remote_endpoint(), sender.local_endpoint());
+        assert_eq!(soon(connection.receive()).await.unwrap().data, "hello");
+        assert_eq!(connection.grouped_connections().len(), 2);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn case_67_a_listener_for_one_source_does_not_hear_another() {
+    let datagrams = TransportProperties::unreliable_datagram;
+    let group = Ipv4Addr::new(232, 1, 9, 43);
+    let local = LocalEndpoint::multicast_group(group).source(Ipv4Addr::new(127, 0, 0, 2)).interface("lo");
+    let listener = listening(datagrams(), local).await;
+    let port = listener.local_endpoint().ip().unwrap().port();
+    for last in [1, 2] {
+        let socket = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, last), 0)).await.unwrap();
+        socket.send_to(&[last], (group, port)).await.unwrap();
+    }
+    assert_eq!(soon(next(&listener).await.receive()).await.unwrap().data[..], [2]);
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn case_68_udp_lite_is_there_for_who_wants_part_of_a_message_covered() {
+    use postroad_taps::ChecksumCoverage;
+
+    let mut partial = TransportProperties::unreliable_datagram()
+        .ignore(SelectionProperty::FullChecksumSend)
+        .ignore(SelectionProperty::FullChecksumRecv);
+    partial.connection.recv_checksum_len = ChecksumCoverage::Bytes(64);
+    let local = here().protocol(Protocol::UdpLite);
+    let listener = match soon(clear(partial.clone()).local(local).listen()).await {
+        Ok(listener) => listener,
+        Err(error) => return println!("skipped: {error}"),
+    };
+    let remote = RemoteEndpoint::from(listener.local_endpoint()).protocol(Protocol::UdpLite);
+    let client = initiated(partial, remote).await;
+    assert_eq!(client.protocol_stack(), Some(ProtocolStack::UdpLite));
+    client.send(Message::new(vec![1; 100]).checksum_len(ChecksumCoverage::Bytes(20))).await.unwrap();
+    client.send(Message::new(vec![2; 100])).await.unwrap();
+    client.send(Message::new(vec![3; 100]).checksum_len(ChecksumCoverage::Bytes(64))).await.unwrap();
+    let server = next(&listener).await;
+    for expected in [2, 3] {
+        assert_eq!(soon(server.receive()).await.unwrap().data[..], [expected; 100]);
+    }
 }

@@ -19,11 +19,11 @@ fn find() -> Result<Peer, Skipped> {
     let folder = peers_dir().join("rhea");
     let skipped = |why: String| Skipped {
         name,
-        reason: format!("{why}; install it with: npm install --prefix {} rhea@3.0.5", folder.display()),
+        reason: format!("{why}; install it with: npm install --prefix {} rhea@3.0.5 ws@8", folder.display()),
     };
     let modules = folder.join("node_modules");
     let output = Command::new("node")
-        .args(["-p", "require('rhea/package.json').version + ' on Node.js ' + process.version"])
+        .args(["-p", "require('ws'); require('rhea/package.json').version + ' on Node.js ' + process.version"])
         .env("NODE_PATH", &modules)
         .output()
         .map_err(|error| skipped(format!("node: {error}")))?;

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use postroad_broker::{Broker, TlsConfig};
 use postroad_client::types::{Bytes, Value};
 use postroad_client::{Connection, Message, Outcome};
 use postroad_tests::ours::{SOON, connect, options, run, soon};
+use postroad_tests::peers::Peer;
 use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
@@ -149,6 +151,77 @@ fn an_answer_without_source_and_target_is_no_refusal() {
         // With a detach behind it, it is one: a refusal has no source or target either (AMQP 1.0 part 2, 2.6.3).
         assert!(soon(session.sender("refuse/amqp:not-found")).await.is_err());
     });
+}
+
+/// The URL of a rhea that listens behind a WebSocket.
+fn behind_websocket(listener: &peers::Listener) -> String {
+    listener.url().replacen("amqp://", "amqpws://", 1)
+}
+
+#[test]
+fn our_client_reaches_rhea_over_a_websocket() {
+    let rhea = rhea!();
+    run(async {
+        let listener = rhea.listen(&["--websocket", "amqp"]).unwrap();
+        let connection = connect(&behind_websocket(&listener)).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let (sender, mut receiver) = (session.sender("q").await.unwrap(), session.receiver("echo").await.unwrap());
+        for length in [0, 1, 100, 65_536, 3 << 20] {
+            let body: Bytes = (0..length).map(|at| (at % 251) as u8).collect();
+            assert_eq!(soon(sender.send(&Message::from(body.clone()))).await, Ok(Outcome::Accepted));
+            let message = soon(receiver.receive()).await.unwrap();
+            assert_eq!(message.bytes(), Some(&body), "{length} bytes");
+            receiver.accept(&message).unwrap();
+        }
+        soon(connection.close()).await.unwrap();
+    });
+}
+
+#[test]
+fn a_rhea_that_speaks_something_else_over_its_websocket_is_refused() {
+    let rhea = rhea!();
+    run(async {
+        let listener = rhea.listen(&["--websocket", "mqtt"]).unwrap();
+        let error = connect(&behind_websocket(&listener)).await.unwrap_err();
+        let postroad_client::ConnectError::Transport(transport) = &error else { panic!("{error:?}") };
+        assert!(matches!(transport.attempts()[0].error, postroad_taps::AttemptError::WebSocket(_)), "{error:?}");
+        assert!(error.hint().unwrap().contains("`amqp`"), "{error:?}");
+    });
+}
+
+#[test]
+fn rhea_reaches_our_broker_over_a_websocket() {
+    let rhea = rhea!();
+    run(async {
+        let broker = Broker::builder().auto_create(true).listen("amqpws://127.0.0.1:0").start().await.unwrap();
+        reached(&rhea, &broker, &[]).await;
+    });
+}
+
+#[test]
+fn rhea_reaches_our_broker_over_a_websocket_under_tls() {
+    let rhea = rhea!();
+    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, certified.cert.pem()).unwrap();
+    let tls = TlsConfig::builder();
+    let tls = tls.server_certificate_pem(certified.cert.pem(), certified.signing_key.serialize_pem()).build().unwrap();
+    run(async {
+        let builder = Broker::builder().auto_create(true).tls(tls).listen("amqpwss://localhost:0");
+        reached(&rhea, &builder.start().await.unwrap(), &["--tls-ca", authority.to_str().unwrap()]).await;
+    });
+}
+
+/// Messages from rhea and back, small ones and one of many frames.
+async fn reached(rhea: &Peer, broker: &Broker, options: &[&str]) {
+    let mut messages: Vec<_> = (0..100).map(numbered).collect();
+    messages.push(typed::message_to_json(&Message::from(Bytes::from(vec![7; 1 << 20])).encode()).unwrap());
+    peer_sends(rhea, url(broker), "q", &messages, options);
+    let received = peer_receives(rhea, url(broker), "q", 101, options);
+    let first: Vec<_> = received.named("message").take(100).collect();
+    assert_eq!(numbers(first), (0..100).collect::<Vec<_>>());
+    super::expect_empty(broker, "q").await;
 }
 
 suite! {

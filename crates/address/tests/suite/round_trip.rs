@@ -94,14 +94,22 @@ fn url() -> impl Strategy<Value = BrokerUrl> {
     let host = prop_oneof!["[a-z0-9._-]{1,9}", Just("[2001:db8::1]".to_owned()), Just("[fe80::1%25eth0]".to_owned())];
     let encoded = || text().prop_map(|text| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>());
     let user = option::of((encoded(), option::of(encoded())));
-    (any::<bool>(), user, host, option::of(any::<u16>()), encoded(), vec((encoded(), encoded()), 0..3)).prop_map(
-        |(secure, user, host, port, path, query)| {
+    let scheme = prop_oneof![Just("amqp"), Just("amqps"), Just("amqpws"), Just("amqpwss")];
+    let port = option::of(any::<u16>()).prop_map(|port| port.map(|port| format!(":{port}")).unwrap_or_default());
+    let socket = ("[/@]", "[a-z/:%, ]{1,20}").prop_map(|(first, rest)| {
+        let rest: String = rest.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        (if first == "/" { "amqp+unix://%2F" } else { "amqp+unix://%40" }.to_owned(), rest)
+    });
+    let network =
+        (scheme, host, port).prop_map(|(scheme, host, port)| (format!("{scheme}://"), format!("{host}{port}")));
+    (prop_oneof![3 => network, 1 => socket], user, encoded(), vec((encoded(), encoded()), 0..3)).prop_map(
+        |((scheme, host), user, path, query)| {
             let user = user
                 .map(|(user, password)| format!("{user}{}@", password.map(|p| format!(":{p}")).unwrap_or_default()));
-            let port = port.map(|port| format!(":{port}")).unwrap_or_default();
             let query: Vec<_> = query.iter().map(|(key, value)| format!("{key}={value}")).collect();
-            let scheme = if secure { "amqps" } else { "amqp" };
-            let text = format!("{scheme}://{}{host}{port}/{path}?{}", user.unwrap_or_default(), query.join("&"));
+            // The first byte of a socket's place stands with the scheme here, and behind the user in a URL.
+            let (scheme, first) = scheme.split_at(scheme.find("://").unwrap() + 3);
+            let text = format!("{scheme}{}{first}{host}/{path}?{}", user.unwrap_or_default(), query.join("&"));
             BrokerUrl::parse(&text).unwrap()
         },
     )
@@ -145,12 +153,14 @@ proptest! {
         prop_assert!(written.is_ascii() && !written.contains([' ', '#', ',']));
         prop_assert_eq!(BrokerUrl::parse(&written), Ok(url.clone()), "{}", written);
         prop_assert_eq!(BrokerUrl::parse_list(&format!("{written},{written}")), Ok(vec![url.clone(), url.clone()]));
-        prop_assert_eq!(url.scheme() == Scheme::Amqps, written.starts_with("amqps:"));
+        let scheme = format!("{}:", url.scheme());
+        prop_assert!(written.starts_with(&scheme));
+        prop_assert_eq!(url.scheme() == Scheme::AmqpUnix, url.host().starts_with(['/', '@']));
     }
 
     #[test]
     fn any_text_is_a_url_or_not(text in text()) {
-        for text in [format!("amqp://{text}"), text] {
+        for text in [format!("amqp://{text}"), format!("amqp+unix://{text}"), format!("amqpws://{text}"), text] {
             match BrokerUrl::parse(&text) {
                 Ok(url) => prop_assert_eq!(BrokerUrl::parse(&url.to_string()), Ok(url)),
                 Err(error) => prop_assert!(error.hint().is_some()),

@@ -88,6 +88,72 @@ fn the_cpp_clients_form() {
 }
 
 #[test]
+fn websockets_in_every_spelling() {
+    let plain = |path| (Scheme::AmqpWs, None, None, "host", 80, path);
+    reads("amqpws://host", plain(None));
+    reads("amqp+ws://host/orders", plain(Some("orders")));
+    reads("WS://host/", plain(None));
+    let secure = |port, path| (Scheme::AmqpWss, Some("u"), Some("p"), "::1", port, path);
+    reads("amqpwss://u:p@[::1]/a/b", secure(443, Some("a/b")));
+    reads("amqp+wss://u:p@[::1]:8443/a", secure(8443, Some("a")));
+    reads("wss://u:p@[::1]:0", secure(0, None));
+    reads("amqpwss://u/p@[::1]", secure(443, None));
+    for text in ["wss://u:p@host?a=b", "amqp+wss://u:p@host?a=b"] {
+        assert_eq!(BrokerUrl::parse(text).unwrap().to_string(), "amqpwss://u:p@host?a=b");
+    }
+    assert!(Scheme::AmqpWss.is_secure() && Scheme::AmqpWss.is_websocket() && !Scheme::AmqpWs.is_secure());
+    assert!(!Scheme::Amqp.is_websocket() && !Scheme::AmqpUnix.is_websocket());
+}
+
+#[test]
+fn the_resource_of_a_websocket_is_no_node() {
+    let url = BrokerUrl::parse("amqpws://host/orders?websocket_resource=/$servicebus/websocket").unwrap();
+    assert_eq!((url.path(), url.websocket_resource()), (Some("orders"), Some("/$servicebus/websocket")));
+    assert_eq!(url.to_string(), "amqpws://host/orders?websocket_resource=/$servicebus/websocket");
+    assert_eq!(BrokerUrl::parse("amqpws://host/orders?x=/a").unwrap().websocket_resource(), None);
+    // Elsewhere it would be the resource.
+    refuses("ws://host/orders", UrlError::AmbiguousPath);
+    refuses("wss://host:1/orders?websocket_resource=/", UrlError::AmbiguousPath);
+    assert_eq!(BrokerUrl::parse("ws://host/?websocket_resource=/amqp").unwrap().websocket_resource(), Some("/amqp"));
+}
+
+#[test]
+fn unix_sockets() {
+    let at = |user, password, place, path| (Scheme::AmqpUnix, user, password, place, 0, path);
+    reads("amqp+unix://%2Frun%2Fbroker.sock", at(None, None, "/run/broker.sock", None));
+    reads("AMQP+UNIX://%2frun%2fa%20b%3A1/orders/eu", at(None, None, "/run/a b:1", Some("orders/eu")));
+    reads("amqp+unix://u:p%40@%2Frun%2Fx/a@b", at(Some("u"), Some("p@"), "/run/x", Some("a@b")));
+    reads("amqp+unix://%40name/a", at(None, None, "@name", Some("a")));
+    reads("amqp+unix://@name/a", at(None, None, "@name", Some("a")));
+    reads("amqp+unix://u@%40name", at(Some("u"), None, "@name", None));
+    reads("amqp+unix://%40a%00b", at(None, None, "@a\0b", None));
+    let url = BrokerUrl::parse("amqp+unix://u:secret@%2Frun%2Fa,b?x=y").unwrap();
+    assert_eq!(url.to_string(), "amqp+unix://u:secret@%2Frun%2Fa%2Cb?x=y");
+    assert_eq!(url.redacted().to_string(), "amqp+unix://u:***@%2Frun%2Fa%2Cb?x=y");
+    assert_eq!(BrokerUrl::new(Scheme::AmqpUnix, "/run/x").unwrap().with_port(1).to_string(), "amqp+unix://%2Frun%2Fx");
+    let (url, address) = split_address("amqp+unix://@name/orders; {mode: browse}").unwrap();
+    assert_eq!((url.unwrap().host(), address.as_str()), ("@name", "orders; {mode: browse}"));
+
+    for text in ["amqp+unix://", "amqp+unix:///run/broker.sock", "amqp+unix://u:p@/a"] {
+        refuses(text, UrlError::MissingSocket);
+    }
+    let bad = |path: &str| UrlError::BadSocket { path: path.to_owned() };
+    refuses("amqp+unix://run", bad("run"));
+    refuses("amqp+unix://@", bad("@"));
+    refuses("amqp+unix://%2Frun%00", bad("/run\0"));
+    refuses("amqp+unix://u:p@@name", bad("name"));
+    refuses("amqp+unix://%2Frun:5672", UrlError::PortOfSocket);
+    refuses("amqp+unix://%2", UrlError::BadPercent { part: UrlPart::Socket });
+    refuses("amqp+unix://%2F%ff", UrlError::BadPercent { part: UrlPart::Socket });
+    refuses("amqp+unix://u:sec/ret@%2Frun", UrlError::RawCharacterInPassword);
+    for prefix in ["/", "@"] {
+        let longest = format!("{prefix}{}", "x".repeat(if prefix == "@" { 107 } else { 106 }));
+        assert!(BrokerUrl::new(Scheme::AmqpUnix, &longest).is_ok());
+        assert!(matches!(BrokerUrl::new(Scheme::AmqpUnix, &(longest + "x")), Err(UrlError::BadSocket { .. })));
+    }
+}
+
+#[test]
 fn lists_for_failover() {
     let urls = BrokerUrl::parse_list("amqp:user/pw@tcp:one:1,tcp:two:2,amqps://other:x@three").unwrap();
     let urls: Vec<_> = urls.iter().map(ToString::to_string).collect();
@@ -124,7 +190,12 @@ fn hints_say_what_to_write() {
     let hint = |text| BrokerUrl::parse(text).unwrap_err().hint().unwrap();
     assert!(hint("http://host").contains("amqp:// or amqps://"));
     assert!(hint("::1").contains("[::1]"));
+    assert!(hint("http://host").contains("amqpws://") && hint("http://host").contains("amqp+unix://"));
     assert!(hint("host:x").contains("0 to 65535"));
+    assert!(hint("amqp+unix:///run/x").contains("amqp+unix://%2Frun%2F"));
+    assert!(hint("amqp+unix://run").contains("absolute") && hint("amqp+unix://run").contains("%40name"));
+    assert!(hint("amqp+unix://%2Frun:1").contains("%3A"));
+    assert!(hint("ws://host/a").contains("amqpws://") && hint("ws://host/a").contains("websocket_resource"));
     assert!(hint("amqp://u:a/b@host").contains("%2F"));
 }
 

@@ -12,3 +12,4 @@ mod signals;
 mod support;
 mod taps;
 mod trace;
+mod transports;

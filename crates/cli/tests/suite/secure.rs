@@ -43,13 +43,13 @@ fn a_password_is_not_shown_without_tls() {
 }
 
 /// A certificate for this machine in files, and the file of the authority that signed it.
-struct Certified {
-    chain: String,
-    key: String,
-    authority: String,
+pub(crate) struct Certified {
+    pub(crate) chain: String,
+    pub(crate) key: String,
+    pub(crate) authority: String,
 }
 
-fn certified(dir: &Path) -> Certified {
+pub(crate) fn certified(dir: &Path) -> Certified {
     let (authority, issuer) = authority("Authority");
     let key = KeyPair::generate().unwrap();
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];

@@ -107,6 +107,22 @@ fn unix_sockets_are_targets() {
     }
 }
 
+#[test]
+fn datagrams_and_websockets_are_targets() {
+    let lossy = ["--profile", "unreliable-datagram"];
+    let server = Listening::start(LOOPBACK, &[&lossy[..], &["--echo"]].concat());
+    let ran = server.connect(&[&lossy[..], &["-m", "ping", "-m", "pong", "-c", "2", "--timeout", "10s"]].concat());
+    assert_eq!(ran.expect(0), "ping\npong\n");
+    // Nobody can say that a datagram was the last one: it ends when all are sent.
+    assert_eq!(server.connect(&[&lossy[..], &["-m", "ping"]].concat()).code, Some(0));
+
+    let server = Listening::start("ws://127.0.0.1:0/chat", &["--echo"]);
+    let target = format!("ws://{}/chat", server.at);
+    let ran = run(&["taps", "connect", &target, "-m", "one", "-m", "two", "-c", "2", "--json"]);
+    let text = ran.expect(0);
+    assert!(text.contains("\"stack\":\"websocket/tcp\"") && text.contains("\"data\":\"two\""), "{text}");
+}
+
 fn certificate(dir: &Path) -> [String; 2] {
     let made = generate_simple_self_signed(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
     [
@@ -122,9 +138,15 @@ fn tls_verifies_who_is_there() {
     let args = ["--tls", "--cert", &cert, "--key", &key, "--alpn", "echo", "--framer", "length", "--echo"];
     let server = Listening::start(LOOPBACK, &args);
     let framed = ["--framer", "length", "--tls", "-m", "hello"];
-    let ran = server.connect(&[&framed[..], &["--ca", &cert, "--alpn", "echo", "--json"]].concat());
-    assert!(ran.expect(0).contains("\"alpn\":\"echo\""), "{}", ran.text());
-    assert!(ran.text().contains("\"stack\":\"tls/tcp\""), "{}", ran.text());
+    // One listener, and the transport that is asked for.
+    for (protocol, stack) in [("tcp", "tls/tcp"), ("quic", "quic-stream")] {
+        let options = ["--ca", &cert, "--alpn", "echo", "--json", "--protocol", protocol];
+        let ran = server.connect(&[&framed[..], &options].concat());
+        let text = ran.expect(0);
+        for part in ["\"alpn\":\"echo\"", &format!("\"stack\":\"{stack}\""), "\"data\":\"hello\""] {
+            assert!(text.contains(part), "no {part} in {text}");
+        }
+    }
     assert_eq!(server.connect(&[&framed[..], &["--insecure"]].concat()).expect(0), "hello\n");
     server.connect(&framed).expect_failure(77, &["--ca"]);
     let other_name = [&framed[..], &["--ca", &cert, "--server-name", "example.com"]].concat();

@@ -73,6 +73,7 @@ mirror! {
     with fn sasl_enabled(enabled: bool);
     with fn allow_insecure_mechs(allow: bool);
     with fn tls(tls: TlsConfig);
+    with fn websocket_resource(resource: impl Into<String>);
     with fn tls_mode(mode: TlsMode);
     with fn heartbeat(interval: Duration);
     with fn max_frame_size(bytes: u32);

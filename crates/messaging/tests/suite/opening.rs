@@ -203,3 +203,25 @@ async fn tls_may_begin_behind_a_header() {
     assert!(matches!(error, ConnectError::Connection(_)), "{error:?}");
     assert!(error.hint().unwrap().contains("certificate"), "{error:?}");
 }
+
+#[tokio::test]
+async fn the_resource_of_a_websocket_is_the_only_option_of_a_url() {
+    let url = "amqpws://127.0.0.1:0?websocket_resource=/amqp";
+    let broker = Broker::builder().queue("q").listen(url).start().await.unwrap();
+    let connection = Connection::establish(&broker.urls()[0]).await.unwrap();
+    let session = connection.session().await.unwrap();
+    session.sender("q").await.unwrap().send("over a WebSocket").await.unwrap();
+    connection.close().await.unwrap();
+
+    let place = broker.urls()[0].split('?').next().unwrap().to_owned();
+    let elsewhere = Connection::establish(&place).await.unwrap_err();
+    assert!(elsewhere.hint().unwrap().contains("websocket_resource"), "{elsewhere:?}");
+    let connection = Connection::new(&place).unwrap().websocket_resource("/amqp").open().await.unwrap();
+    let mut receiver = connection.session().await.unwrap().receiver("q").await.unwrap();
+    assert_eq!(receiver.fetch().await.unwrap().text(), Some("over a WebSocket"));
+    connection.close().await.unwrap();
+
+    for url in [format!("{place}?x=y"), place.replace("amqpws", "amqp") + "?websocket_resource=/amqp"] {
+        assert!(matches!(Connection::establish(&url).await, Err(ConnectError::Option { .. })), "{url}");
+    }
+}

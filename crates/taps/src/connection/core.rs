@@ -79,6 +79,8 @@ pub(super) struct Core {
     /// The numbers of messages, in the order in which they were handed over.
     messages: u64,
     pub(super) events: Events,
+    /// Whether retransmissions are above the threshold, and that was told.
+    excessive: bool,
     /// What was asked for, with the changes since.
     properties: TransportProperties,
     /// What messages may ask for; nothing is known before the connection is established.
@@ -175,6 +177,7 @@ impl Core {
             watcher: None,
             messages: 0,
             events: Events::default(),
+            excessive: false,
             properties,
             rules: None,
             facts,

@@ -1,14 +1,22 @@
 //! What happens to a connection, for who watches it (RFC 9622 7.5, 8.3, 9.2.2, 9.3.2 and 10).
 
 use std::io;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 
-use super::{ConnectionError, ReceiveError, SendError};
+use super::paths::Paths;
+use super::{ConnectionError, Inner, ReceiveError, SendError};
 use crate::error::EstablishmentError;
 
 /// How many events wait for one who watches; older ones are lost then, and told as [`Event::Missed`].
 const BACKLOG: usize = 256;
+
+/// How often who watches looks at retransmissions, where somebody wants to know: a segment is sent again after 200 ms at
+/// the soonest.
+const CHECK: Duration = Duration::from_millis(100);
 
 /// Something that has happened to a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +58,11 @@ pub enum Event {
     ReceiveError(ReceiveError),
     /// The network has reported something about an earlier message that ends nothing (8.3.1).
     SoftError(SoftError),
-    /// A path has changed: an interface, an address or a route that the connection may use (8.3.2).
+    /// A path has changed: an interface, an address or a route that the connection may use (8.3.2). Told of IP on Linux,
+    /// to who waits for events, from the first time on.
     PathChange,
-    /// More retransmissions than the threshold of the connection.
+    /// More retransmissions in a row than the threshold of the connection, where `retransmitNotify` is preferred or
+    /// required. Told of TCP on Linux, while somebody waits for events, and once until they have got through.
     ExcessiveRetransmission {
         /// How many there were.
         count: u32,
@@ -94,29 +104,77 @@ impl Event {
 #[derive(Debug)]
 pub struct EventStream {
     receiver: Option<broadcast::Receiver<Event>>,
+    connection: Weak<Inner>,
+    paths: Paths,
+    /// When to look at the retransmissions again.
+    check: Option<Instant>,
 }
 
 impl EventStream {
     /// Waits for the next event; `None` after the last one, or when the connection is gone.
     ///
     /// Events come of what is done on the connection: a peer that hangs up is noticed by who sends or receives, or
-    /// waits for [`Connection::closed`](crate::Connection::closed).
+    /// waits for [`Connection::closed`](crate::Connection::closed). What the system tells of paths and retransmissions
+    /// comes to who waits here.
     ///
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn next(&mut self) -> Option<Event> {
-        let event = match self.receiver.as_mut()?.recv().await {
-            Ok(event) => event,
-            Err(broadcast::error::RecvError::Lagged(missed)) => return Some(Event::Missed(missed)),
-            Err(broadcast::error::RecvError::Closed) => {
-                self.receiver = None;
-                return None;
-            }
-        };
-        if event.is_last() {
-            self.receiver = None;
+        loop {
+            self.attend();
+            let check = self.check;
+            let received = tokio::select! {
+                biased;
+                received = self.receiver.as_mut()?.recv() => received,
+                () = self.paths.changed() => return Some(Event::PathChange),
+                () = at(check) => {
+                    self.check = Some(Instant::now() + CHECK);
+                    if let Some(connection) = self.connection.upgrade() {
+                        connection.core().check_retransmissions();
+                    }
+                    continue;
+                }
+            };
+            return match received {
+                Ok(event) => {
+                    if event.is_last() {
+                        self.end();
+                    }
+                    Some(event)
+                }
+                Err(broadcast::error::RecvError::Lagged(missed)) => Some(Event::Missed(missed)),
+                Err(broadcast::error::RecvError::Closed) => {
+                    self.end();
+                    None
+                }
+            };
         }
-        Some(event)
+    }
+
+    /// Begins to listen to what the system tells, once the connection is established.
+    fn attend(&mut self) {
+        if !matches!(self.paths, Paths::Unopened) && self.check.is_some() {
+            return;
+        }
+        let Some(connection) = self.connection.upgrade() else { return };
+        if let Some(facts) = connection.facts.get() {
+            self.paths.open(&facts.about);
+            if self.check.is_none() && connection.core().counts_retransmissions() {
+                self.check = Some(Instant::now() + CHECK);
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        (self.receiver, self.paths, self.check) = (None, Paths::Silent, None);
+    }
+}
+
+/// Waits for a moment, or for ever.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -128,14 +186,15 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) fn watch(&mut self) -> EventStream {
+    pub(super) fn watch(&mut self, connection: &Arc<Inner>) -> EventStream {
         let sender = self.sender.get_or_insert_with(|| broadcast::Sender::new(BACKLOG));
         let receiver = sender.subscribe();
         if let Some(last) = &self.over {
             // Who comes late hears how it ended.
             let _ = sender.send(last.clone());
         }
-        EventStream { receiver: Some(receiver) }
+        let connection = Arc::downgrade(connection);
+        EventStream { receiver: Some(receiver), connection, paths: Paths::default(), check: None }
     }
 
     pub(super) fn is_watched(&self) -> bool {

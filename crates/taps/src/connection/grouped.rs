@@ -135,7 +135,6 @@ impl Connection {
 
     /// Holds back what the connections of the group send, until the guard is dropped: then it leaves in the order of
     /// the scheduler and the priorities (RFC 9622 9.2.6).
-    #[must_use]
     pub fn hold_group(&self) -> GroupHold {
         self.inner.group_or_new().hold()
     }

@@ -61,7 +61,7 @@ impl Connection {
         let changed: Vec<_> = ConnectionProperty::ALL.into_iter().filter(differs).collect();
         // One that the group shares stands for the others.
         let shared = changed.iter().find(|property| **property != ConnectionProperty::ConnPriority);
-        let Some(changed) = shared.or(changed.first()) else { return Ok(()) };
+        let Some(changed) = shared.or_else(|| changed.first()) else { return Ok(()) };
         self.inner.take_over(&properties, (*changed).into())
     }
 }

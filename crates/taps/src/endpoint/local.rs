@@ -161,6 +161,12 @@ impl LocalEndpoint {
         self.identifiers.port
     }
 
+    /// Whether one could stand there with this protocol.
+    #[must_use]
+    pub fn allows(&self, protocol: Protocol) -> bool {
+        self.identifiers.allows(protocol)
+    }
+
     /// Whether one can stand there as far as can be told without asking anybody.
     ///
     /// # Errors

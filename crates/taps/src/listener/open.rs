@@ -96,7 +96,7 @@ fn open(local: &LocalEndpoint, stands: &[Stand], hosting: &Hosting) -> Result<Ve
             Ok(acceptors) => return Ok(acceptors),
         }
     }
-    Err(last.unwrap_or(ConfigurationError::NoLocalEndpoint.into()))
+    Err(last.unwrap_or_else(|| ConfigurationError::NoLocalEndpoint.into()))
 }
 
 /// An error tells whether another port might do.
@@ -179,6 +179,9 @@ fn no_such_family(error: &io::Error) -> bool {
     const EPROTONOSUPPORT: i32 = 93;
     const EAFNOSUPPORT: i32 = 97;
     let lacking = matches!(error.raw_os_error(), Some(EPROTONOSUPPORT | EAFNOSUPPORT));
+    // A stack may be unable to do what another one does, such as QUIC with a configuration for TLS 1.2 alone.
+    let unable = io::ErrorKind::InvalidInput;
     matches!(error.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported)
+        || error.kind() == unable
         || (cfg!(target_os = "linux") && lacking)
 }

@@ -55,7 +55,7 @@ pub(crate) const fn is_networked(stack: ProtocolStack) -> bool {
 ///
 /// Notes where a letter is no plain fact of the protocol:
 /// - perMsgReliability of a QUIC stream: a message that may be lost goes as a datagram of the same connection.
-/// - zeroRttMsg: TCP Fast Open, early data of TLS and QUIC; a connectionless protocol has nothing to wait for.
+/// - zeroRttMsg: early data of TLS and QUIC, and not TCP Fast Open; a connectionless protocol has nothing to wait for.
 ///   WebSocket has: the answer to its opening handshake.
 /// - congestionControl of what stays in the machine: a full buffer holds the sender back, and there is no network.
 /// - reliability of Unix datagrams: the kernel neither drops nor reorders them, it makes the sender wait.
@@ -71,7 +71,7 @@ const fn row(property: SelectionProperty) -> [Support; ProtocolStack::ALL.len()]
         P::PreserveMsgBoundaries    => [N, N, N, N, A, A, N, A, N, A, A, A, A, N, A],
         P::PerMsgReliability        => [N, N, N, N, N, N, O, N, N, N, N, N, N, N, N],
         P::PreserveOrder            => [A, A, A, A, N, N, A, N, A, A, A, A, A, A, A],
-        P::ZeroRttMsg               => [O, O, O, O, A, A, O, O, N, N, A, N, N, N, N],
+        P::ZeroRttMsg               => [N, O, N, O, A, A, O, O, N, N, A, N, N, N, N],
         P::Multistreaming           => [N, N, N, N, N, N, A, A, N, N, N, N, N, N, N],
         P::FullChecksumSend         => [A, A, A, A, A, O, A, A, A, A, A, A, A, A, A],
         P::FullChecksumRecv         => [A, A, A, A, A, O, A, A, A, A, A, A, A, A, A],
@@ -80,9 +80,9 @@ const fn row(property: SelectionProperty) -> [Support; ProtocolStack::ALL.len()]
         P::CongestionControl        => [A, A, A, A, N, N, A, A, A, A, A, A, A, A, A],
         P::KeepAlive                => [O, O, O, O, N, N, O, O, N, N, N, O, O, N, N],
         P::UseTemporaryLocalAddress => [O, O, O, O, O, O, O, O, N, N, N, O, O, N, N],
-        P::SoftErrorNotify          => [O, O, N, N, O, O, N, N, N, N, N, O, O, N, N],
+        P::SoftErrorNotify          => [N, N, N, N, O, O, N, N, N, N, N, N, N, N, N],
         P::ActiveReadBeforeSend     => [A, A, A, A, N, N, N, N, A, A, N, A, A, A, A],
-        P::RetransmitNotify         => [O, O, N, N, N, N, N, N, N, N, N, O, O, N, N],
+        P::RetransmitNotify         => [O, O, O, O, N, N, N, N, N, N, N, N, N, N, N],
     }
 }
 
@@ -146,7 +146,8 @@ mod tests {
         assert_eq!(with(P::Multistreaming, Support::Always), [QuicStream, QuicDatagram]);
         assert_eq!(with(P::FullChecksumSend, Support::Optional), [UdpLite]);
         assert_eq!(with(P::CongestionControl, Support::Never), [Udp, UdpLite]);
-        assert_eq!(with(P::SoftErrorNotify, Support::Optional), [Tcp, Tls, Udp, UdpLite, WebSocket, SecureWebSocket]);
+        assert_eq!(with(P::SoftErrorNotify, Support::Optional), [Udp, UdpLite]);
+        assert_eq!(with(P::RetransmitNotify, Support::Optional), [Tcp, Tls, Mptcp, TlsMptcp]);
         assert_eq!(
             with(P::ActiveReadBeforeSend, Support::Never),
             [Udp, UdpLite, QuicStream, QuicDatagram, UnixDatagram]
@@ -156,7 +157,8 @@ mod tests {
     #[test]
     fn the_secure_form_of_a_stack_has_what_the_clear_one_has() {
         for (clear, secure) in [(Tcp, Tls), (Mptcp, TlsMptcp), (WebSocket, SecureWebSocket)] {
-            for property in P::ALL {
+            // Early data is a matter of TLS.
+            for property in P::ALL.into_iter().filter(|property| *property != P::ZeroRttMsg) {
                 assert_eq!(support(clear, property), support(secure, property), "{clear}, {secure}: {property:?}");
             }
             assert_eq!(multipath(clear), multipath(secure));

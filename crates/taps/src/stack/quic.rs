@@ -84,8 +84,10 @@ impl<'a> Attempt<'a> {
             Direction::UnidirectionalSend => Ways::Out,
             Direction::UnidirectionalReceive => Ways::In,
         };
-        // Datagrams would be lost for good when the server rejects them.
-        let early = setting.early && leaf.stack == ProtocolStack::QuicStream && ways != Ways::In;
+        // Datagrams would be lost for good when the server rejects them. And who wants to be asked about the peer is
+        // asked before anything leaves.
+        let streams = leaf.stack == ProtocolStack::QuicStream && ways != Ways::In;
+        let early = setting.early && streams && !side.config().asks_for_trust();
         Ok(Self { leaf, setting, remote, side, tls, ways, early })
     }
 
@@ -94,9 +96,9 @@ impl<'a> Attempt<'a> {
         let properties = &self.setting.properties;
         let socket = self.socket()?;
         let socket = Socket::new(socket, properties.connection.capacity_profile).map_err(|error| refused(&error))?;
-        let crypto = match properties.connection.isolate_session {
-            true => self.tls.isolated().map_err(|error| unusable(&error))?,
-            false => self.tls.config(self.early),
+        let crypto = match self.side.sessions() {
+            Some(context) => self.tls.isolated(context, self.early).map_err(|error| unusable(&error))?,
+            None => self.tls.config(self.early),
         };
         let streams = self.leaf.stack == ProtocolStack::QuicStream;
         let carries = Carries { streams, datagrams: !streams };
@@ -178,6 +180,7 @@ impl<'a> Attempt<'a> {
     async fn established(&self, connection: Connection, socket: &Arc<Socket>) -> Result<Established, AttemptError> {
         let tls = self.unfinished();
         finish(&tls, &connection);
+        self.side.config().check_trust(&tls).await?;
         let link = self.link(connection, socket, &tls)?;
         let properties = &self.setting.properties.connection;
         if self.leaf.stack == ProtocolStack::QuicDatagram {

@@ -63,6 +63,17 @@ fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
     Ok(TcpSocket::from_std_stream(socket.into()))
 }
 
+/// A socket that listens or connects where another one of this process does the other.
+pub(crate) fn meeting_point(local: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = new_socket(ProtocolStack::Tcp, local)?;
+    socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    socket.set_reuse_port(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&local.into())?;
+    Ok(TcpSocket::from_std_stream(socket.into()))
+}
+
 fn new_socket(stack: ProtocolStack, address: SocketAddr) -> io::Result<Socket> {
     if matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp) {
         return postroad_sys::mptcp::socket(Domain::for_address(address));
@@ -100,7 +111,7 @@ pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, Atte
 }
 
 /// Sets the properties of a connection that is new.
-pub(super) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
+pub(crate) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
     let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());
     let keep_alive = properties.preference(SelectionProperty::KeepAlive);
     let set = || {
@@ -204,6 +215,7 @@ fn early(hosting: &Hosting) -> Hosting {
 }
 
 /// Opens a socket that listens to plain TCP.
+#[cfg(feature = "websocket")]
 pub(super) fn bind(stand: &Stand) -> io::Result<TcpListener> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     listen_on(new_socket(stand.stack, address)?, stand, address)

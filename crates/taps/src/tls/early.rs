@@ -87,9 +87,8 @@ impl StreamTransport for EarlySender {
         crate::stack::tcp::apply(self.stream.get_ref().0, from, to)
     }
 
-    fn abort(&mut self) {
-        // Fails only on a socket that is dead already.
-        let _ = self.stream.get_ref().0.set_zero_linger();
+    fn tcp_socket(&self) -> Option<&TcpStream> {
+        Some(self.stream.get_ref().0)
     }
 }
 
@@ -168,8 +167,7 @@ impl StreamTransport for EarlyReceiver {
         self.read < self.early.len()
     }
 
-    fn abort(&mut self) {
-        // Fails only on a socket that is dead already.
-        let _ = self.stream.get_ref().0.set_zero_linger();
+    fn tcp_socket(&self) -> Option<&TcpStream> {
+        Some(self.stream.get_ref().0)
     }
 }

@@ -27,6 +27,7 @@ pub(crate) struct ClientSide {
     config: TlsConfig,
     connector: TlsConnector,
     name: ServerName<'static>,
+    sessions: Option<Context>,
 }
 
 impl ClientSide {
@@ -40,7 +41,7 @@ impl ClientSide {
         } else {
             config.client()?
         };
-        Ok(Self { config: config.clone(), connector: TlsConnector::from(client), name })
+        Ok(Self { config: config.clone(), connector: TlsConnector::from(client), name, sessions: None })
     }
 
     /// Keeps its sessions in this context, and resumes no others (isolateSession, RFC 9622 8.1.10), unless the
@@ -51,8 +52,15 @@ impl ClientSide {
             let mut config = ClientConfig::clone(self.connector.config());
             config.resumption = Resumption::store(context.sessions(ProtocolStack::Tls));
             self.connector = TlsConnector::from(Arc::new(config));
+            self.sessions = Some(context.clone());
         }
         self
+    }
+
+    /// Where its sessions are kept, when they are kept apart.
+    #[cfg(feature = "quic")]
+    pub(crate) fn sessions(&self) -> Option<&Context> {
+        self.sessions.as_ref()
     }
 
     /// Runs the handshake.
@@ -108,11 +116,13 @@ impl ClientSide {
     }
 
     /// The configuration, for stacks that have TLS inside.
+    #[cfg(feature = "quic")]
     pub(crate) fn config(&self) -> &TlsConfig {
         &self.config
     }
 
     /// The name that the peer's certificate must carry.
+    #[cfg(feature = "quic")]
     pub(crate) fn name(&self) -> &ServerName<'static> {
         &self.name
     }
@@ -185,6 +195,7 @@ impl ServerSide {
     }
 
     /// The configuration, for stacks that have TLS inside.
+    #[cfg(feature = "quic")]
     pub(crate) fn config(&self) -> &TlsConfig {
         &self.config
     }

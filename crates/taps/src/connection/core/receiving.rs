@@ -68,7 +68,11 @@ impl Core {
             self.poll_wakeups(cx);
             match self.stack.receive(want) {
                 Ok(Some(message)) => return Poll::Ready(Ok(message)),
-                Ok(None) if self.stack.is_ended() => self.received_all = Some(ReceiveError::Closed),
+                Ok(None) if self.stack.is_ended() => {
+                    // A socket that has failed reads as one that has ended, once somebody was told of the failure.
+                    let failure = self.failure.clone();
+                    self.received_all = Some(failure.map_or(ReceiveError::Closed, ReceiveError::from));
+                }
                 Ok(None) => match ready!(self.poll_fill(cx)) {
                     Ok(_) => {}
                     Err(error) => self.received_all = Some(self.fail(&error).into()),

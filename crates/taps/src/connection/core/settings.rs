@@ -8,7 +8,9 @@ use crate::connection::event::Event;
 use crate::connection::pace::Pace;
 use crate::connection::properties::has;
 use crate::group::{Group, Membership};
-use crate::properties::{ConnectionStatus, EstablishedProperties, MessageProperties, TransportProperties};
+use crate::properties::{
+    ConnectionStatus, EstablishedProperties, MessageProperties, Preference, SelectionProperty, TransportProperties,
+};
 use crate::selection::may_duplicate;
 use crate::transport::{Limits, Transport};
 
@@ -86,5 +88,32 @@ impl Core {
 
     pub(in crate::connection) fn set_membership(&mut self, membership: Membership) {
         self.membership = Some(membership);
+    }
+
+    /// Whether somebody wants to know of retransmissions, and the transport has them.
+    pub(in crate::connection) fn counts_retransmissions(&self) -> bool {
+        self.retransmission_threshold().is_some() && self.retransmissions().is_some()
+    }
+
+    /// Tells when more segments were sent again in a row than the threshold, once until they have got through.
+    pub(in crate::connection) fn check_retransmissions(&mut self) {
+        let (Some(threshold), Some(count)) = (self.retransmission_threshold(), self.retransmissions()) else { return };
+        let excessive = count > threshold;
+        if excessive && !self.excessive {
+            self.events.tell(Event::ExcessiveRetransmission { count });
+        }
+        self.excessive = excessive;
+    }
+
+    fn retransmission_threshold(&self) -> Option<u32> {
+        let wanted = self.properties.preference(SelectionProperty::RetransmitNotify) >= Preference::Prefer;
+        self.properties.connection.retransmit_notify_threshold.filter(|_| wanted)
+    }
+
+    fn retransmissions(&self) -> Option<u32> {
+        match &self.carrier {
+            Carrier::Transport(Transport::Stream(stream)) => stream.retransmissions(),
+            _ => None,
+        }
     }
 }

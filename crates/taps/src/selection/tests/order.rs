@@ -73,10 +73,10 @@ fn what_is_wished_outright_goes_before_the_defaults() {
 #[test]
 fn what_is_optional_counts_as_there_where_it_is_preferred_and_as_absent_where_it_is_avoided() {
     let quic = |properties| Scene { application_protocol: true, ..Scene::tls(properties) };
-    // Both can keep alive; TLS can tell soft errors, QUIC cannot.
-    let properties = TransportProperties::new().prefer(P::KeepAlive).prefer(P::SoftErrorNotify);
+    // Both can keep alive; TLS can tell retransmissions, QUIC cannot.
+    let properties = TransportProperties::new().prefer(P::KeepAlive).prefer(P::RetransmitNotify);
     assert_eq!(quic(properties).stacks(), [Tls, QuicStream]);
-    let properties = TransportProperties::new().avoid(P::SoftErrorNotify);
+    let properties = TransportProperties::new().avoid(P::RetransmitNotify);
     assert_eq!(quic(properties).stacks(), [QuicStream, Tls]);
 }
 

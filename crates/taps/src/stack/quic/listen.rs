@@ -26,7 +26,7 @@ use crate::error::AttemptError;
 use crate::properties::{Direction, Multipath, Preference, Role, SelectionProperty, TransportProperties};
 use crate::protocol::ProtocolStack;
 use crate::stack::{Acceptor, Arrival, Hosting, Stand};
-use crate::tls::{TlsInfo, TlsVersion};
+use crate::tls::{TlsConfig, TlsInfo, TlsVersion};
 use crate::transport::{About, Established};
 
 /// How many connections wait until somebody takes them. Beyond that clients wait, each with its streams.
@@ -60,6 +60,7 @@ struct Reception {
     stack: ProtocolStack,
     local: SocketAddr,
     carries: Carries,
+    tls: TlsConfig,
     early: bool,
     handshakes: Semaphore,
 }
@@ -91,7 +92,8 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
         stack: stand.stack,
         local,
         carries,
-        early,
+        tls: side.config().clone(),
+        early: early && !side.config().asks_for_clients(),
         handshakes: Semaphore::new(HANDSHAKES),
     };
     tokio::spawn(receive(endpoint, Arc::new(reception)));
@@ -201,6 +203,7 @@ impl Reception {
             Err(connecting) => {
                 let connection = connecting.await.map_err(failed)?;
                 finish(&tls, &connection);
+                self.tls.check_trust(&tls).await?;
                 (connection, None)
             }
         };

@@ -55,10 +55,35 @@ impl Socket {
     /// Waits until the network says that packets do not reach the peer.
     pub(super) async fn trouble(&self) -> io::ErrorKind {
         let mut trouble = self.trouble.subscribe();
-        match trouble.wait_for(Option::is_some).await.map(|kind| *kind) {
-            Ok(Some(kind)) => kind,
-            // The sender is this socket's.
-            Ok(None) | Err(_) => std::future::pending().await,
+        let noted = async {
+            match trouble.wait_for(Option::is_some).await.map(|kind| *kind) {
+                Ok(Some(kind)) => kind,
+                // The sender is this socket's.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        };
+        // An error that waits makes a socket neither readable nor writable.
+        let waiting = async {
+            while self.io.ready(Interest::ERROR).await.is_ok() {
+                self.take_error();
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            kind = noted => kind,
+            kind = waiting => kind,
+        }
+    }
+
+    /// Notes the error that waits, if one does.
+    fn take_error(&self) {
+        let taken = self.io.try_io(Interest::ERROR, || match self.io.take_error() {
+            Ok(Some(error)) => Ok(error),
+            // Which is how it is known that nothing waits any more.
+            _ => Err(io::ErrorKind::WouldBlock.into()),
+        });
+        if let Ok(error) = taken {
+            self.note(&error);
         }
     }
 

@@ -60,8 +60,9 @@ pub enum WebSocketError {
 }
 
 impl WebSocketError {
-    /// The WebSocket's failure inside an error of the transport.
-    pub(crate) fn from_io(error: &io::Error) -> Option<Self> {
+    /// The WebSocket's failure inside an error of a [`ByteStream`](crate::ByteStream).
+    #[must_use]
+    pub fn from_io(error: &io::Error) -> Option<Self> {
         error.get_ref()?.downcast_ref::<Self>().cloned()
     }
 

@@ -8,9 +8,9 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, ServerConfig, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, ProtocolVersion, ServerConfig, SignatureScheme};
 
-use super::{Inner, ServerSessions, SessionLimits, TlsConfig, TlsConfigError, unusable_provider};
+use super::{Context, Inner, ServerSessions, SessionLimits, TlsConfig, TlsConfigError, unusable_provider};
 use crate::protocol::ProtocolStack;
 
 /// How many sessions a server keeps for resumption: each is used once, so early data cannot be replayed
@@ -65,10 +65,11 @@ impl QuicClient {
         Arc::clone(if early { &self.early } else { &self.late })
     }
 
-    /// The configuration for a connection that shares no session with others (RFC 9622 8.1.10).
-    pub(crate) fn isolated(&self) -> Result<Arc<QuicClientConfig>, TlsConfigError> {
+    /// The same for a connection whose sessions are kept apart (RFC 9622 8.1.10).
+    pub(crate) fn isolated(&self, context: &Context, early: bool) -> Result<Arc<QuicClientConfig>, TlsConfigError> {
         let mut config = ClientConfig::clone(&self.base);
-        config.resumption = Resumption::disabled();
+        config.resumption = Resumption::store(context.sessions(ProtocolStack::QuicStream));
+        config.enable_early_data = early;
         client(config)
     }
 
@@ -82,6 +83,7 @@ impl QuicClient {
 
 impl Inner {
     fn make_quic_client(&self) -> Result<QuicClient, TlsConfigError> {
+        self.check_quic()?;
         let provider = self.provider();
         let verifier =
             Arc::new(Verifier { inner: self.server_verifier(Arc::clone(&provider))?, verdicts: Mutex::default() });
@@ -99,6 +101,7 @@ impl Inner {
     }
 
     fn make_quic_server(&self, base: Arc<ServerConfig>) -> Result<Server, TlsConfigError> {
+        self.check_quic()?;
         let mut config = ServerConfig::clone(&base);
         drop(base);
         // A session over TCP is of no use here, nor the other way round.
@@ -108,6 +111,16 @@ impl Inner {
         // QUIC says how much by its flow control: RFC 9001 4.6.1.
         config.max_early_data_size = u32::MAX;
         Ok(Server { late, early: server(config)? })
+    }
+
+    /// Versions that were chosen may be too old for QUIC (RFC 9001 4.2).
+    fn check_quic(&self) -> Result<(), TlsConfigError> {
+        let fits = self.algorithms.versions().iter().any(|version| version.version == ProtocolVersion::TLSv1_3);
+        let unusable = || TlsConfigError::Unusable {
+            origin: "the versions of TLS".to_owned(),
+            reason: "QUIC needs TLS 1.3".to_owned(),
+        };
+        if fits { Ok(()) } else { Err(unusable()) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Data that leaves before the handshake is over.
 
 use super::*;
+use crate::selection::Context;
 
 fn replayable() -> TransportProperties {
     TransportProperties::new().with_safely_replayable(true)
@@ -127,9 +128,16 @@ async fn an_isolated_connection_knows_no_session() {
     let tls = authority.client().build().unwrap();
     let acceptor = listening(replayable(), &authority.server());
     with_session(&*acceptor, &tls).await;
-    let mut properties = replayable();
-    properties.connection.isolate_session = true;
     let leaf = leaf(ProtocolStack::QuicStream, acceptor.local().ip().unwrap());
-    let client = soon(connect(&leaf, &setting(properties, &tls, true).await)).await.unwrap();
-    assert!(!client.about.zero_rtt);
+    let mut setting = setting(replayable(), &tls, true).await;
+    let group = Context::global().for_group(true);
+    setting.security = setting.security.map(|side| side.with_sessions(&group));
+    let client = soon(connect(&leaf, &setting)).await.unwrap();
+    assert!(!client.about.zero_rtt, "it knows nothing of others");
+    let mut client = stream(client);
+    say(&mut client, b"1").await;
+    let mut server = stream(accepted(&*acceptor).await);
+    say(&mut server, b"2").await;
+    hear(&mut client, b"2").await;
+    assert!(soon(connect(&leaf, &setting)).await.unwrap().about.zero_rtt, "but of its own");
 }

@@ -3,7 +3,7 @@
 use super::relay::Relay;
 use super::*;
 use crate::connection::ConnectionError;
-use crate::tls::{ClientCertificates, TlsError};
+use crate::tls::{ClientCertificates, TlsError, Untrusted};
 
 async fn attempt(address: SocketAddr, tls: &TlsConfig) -> AttemptError {
     let leaf = leaf(ProtocolStack::QuicStream, address);
@@ -16,9 +16,15 @@ async fn nobody_there_is_told_at_once() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     drop(socket);
-    let begin = std::time::Instant::now();
-    assert_eq!(attempt(address, &Authority::new().client().build().unwrap()).await, AttemptError::Refused);
-    assert!(begin.elapsed() < Duration::from_secs(10));
+    let tls = Authority::new().client().build().unwrap();
+    let mut shortest = Duration::MAX;
+    for _ in 0..5 {
+        let begin = std::time::Instant::now();
+        assert_eq!(attempt(address, &tls).await, AttemptError::Refused);
+        shortest = shortest.min(begin.elapsed());
+    }
+    // Before the first packet would be sent again, after a second (RFC 9002 6.2.2).
+    assert!(shortest < Duration::from_millis(900), "{shortest:?}");
 }
 
 #[tokio::test]
@@ -43,14 +49,45 @@ async fn a_certificate_that_does_not_fit_is_named() {
 }
 
 #[tokio::test]
+async fn what_the_configuration_asks_for_holds_over_quic() {
+    let authority = Authority::new();
+    let acceptor = listening(TransportProperties::new(), &authority.server());
+    let address = acceptor.local().ip().unwrap();
+    // A pin of another certificate, and an application that says no.
+    let (other, _) = authority.pair(&authority.name);
+    let pinned = authority.client().pinned_certificate_pem(other).build().unwrap();
+    assert!(matches!(attempt(address, &pinned).await, AttemptError::Tls(_)));
+    let distrustful =
+        authority.client().trust_verification(|_| async { Err(Untrusted("a stranger".to_owned())) }).build().unwrap();
+    assert!(matches!(attempt(address, &distrustful).await, AttemptError::Tls(_)));
+    // There is no QUIC with an older TLS.
+    let old = authority.client().security_protocols([TlsVersion::V1_2]).build().unwrap();
+    assert!(matches!(attempt(address, &old).await, AttemptError::Tls(_)));
+    // A listener that distrusts its clients hands none over.
+    let server = authority
+        .server_for(&authority.name)
+        .trust_verification(|_| async { Err(Untrusted("a stranger".to_owned())) })
+        .build()
+        .unwrap();
+    let acceptor = listening(TransportProperties::new(), &server);
+    let tls = authority.client().build().unwrap();
+    let client = connected(&*acceptor, TransportProperties::new(), &tls).await;
+    let error = soon(soon(acceptor.accept()).await.unwrap().establish).await.unwrap_err();
+    assert!(matches!(error, AttemptError::Tls(_)), "{error:?}");
+    if let Ok(client) = client {
+        soon(stream(client).read(&mut [0; 1])).await.unwrap_err();
+    }
+}
+
+#[tokio::test]
 async fn no_common_application_protocol_is_named() {
     let authority = Authority::new();
     let acceptor = listening(TransportProperties::new(), &authority.server());
     let other = authority.client().alpn(["other/2"]).build().unwrap();
     let error = attempt(acceptor.local().ip().unwrap(), &other).await;
-    assert!(matches!(error, AttemptError::Tls(TlsError::NothingInCommon(_))), "{error:?}");
+    assert_eq!(error, AttemptError::Tls(TlsError::NoApplicationProtocol));
     let error = soon(soon(acceptor.accept()).await.unwrap().establish).await.unwrap_err();
-    assert!(matches!(error, AttemptError::Tls(TlsError::NothingInCommon(_))), "{error:?}");
+    assert_eq!(error, AttemptError::Tls(TlsError::NoApplicationProtocol));
 }
 
 #[tokio::test]
