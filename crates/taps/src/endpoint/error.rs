@@ -43,8 +43,8 @@ pub enum EndpointError {
     /// A name inside this process is empty or longer than 255 bytes.
     #[error("`{0}` is no name inside this process")]
     MemoryName(String),
-    /// The resource of a WebSocket does not begin with `/`, is longer than 8192 bytes, or has a `#`, a space, or
-    /// anything but printable ASCII.
+    /// The resource of a WebSocket does not begin with `/`, is longer than 8192 bytes, or has one of `"`, `#`, `<`, `>`
+    /// and a backtick, a space, or anything but printable ASCII.
     #[error("`{0}` is no resource of a WebSocket: one like `/chat`")]
     WebSocketPath(String),
     /// A subprotocol of WebSocket is no token, longer than 128 bytes, or named twice.

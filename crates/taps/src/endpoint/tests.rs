@@ -138,7 +138,7 @@ fn a_websocket_cannot_smuggle_a_line() {
     use EndpointError as E;
     let at = |path: &str| RemoteEndpoint::host("a.example").port(80).websocket(path);
     assert_eq!(at("/chat?room=1&x=%20").check(), Ok(()));
-    for path in ["", "chat", "/a b", "/a\r\nHost: b", "/a#b", "/\u{e9}"] {
+    for path in ["", "chat", "/a b", "/a\r\nHost: b", "/a#b", "/a<b", "/?a=\"b\"", "/\u{e9}"] {
         assert_eq!(at(path).check(), Err(E::WebSocketPath(path.to_owned())));
     }
     assert_eq!(at("/").subprotocol("v12.stomp").subprotocol("chat").check(), Ok(()));

@@ -12,7 +12,8 @@ pub(crate) struct WebSocketResource {
 impl WebSocketResource {
     /// Both go into the head of an HTTP request as they are, so nothing may pass that ends a line or a field.
     pub(crate) fn check(&self) -> Result<(), EndpointError> {
-        let part_of_a_target = |byte: u8| byte.is_ascii_graphic() && byte != b'#';
+        // None of these stands in a URI as it is (RFC 3986 2).
+        let part_of_a_target = |byte: u8| byte.is_ascii_graphic() && !b"\"#<>`".contains(&byte);
         if !self.path.starts_with('/') || self.path.len() > MAX_PATH || !self.path.bytes().all(part_of_a_target) {
             return Err(EndpointError::WebSocketPath(shortened(&self.path)));
         }

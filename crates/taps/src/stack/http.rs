@@ -8,11 +8,10 @@ pub(crate) const MAX_HEAD: usize = 16 * 1024;
 /// How many fields a head may have.
 const MAX_FIELDS: usize = 100;
 
-/// The first line of a message and its fields.
+/// The first line of a message, whose fields are in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Head {
     first_line: String,
-    fields: Vec<(String, String)>,
 }
 
 /// Why there is no head.
@@ -47,27 +46,17 @@ impl Head {
         }
         let mut lines = text.split("\r\n");
         let first_line = lines.next().ok_or(HeadError::Malformed)?.to_owned();
-        let mut fields = Vec::new();
-        for line in lines {
-            let (name, value) = line.split_once(':').ok_or(HeadError::Malformed)?;
+        for (index, line) in lines.enumerate() {
+            let (name, _) = line.split_once(':').ok_or(HeadError::Malformed)?;
             // This refuses folded lines too (RFC 9112 5.2).
             if name.is_empty() || !name.bytes().all(is_token_byte) {
                 return Err(HeadError::Malformed);
             }
-            if fields.len() == MAX_FIELDS {
+            if index == MAX_FIELDS {
                 return Err(HeadError::TooLong);
             }
-            fields.push((name.to_owned(), value.trim_matches([' ', '\t']).to_owned()));
         }
-        Ok(Self { first_line, fields })
-    }
-
-    /// The method and the target of a request in a version that knows `Upgrade`: HTTP/1.1 and its successors.
-    pub(crate) fn request(&self) -> Option<(&str, &str)> {
-        let mut parts = self.first_line.split(' ');
-        let (method, target, version) = (parts.next()?, parts.next()?, parts.next()?);
-        let minor = version.strip_prefix("HTTP/1.")?;
-        (parts.next().is_none() && minor.len() == 1 && minor != "0").then_some((method, target))
+        Ok(Self { first_line })
     }
 
     /// The status of a response.
@@ -80,29 +69,6 @@ impl Head {
             return None;
         }
         status.parse().ok()
-    }
-
-    /// The values of all fields with this name.
-    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.fields.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| &value[..])
-    }
-
-    /// The value of a field that may stand once only; `None` when it is absent or stands twice.
-    pub(crate) fn only<'a>(&'a self, name: &'a str) -> Option<&'a str> {
-        let mut values = self.all(name);
-        let value = values.next()?;
-        values.next().is_none().then_some(value)
-    }
-
-    /// The elements of a field that is a list (RFC 9110 5.6.1), however many lines it has.
-    pub(crate) fn list<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let elements = self.all(name).flat_map(|value| value.split(','));
-        elements.map(|element| element.trim_matches([' ', '\t'])).filter(|element| !element.is_empty())
-    }
-
-    /// Whether a list has this element, in any case.
-    pub(crate) fn lists(&self, name: &str, element: &str) -> bool {
-        self.list(name).any(|known| known.eq_ignore_ascii_case(element))
     }
 }
 
@@ -153,15 +119,6 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_found_in_any_case_and_lists_over_many_lines() {
-        let head = Head::parse(b"HTTP/1.1 101 Switching\r\nA: b, c\r\na:\t d \r\nE:f\r\n\r\n").unwrap();
-        assert_eq!(head.status(), Some(101));
-        assert_eq!(head.list("a").collect::<Vec<_>>(), ["b", "c", "d"]);
-        assert!(head.lists("A", "C") && !head.lists("A", "e"));
-        assert_eq!((head.only("e"), head.only("a"), head.only("x")), (Some("f"), None, None));
-    }
-
-    #[test]
     fn what_is_not_http_is_refused() {
         for text in [
             "GET / HTTP/1.1\r\nHost : a\r\n\r\n",
@@ -176,16 +133,12 @@ mod tests {
             assert_eq!(Head::parse(text.as_bytes()), Err(HeadError::Malformed), "{text:?}");
         }
         assert_eq!(Head::parse(b"\xff\r\n\r\n"), Err(HeadError::Malformed));
-        let request = |line: &str| Head::parse(format!("{line}\r\n\r\n").as_bytes()).unwrap();
-        assert_eq!(request("GET /a HTTP/1.1").request(), Some(("GET", "/a")));
-        for line in ["GET /a HTTP/1.0", "GET /a HTTP/2", "GET  /a HTTP/1.1", "GET /a", "", "GET /a HTTP/1.1 x"] {
-            assert_eq!(request(line).request(), None, "{line}");
-        }
+        let status = |line: &str| Head::parse(format!("{line}\r\n\r\n").as_bytes()).unwrap().status();
         for line in ["HTTP/1.1 20 OK", "HTTP/1.1 2000 OK", "HTTP/2 200", "HTTP/1.1", "FTP/1.1 200 OK", "HTTP/1.1 +20 x"]
         {
-            assert_eq!(request(line).status(), None, "{line}");
+            assert_eq!(status(line), None, "{line}");
         }
-        assert_eq!(request("HTTP/1.0 200").status(), Some(200));
+        assert_eq!((status("HTTP/1.0 200"), status("HTTP/1.1 407 No")), (Some(200), Some(407)));
     }
 
     #[test]

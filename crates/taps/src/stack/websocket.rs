@@ -3,9 +3,10 @@
 //! A message is a message of bytes; the application says so when it is to be text (`text` in the name space
 //! `websocket` of its context), and learns it the same way. A message or frame is 16 MiB at most, the head of a
 //! handshake 16 KiB. No extension is offered or taken.
+//!
+//! Frames and handshakes are tungstenite's. It gets a stream that is connected and protected already.
 
 mod error;
-mod frame;
 mod handshake;
 mod transport;
 
@@ -13,6 +14,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::http::Authority;
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand, tcp};
@@ -22,7 +24,6 @@ use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::tls::ServerSide;
 use crate::transport::{About, BoxFuture, Established};
-use frame::Side;
 use handshake::Agreed;
 use transport::WebSocket;
 
@@ -49,12 +50,12 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
     let authority = Authority { host: &leaf.host, port: port.filter(|port| *port != default_port) };
     let resource = leaf.websocket.as_deref().cloned().unwrap_or_default();
     let agreed = handshake::initiate(&mut stream, &resource, &authority).await?;
-    Ok(established(stream, Side::Client, agreed))
+    Ok(established(stream, Role::Client, agreed).await)
 }
 
-fn established(stream: ByteStream, side: Side, agreed: Agreed) -> Established {
+async fn established(stream: ByteStream, role: Role, agreed: Agreed) -> Established {
     let about = About { subprotocol: agreed.subprotocol.map(Arc::from), ..stream.about().clone() };
-    Established::messages(Box::new(WebSocket::new(stream, side, agreed.rest)), about)
+    Established::messages(Box::new(WebSocket::new(stream, role, agreed.rest).await), about)
 }
 
 /// A socket that listens.
@@ -97,7 +98,7 @@ impl Door {
             None => ByteStream::tcp(tcp, about),
         };
         let agreed = handshake::accept(&mut stream, self.resource.as_deref()).await?;
-        Ok(established(stream, Side::Server, agreed))
+        Ok(established(stream, Role::Server, agreed).await)
     }
 }
 

@@ -1,19 +1,25 @@
 //! An open WebSocket: messages over frames over a stream.
 
 use std::collections::VecDeque;
-use std::io::{self, IoSlice};
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 use std::time::Duration;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use bytes::Bytes;
+use futures_core::Stream as _;
+use futures_sink::Sink as _;
+use tokio::io::AsyncWrite as _;
 use tokio::time::Sleep;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{Error, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
-use super::error::WebSocketError;
-use super::frame::{self, Inbound, Incoming, MAX_MESSAGE, Side};
-use crate::framer::outbox::{Leaving, Outbox};
+use super::error::{NORMAL, WebSocketError};
+use crate::framer::outbox::Leaving;
 use crate::message::MessageContext;
 use crate::properties::ConnectionProperties;
 use crate::stream::ByteStream;
@@ -23,46 +29,65 @@ use crate::transport::{Arrived, Limits, MessageTransport};
 pub(super) const SCOPE: &str = "websocket";
 pub(super) const TEXT: &str = "text";
 
+/// How long a message may be, in bytes, whether it comes in one frame or in many.
+const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+
+/// How much is read at once.
+const READ: usize = 16 * 1024;
+
+/// What may wait to be written behind a message of the greatest length: its head, and control frames.
+const BESIDE_MESSAGE: usize = 16 * 1024;
+
 /// How long an end that has said good-bye waits for the peer to say so too.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many bytes of messages are kept that come while this end waits for the peer's good-bye.
 const KEPT: usize = 64 * 1024;
 
-const SLICES: usize = 8;
-
 /// Who waits for the one, and who for the other direction of the stream below.
 const MAIN: usize = 0;
 const GUEST: usize = 1;
 
+/// Every limit that the library has. It makes room for a frame when it has seen how long that will be, so the limit of
+/// a frame is the memory that a peer can claim by a word.
+pub(super) fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
+        .read_buffer_size(READ)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_MESSAGE + BESIDE_MESSAGE)
+}
+
 #[derive(Debug)]
 pub(super) struct WebSocket {
-    stream: ByteStream,
-    side: Side,
-    inbound: Inbound,
+    socket: WebSocketStream<ByteStream>,
     /// How what the peer sends is over.
-    ended: Option<Result<(), WebSocketError>>,
+    ended: Option<Ended>,
     /// What has come while this end was closing.
     kept: VecDeque<(Bytes, bool)>,
     kept_len: usize,
-    /// At most one message and one control frame.
-    out: Outbox,
-    unflushed: bool,
-    /// The answer to the latest ping; older ones need none (RFC 6455 5.5.3).
-    pong: Option<Bytes>,
     closing: Closing,
-    keys: Keys,
     /// The one who receives, and the one who closes and waits for the peer's answer.
     readers: Arc<Crowd>,
-    /// The one who sends, and the one who receives and answers pings.
+    /// The one who sends, and the one who receives and tells the peer what was wrong.
     writers: Arc<Crowd>,
     patience: Option<Pin<Box<Sleep>>>,
+}
+
+#[derive(Debug)]
+enum Ended {
+    Orderly,
+    Failed(WebSocketError),
+    /// The stream below has failed, which was told once.
+    Lost(io::ErrorKind),
 }
 
 /// Where this end's good-bye is:
 ///
 /// ```text
-/// Open --shut down, the peer's good-bye, or its fault--> Due --written into the outbox--> Said
+/// Open --shut down, or the peer's fault--> Due --nothing waits to be written any more--> Said
+/// Open, Due --the peer's good-bye, which the library answers, or its end without one--> Said
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Closing {
@@ -72,39 +97,18 @@ enum Closing {
 }
 
 impl WebSocket {
-    pub(super) fn new(stream: ByteStream, side: Side, rest: BytesMut) -> Self {
+    /// Frames on a stream behind the handshake; `rest` is what came behind that.
+    pub(super) async fn new(stream: ByteStream, role: Role, rest: Vec<u8>) -> Self {
         Self {
-            stream,
-            side,
-            inbound: Inbound::new(side, rest),
+            socket: WebSocketStream::from_partially_read(stream, rest, role, Some(config())).await,
             ended: None,
             kept: VecDeque::new(),
             kept_len: 0,
-            out: Outbox::default(),
-            unflushed: false,
-            pong: None,
             closing: Closing::Open,
-            keys: Keys::default(),
             readers: Arc::default(),
             writers: Arc::default(),
             patience: None,
         }
-    }
-
-    fn push_frame(&mut self, opcode: u8, payload: Bytes) -> io::Result<()> {
-        let key = if self.side == Side::Client { Some(self.keys.next()?) } else { None };
-        let (head, size) = frame::head(opcode, payload.len(), key);
-        self.out.push_slice(&head[..size]);
-        match key {
-            None => self.out.push(payload),
-            Some(key) => {
-                // Somebody else may hold the bytes.
-                let mut masked = payload.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-                frame::mask(&mut masked, key);
-                self.out.push(masked.freeze());
-            }
-        }
-        Ok(())
     }
 
     /// Writes what waits, control frames included. `who` polls: both are woken when more can be written.
@@ -112,35 +116,18 @@ impl WebSocket {
         let waker = self.writers.join(who, cx);
         let cx = &mut Context::from_waker(&waker);
         loop {
-            if self.out.is_empty() {
-                if self.closing == Closing::Said {
-                    self.pong = None;
-                } else if let Some(payload) = self.pong.take() {
-                    self.push_frame(frame::PONG, payload)?;
-                } else if let Closing::Due(code) = self.closing {
-                    let mut payload = BytesMut::with_capacity(2);
-                    payload.put_u16(code);
-                    self.push_frame(frame::CLOSE, payload.freeze())?;
-                    self.closing = Closing::Said;
-                }
-            }
-            if self.out.is_empty() {
-                break;
-            }
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let count = self.out.slices(&mut slices, usize::MAX);
-            let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.out.advance(written);
-            self.unflushed = true;
+            ready!(Pin::new(&mut self.socket).poll_flush(cx)).map_err(broken)?;
+            let Closing::Due(code) = self.closing else { break };
+            // Only here there is room for it, and the library drops what it has no room for.
+            let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static("") };
+            self.closing = Closing::Said;
+            Pin::new(&mut self.socket).start_send(Message::Close(Some(frame))).map_err(broken)?;
         }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.unflushed = false;
+        if self.closing == Closing::Open {
+            return Poll::Ready(Ok(()));
         }
-        Poll::Ready(Ok(()))
+        // A server's library is done when its answer to a good-bye is written, and does not flush any more.
+        Pin::new(self.socket.get_mut()).poll_flush(cx)
     }
 
     fn say_good_bye(&mut self, code: u16) {
@@ -152,47 +139,40 @@ impl WebSocket {
     /// Reads until a message is there; `None` is the end. `who` polls: both are woken when more can be read.
     fn poll_incoming(&mut self, who: usize, cx: &Context<'_>) -> Poll<io::Result<Option<(Bytes, bool)>>> {
         loop {
-            if let Some(ended) = self.ended.clone() {
-                // The answer to a good-bye, or the word on what was wrong, leaves if it can.
-                let _ = self.writers_turn(cx);
-                return Poll::Ready(ended.map(|()| None).map_err(io::Error::from));
+            if let Some(ended) = &self.ended {
+                let result = ended.result();
+                // The answer to a good-bye, or the word on what was wrong, leaves if it can. A failure to write shows
+                // where somebody sends.
+                let _ = self.poll_write_out(GUEST, cx);
+                return Poll::Ready(result.map(|()| None));
             }
-            match self.inbound.next() {
-                Ok(Some(Incoming::Message { data, text })) => return Poll::Ready(Ok(Some((data, text)))),
-                Ok(Some(Incoming::Ping(payload))) => self.pong = Some(payload),
-                Ok(Some(Incoming::Pong)) => {}
-                Ok(Some(Incoming::Close { code, reason })) => {
-                    let orderly = frame::is_orderly(code);
-                    self.ended = Some(if orderly { Ok(()) } else { Err(WebSocketError::Closed { code, reason }) });
-                    self.say_good_bye(frame::NORMAL);
+            let waker = self.readers.join(who, cx);
+            match ready!(Pin::new(&mut self.socket).poll_next(&mut Context::from_waker(&waker))) {
+                Some(Ok(Message::Binary(data))) => return Poll::Ready(Ok(Some((data, false)))),
+                Some(Ok(Message::Text(text))) => return Poll::Ready(Ok(Some((text.into(), true)))),
+                Some(Ok(Message::Close(frame))) => {
+                    self.closing = Closing::Said;
+                    self.ended = Some(Ended::of(frame));
                 }
-                Ok(None) => {
-                    // A failure to write shows where somebody sends.
-                    let _ = self.writers_turn(cx);
-                    let waker = self.readers.join(who, cx);
-                    let cx = &mut Context::from_waker(&waker);
-                    let read = pin!(self.stream.read_buf(self.inbound.room())).poll(cx);
-                    match ready!(read) {
-                        Ok(0) => self.ended = Some(Err(WebSocketError::Truncated)),
-                        Ok(_) => {}
-                        // A peer that was told good-bye may be gone rudely.
-                        Err(_) if self.closing == Closing::Said => self.ended = Some(Err(WebSocketError::Truncated)),
-                        Err(error) => return Poll::Ready(Err(error)),
-                    }
+                // The library answers a ping when it is polled again.
+                Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {}
+                // A peer that was told good-bye may be gone rudely.
+                Some(Err(Error::Io(error))) if self.closing != Closing::Said => {
+                    self.ended = Some(Ended::Lost(error.kind()));
+                    return Poll::Ready(Err(error));
                 }
-                Err(error) => {
-                    self.say_good_bye(frame::code_of(&error));
-                    self.ended = Some(Err(error));
+                Some(Err(Error::Io(_) | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) | None => {
+                    // There is nobody to say it to.
+                    self.closing = Closing::Said;
+                    self.ended = Some(Ended::Failed(WebSocketError::Truncated));
+                }
+                Some(Err(error)) => {
+                    let error = WebSocketError::of_frames(&error);
+                    self.say_good_bye(error.code());
+                    self.ended = Some(Ended::Failed(error));
                 }
             }
         }
-    }
-
-    fn writers_turn(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        if self.pong.is_none() && !matches!(self.closing, Closing::Due(_)) && !self.unflushed && self.out.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        self.poll_write_out(GUEST, cx)
     }
 
     /// Waits for the peer's good-bye, within reason.
@@ -227,10 +207,13 @@ impl MessageTransport for WebSocket {
         ready!(self.poll_write_out(MAIN, cx))?;
         let text = message.context.get(TEXT, SCOPE).and_then(|text| text.as_bool()) == Some(true);
         let data = message.to_bytes();
-        if text && std::str::from_utf8(&data).is_err() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::Unsupported, "text that is not UTF-8")));
-        }
-        self.push_frame(if text { frame::TEXT } else { frame::BINARY }, data)?;
+        let message = if text {
+            let not_utf8 = |_| io::Error::new(io::ErrorKind::Unsupported, "text that is not UTF-8");
+            Message::Text(Utf8Bytes::try_from(data).map_err(not_utf8)?)
+        } else {
+            Message::Binary(data)
+        };
+        Pin::new(&mut self.socket).start_send(message).map_err(broken)?;
         match self.poll_write_out(MAIN, cx) {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
             _ => Poll::Ready(Ok(())),
@@ -242,12 +225,12 @@ impl MessageTransport for WebSocket {
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.say_good_bye(frame::NORMAL);
+        self.say_good_bye(NORMAL);
         ready!(self.poll_write_out(MAIN, cx))?;
         ready!(self.poll_last_words(cx));
         // Nothing is lost when the peer was faster.
         let waker = self.writers.join(MAIN, cx);
-        let _ = ready!(Pin::new(&mut self.stream).poll_shutdown(&mut Context::from_waker(&waker)));
+        let _ = ready!(Pin::new(self.socket.get_mut()).poll_shutdown(&mut Context::from_waker(&waker)));
         Poll::Ready(Ok(()))
     }
 
@@ -269,7 +252,7 @@ impl MessageTransport for WebSocket {
     }
 
     fn abort(&mut self) {
-        self.stream.reset_on_drop();
+        self.socket.get_mut().reset_on_drop();
     }
 
     fn limits(&self) -> Limits {
@@ -277,24 +260,35 @@ impl MessageTransport for WebSocket {
     }
 
     fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
-        self.stream.apply(from, to)
+        self.socket.get_mut().apply(from, to)
     }
 }
 
-/// Masking keys that nobody can guess (RFC 6455 5.3), many for one call to the system.
-#[derive(Debug, Default)]
-struct Keys {
-    pool: Vec<[u8; 4]>,
+impl Ended {
+    /// How the peer's good-bye ends it.
+    fn of(frame: Option<CloseFrame>) -> Self {
+        match frame {
+            None | Some(CloseFrame { code: CloseCode::Normal | CloseCode::Away, .. }) => Self::Orderly,
+            Some(CloseFrame { code, reason }) => {
+                Self::Failed(WebSocketError::Closed { code: code.into(), reason: reason.as_str().to_owned() })
+            }
+        }
+    }
+
+    fn result(&self) -> io::Result<()> {
+        match self {
+            Self::Orderly => Ok(()),
+            Self::Failed(error) => Err(error.clone().into()),
+            Self::Lost(kind) => Err((*kind).into()),
+        }
+    }
 }
 
-impl Keys {
-    fn next(&mut self) -> io::Result<[u8; 4]> {
-        if self.pool.is_empty() {
-            self.pool.resize(64, [0; 4]);
-            getrandom::fill(self.pool.as_flattened_mut()).map_err(|error| io::Error::other(error.to_string()))?;
-        }
-        // It was just filled.
-        self.pool.pop().ok_or_else(|| io::ErrorKind::Other.into())
+/// Why nothing can be written.
+fn broken(error: Error) -> io::Error {
+    match error {
+        Error::Io(error) => error,
+        _ => io::ErrorKind::BrokenPipe.into(),
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 
 use super::*;
+use crate::framer::outbox::Outbox;
 use crate::protocol::ProtocolStack;
 use crate::stack::tcp;
 
@@ -16,17 +17,37 @@ async fn with_client() -> (WebSocket, TcpStream) {
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let server = listener.accept().await.unwrap().0;
     let about = tcp::about(ProtocolStack::WebSocket, &server).unwrap();
-    (WebSocket::new(ByteStream::tcp(server, about), Side::Server, BytesMut::new()), client)
+    (WebSocket::new(ByteStream::tcp(server, about), Role::Server, Vec::new()).await, client)
+}
+
+/// The head of a frame without a mask (RFC 6455 5.2).
+fn head(first: u8, length: usize) -> Vec<u8> {
+    match length {
+        0..=125 => vec![first, length as u8],
+        126..=0xffff => [&[first, 126][..], &(length as u16).to_be_bytes()].concat(),
+        _ => [&[first, 127][..], &(length as u64).to_be_bytes()].concat(),
+    }
+}
+
+const KEY: [u8; 4] = [1, 2, 3, 4];
+
+/// The head of a frame that is masked with [`KEY`].
+fn masked_head(first: u8, length: usize) -> Vec<u8> {
+    let mut head = head(first, length);
+    head[1] |= 0x80;
+    head.extend_from_slice(&KEY);
+    head
+}
+
+fn mask(payload: &mut [u8], key: [u8; 4]) {
+    payload.iter_mut().zip(key.iter().cycle()).for_each(|(byte, key)| *byte ^= key);
 }
 
 /// A masked frame.
 fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
-    let key = [1, 2, 3, 4];
-    let (mut head, size) = frame::head(first & 0xf, payload.len(), Some(key));
-    head[0] = first;
     let mut payload = payload.to_vec();
-    frame::mask(&mut payload, key);
-    [&head[..size], &payload[..]].concat()
+    mask(&mut payload, KEY);
+    [masked_head(first, payload.len()), payload].concat()
 }
 
 async fn receive(socket: &mut WebSocket) -> io::Result<Arrived> {
@@ -91,9 +112,9 @@ async fn messages_are_frames_on_the_wire() {
 #[tokio::test]
 async fn a_client_masks_with_a_key_of_its_own_for_each_frame() {
     let (server, client) = with_client().await;
-    let about = server.stream.about().clone();
-    let mut socket = WebSocket::new(ByteStream::tcp(client, about), Side::Client, BytesMut::new());
-    let mut raw = server.stream;
+    let mut raw = server.socket.into_inner();
+    let about = raw.about().clone();
+    let mut socket = WebSocket::new(ByteStream::tcp(client, about), Role::Client, Vec::new()).await;
     let mut keys = std::collections::HashSet::new();
     let body = Bytes::from(vec![9; 5000]);
     for _ in 0..100 {
@@ -102,7 +123,7 @@ async fn a_client_masks_with_a_key_of_its_own_for_each_frame() {
         raw.read_exact(&mut bytes).await.unwrap();
         assert_eq!(bytes[..4], [0x82, 0xfe, 0x13, 0x88]);
         let key: [u8; 4] = bytes[4..8].try_into().unwrap();
-        frame::mask(&mut bytes[8..], key);
+        mask(&mut bytes[8..], key);
         assert_eq!(bytes[8..], body);
         keys.insert(key);
     }
@@ -135,7 +156,8 @@ async fn a_good_bye_is_answered_and_ends_what_is_received() {
     assert_eq!(receive_data(&mut server).await, "last");
     assert!(matches!(receive(&mut server).await, Ok(Arrived::End)));
     assert!(matches!(receive(&mut server).await, Ok(Arrived::End)));
-    assert_eq!(wire(&mut client, 4).await, b"\x88\x02\x03\xe8");
+    // What is answered is what was said (RFC 6455 5.5.1).
+    assert_eq!(wire(&mut client, 9).await, b"\x88\x07\x03\xe9going");
     assert_eq!(send(&mut server, &b"x"[..]).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     timeout(PATIENCE, poll_fn(|cx| server.poll_shutdown(cx))).await.unwrap().unwrap();
     assert_eq!(client.read(&mut [0; 8]).await.unwrap(), 0);
@@ -184,18 +206,117 @@ async fn other_ends_are_typed_errors() {
 
 #[tokio::test]
 async fn a_violation_ends_the_connection_with_its_code() {
+    let too_long = masked_head(0x82, MAX_MESSAGE + 1);
+    let two = [masked(0x02, b""), masked(0x82, b"")].concat();
+    let half = [masked(0x01, b"\xe2\x82"), masked(0x80, b"")].concat();
     for (bytes, code) in [
         (&b"\x82\x00"[..], 1002u16),
         (b"GET / HTTP/1.1\r\n", 1002),
-        (b"\x82\xff\x00\x00\x00\x00\x7f\xff\xff\xff", 1009),
-        (b"\x81\x81\0\0\0\0\xff", 1007),
+        (&masked(0xc2, b""), 1002),
+        (&masked(0xa2, b""), 1002),
+        (&masked(0x92, b""), 1002),
+        (&masked(0x83, b""), 1002),
+        (&masked(0x8b, b""), 1002),
+        (&masked(0x09, b""), 1002),
+        (&masked(0x89, &[0; 126]), 1002),
+        (&masked(0x80, b""), 1002),
+        (&two, 1002),
+        (&masked(0x88, b"\x03"), 1002),
+        (&masked(0x81, b"\xff"), 1007),
+        (&half, 1007),
+        (&masked(0x88, b"\x03\xe8\xff"), 1007),
+        (&too_long, 1009),
+        (b"\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff\0\0\0\0", 1009),
     ] {
         let (mut server, mut client) = with_client().await;
         client.write_all(bytes).await.unwrap();
         let error = failure(&receive(&mut server).await.unwrap_err());
-        assert_eq!(frame::code_of(&error), code, "{error}");
-        assert_eq!(wire(&mut client, 4).await, [[0x88, 2], code.to_be_bytes()].concat());
+        assert_eq!(error.code(), code, "{bytes:x?}: {error}");
+        assert_eq!(failure(&receive(&mut server).await.unwrap_err()), error, "again");
+        assert_eq!(wire(&mut client, 4).await, [[0x88, 2], code.to_be_bytes()].concat(), "{bytes:x?}");
+        assert_eq!(send(&mut server, &b"x"[..]).await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     }
+}
+
+#[tokio::test]
+async fn a_code_that_must_not_be_sent_is_answered_as_a_violation() {
+    for code in [0u16, 999, 1004, 1005, 1006, 1015, 2999, 5000] {
+        let (mut server, mut client) = with_client().await;
+        client.write_all(&masked(0x88, &code.to_be_bytes())).await.unwrap();
+        let error = failure(&receive(&mut server).await.unwrap_err());
+        assert!(matches!(error, WebSocketError::Closed { code: 1002, .. }), "{code}: {error}");
+        assert_eq!(wire(&mut client, 4).await[2..], [0x03, 0xea], "{code}");
+    }
+}
+
+#[tokio::test]
+async fn fragments_are_one_message_however_they_come() {
+    let (mut server, mut client) = with_client().await;
+    client.set_nodelay(true).unwrap();
+    let parts = [masked(0x01, b"\xe2\x82"), masked(0x89, b"?"), masked(0x00, b""), masked(0x80, b"\xac")].concat();
+    let ends = [masked(0x02, &[7; 300]), masked(0x80, &[7; 70_000])].concat();
+    let writing = tokio::spawn(async move {
+        for byte in parts {
+            client.write_all(&[byte]).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        client.write_all(&ends).await.unwrap();
+        client
+    });
+    assert_eq!(receive_data(&mut server).await, "\u{20ac}");
+    assert_eq!(receive_data(&mut server).await, vec![7; 70_300]);
+    let mut client = writing.await.unwrap();
+    assert_eq!(wire(&mut client, 3).await, b"\x8a\x01?");
+}
+
+#[tokio::test]
+async fn the_parts_of_a_message_count_together() {
+    let (mut server, mut client) = with_client().await;
+    let writing = tokio::spawn(async move {
+        for (first, length) in [(0x02, 10 << 20), (0x80, 7 << 20)] {
+            // The server may have seen enough before the last byte.
+            let _ = client.write_all(&[masked_head(first, length), vec![0; length]].concat()).await;
+        }
+        client
+    });
+    let error = failure(&receive(&mut server).await.unwrap_err());
+    assert_eq!(error, WebSocketError::MessageTooLong { limit: MAX_MESSAGE });
+    let mut client = timeout(PATIENCE, writing).await.unwrap().unwrap();
+    assert_eq!(wire(&mut client, 4).await, [[0x88, 2], 1009u16.to_be_bytes()].concat());
+}
+
+#[tokio::test]
+async fn the_word_of_a_frames_length_takes_no_more_than_a_frame() {
+    for (length, most) in
+        [(MAX_MESSAGE, MAX_MESSAGE + 256 * 1024), (MAX_MESSAGE + 1, 256 * 1024), (1 << 62, 256 * 1024)]
+    {
+        let (mut server, mut client) = with_client().await;
+        client.write_all(&masked_head(0x82, length)).await.unwrap();
+        poll_fn(|cx| server.socket.get_mut().poll_read_ready(cx)).await.unwrap();
+        let mut polled = Poll::Pending;
+        let taken = allocation_counter::measure(|| {
+            polled = server.poll_receive(&mut Context::from_waker(Waker::noop()));
+        });
+        assert_eq!(polled.is_pending(), length == MAX_MESSAGE, "{length}: {polled:?}");
+        assert!(taken.bytes_max <= most as u64, "{length}: {taken:?}");
+    }
+}
+
+#[tokio::test]
+async fn pings_that_nobody_hears_the_answers_of_hold_up_nothing() {
+    let (mut server, mut client) = with_client().await;
+    let body = outbox(vec![3; 1 << 20], MessageContext::default());
+    while timeout(Duration::from_millis(100), hand_over(&mut server, &body)).await.is_ok() {}
+    let pings = masked(0x89, &[1; 125]).repeat(100);
+    let writing = tokio::spawn(async move {
+        for _ in 0..20 {
+            client.write_all(&pings).await.unwrap();
+        }
+        client.write_all(&masked(0x82, b"data")).await.unwrap();
+        client
+    });
+    assert_eq!(receive_data(&mut server).await, "data");
+    drop(writing.await.unwrap());
 }
 
 #[tokio::test]
