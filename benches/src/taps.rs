@@ -16,8 +16,10 @@ pub use lanes::{Certificates, Lane};
 /// What goes wrong in a run.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How many messages are on the way at most, where the transport drops what is too much.
+/// How many messages, and of how many bytes together, are on the way at most, where the transport drops what is too
+/// much.
 const WINDOW: usize = 16;
+const WINDOW_BYTES: usize = 80_000;
 
 /// What one run of one pair of ends has cost.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +42,8 @@ impl Cost {
 /// A message was lost, or the transport failed.
 pub async fn one_way(sender: &mut End, receiver: &mut End, size: usize, count: u32) -> Result<Cost, Error> {
     let body = Bytes::from(vec![7; size]);
-    let window = Semaphore::new(if sender.may_drop() { WINDOW } else { Semaphore::MAX_PERMITS });
+    let fits = (WINDOW_BYTES / size.max(1)).clamp(1, WINDOW);
+    let window = Semaphore::new(if sender.may_drop() { fits } else { Semaphore::MAX_PERMITS });
     let (cpu, wall) = (cpu_time(), Instant::now());
     let sending = async {
         for _ in 0..count {
