@@ -134,13 +134,13 @@ async fn initiate(rounds: usize) -> Result<Vec<f64>, Error> {
         let begin = cpu_time();
         for _ in 0..CONNECTIONS {
             let (connection, accepted) = tokio::join!(async { clear.initiate().await }, listener.accept());
-            (drop(connection?), drop(accepted?));
+            drop((connection?, accepted?));
         }
         let ours = cpu_time().saturating_sub(begin);
         let begin = cpu_time();
         for _ in 0..CONNECTIONS {
             let (connection, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-            (drop(connection?), drop(accepted?));
+            drop((connection?, accepted?));
         }
         let bare = cpu_time().saturating_sub(begin);
         if round > 0 {

@@ -270,7 +270,11 @@ impl Connection {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn receive_with(&self, want: Receive) -> Result<Message, ReceiveError> {
-        let _turn = self.inner.receiving.lock().await;
+        // Nobody else mostly: then there is nothing to wait for.
+        let _turn = match self.inner.receiving.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => self.inner.receiving.lock().await,
+        };
         let mut reading = Reading { inner: &self.inner, waits: false };
         poll_fn(|cx| {
             let core = &mut *self.inner.core();

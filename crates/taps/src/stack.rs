@@ -43,8 +43,13 @@ pub(crate) struct Leaf {
     pub(crate) interface: Option<Arc<str>>,
     /// The host that was asked for, as text.
     pub(crate) host: Arc<str>,
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "for a stack that is not built in"))]
     pub(crate) websocket: Option<Arc<WebSocketResource>>,
     /// How many hops a datagram may take.
+    #[cfg_attr(
+        not(any(feature = "udp", feature = "udp-lite")),
+        allow(dead_code, reason = "for stacks that are not built in")
+    )]
     pub(crate) hop_limit: Option<u8>,
 }
 
@@ -135,8 +140,13 @@ pub(crate) struct Stand {
     pub(crate) interface: Option<Arc<str>>,
     /// Whether the address stands for those of both families.
     pub(crate) both_families: bool,
+    #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "for a stack that is not built in"))]
     pub(crate) websocket: Option<Arc<WebSocketResource>>,
     /// The only sender whose datagrams to a multicast group are taken.
+    #[cfg_attr(
+        not(any(feature = "udp", feature = "udp-lite")),
+        allow(dead_code, reason = "for stacks that are not built in")
+    )]
     pub(crate) source: Option<std::net::IpAddr>,
 }
 
