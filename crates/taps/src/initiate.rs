@@ -17,7 +17,6 @@ use crate::message::Message;
 use crate::preconnection::Preconnection;
 use crate::properties::Role;
 use crate::race;
-use crate::resolve::Resolver;
 use crate::selection::{Candidate, CandidateTree, Context, Rejected, Source, Target};
 use crate::stack::{self, Leaf, Setting};
 
@@ -111,10 +110,10 @@ async fn establish(
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
-    let resolver = Resolver::system();
-    let sources = plan::sources(&preconnection.locals, &resolver).await?;
+    let resolver = &preconnection.resolver;
+    let sources = plan::sources(&preconnection.locals, resolver).await?;
     let targets = plan::targets(preconnection);
-    let lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
+    let lookups = Lookups::new(resolver, &plan::looked_up(preconnection), &targets);
     let tree = choose(preconnection, Role::Initiate, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
 }
@@ -135,10 +134,10 @@ async fn choose(
 pub(crate) async fn candidates(preconnection: &Preconnection, role: Role) -> Result<CandidateTree, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
-    let resolver = Resolver::system();
-    let sources = plan::sources(&preconnection.locals, &resolver).await?;
+    let resolver = &preconnection.resolver;
+    let sources = plan::sources(&preconnection.locals, resolver).await?;
     let mut targets = plan::targets(preconnection);
-    let mut lookups = Lookups::new(&resolver, &plan::looked_up(preconnection), &targets);
+    let mut lookups = Lookups::new(resolver, &plan::looked_up(preconnection), &targets);
     while let Some(arrival) = poll_fn(|cx| lookups.poll(cx)).await {
         let target = &mut targets[arrival.target];
         target.addresses.extend(arrival.addresses);
@@ -307,7 +306,7 @@ mod tests {
         let log = Log::default();
         let settings = plan::settings(&preconnection, context, None).await.unwrap();
         let attempts = Attempts { preconnection: &preconnection, settings, context: context.clone(), first: None };
-        let lookups = Lookups::new(&Resolver::system(), &preconnection.remotes, &targets);
+        let lookups = Lookups::new(&preconnection.resolver, &preconnection.remotes, &targets);
         let begin = Instant::now();
         let race = attempts.race(tree, lookups, &log);
         let opened = tokio::time::timeout(Duration::from_secs(10), race).await.unwrap().unwrap();

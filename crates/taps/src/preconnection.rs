@@ -12,7 +12,8 @@ use crate::listener::Listener;
 use crate::message::Message;
 use crate::properties::{Role, TransportProperties};
 use crate::rendezvous::Rendezvous;
-use crate::selection::CandidateTree;
+use crate::resolve::Resolver;
+use crate::selection::{CandidateTree, Context};
 use crate::stack::proxy::Proxy;
 use crate::tls::Security;
 
@@ -46,6 +47,9 @@ pub struct Preconnection {
     pub(crate) security: Security,
     pub(crate) framers: Vec<FramerFactory>,
     pub(crate) proxy: Option<Proxy>,
+    pub(crate) resolver: Resolver,
+    /// What is remembered of earlier connections; `None` is what the process has in common.
+    pub(crate) context: Option<Context>,
 }
 
 impl Preconnection {
@@ -88,6 +92,20 @@ impl Preconnection {
     #[doc(alias = "RemoveRemote")]
     pub fn remove_remote(mut self, endpoint: &RemoteEndpoint) -> Self {
         self.remotes.retain(|known| known != endpoint);
+        self
+    }
+
+    /// Asks this resolver for the addresses of names, instead of the system's.
+    pub fn resolver(mut self, resolver: Resolver) -> Self {
+        self.resolver = resolver;
+        self
+    }
+
+    /// Remembers here what comes of the attempts, and learns from it, instead of with all other connections of the
+    /// process. With [`isolate_session`](field@crate::ConnectionProperties::isolate_session) each connection has a memory
+    /// of its own all the same.
+    pub fn context(mut self, context: Context) -> Self {
+        self.context = Some(context);
         self
     }
 

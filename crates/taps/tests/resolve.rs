@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use dns::{A, AAAA, NameServer, Reply, SRV, a, aaaa, srv};
 use postroad_taps::{
-    LocalEndpoint, Protocol, RemoteEndpoint, Resolution, ResolutionError, Resolver, UnresolvedReason as Reason,
+    AttemptError, Context, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Resolution, ResolutionError,
+    Resolver, Security, UnresolvedReason as Reason,
 };
 use tokio::sync::Notify;
 
@@ -209,6 +210,23 @@ async fn a_long_answer_comes_over_tcp_and_has_a_limit() {
     assert_eq!(found[999], "127.0.3.231:80".parse().unwrap());
     let found = all(resolver.resolve(&host("more.example"), Protocol::Tcp)).await.unwrap();
     assert_eq!(found.len(), 1024);
+}
+
+/// Case 26 (RFC 9623 12.2): a name with a thousand addresses makes sixteen attempts.
+#[tokio::test]
+async fn a_thousand_addresses_are_sixteen_attempts() {
+    let (resolver, _server) = resolver(|name, kind| match (name, kind) {
+        ("many.example", A) => Reply::Records((0..1000).map(|n| a(9, Ipv4Addr::from_bits(0x7f00_0100 + n))).collect()),
+        _ => Reply::Records(Vec::new()),
+    })
+    .await;
+    // Nobody listens on the port of a socket for datagrams.
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let remote = RemoteEndpoint::host("many.example").port(taken.local_addr().unwrap().port()).protocol(Protocol::Tcp);
+    let preconnection = Preconnection::new().security(Security::Disabled).remote(remote).resolver(resolver);
+    let error = preconnection.context(Context::new()).initiate().timeout(PATIENCE).await.unwrap_err();
+    assert_eq!(error.attempts().len(), 16, "{error}");
+    assert!(error.attempts().iter().all(|attempt| attempt.error == AttemptError::Refused), "{error}");
 }
 
 fn services(name: &str, kind: u16) -> Reply {

@@ -38,7 +38,8 @@ pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationEr
 
 /// What is remembered for the connection and its group.
 pub(crate) fn context(preconnection: &Preconnection) -> Context {
-    Context::global().for_group(preconnection.properties.connection.isolate_session)
+    let shared = preconnection.context.clone().unwrap_or_else(Context::global);
+    shared.for_group(preconnection.properties.connection.isolate_session)
 }
 
 /// The candidates of an active or a passive open, of the stacks that are built in.

@@ -32,7 +32,7 @@ pub(super) async fn acceptors(preconnection: &Preconnection) -> Result<Vec<Box<d
     let mut acceptors = Vec::new();
     for local in &preconnection.locals {
         local.check().map_err(ConfigurationError::from)?;
-        let places = places(local).await?;
+        let places = places(local, &preconnection.resolver).await?;
         let stands = stands(preconnection, local, places).await?;
         acceptors.extend(open(local, &stands, &hosting)?);
     }
@@ -40,14 +40,14 @@ pub(super) async fn acceptors(preconnection: &Preconnection) -> Result<Vec<Box<d
 }
 
 /// The addresses of a local endpoint.
-async fn places(local: &LocalEndpoint) -> Result<Vec<EndpointAddress>, ListenError> {
+async fn places(local: &LocalEndpoint, resolver: &Resolver) -> Result<Vec<EndpointAddress>, ListenError> {
     let identifiers = local.identifiers();
     match &identifiers.place {
         Place::Unix(path) => Ok(vec![path.clone().into()]),
         Place::Memory(name) => Ok(vec![EndpointAddress::Memory(Arc::clone(name))]),
         Place::Any | Place::Host { .. } | Place::Multicast(_) => {
             let protocol = identifiers.protocol.unwrap_or(Protocol::Tcp);
-            let resolved = Resolver::system().resolve_local(local, protocol).all().await?;
+            let resolved = resolver.resolve_local(local, protocol).all().await?;
             if identifiers.place == Place::Any {
                 // One socket for both families, and one for IPv4 where there is no IPv6.
                 let port = resolved.first().map_or(0, |address| address.port());
