@@ -1,7 +1,7 @@
 //! An echo in the manner of the original: events are told to handlers, and `start` runs the loop.
 //!
 //! `callback_echo serve PORT` echoes until it is interrupted; `callback_echo ask PORT TEXT...` sends each text, and
-//! prints what comes back.
+//! prints what comes back. Without arguments it asks itself.
 
 use std::cell::Cell;
 use std::process::ExitCode;
@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let started = match arguments.as_slice() {
-        ["serve", port] => port.parse().ok().map(serve),
+        [] => Some(serve(0, true)),
+        ["serve", port] => port.parse().ok().map(|port| serve(port, false)),
         ["ask", port, texts @ ..] => port.parse().ok().map(|port| ask(port, texts)),
         _ => None,
     };
@@ -24,20 +25,27 @@ fn main() -> ExitCode {
         Some(true) => ExitCode::SUCCESS,
         Some(false) => ExitCode::FAILURE,
         None => {
-            eprintln!("usage: callback_echo serve PORT | callback_echo ask PORT TEXT...");
+            eprintln!("usage: callback_echo [serve PORT | ask PORT TEXT...]");
             ExitCode::from(2)
         }
     }
 }
 
-fn serve(port: u16) -> bool {
+/// Echoes; asks itself, in a thread with a loop of its own, and ends with that, when it is to.
+fn serve(port: u16, asks_itself: bool) -> bool {
     let local = LocalEndpoint::host("127.0.0.1").port(port);
     let mut preconnection = Preconnection::new(Some(local), None, Some(properties()), false, unfulfilled);
     preconnection.add_framer(LengthPrefix::new);
     let listener = preconnection.listen();
-    listener.handle_state_listening(|listener| match listener.local_endpoint() {
-        Some(address) => println!("listening on {address}"),
-        None => println!("listening"),
+    listener.handle_state_listening(move |listener| {
+        let Some(address) = listener.local_endpoint() else { return };
+        println!("listening on {address}");
+        if let Some(address) = address.ip().filter(|_| asks_itself) {
+            std::thread::spawn(move || {
+                let answered = ask(address.port(), &["hello", "again"]);
+                std::process::exit(i32::from(!answered));
+            });
+        }
     });
     listener.handle_state_listen_error(|listener, reason| match listener.error() {
         Some(error) => eprintln!("{error}"),
