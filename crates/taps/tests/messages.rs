@@ -701,3 +701,24 @@ async fn who_waits_for_the_end_and_who_receives_share_the_transport() {
     drop(raw);
     assert!(timeout(PATIENCE, closed).await.unwrap().unwrap().is_err());
 }
+
+/// RFC 9622 9.2.3: a message that is given up in the middle is as if it had never been, where its framer needs the whole;
+/// where the peer has seen a part of it, the connection is aborted.
+#[tokio::test]
+async fn a_message_that_is_given_up_is_not_half_sent() {
+    let (connection, mut raw) = bare(tlv()).await;
+    let mut message = connection.start_message(MessageContext::default());
+    message.send("hel").await.unwrap();
+    drop(message);
+    connection.send("other").await.unwrap();
+    assert_eq!(wire(&mut raw, 9).await, b"\0\0\0\x05other");
+
+    let (connection, mut raw) = bare(clear().framer(|| postroad_taps::Delimiter::new("\n"))).await;
+    let mut message = connection.start_message(MessageContext::default());
+    message.send("hel").await.unwrap();
+    drop(message);
+    let expected = SendError::ProtocolFailed(postroad_taps::ConnectionError::LocalAbort);
+    assert_eq!(connection.send("other").await, Err(expected));
+    let mut rest = Vec::new();
+    assert_eq!(raw.read_to_end(&mut rest).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+}

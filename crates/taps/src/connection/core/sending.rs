@@ -97,8 +97,9 @@ impl Core {
         failed: &mut Vec<(usize, SendError)>,
     ) {
         let number = self.number();
-        if messages.iter().all(is_plain) && messages.first().is_some_and(|first| self.can_leave_at_once(first, number))
-        {
+        // A transport of messages takes or refuses each for itself.
+        let alike = !self.stack.out.keeps_boundaries() && messages.iter().all(is_plain);
+        if alike && messages.first().is_some_and(|first| self.can_leave_at_once(first, number)) {
             // One write, and one who waits for all of them.
             self.messages += messages.len() as u64 - 1;
             for (index, message) in messages.drain(..).enumerate() {
@@ -213,17 +214,18 @@ impl Core {
             self.take_back(place);
         }
         self.leaving.retain(|leaving| *leaving != ticket);
-        if self.waiting.remove(ticket) && self.stack.out.is_empty() {
+        if self.waiting.remove(ticket) && !self.stack.out.is_empty() {
+            // Who receives may as well write what is left.
             wake(&mut self.reader);
         }
     }
 
-    /// The rest of a message will not come. A stream that has carried a part of it within framers is of no use any
-    /// more; without framers it goes on.
+    /// The rest of a message will not come. Where the peer may have seen a part of it and waits for the rest, the
+    /// connection is of no use any more.
     pub(in crate::connection) fn abandon(&mut self, number: Number) {
         if self.queue.open() == Some(number.message) {
             self.queue.set_open(None);
-            if self.stack.has_framers() {
+            if !self.stack.give_up_part() {
                 return self.abort();
             }
         }

@@ -74,6 +74,20 @@ impl Stack {
         self.layers.last_mut().map_or(&mut self.leaving, |layer| &mut layer.parts).give_up();
     }
 
+    /// Forgets a message whose rest will not come; false where something of it has been seen below, which cannot be
+    /// taken back.
+    pub(crate) fn give_up_part(&mut self) -> bool {
+        if self.layers.is_empty() && !self.out.keeps_boundaries() {
+            return true;
+        }
+        if self.sending != Sending::Idle && !self.collects_at_top() {
+            return false;
+        }
+        self.sending = Sending::Idle;
+        self.layers.last_mut().map_or(&mut self.leaving, |layer| &mut layer.parts).give_up();
+        true
+    }
+
     fn collects_at_top(&self) -> bool {
         self.layers.len().checked_sub(1).is_none_or(|top| self.collects(top))
     }
