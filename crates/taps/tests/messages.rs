@@ -11,9 +11,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Authority, PATIENCE, pair};
 use postroad_taps::{
-    AttemptError, Connection, ConnectionError, ConnectionState, Framer, FramerCx, FramerError, IntoByteStreamError,
-    LengthPrefix, LocalEndpoint, Message, MessageContext, Preconnection, Receive, ReceiveError, Security, SendError,
-    Start, Stop, TransportProperties,
+    AttemptError, Connection, ConnectionError, ConnectionState, Delimiter, Framer, FramerCx, FramerError,
+    IntoByteStreamError, LengthPrefix, LocalEndpoint, Message, MessageContext, Preconnection, Receive, ReceiveError,
+    Security, SendError, Start, Stop, TransportProperties,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -713,11 +713,11 @@ async fn a_message_that_is_given_up_is_not_half_sent() {
     connection.send("other").await.unwrap();
     assert_eq!(wire(&mut raw, 9).await, b"\0\0\0\x05other");
 
-    let (connection, mut raw) = bare(clear().framer(|| postroad_taps::Delimiter::new("\n"))).await;
+    let (connection, mut raw) = bare(clear().framer(|| Delimiter::new("\n"))).await;
     let mut message = connection.start_message(MessageContext::default());
     message.send("hel").await.unwrap();
     drop(message);
-    let expected = SendError::ProtocolFailed(postroad_taps::ConnectionError::LocalAbort);
+    let expected = SendError::ProtocolFailed(ConnectionError::LocalAbort);
     assert_eq!(connection.send("other").await, Err(expected));
     let mut rest = Vec::new();
     assert_eq!(raw.read_to_end(&mut rest).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
