@@ -78,6 +78,7 @@ mod blocking_error;
 pub mod callback;
 mod connection;
 mod credentials;
+mod crowd;
 mod endpoint;
 mod error;
 mod framer;

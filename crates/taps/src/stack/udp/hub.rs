@@ -6,7 +6,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use postroad_sys::soft_error;
@@ -19,6 +19,7 @@ use super::FAULTS;
 use super::inlet::{Datagram, Inlet};
 use super::outlet::{self, Manner, Setting, Way};
 use super::table::{Fate, Key, PeerId, Table};
+use crate::crowd::Crowd;
 use crate::framer::outbox::Leaving;
 use crate::transport::Arrived;
 
@@ -119,8 +120,7 @@ impl Hub {
     /// Ready when it is worth another try.
     pub(super) fn poll_send_ready(&self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         // The socket keeps the waker of one who waits.
-        self.shared.senders.join(cx.waker());
-        let everybody = Waker::from(Arc::clone(&self.shared.senders));
+        let everybody = self.shared.senders.join(cx.waker());
         self.shared.socket.poll_send_ready(&mut Context::from_waker(&everybody))
     }
 }
@@ -198,30 +198,6 @@ impl Shared {
             Fate::IsFirst => self.arrivals.notify_one(),
             Fate::Waits(None) | Fate::Dropped => {}
         }
-    }
-}
-
-/// Wakers that are woken together.
-#[derive(Debug, Default)]
-struct Crowd(Mutex<Vec<Waker>>);
-
-impl Crowd {
-    fn join(&self, waker: &Waker) {
-        let mut wakers = lock(&self.0);
-        if !wakers.iter().any(|known| known.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
-    }
-}
-
-impl Wake for Crowd {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let wakers = std::mem::take(&mut *lock(&self.0));
-        wakers.into_iter().for_each(Waker::wake);
     }
 }
 
