@@ -44,6 +44,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many bytes of messages are kept that come while this end waits for the peer's good-bye.
 const KEPT: usize = 64 * 1024;
 
+/// What a message counts for there beside its bytes, so that empty ones are bounded too.
+const KEPT_BESIDE: usize = 64;
+
 /// Who waits for the one, and who for the other direction of the stream below.
 const MAIN: usize = 0;
 const GUEST: usize = 1;
@@ -184,7 +187,7 @@ impl WebSocket {
             }
             match ready!(self.poll_incoming(GUEST, cx)) {
                 Ok(Some((data, text))) => {
-                    self.kept_len += data.len();
+                    self.kept_len += data.len() + KEPT_BESIDE;
                     self.kept.push_back((data, text));
                     self.readers.wake_by_ref();
                 }
@@ -237,7 +240,7 @@ impl MessageTransport for WebSocket {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
         let kept = self.kept.pop_front();
         if let Some((data, _)) = &kept {
-            self.kept_len -= data.len();
+            self.kept_len -= data.len() + KEPT_BESIDE;
         }
         let received = match kept {
             Some(message) => Some(message),

@@ -184,7 +184,21 @@ async fn one_who_says_good_bye_hears_the_peer_out() {
 async fn a_peer_that_never_says_good_bye_is_left_after_a_while() {
     let (mut server, _client) = with_client().await;
     tokio::time::pause();
+    let begun = tokio::time::Instant::now();
     poll_fn(|cx| server.poll_shutdown(cx)).await.unwrap();
+    assert!(begun.elapsed() >= CLOSE_TIMEOUT);
+}
+
+#[tokio::test]
+async fn what_a_peer_goes_on_to_send_after_a_good_bye_is_kept_within_bounds_and_not_lost() {
+    let (mut server, mut client) = with_client().await;
+    client.write_all(&masked(0x82, b"").repeat(3000)).await.unwrap();
+    timeout(PATIENCE, poll_fn(|cx| server.poll_shutdown(cx))).await.unwrap().unwrap();
+    assert_eq!(server.kept.len(), KEPT / KEPT_BESIDE);
+    for _ in 0..3000 {
+        assert_eq!(receive_data(&mut server).await, "");
+    }
+    assert_eq!(server.kept_len, 0);
 }
 
 #[tokio::test]
