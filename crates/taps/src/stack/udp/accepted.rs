@@ -5,8 +5,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use socket2::{SockRef, Socket};
-
 use super::hub::Hub;
 use super::outlet::{Manner, Way};
 use super::table::PeerId;
@@ -38,17 +36,13 @@ impl Accepted {
     fn singular(&self) -> Option<usize> {
         let peer = canonical(self.peer);
         let probe = super::open(self.stack, peer).ok()?;
-        connect(&probe, peer).ok()?;
-        singular(&SockRef::from(&probe), peer)
+        probe.connect(&peer.into()).ok()?;
+        singular(&probe, peer)
     }
 
     fn too_long(&self, message: &Leaving<'_>) -> bool {
         !self.manner.fragments(message.context) && self.singular().is_some_and(|limit| message.len() > limit)
     }
-}
-
-fn connect(probe: &Socket, peer: SocketAddr) -> io::Result<()> {
-    probe.connect(&peer.into())
 }
 
 impl MessageTransport for Accepted {
