@@ -176,3 +176,24 @@ async fn a_client_finds_out_which_kind_of_socket_listens() {
     accepted.unwrap().unwrap();
     assert_eq!(initiated.unwrap().protocol_stack(), Some(ProtocolStack::UnixSeqpacket));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_waits_for_a_place_in_the_listeners_queue() {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    for (preconnection, kind) in [(streams(), Type::STREAM), (packets(), Type::SEQPACKET)] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("full");
+        // A queue with one place.
+        let listener = Socket::new(Domain::UNIX, kind, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let remote = preconnection.remote(RemoteEndpoint::path(&path));
+        let _first = remote.initiate().timeout(PATIENCE).await.unwrap();
+        let mut late = tokio::spawn(async move { remote.initiate().timeout(PATIENCE).await });
+        let waiting = timeout(Duration::from_millis(50), &mut late).await;
+        assert!(waiting.is_err(), "{waiting:?}");
+        let _accepted = listener.accept().unwrap();
+        late.await.unwrap().unwrap();
+    }
+}

@@ -6,6 +6,7 @@ pub(crate) mod seqpacket;
 
 use std::io;
 use std::os::unix::net as std_unix;
+use std::time::Duration;
 
 use socket2::Type;
 use tokio::net::{UnixListener, UnixStream};
@@ -23,12 +24,21 @@ use file::{SocketFile, bind};
 /// How many clients may wait in the system's queue.
 const BACKLOG: i32 = 1024;
 
+/// How long a client waits before it asks again whether there is a place in the listener's queue.
+const REST: Duration = Duration::from_millis(5);
+
 /// Connects; on this machine that takes no time, unless the listener's queue is full.
 pub(super) async fn connect(leaf: &Leaf, _: &Setting) -> Result<Established, AttemptError> {
     let remote = leaf.remote.unix().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
     let opened = async {
-        let address = std_unix::SocketAddr::try_from(remote)?;
-        UnixStream::connect_addr(&address.into()).await
+        let address = std_unix::SocketAddr::try_from(remote)?.into();
+        loop {
+            match UnixStream::connect_addr(&address).await {
+                // The system does not tell when there is a place.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(REST).await,
+                connected => break connected,
+            }
+        }
     };
     let stream = opened.await.map_err(|error| AttemptError::from_io(&error))?;
     let local = stream.local_addr().map(|address| std_unix::SocketAddr::from(address).into());

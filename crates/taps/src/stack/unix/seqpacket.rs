@@ -4,15 +4,14 @@ use std::io::{self, IoSlice, Read as _};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{Domain, MsgHdrMut, SockRef, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 
-use super::credentials_of;
 use super::file::{SocketFile, bind, our_address, system_address};
+use super::{BACKLOG, REST, credentials_of};
 use crate::endpoint::{EndpointAddress, UnixAddress};
 use crate::error::AttemptError;
 use crate::framer::outbox::Leaving;
@@ -21,12 +20,6 @@ use crate::properties::ConnectionProperties;
 use crate::protocol::ProtocolStack;
 use crate::stack::{Acceptor, Arrival, Leaf, Stand};
 use crate::transport::{About, Arrived, BoxFuture, Established, Limits, MessageTransport};
-
-/// How many clients may wait in the system's queue.
-const BACKLOG: i32 = 1024;
-
-/// How long a client waits before it asks again whether there is a place in the listener's queue.
-const REST: Duration = Duration::from_millis(5);
 
 /// How long a message may be that is received, in bytes. The sender's system holds it in memory already, and no more
 /// than its administrator allows.
