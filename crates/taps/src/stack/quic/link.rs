@@ -92,6 +92,11 @@ impl Link {
         self.handshaking.load(Ordering::Acquire)
     }
 
+    /// Closes it, since the peer does not answer.
+    pub(super) fn give_up(&self) {
+        self.patience.end();
+    }
+
     /// One more member.
     pub(super) fn join(self: &Arc<Self>) -> Member {
         self.members.fetch_add(1, Ordering::Relaxed);
