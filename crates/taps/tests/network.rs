@@ -26,6 +26,18 @@ async fn reach(properties: TransportProperties) -> (Connection, TcpStream) {
     (connection.unwrap(), accepted.unwrap().0)
 }
 
+/// Runs the test of this name in a network of its own, whose one interface is the loopback.
+fn in_a_network(name: &str, test: impl AsyncFnOnce(Kernel, u32)) {
+    if !is_inside_a_namespace(name) {
+        return;
+    }
+    let kernel = Kernel::open();
+    let lo = interfaces().unwrap().into_iter().find(|interface| interface.loopback).unwrap().index;
+    kernel.link(lo, true);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(test(kernel, lo));
+}
+
 async fn next(events: &mut EventStream) -> Option<Event> {
     tokio::time::timeout(PATIENCE, events.next()).await.expect("no event")
 }
@@ -72,14 +84,7 @@ async fn a_timeout_may_be_set_later() {
 /// Case 64, RFC 9622 8.3.2: whoever waits for events hears of what changes about the paths of the connection.
 #[test]
 fn changes_of_the_paths_are_told() {
-    if !is_inside_a_namespace("changes_of_the_paths_are_told") {
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let kernel = Kernel::open();
-        let lo = interfaces().unwrap().into_iter().find(|interface| interface.loopback).unwrap().index;
-        kernel.link(lo, true);
+    in_a_network("changes_of_the_paths_are_told", async |kernel, lo| {
         let (connection, mut peer) = reach(TransportProperties::new()).await;
         let mut events = connection.events();
         settle(&mut events).await;
@@ -124,14 +129,7 @@ async fn other(events: &mut EventStream) -> Option<Event> {
 /// `retransmit-notify` of the original interface: packets that do not get through are sent again, and that is told once.
 #[test]
 fn excessive_retransmissions_are_told() {
-    if !is_inside_a_namespace("excessive_retransmissions_are_told") {
-        return;
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let kernel = Kernel::open();
-        let lo = interfaces().unwrap().into_iter().find(|interface| interface.loopback).unwrap().index;
-        kernel.link(lo, true);
+    in_a_network("excessive_retransmissions_are_told", async |kernel, lo| {
         let notified =
             TransportProperties::new().prefer(SelectionProperty::RetransmitNotify).retransmit_notify_threshold(1);
         let (connection, _peer) = reach(notified).await;

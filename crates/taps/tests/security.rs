@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{Authority, Identity, PATIENCE, listen, to};
+use common::{Authority, Identity, PATIENCE, listen, meet, tls_error, to};
 use postroad_taps::{
-    AcceptError, AttemptError, CipherSuite, ClientCertificates, Connection, ConnectionState, EstablishmentError,
+    AttemptError, CipherSuite, ClientCertificates, Connection, ConnectionState, EstablishmentError,
     EstablishmentErrorKind, IdentitySigner, IdentityUnavailable, ListenError, LocalEndpoint, NamedGroup, Preconnection,
     Security, SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsVersion, Untrusted,
 };
@@ -19,25 +19,6 @@ use rustls::sign::SigningKey;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-
-type Ends = (Result<Connection, EstablishmentError>, Result<Connection, EstablishmentError>);
-
-async fn meet(server: TlsConfig, client: impl Into<Security>) -> Ends {
-    let listener = listen(server).await;
-    let client = to(listener.local_endpoint().ip().unwrap().port(), client);
-    let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
-    let accepted = match accepted {
-        Ok(connection) => Ok(connection.unwrap()),
-        Err(AcceptError::Establishment(error)) => Err(error),
-        Err(other) => panic!("{other}"),
-    };
-    (accepted, initiated)
-}
-
-fn tls_error(result: Result<Connection, EstablishmentError>) -> TlsError {
-    let error = result.expect_err("the connection was established");
-    error.tls().unwrap_or_else(|| panic!("{error:?}")).clone()
-}
 
 fn server(identity: &Identity) -> TlsConfigBuilder {
     TlsConfig::builder().server_certificate_pem(&identity.chain, &identity.key)

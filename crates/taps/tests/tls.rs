@@ -2,35 +2,12 @@
 
 mod common;
 
-use common::{Authority, PATIENCE, listen, pair, to};
+use common::{Authority, PATIENCE, listen, meet, pair, tls_error, to};
 use postroad_taps::{
-    AcceptError, AttemptError, ByteStream, ClientCertificates, Connection, EstablishmentError, EstablishmentErrorKind,
-    ListenError, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Security, TlsConfig, TlsConfigError, TlsError,
-    TlsVersion,
+    AcceptError, AttemptError, ByteStream, ClientCertificates, EstablishmentErrorKind, ListenError, LocalEndpoint,
+    Preconnection, RemoteEndpoint, Security, TlsConfig, TlsConfigError, TlsError, TlsVersion,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Both results of one meeting of a server and a client.
-type Meeting = (Result<Connection, EstablishmentError>, Result<Connection, EstablishmentError>);
-
-async fn meet(server: TlsConfig, client: TlsConfig) -> Meeting {
-    let listener = listen(server).await;
-    // Over TCP: with an application protocol, QUIC would be tried first.
-    let remote = RemoteEndpoint::host("localhost").port(listener.local_endpoint().ip().unwrap().port());
-    let client = Preconnection::new().remote(remote.protocol(Protocol::Tcp)).security(client);
-    let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
-    let accepted = match accepted {
-        Ok(connection) => Ok(connection.unwrap()),
-        Err(AcceptError::Establishment(error)) => Err(error),
-        Err(other) => panic!("{other}"),
-    };
-    (accepted, initiated)
-}
-
-fn tls_error(result: Result<Connection, EstablishmentError>) -> TlsError {
-    let error = result.expect_err("the connection was established");
-    error.tls().unwrap_or_else(|| panic!("{error:?}")).clone()
-}
 
 #[tokio::test]
 async fn the_right_authority_carries_bytes() {

@@ -117,6 +117,10 @@ impl AsyncRead for EarlyReceiver {
         let length = left.len().min(buf.remaining());
         buf.put_slice(&left[..length]);
         this.read += length;
+        if this.read == this.early.len() {
+            // The connection may last for long.
+            (this.early, this.read) = (Vec::new(), 0);
+        }
         Poll::Ready(Ok(()))
     }
 }

@@ -39,6 +39,35 @@ impl Pins {
     }
 }
 
+/// The methods about signatures, which are the same in both traits: the kind has to count, and the chain says the rest.
+macro_rules! signatures_that_count {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            allowed(&self.schemes, signature)?;
+            self.chain.verify_tls12_signature(message, certificate, signature)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &DigitallySignedStruct,
+        ) -> Result<HandshakeSignatureValid, rustls::Error> {
+            allowed(&self.schemes, signature)?;
+            self.chain.verify_tls13_signature(message, certificate, signature)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+            kept(self.chain.supported_verify_schemes(), &self.schemes)
+        }
+    };
+}
+
 /// Asks more of a server than its chain: a pin, and signatures of certain kinds.
 #[derive(Debug)]
 pub(super) struct StrictServers {
@@ -62,29 +91,7 @@ impl ServerCertVerifier for StrictServers {
         Ok(verified)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        allowed(&self.schemes, signature)?;
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        allowed(&self.schemes, signature)?;
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        kept(self.chain.supported_verify_schemes(), &self.schemes)
-    }
+    signatures_that_count!();
 }
 
 /// Takes signatures of certain kinds from clients only.
@@ -116,29 +123,7 @@ impl ClientCertVerifier for StrictClients {
         self.chain.verify_client_cert(end_entity, intermediates, now)
     }
 
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        allowed(&self.schemes, signature)?;
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        allowed(&self.schemes, signature)?;
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        kept(self.chain.supported_verify_schemes(), &self.schemes)
-    }
+    signatures_that_count!();
 }
 
 /// A peer may sign in a way that it was not offered.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use postroad_taps::{
-    ClientCertificates, Connection, Listener, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Security,
-    TlsConfig,
+    AcceptError, ClientCertificates, Connection, EstablishmentError, Listener, LocalEndpoint, Preconnection, Protocol,
+    RemoteEndpoint, Security, TlsConfig, TlsError,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
@@ -110,4 +110,26 @@ pub async fn pair(server: Preconnection, client: Preconnection) -> (Connection, 
     let client = client.remote(RemoteEndpoint::from(listener.local_endpoint()).protocol(Protocol::Tcp));
     let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
     (accepted.unwrap().unwrap(), initiated.unwrap())
+}
+
+/// What a server and a client see of one meeting.
+pub type Ends = (Result<Connection, EstablishmentError>, Result<Connection, EstablishmentError>);
+
+/// A client tries to reach a server.
+pub async fn meet(server: TlsConfig, client: impl Into<Security>) -> Ends {
+    let listener = listen(server).await;
+    let client = to(listener.local_endpoint().ip().unwrap().port(), client);
+    let (accepted, initiated) = tokio::join!(listener.accept(), async { client.initiate().timeout(PATIENCE).await });
+    let accepted = match accepted {
+        Ok(connection) => Ok(connection.unwrap()),
+        Err(AcceptError::Establishment(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    };
+    (accepted, initiated)
+}
+
+/// What TLS had against a connection; panics where there was nothing.
+pub fn tls_error(result: Result<Connection, EstablishmentError>) -> TlsError {
+    let error = result.expect_err("the connection was established");
+    error.tls().unwrap_or_else(|| panic!("{error:?}")).clone()
 }

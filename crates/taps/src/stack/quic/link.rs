@@ -6,9 +6,10 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use super::socket::Socket;
 use super::stream::QuicStream;
 use crate::error::AttemptError;
 use crate::group::Group;
-use crate::properties::ConnectionProperties;
+use crate::properties::{CapacityProfile, ConnectionProperties};
 use crate::protocol::ProtocolStack;
 use crate::stream::ByteStream;
 use crate::transport::{About, BoxFuture, Established, Streams, Transport};
@@ -56,6 +57,8 @@ pub(super) struct Link {
     runtime: Handle,
     /// Whether the socket is its own.
     is_client: bool,
+    /// The peer's address when packets to it were marked, at a server: a client may move on.
+    marked: Mutex<Option<SocketAddr>>,
     /// Whether what a client sends may come from before the handshake was over.
     handshaking: AtomicBool,
 }
@@ -77,6 +80,7 @@ impl Link {
             members: AtomicUsize::new(0),
             runtime: Handle::current(),
             is_client,
+            marked: Mutex::default(),
             handshaking: AtomicBool::new(false),
         };
         link.patience.set(properties.abort_after(), &link.runtime);
@@ -90,6 +94,11 @@ impl Link {
 
     pub(super) fn is_handshaking(&self) -> bool {
         self.handshaking.load(Ordering::Acquire)
+    }
+
+    /// Closes it, since the peer does not answer.
+    pub(super) fn give_up(&self) {
+        self.patience.end();
     }
 
     /// One more member.
@@ -208,7 +217,7 @@ impl Link {
             if self.is_client {
                 self.socket.mark_all(to.capacity_profile);
             } else {
-                self.socket.mark(self.connection.remote_address(), Some(to.capacity_profile));
+                self.mark(Some(to.capacity_profile));
             }
         }
         if from.group_conn_limit != to.group_conn_limit && !self.is_client {
@@ -221,9 +230,20 @@ impl Link {
     fn leave(&self, aborted: bool) {
         if self.members.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.connection.close(if aborted { ABORTED } else { DONE }, b"");
-            if !self.is_client {
-                self.socket.mark(self.connection.remote_address(), None);
-            }
+            self.mark(None);
+        }
+    }
+
+    /// Marks what a server sends to this client; `None` is as for everybody.
+    fn mark(&self, profile: Option<CapacityProfile>) {
+        let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(before) = marked.take() {
+            self.socket.mark(before, None);
+        }
+        if profile.is_some() {
+            let peer = self.connection.remote_address();
+            self.socket.mark(peer, profile);
+            *marked = Some(peer);
         }
     }
 }

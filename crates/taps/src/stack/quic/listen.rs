@@ -9,9 +9,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connecting, Connection, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime, ZeroRttAccepted};
-use tokio::sync::{Mutex, Semaphore, mpsc};
-use tokio::time::timeout;
+use quinn::{
+    Connecting, Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
+    ZeroRttAccepted,
+};
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
+use tokio::time::{Instant, timeout_at};
 
 use super::datagram::Datagrams;
 use super::early::finish;
@@ -35,7 +38,7 @@ const WAITING: usize = 64;
 /// How many handshakes go on at once. Beyond the first number a client has to show that its address is its own, beyond
 /// the second it is refused: what pretends to be many clients costs no more than that.
 const TRUSTED: usize = 64;
-const HANDSHAKES: usize = 512;
+pub(super) const HANDSHAKES: usize = 512;
 
 /// How long a client may take for its handshake.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
@@ -46,14 +49,14 @@ const ALL_EARLY: u64 = 8 * 1024 * 1024;
 
 /// A socket of QUIC that listens.
 #[derive(Debug)]
-struct QuicAcceptor {
+pub(super) struct QuicAcceptor {
     arrivals: Mutex<mpsc::Receiver<Arrival>>,
     stack: ProtocolStack,
     local: EndpointAddress,
 }
 
 /// What every client's task has.
-struct Reception {
+pub(super) struct Reception {
     arrivals: mpsc::Sender<Arrival>,
     socket: Arc<Socket>,
     properties: Arc<TransportProperties>,
@@ -62,11 +65,23 @@ struct Reception {
     carries: Carries,
     tls: TlsConfig,
     early: bool,
-    handshakes: Semaphore,
+    pub(super) handshakes: Semaphore,
+}
+
+/// A handshake that goes on while what the client sends is looked at, and its place among those that go on at once.
+struct Handshake<'a> {
+    over: ZeroRttAccepted,
+    until: Instant,
+    _permit: SemaphorePermit<'a>,
 }
 
 /// Begins to listen.
 pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
+    let (acceptor, _) = open(stand, hosting)?;
+    Ok(Box::new(acceptor))
+}
+
+pub(super) fn open(stand: &Stand, hosting: &Hosting) -> io::Result<(QuicAcceptor, Arc<Reception>)> {
     let address = stand.local.ip().ok_or(io::ErrorKind::InvalidInput)?;
     let side = hosting.security.as_ref().ok_or(io::ErrorKind::InvalidInput)?;
     let properties = &hosting.properties;
@@ -85,7 +100,7 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
     config.max_incoming(HANDSHAKES).incoming_buffer_size(EARLY).incoming_buffer_size_total(ALL_EARLY);
     let (endpoint, local) = endpoint(&socket, Some(config))?;
     let (sender, arrivals) = mpsc::channel(WAITING);
-    let reception = Reception {
+    let reception = Arc::new(Reception {
         arrivals: sender,
         socket,
         properties: Arc::clone(properties),
@@ -95,9 +110,9 @@ pub(in crate::stack) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<B
         tls: side.config().clone(),
         early: early && !side.config().asks_for_clients(),
         handshakes: Semaphore::new(HANDSHAKES),
-    };
-    tokio::spawn(receive(endpoint, Arc::new(reception)));
-    Ok(Box::new(QuicAcceptor { arrivals: Mutex::new(arrivals), stack: stand.stack, local: local.into() }))
+    });
+    tokio::spawn(receive(endpoint, Arc::clone(&reception)));
+    Ok((QuicAcceptor { arrivals: Mutex::new(arrivals), stack: stand.stack, local: local.into() }, reception))
 }
 
 /// An endpoint of QUIC over a socket, and where that is bound.
@@ -171,17 +186,17 @@ impl Reception {
     /// Goes through the handshake with a client, and takes what it opens for as long as it stays.
     async fn take_in(self: Arc<Self>, incoming: Incoming) {
         let peer = canonical(incoming.remote_address());
-        let permit = self.handshakes.acquire().await;
-        let result = match timeout(HANDSHAKE_PATIENCE, self.handshake(incoming)).await {
+        let permit = self.handshakes.acquire().await.expect("the semaphore is never closed");
+        let until = Instant::now() + HANDSHAKE_PATIENCE;
+        let result = match timeout_at(until, self.handshake(incoming)).await {
             Ok(result) => result,
             Err(_) => Err(AttemptError::NoAnswer),
         };
         match result {
-            Ok((link, accepted)) => {
-                if accepted.is_none() {
-                    drop(permit);
-                }
-                self.attend(&link, accepted).await;
+            Ok((link, Some(over))) => self.attend(&link, Some(Handshake { over, until, _permit: permit })).await,
+            Ok((link, None)) => {
+                drop(permit);
+                self.attend(&link, None).await;
             }
             Err(error) => {
                 drop(permit);
@@ -226,12 +241,13 @@ impl Reception {
     }
 
     /// Hands over what the client opens.
-    async fn attend(&self, link: &Arc<Link>, mut handshake: Option<ZeroRttAccepted>) {
+    async fn attend(&self, link: &Arc<Link>, mut handshake: Option<Handshake<'_>>) {
         if self.properties.direction() == Direction::UnidirectionalSend {
             // The client waits for a stream of ours, and opens none.
             if let Ok((send, _)) = link.open(Ways::Out).await {
                 self.hand_over(link, link.established(Some(send), None, &self.properties.connection)).await;
             }
+            self.await_handshake(link, &mut handshake).await;
             return;
         }
         let (mut fresh, connection) = (true, link.connection.clone());
@@ -253,38 +269,39 @@ impl Reception {
                         let early = link.is_handshaking();
                         let datagrams = Datagrams::new(link.join(), Some(first), early);
                         self.hand_over(link, link.established_datagrams(datagrams, false)).await;
-                        self.await_handshake(link, handshake).await;
+                        self.await_handshake(link, &mut handshake).await;
                         return;
                     }
                     Err(_) => break,
                 },
-                () = over(&mut handshake), if handshake.is_some() => {
-                    handshake = None;
-                    self.handshake_over(link);
-                    continue;
+                in_time = self.await_handshake(link, &mut handshake), if handshake.is_some() => {
+                    if in_time { continue } else { break }
                 }
             };
             fresh = false;
             self.hand_over(link, established).await;
         }
-        if let Some(error) = link.connection.close_reason().filter(|_| fresh && handshake.is_some()) {
-            let failed = Box::pin(async move { Err(error::attempt(&error, || None)) });
+        if fresh && handshake.is_some() {
+            let reason = link.connection.close_reason().filter(|error| *error != ConnectionError::LocallyClosed);
+            let error = reason.map_or(AttemptError::NoAnswer, |error| error::attempt(&error, || None));
+            let failed = Box::pin(async { Err(error) });
             let _ = self.arrivals.try_send(Arrival { peer: link.about().remote.clone(), establish: failed });
         }
     }
 
-    async fn await_handshake(&self, link: &Link, mut handshake: Option<ZeroRttAccepted>) {
-        if handshake.is_some() {
-            over(&mut handshake).await;
-            self.handshake_over(link);
+    /// Waits for the end of a handshake that goes on; a client that takes too long for it is given up.
+    async fn await_handshake(&self, link: &Link, handshake: &mut Option<Handshake<'_>>) -> bool {
+        let Some(Handshake { over, until, .. }) = handshake else { return true };
+        if timeout_at(*until, over).await.is_err() {
+            link.give_up();
+            return false;
         }
-    }
-
-    fn handshake_over(&self, link: &Link) {
+        *handshake = None;
         if let Some(tls) = &link.about().tls {
             finish(tls, &link.connection);
         }
         link.set_handshaking(false);
+        true
     }
 
     fn stream(&self, link: &Arc<Link>, stream: QuicStream) -> Established {
@@ -297,11 +314,5 @@ impl Reception {
         let arrival = Arrival { peer, establish: Box::pin(async { Ok(established) }) };
         // Nobody listens any more: the stream is dropped, and the client told so.
         let _ = self.arrivals.send(arrival).await;
-    }
-}
-
-async fn over(handshake: &mut Option<ZeroRttAccepted>) {
-    if let Some(handshake) = handshake {
-        handshake.await;
     }
 }

@@ -40,6 +40,11 @@ impl Patience {
         }
     }
 
+    /// Ends it, and the connection with it.
+    pub(super) fn end(&self) {
+        give_up(&self.connection, &self.over);
+    }
+
     /// Whether it has come to its end.
     pub(super) fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
@@ -61,11 +66,14 @@ async fn watch(connection: Connection, mut timeout: watch::Receiver<Option<Durat
         }
         let Some(patience) = patience else { continue };
         if account.owes(&connection.stats(), Instant::now()) >= patience {
-            over.store(true, Ordering::Release);
-            connection.close(ABORTED, b"no answer");
-            return;
+            return give_up(&connection, &over);
         }
     }
+}
+
+fn give_up(connection: &Connection, over: &AtomicBool) {
+    over.store(true, Ordering::Release);
+    connection.close(ABORTED, b"no answer");
 }
 
 async fn look_again(patience: Option<Duration>) {

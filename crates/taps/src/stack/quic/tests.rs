@@ -74,16 +74,22 @@ fn listening_on(
     properties: TransportProperties,
     tls: &TlsConfig,
 ) -> io::Result<Box<dyn Acceptor>> {
-    let stand = Stand {
+    listen(&stand(port, stack), &hosting(properties, tls))
+}
+
+fn stand(port: u16, stack: ProtocolStack) -> Stand {
+    Stand {
         stack,
         local: SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into(),
         interface: None,
         both_families: false,
         websocket: None,
         source: None,
-    };
-    let hosting = Hosting { properties: Arc::new(properties), security: Some(ServerSide::prepare(tls).unwrap()) };
-    listen(&stand, &hosting)
+    }
+}
+
+fn hosting(properties: TransportProperties, tls: &TlsConfig) -> Hosting {
+    Hosting { properties: Arc::new(properties), security: Some(ServerSide::prepare(tls).unwrap()) }
 }
 
 fn leaf(stack: ProtocolStack, remote: SocketAddr) -> Leaf {
@@ -110,6 +116,19 @@ async fn connected(
 ) -> Result<Established, AttemptError> {
     let leaf = leaf(ProtocolStack::QuicStream, acceptor.local().ip().unwrap());
     soon(connect(&leaf, &setting(properties, tls, false).await)).await
+}
+
+/// What a client sends first, before anybody answers.
+async fn first_packet(tls: &TlsConfig) -> Vec<u8> {
+    let peer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let leaf = leaf(ProtocolStack::QuicStream, peer.local_addr().unwrap());
+    let setting = setting(TransportProperties::new(), tls, false).await;
+    let mut packet = vec![0; 2048];
+    tokio::select! {
+        _ = connect(&leaf, &setting) => unreachable!(),
+        received = peer.recv(&mut packet) => packet.truncate(received.unwrap()),
+    }
+    packet
 }
 
 async fn accepted(acceptor: &dyn Acceptor) -> Established {

@@ -1,5 +1,6 @@
 //! Data that leaves before the handshake is over.
 
+use super::listen::{HANDSHAKES, open};
 use super::*;
 use crate::selection::Context;
 
@@ -140,4 +141,35 @@ async fn an_isolated_connection_knows_no_session() {
     say(&mut server, b"2").await;
     hear(&mut client, b"2").await;
     assert!(soon(connect(&leaf, &setting)).await.unwrap().about.zero_rtt, "but of its own");
+}
+
+/// A server of early data looks at streams while handshakes go on: those that are over do not count any more.
+#[tokio::test]
+async fn a_handshake_that_is_over_makes_room_for_another() {
+    let authority = Authority::new();
+    let hosting = hosting(replayable(), &authority.server());
+    let (acceptor, reception) = open(&stand(0, ProtocolStack::QuicStream), &hosting).unwrap();
+    let mut client = stream(connected(&acceptor, replayable(), &authority.client().build().unwrap()).await.unwrap());
+    say(&mut client, b"hello").await;
+    let mut server = stream(accepted(&acceptor).await);
+    hear(&mut server, b"hello").await;
+    soon(async {
+        while reception.handshakes.available_permits() < HANDSHAKES {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    say(&mut client, b"still there").await;
+    hear(&mut server, b"still there").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_finish_is_given_up() {
+    let authority = Authority::new();
+    let acceptor = listening(replayable(), &authority.server());
+    let first = first_packet(&authority.client().build().unwrap()).await;
+    let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
+    stranger.send_to(&first, acceptor.local().ip().unwrap()).unwrap();
+    let arrival = soon(acceptor.accept()).await.unwrap();
+    assert_eq!(soon(arrival.establish).await.unwrap_err(), AttemptError::NoAnswer);
 }

@@ -274,17 +274,7 @@ async fn a_flood_of_strangers_keeps_nobody_out() {
     let acceptor = listening(TransportProperties::new(), &authority.server());
     let address = acceptor.local().ip().unwrap();
     // The first packets of many clients that never go on.
-    let first = {
-        let peer = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let leaf = leaf(ProtocolStack::QuicStream, peer.local_addr().unwrap());
-        let setting = setting(TransportProperties::new(), &tls, false).await;
-        let mut packet = vec![0; 2048];
-        tokio::select! {
-            _ = connect(&leaf, &setting) => unreachable!(),
-            received = peer.recv(&mut packet) => packet.truncate(received.unwrap()),
-        }
-        packet
-    };
+    let first = first_packet(&tls).await;
     let noise = UdpSocket::bind("127.0.0.1:0").unwrap();
     for round in 0..2000u32 {
         noise.send_to(&round.to_be_bytes().repeat(300), address).unwrap();

@@ -1,4 +1,5 @@
-//! A relay between a client and a server, which reads the traffic class of every packet and can fall silent.
+//! A relay between a client and a server, which reads the traffic class of every packet, can fall silent, and can go on from
+//! another address.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,24 +12,30 @@ use super::*;
 
 pub(super) struct Relay {
     pub(super) address: SocketAddr,
+    server: SocketAddr,
+    front: Arc<tokio::net::UdpSocket>,
     /// The code points of what the client and what the server has sent.
     seen: Arc<Mutex<[Vec<u8>; 2]>>,
     silent: Arc<AtomicBool>,
-    tasks: [JoinHandle<()>; 2],
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Relay {
     pub(super) async fn to(server: SocketAddr) -> Self {
-        let front = Arc::new(tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        let back = Arc::new(tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap());
-        back.connect(server).await.unwrap();
-        for socket in [&front, &back] {
-            message::set_receive_traffic_class(socket, true).unwrap();
-        }
-        let (address, client) = (front.local_addr().unwrap(), Arc::new(Mutex::new(None)));
-        let (seen, silent) = (Arc::<Mutex<[Vec<u8>; 2]>>::default(), Arc::new(AtomicBool::new(false)));
+        let front = socket().await;
+        let address = front.local_addr().unwrap();
+        let mut relay =
+            Self { address, server, front, seen: Arc::default(), silent: Arc::default(), tasks: Vec::new() };
+        relay.move_on().await;
+        relay
+    }
+
+    /// Goes on from another address, as a client does whose network has changed.
+    pub(super) async fn move_on(&mut self) {
+        let (front, back, client) = (Arc::clone(&self.front), socket().await, Arc::new(Mutex::new(None)));
+        back.connect(self.server).await.unwrap();
         let run = |side: usize, from: Arc<tokio::net::UdpSocket>, to: Arc<tokio::net::UdpSocket>| {
-            let (seen, silent, client) = (Arc::clone(&seen), Arc::clone(&silent), Arc::clone(&client));
+            let (seen, silent, client) = (Arc::clone(&self.seen), Arc::clone(&self.silent), Arc::clone(&client));
             tokio::spawn(async move {
                 let mut buffer = vec![0; 65_536];
                 loop {
@@ -53,8 +60,8 @@ impl Relay {
                 }
             })
         };
-        let tasks = [run(0, Arc::clone(&front), Arc::clone(&back)), run(1, back, front)];
-        Self { address, seen, silent, tasks }
+        let tasks = vec![run(0, Arc::clone(&front), Arc::clone(&back)), run(1, back, front)];
+        std::mem::replace(&mut self.tasks, tasks).iter().for_each(JoinHandle::abort);
     }
 
     /// What was seen since the last call.
@@ -71,4 +78,10 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
     }
+}
+
+async fn socket() -> Arc<tokio::net::UdpSocket> {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    message::set_receive_traffic_class(&socket, true).unwrap();
+    Arc::new(socket)
 }

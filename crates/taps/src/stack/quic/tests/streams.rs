@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::relay::Relay;
 use super::*;
 
 #[tokio::test]
@@ -227,4 +228,34 @@ async fn reading_ahead_tells_when_something_has_come() {
     soon(client.shutdown()).await.unwrap();
     soon(poll_fn(|cx| server.poll_read_ready(cx))).await.unwrap();
     assert_eq!(soon(server.read(&mut buffer)).await.unwrap(), 0);
+}
+
+/// RFC 9622 6.2.14, RFC 9000 9: a client that has another address now is the same one, unless the listener wants one path.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_may_move_on_to_another_address() {
+    let authority = Authority::new();
+    let tls = authority.client().build().unwrap();
+    for (multipath, goes_on) in [(None, true), (Some(Multipath::Disabled), false)] {
+        let acceptor = listening(TransportProperties::new().with_multipath(multipath), &authority.server());
+        let mut relay = Relay::to(acceptor.local().ip().unwrap()).await;
+        let leaf = leaf(ProtocolStack::QuicStream, relay.address);
+        let client = soon(connect(&leaf, &setting(TransportProperties::new(), &tls, false).await)).await;
+        let mut client = stream(client.unwrap());
+        say(&mut client, b"1").await;
+        let mut server = stream(accepted(&*acceptor).await);
+        hear(&mut server, b"1").await;
+        say(&mut server, b"2").await;
+        hear(&mut client, b"2").await;
+        relay.move_on().await;
+        say(&mut client, b"3").await;
+        if goes_on {
+            hear(&mut server, b"3").await;
+            say(&mut server, b"4").await;
+            hear(&mut client, b"4").await;
+        } else {
+            let heard = tokio::time::timeout(Duration::from_millis(500), server.read_u8()).await;
+            assert!(heard.is_err(), "{heard:?} from somewhere else");
+        }
+    }
 }
