@@ -12,7 +12,6 @@ mod length_prefix;
 #[allow(dead_code, reason = "transports that keep messages apart, and times, are the connection's to bring")]
 pub(crate) mod outbox;
 mod parts;
-#[allow(dead_code, reason = "transports that keep messages apart, and times, are the connection's to bring")]
 pub(crate) mod stack;
 mod tlv;
 

@@ -43,8 +43,8 @@ impl Initiate {
         Self { preconnection, timeout: None, first: None }
     }
 
-    /// Gives up after this time, resolution included. Without it the system's patience decides, about two minutes
-    /// for each address.
+    /// Gives up after this time, resolution included. Without it the system's patience decides who does not answer at
+    /// all, about two minutes for each address; a peer that is silent in its handshake after that is waited for.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self

@@ -85,7 +85,6 @@ mod framer;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
-#[allow(dead_code, reason = "for the connections of a group")]
 mod group;
 mod initiate;
 mod listener;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
@@ -56,6 +57,8 @@ pub struct Listener {
     limit: watch::Sender<Option<usize>>,
     /// Clients that came as the limit was reached.
     held: Mutex<VecDeque<(Arrival, ProtocolStack)>>,
+    /// Which of the acceptors is asked first the next time.
+    turn: AtomicUsize,
     addresses: Vec<EndpointAddress>,
     tls: bool,
     shared: Arc<Shared>,
@@ -102,6 +105,7 @@ impl Listener {
             stopped: watch::Sender::new(false),
             limit: watch::Sender::new(None),
             held: Mutex::default(),
+            turn: AtomicUsize::new(0),
             addresses,
             tls,
             shared: Arc::new(Shared { framers, properties: Arc::new(properties) }),
@@ -152,7 +156,7 @@ impl Listener {
                 None => tokio::select! {
                     biased;
                     _ = limit.changed() => continue,
-                    accepted = accept_any(acceptors) => accepted?,
+                    accepted = accept_any(acceptors, self.turn.fetch_add(1, Ordering::Relaxed)) => accepted?,
                 },
             };
             if self.take_place() {
@@ -337,12 +341,15 @@ impl IntoFuture for Establish {
     }
 }
 
-/// Waits on every acceptor. Each call has its own waker, so several tasks may wait.
-async fn accept_any(acceptors: &[Box<dyn Acceptor>]) -> io::Result<(Arrival, ProtocolStack)> {
+/// Waits on every acceptor, on another one first each time: a flood at one of them keeps nobody out at the others. Each
+/// call has its own waker, so several tasks may wait.
+async fn accept_any(acceptors: &[Box<dyn Acceptor>], turn: usize) -> io::Result<(Arrival, ProtocolStack)> {
     if let [acceptor] = acceptors {
         return Ok((acceptor.accept().await?, acceptor.stack()));
     }
-    let mut waiting: Vec<_> = acceptors.iter().map(|acceptor| (acceptor.accept(), acceptor.stack())).collect();
+    let (later, first) = acceptors.split_at(turn % acceptors.len().max(1));
+    let waiting = first.iter().chain(later).map(|acceptor| (acceptor.accept(), acceptor.stack()));
+    let mut waiting: Vec<_> = waiting.collect();
     poll_fn(|cx| {
         let ready = waiting.iter_mut().find_map(|(accept, stack)| match accept.as_mut().poll(cx) {
             Poll::Ready(accepted) => Some(accepted.map(|arrival| (arrival, *stack))),
@@ -354,7 +361,7 @@ async fn accept_any(acceptors: &[Box<dyn Acceptor>]) -> io::Result<(Arrival, Pro
 }
 
 /// Errors that concern one client who is gone again, not the listener (accept(2)).
-fn is_the_clients(error: &io::Error) -> bool {
+pub(crate) fn is_the_clients(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

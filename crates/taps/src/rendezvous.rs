@@ -13,6 +13,7 @@ use crate::connection::{Connection, Opened, Origin};
 use crate::endpoint::Place;
 use crate::error::{Attempt, AttemptError, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::initiate::candidates;
+use crate::listener::is_the_clients;
 use crate::preconnection::Preconnection;
 use crate::properties::Role;
 use crate::protocol::{Protocol, ProtocolStack};
@@ -111,10 +112,12 @@ async fn dial_and_listen(local: SocketAddr, remote: SocketAddr) -> Result<TcpStr
     let listener = listen(local).map_err(here)?;
     let accepting = async {
         loop {
-            let (tcp, peer) = listener.accept().await.map_err(|error| AttemptError::from_io(&error))?;
-            // Somebody else has nothing to do here.
-            if peer == remote {
-                return Ok(tcp);
+            match listener.accept().await {
+                Ok((tcp, peer)) if peer == remote => return Ok(tcp),
+                // Somebody else has nothing to do here, come or gone again.
+                Ok(_) => {}
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => return Err(AttemptError::from_io(&error)),
             }
         }
     };

@@ -112,3 +112,18 @@ async fn a_stopped_listener_tells_everybody_and_keeps_what_it_has_given() {
     client.send(postroad_taps::Message::new("still").last()).await.unwrap();
     assert_eq!(&server.receive().await.unwrap().data[..], b"still");
 }
+
+/// 7.2: a flood at one address keeps nobody out who comes to another.
+#[tokio::test]
+async fn a_flood_at_one_address_keeps_nobody_out_at_another() {
+    let here = || LocalEndpoint::host("127.0.0.1");
+    let listener = clear().local(here()).add_local(here()).listen().await.unwrap();
+    let [flooded, other] = listener.local_endpoints() else { panic!("{listener:?}") };
+    let mut clients = Vec::new();
+    for address in [flooded; 8].into_iter().chain([other]) {
+        clients.push(TcpStream::connect(address.ip().unwrap()).await.unwrap());
+    }
+    let (first, second) = (accept(&listener).await, accept(&listener).await);
+    let ends = [first.local_endpoint(), second.local_endpoint()];
+    assert!(ends.contains(&Some(other)), "{ends:?}");
+}

@@ -11,11 +11,16 @@ use postroad_taps::{
     Preconnection, Protocol, RemoteEndpoint, Security, TlsConfig, TransportProperties,
 };
 
-/// Two addresses of this machine that nobody uses.
+/// Two addresses of this machine that nobody uses, neither for TCP, which keeps a port for a while, nor for UDP.
 fn two_addresses() -> [SocketAddr; 2] {
-    let free = || std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let free = || loop {
+        let tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        if let Ok(udp) = std::net::UdpSocket::bind(tcp.local_addr().unwrap()) {
+            return (tcp, udp);
+        }
+    };
     let (one, two) = (free(), free());
-    [one.local_addr().unwrap(), two.local_addr().unwrap()]
+    [one, two].map(|(tcp, _udp)| tcp.local_addr().unwrap())
 }
 
 fn between(local: SocketAddr, remote: SocketAddr) -> Preconnection {

@@ -84,8 +84,13 @@ async fn multipath_falls_back_to_one_path() {
     let tcp = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = tcp.local_addr().unwrap();
     let properties = TransportProperties::new().with_multipath(Multipath::Active);
-    let connection = clear().remote(address).properties(properties).initiate().await.unwrap();
+    let client = clear().remote(address).properties(properties);
+    #[cfg(target_os = "linux")]
+    assert_eq!(client.candidates().await.unwrap().candidates().next().unwrap().stack(), ProtocolStack::Mptcp);
+    let connection = client.initiate().await.unwrap();
     assert_eq!(connection.remote_endpoint().unwrap(), &address);
+    assert_eq!(connection.protocol_stack(), Some(ProtocolStack::Tcp));
+    assert_eq!(connection.properties().get("multipath"), Ok(false.into()));
 }
 
 #[tokio::test]

@@ -112,6 +112,7 @@ impl GroupScheduler {
     }
 
     /// How many connections the group has.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }

@@ -1,10 +1,9 @@
-//! What is remembered between connections: what worked, how fast it was, names, and TLS sessions (RFC 9623 9).
+//! What is remembered between connections: what worked, how fast it was, and TLS sessions (RFC 9623 9).
 
 mod expiring;
 mod tickets;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,18 +19,12 @@ pub(crate) const SUCCESS_LIFETIME: Duration = Duration::from_secs(3600);
 pub(crate) const FAILURE_LIFETIME: Duration = Duration::from_secs(600);
 /// How long a measured time counts: paths change quickly.
 pub(crate) const TIMING_LIFETIME: Duration = Duration::from_secs(300);
-/// The longest that a name is remembered, whatever its records say.
-#[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
-pub(crate) const MAX_NAME_LIFETIME: Duration = Duration::from_secs(3600);
 
 /// How many entries each table has; beyond it those that end first make room.
 const MAX_ENTRIES: usize = 1024;
-/// How many addresses of one name are kept.
-#[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
-const MAX_ADDRESSES: usize = 64;
 
-/// What connections leave behind for those that come later: which stacks worked where, connection and round-trip
-/// times, addresses of names, and the sessions that TLS and QUIC resume (RFC 9623 9).
+/// What connections leave behind for those that come later: which stacks worked where, how long that took, and the
+/// sessions that TLS and QUIC resume (RFC 9623 9). Addresses of names are remembered by the resolver.
 ///
 /// Connections share the [`global`](Self::global) context unless they are given another. Nothing is written to disk,
 /// and what is kept is bounded: about a thousand entries of each kind, each for an hour at most. A clone is the same
@@ -61,7 +54,6 @@ struct State {
     outcomes: Expiring<Place, Outcome>,
     latencies: Expiring<Place, Duration>,
     round_trips: Expiring<Way, Duration>,
-    names: Expiring<Arc<str>, Vec<IpAddr>>,
 }
 
 /// A stack toward a peer over a path.
@@ -96,7 +88,6 @@ impl Context {
                 outcomes: Expiring::new(MAX_ENTRIES),
                 latencies: Expiring::new(MAX_ENTRIES),
                 round_trips: Expiring::new(MAX_ENTRIES),
-                names: Expiring::new(MAX_ENTRIES),
             }),
             tls: Arc::default(),
             quic: Arc::default(),
@@ -122,7 +113,6 @@ impl Context {
             state.outcomes.clear();
             state.latencies.clear();
             state.round_trips.clear();
-            state.names.clear();
         });
         self.0.tls.clear();
         self.0.quic.clear();
@@ -166,20 +156,6 @@ impl Context {
     /// The round-trip time, averaged.
     pub(crate) fn round_trip(&self, way: &Way, now: Instant) -> Option<Duration> {
         self.with(|state| state.round_trips.get(way, now).copied())
-    }
-
-    /// The addresses of a name, while its records hold.
-    #[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
-    pub(crate) fn addresses(&self, name: &str, now: Instant) -> Option<Vec<IpAddr>> {
-        self.with(|state| state.names.get(name, now).cloned())
-    }
-
-    /// Remembers the addresses of a name for as long as its records hold, an hour at most.
-    #[allow(dead_code, reason = "for resolvers that tell how long an answer holds")]
-    pub(crate) fn resolved(&self, name: &str, addresses: &[IpAddr], lifetime: Duration, now: Instant) {
-        let kept = addresses[..addresses.len().min(MAX_ADDRESSES)].to_vec();
-        let end = now + lifetime.min(MAX_NAME_LIFETIME);
-        self.with(|state| state.names.insert(name.into(), kept, end, now));
     }
 
     /// Where TLS keeps its sessions, by the name of the server: those of QUIC apart from those over TCP.
@@ -271,17 +247,6 @@ mod tests {
         assert_eq!(context.round_trip(&place.way, now + MS(299_999)), Some(MS(8)));
         assert_eq!(context.round_trip(&place.way, now + TIMING_LIFETIME), None);
         assert_eq!(context.outcome(&place, now + TIMING_LIFETIME), Some(Outcome::Success));
-    }
-
-    #[test]
-    fn a_name_is_known_as_long_as_its_records_say() {
-        let (context, now) = (Context::new(), Instant::now());
-        let many: Vec<IpAddr> = (0..1000u16).map(|n| IpAddr::from([127, 0, (n >> 8) as u8, n as u8])).collect();
-        context.resolved("a.example", &many, MS(1000), now);
-        context.resolved("b.example", &many[..1], Duration::from_secs(1 << 40), now);
-        assert_eq!(context.addresses("a.example", now + MS(999)).map(|found| found.len()), Some(MAX_ADDRESSES));
-        assert_eq!(context.addresses("a.example", now + MS(1000)), None);
-        assert_eq!(context.addresses("b.example", now + MAX_NAME_LIFETIME), None);
     }
 
     #[test]

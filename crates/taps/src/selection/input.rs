@@ -187,7 +187,6 @@ impl Target {
     }
 
     /// A place to listen at.
-    #[allow(dead_code, reason = "for listeners that select")]
     pub(crate) fn local(endpoint: &LocalEndpoint, addresses: Vec<EndpointAddress>) -> Self {
         Self::new(endpoint.identifiers(), endpoint.host_text(), addresses, true)
     }

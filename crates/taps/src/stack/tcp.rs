@@ -36,9 +36,11 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
 pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, About), AttemptError> {
     let remote = leaf.remote.ip().ok_or(AttemptError::Transport(io::ErrorKind::InvalidInput))?;
     let socket = socket(leaf, remote)?;
-    // The packets of the handshake are marked too (RFC 9622 8.1.6).
-    mark(&SockRef::from(&socket), setting.properties.connection.capacity_profile)
-        .map_err(|error| AttemptError::Property(error.kind()))?;
+    // The packets of the handshake are marked too (RFC 9622 8.1.6); those of a new socket have the default's mark.
+    let profile = setting.properties.connection.capacity_profile;
+    if profile != CapacityProfile::Default {
+        mark(&SockRef::from(&socket), profile).map_err(|error| AttemptError::Property(error.kind()))?;
+    }
     let mut tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
     let about = about(leaf.stack, &tcp)?;
@@ -51,16 +53,23 @@ pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, A
 
 fn socket(leaf: &Leaf, remote: SocketAddr) -> Result<TcpSocket, AttemptError> {
     let local = |error: io::Error| AttemptError::LocalEndpoint(error.kind());
-    let socket = new_socket(leaf.stack, remote).map_err(|error| AttemptError::Transport(error.kind()))?;
+    // All of them come nonblocking; most systems need no further call for that.
+    let opened = match remote {
+        _ if is_multipath(leaf.stack) => {
+            new_socket(leaf.stack, remote).map(|socket| TcpSocket::from_std_stream(socket.into()))
+        }
+        SocketAddr::V4(_) => TcpSocket::new_v4(),
+        SocketAddr::V6(_) => TcpSocket::new_v6(),
+    };
+    let socket = opened.map_err(|error| AttemptError::Transport(error.kind()))?;
     if let Some(interface) = &leaf.interface {
-        bind_interface(&socket, interface).map_err(local)?;
+        bind_interface(&SockRef::from(&socket), interface).map_err(local)?;
     }
     if let Some(source) = leaf.local.as_ref().and_then(EndpointAddress::ip) {
-        socket.set_reuse_address(true).map_err(local)?;
-        socket.bind(&source.into()).map_err(local)?;
+        socket.set_reuseaddr(true).map_err(local)?;
+        socket.bind(source).map_err(local)?;
     }
-    socket.set_nonblocking(true).map_err(local)?;
-    Ok(TcpSocket::from_std_stream(socket.into()))
+    Ok(socket)
 }
 
 /// A socket that listens or connects where another one of this process does the other.
@@ -75,10 +84,14 @@ pub(crate) fn meeting_point(local: SocketAddr) -> io::Result<TcpSocket> {
 }
 
 fn new_socket(stack: ProtocolStack, address: SocketAddr) -> io::Result<Socket> {
-    if matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp) {
+    if is_multipath(stack) {
         return postroad_sys::mptcp::socket(Domain::for_address(address));
     }
     Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))
+}
+
+fn is_multipath(stack: ProtocolStack) -> bool {
+    matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp)
 }
 
 /// Leaves and enters by one interface only.

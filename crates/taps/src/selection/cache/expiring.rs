@@ -1,6 +1,5 @@
 //! A map whose entries end, and of which there are only so many.
 
-use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::Instant;
@@ -16,10 +15,7 @@ impl<K: Eq + Hash, V> Expiring<K, V> {
         Self { entries: HashMap::new(), max }
     }
 
-    pub(super) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q, now: Instant) -> Option<&V>
-    where
-        K: Borrow<Q>,
-    {
+    pub(super) fn get(&self, key: &K, now: Instant) -> Option<&V> {
         self.entries.get(key).filter(|(_, end)| now < *end).map(|(value, _)| value)
     }
 
