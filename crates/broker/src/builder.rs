@@ -220,14 +220,15 @@ impl Builder {
 
     /// Listens on a URL, such as `amqp://127.0.0.1:5672`, where port 0 lets the system pick one, or
     /// `amqp+unix://%2Frun%2Fbroker.sock`, whose file goes when the broker does, or, with the feature `websocket`,
-    /// `amqpws://127.0.0.1:8080?websocket_resource=/amqp`, which is `/` when it is left out. Call it again for more. Without any the broker opens no socket and serves only what [`Broker::serve`] is given.
+    /// `amqpws://127.0.0.1:8080?websocket_resource=/amqp`, which is `/` when it is left out. Call it again for more. Without
+    /// any the broker opens no socket and serves only what [`Broker::serve`] is given.
     pub fn listen(mut self, url: impl Into<String>) -> Self {
         self.listen.push(url.into());
         self
     }
 
-    /// What `amqps` and `amqpwss` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a server
-    /// certificate.
+    /// What `amqps` and `amqpwss` URLs use, and on `amqp` URLs the clients that ask for TLS by AMQP's header; it needs a
+    /// server certificate.
     pub fn tls(mut self, config: TlsConfig) -> Self {
         self.tls = Some(config);
         self

@@ -147,7 +147,8 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "FILE")]
     pub(crate) users: Option<PathBuf>,
 
-    /// The certificate chain for amqps:// and amqpwss:// listeners, and for clients that ask for TLS on others (--tls-header), in PEM.
+    /// The certificate chain for amqps:// and amqpwss:// listeners, and for clients that ask for TLS on others
+    /// (--tls-header), in PEM.
     #[arg(long, value_name = "PEM", requires = "key")]
     pub(crate) cert: Option<PathBuf>,
 

@@ -7,8 +7,11 @@ mod output;
 mod target;
 mod wish;
 
+use std::io::ErrorKind;
+
 use postroad::taps::{
-    CandidateTree, ConnectionError, EstablishmentError, EstablishmentErrorKind, Preconnection, ReceiveError, SendError,
+    AttemptError, CandidateTree, ConnectionError, EstablishmentError, EstablishmentErrorKind, Preconnection,
+    ReceiveError, Rejected, Rejection, SendError, TlsError,
 };
 
 use crate::args::{Taps, TapsCommand};
@@ -38,15 +41,36 @@ fn not_established(target: &str, error: &EstablishmentError) -> Failure {
         _ => failure::transport_exit(error),
     };
     let hint = match error.kind() {
-        EstablishmentErrorKind::NoCandidates { .. } => {
-            Some("look at --require, --prohibit and --tls, or add a --framer to keep messages apart".to_owned())
+        EstablishmentErrorKind::NoCandidates { rejected, .. } => Some(candidates_hint(rejected).to_owned()),
+        _ if error.attempts().iter().any(|attempt| attempt.error == AttemptError::Transport(ErrorKind::NotFound)) => {
+            Some("there is no socket: start who listens there first".to_owned())
         }
         _ => error.tls().and_then(|error| match error {
-            postroad::taps::TlsError::NotTls => Some("leave out --tls, if the peer has none".to_owned()),
+            TlsError::NotTls => {
+                Some("leave out --tls, or tls:// or wss:// in the target, if the peer has none".to_owned())
+            }
             error => failure::tls_hint(error),
         }),
     };
     Failure::new(exit, format!("cannot connect to {target}"), error).hint(hint)
+}
+
+/// What to change where nothing is left to try. What stands against all stacks but one is of no interest there.
+fn candidates_hint(rejected: &[Rejected]) -> &'static str {
+    let any = |is: fn(&Rejection) -> bool| rejected.iter().any(|rejected| is(&rejected.reason));
+    if any(|reason| matches!(reason, Rejection::Property { .. })) {
+        "look at --require and --prohibit, or add a --framer to keep messages apart"
+    } else if any(|reason| *reason == Rejection::NoApplicationProtocol) {
+        "name an application protocol with --alpn"
+    } else if any(|reason| *reason == Rejection::NotReplayable) {
+        "where a message may come twice, say so: --profile unreliable-datagram, or --set safelyReplayable=true"
+    } else if any(|reason| *reason == Rejection::Clear) {
+        "leave out --tls"
+    } else if any(|reason| *reason == Rejection::Encrypted) {
+        "add --tls"
+    } else {
+        "look at --interface, --local and --protocol"
+    }
 }
 
 fn lost(what: &str, error: &ConnectionError) -> Failure {

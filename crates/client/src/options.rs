@@ -18,8 +18,8 @@ use crate::ConnectError;
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct ConnectOptions {
-    /// Where the peer is, and what it is reached over; `amqps` and `amqpwss` mean TLS. User and password in it count unless they are set
-    /// here.
+    /// Where the peer is, and what it is reached over; `amqps` and `amqpwss` mean TLS. User and password in it count unless
+    /// they are set here.
     pub url: BrokerUrl,
     /// The user to authenticate.
     pub user: Option<String>,

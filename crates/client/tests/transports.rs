@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroad_broker::{Broker, Builder};
 use postroad_client::types::Bytes;
-use postroad_client::{ConnectError, ConnectOptions, Connection, Message, TlsConfig, TlsMode};
+use postroad_client::{Acceptor, ConnectError, ConnectOptions, Connection, LinkOptions, Message, TlsConfig, TlsMode};
 
 #[cfg(unix)]
 #[path = "transports/unix.rs"]
@@ -51,6 +51,33 @@ async fn exchange(connection: &Connection, lengths: &[usize]) {
         receiver.accept(&message).unwrap();
     }
     sender.sync().await.unwrap();
+}
+
+/// Two peers without a broker: one sends a message to the other.
+async fn say_hello(acceptor: &Acceptor, options: ConnectOptions) {
+    let (client, server) = tokio::join!(Connection::open(options), acceptor.accept());
+    let (client, server) = (client.unwrap(), server.unwrap());
+    let session = client.session().await.unwrap();
+    let accepting = async { server.next_link().await.unwrap().into_receiver(&LinkOptions::default()).unwrap() };
+    let (sender, mut receiver) = tokio::join!(session.sender("q"), accepting);
+    sender.unwrap().submit(&Message::from("hello")).await.unwrap();
+    assert_eq!(receiver.receive().await.unwrap().text(), Some("hello"));
+    client.close().await.unwrap();
+}
+
+/// A broker that listens there and a client, both without a runtime.
+fn block_over(url: &str) {
+    let broker = postroad_broker::blocking::Broker::builder().queue("q").listen(url).start().unwrap();
+    let options = ConnectOptions::new(broker.urls()[0].parse().unwrap());
+    let connection = postroad_client::blocking::Connection::open(options).unwrap();
+    let session = connection.session().unwrap();
+    session.sender("q").unwrap().send(&Message::from("hello")).unwrap();
+    let mut receiver = session.receiver("q").unwrap();
+    let message = receiver.receive_timeout(PATIENCE).unwrap().expect("it comes");
+    assert_eq!(message.text(), Some("hello"));
+    receiver.accept(&message).unwrap();
+    connection.close().unwrap();
+    assert_eq!(broker.shutdown(PATIENCE), Ok(0));
 }
 
 #[tokio::test]

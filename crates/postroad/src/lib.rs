@@ -30,8 +30,10 @@
 //! | `broker` | `broker` | the embedded broker |
 //! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
 //! | `address` | `address` | address strings and broker URLs |
-//! | `taps` | `taps` | transport services: TCP and TLS |
+//! | `taps` | `taps` | transport services: TCP, TLS, Multipath TCP, UDP, UDP-Lite, Unix sockets, memory |
+//! | `quic` | | QUIC for transport services |
 //! | `websocket` | | WebSockets, below AMQP (`amqpws` URLs) and for transport services |
+//! | `hickory` | | a resolver for transport services that asks name servers itself |
 //! | `callback` | `taps::callback` | transport services whose events are told to handlers |
 //! | `blocking` | `blocking` | the same names without `.await`, for programs without a runtime |
 //! | `amqp10` | `amqp`, `codec` | AMQP 1.0 without I/O |

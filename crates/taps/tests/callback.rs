@@ -319,6 +319,10 @@ async fn a_listener_tells_that_it_listens_or_why_not_and_that_it_stopped() {
     listener.handle_state_stopped(move |_| stopped.note("stopped"));
     run_out().await;
     assert_eq!(told.all(), ["listening", "stopped"]);
+    let kept = Rc::new(());
+    let late = Rc::clone(&kept);
+    listener.handle_connection_received(move |_| drop(Rc::clone(&late)));
+    assert_eq!(Rc::strong_count(&kept), 1, "a handler that is never called keeps nothing");
 
     let cases = [
         (None, ListenErrorReasons::UnfulfilledProperties, 1),

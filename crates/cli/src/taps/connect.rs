@@ -23,15 +23,8 @@ const CLOSING: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(args: TapsConnect, talk: Talk) -> Result<Exit, Failure> {
     let target = Target::parse(&args.target)?;
-    let selection = &args.wish.selection;
     let security = wish::client_security(&args.wish.security, &target, args.server_name.as_deref(), args.insecure)?;
-    let mut remote = target.remote();
-    if let Some(protocol) = selection.protocol {
-        remote = remote.protocol(protocol);
-    }
-    if let Some(interface) = &selection.interface {
-        remote = remote.interface(interface.as_str());
-    }
+    let remote = wish::remote(&target, &args.wish.selection)?;
     let mut preconnection = wish::preconnection(&args.wish, security)?.remote(remote);
     if let Some(local) = &args.local {
         preconnection = preconnection.local(target::local(local)?);

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::output::Output;
 use super::target::Target;
-use super::{dry_run, not_received, not_sent, wish};
+use super::{candidates_hint, dry_run, not_received, not_sent, wish};
 use crate::args::TapsListen;
 use crate::broker::write_ready_file;
 use crate::exit::{Exit, Failure, one_line};
@@ -29,20 +29,11 @@ pub(super) async fn run(args: TapsListen, talk: Talk) -> Result<Exit, Failure> {
     if args.wish.dry_run {
         // A client of this listener needs no certificate.
         let security = wish::client_security(&args.wish.security, &target, None, false)?;
-        let mut remote = target.remote();
-        if let Some(protocol) = selection.protocol {
-            remote = remote.protocol(protocol);
-        }
+        let remote = wish::remote(&target, selection)?;
         return dry_run(&wish::preconnection(&args.wish, security)?.remote(remote), &args.target).await;
     }
     let security = wish::server_security(&args.wish.security, &target)?;
-    let mut local = target.local();
-    if let Some(protocol) = selection.protocol {
-        local = local.protocol(protocol);
-    }
-    if let Some(interface) = &selection.interface {
-        local = local.interface(interface.as_str());
-    }
+    let local = wish::local(&target, selection)?;
     let preconnection = wish::preconnection(&args.wish, security)?.local(local);
     let stop = Stop::listen()?;
     let listener = preconnection.listen().await.map_err(|error| not_listening(&args.target, &error))?;
@@ -198,5 +189,14 @@ fn not_listening(target: &str, error: &ListenError) -> Failure {
         ListenError::PolicyProhibited { .. } => Exit::Denied,
         _ => Exit::Unavailable,
     };
-    Failure::new(exit, format!("cannot listen on {target}"), error)
+    let what = format!("cannot listen on {target}");
+    match error {
+        ListenError::Failed { kind, .. } => Failure::new(exit, what, kind),
+        ListenError::NoCandidates { rejected, .. } => {
+            Failure::new(exit, what, error).hint(candidates_hint(rejected).to_owned())
+        }
+        ListenError::AddressInUse { address } if address.unix().is_some() => Failure::new(exit, what, error)
+            .hint("or the file is no socket: choose another path, or remove it".to_owned()),
+        error => Failure::new(exit, what, error),
+    }
 }

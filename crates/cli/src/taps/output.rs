@@ -82,11 +82,11 @@ impl Output {
         if self.lengths {
             return write_stdout(format!("{}\n", message.len()).as_bytes());
         }
-        let mut out = Vec::with_capacity(message.len() + 1);
-        text::push_escaped(&message.data, self.terminal, &mut out);
         if self.raw && !self.terminal {
             return write_stdout(&message.data);
         }
+        let mut out = Vec::with_capacity(message.len() + 1);
+        text::push_escaped(&message.data, self.terminal, &mut out);
         if !self.raw {
             out.push(b'\n');
         }

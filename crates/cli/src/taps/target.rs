@@ -103,11 +103,11 @@ fn parse(text: &str) -> Result<Target, String> {
     };
     let (authority, resource) = match protocol {
         Protocol::WebSocket => {
-            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
             let default = if tls == Some(true) { 443 } else { 80 };
             let has_port = authority.rsplit_once(']').map_or(authority, |(_, port)| port).contains(':');
             let authority = if has_port { authority.to_owned() } else { format!("{authority}:{default}") };
-            (authority, Some(format!("/{path}")))
+            (authority, Some(format!("/{}", path.strip_prefix('/').unwrap_or(path))))
         }
         _ => (rest.strip_suffix('/').unwrap_or(rest).to_owned(), None),
     };
@@ -154,6 +154,7 @@ mod tests {
             |port, path: &str, tls| ("h".to_owned(), port, Some(path.to_owned()), Some(Protocol::WebSocket), Some(tls));
         assert_eq!(host("ws://h:81/a/b?c"), websocket(81, "/a/b?c", false));
         assert_eq!(host("wss://h"), websocket(443, "/", true));
+        assert_eq!(host("ws://h?c=/d"), websocket(80, "/?c=/d", false));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! From options to a preconnection.
 
 use postroad::taps::{
-    ClientCertificates, Delimiter, FixedLength, LengthPrefix, Preconnection, Preference, Profile, PropertyError,
-    Security, TlsConfig, TlsConfigBuilder, Tlv, TransportProperties,
+    ClientCertificates, Delimiter, FixedLength, LengthPrefix, LocalEndpoint, Preconnection, Preference, Profile,
+    Property, PropertyError, Protocol, RemoteEndpoint, Security, TlsConfig, TlsConfigBuilder, Tlv, TransportProperties,
 };
 
 use super::target::Target;
@@ -21,6 +21,40 @@ pub(super) fn preconnection(wish: &TapsWish, security: Security) -> Result<Preco
     })
 }
 
+/// The target as whom to reach, narrowed by the options.
+pub(super) fn remote(target: &Target, selection: &TapsSelection) -> Result<RemoteEndpoint, Failure> {
+    let mut remote = target.remote();
+    if let Some(protocol) = protocol(target, selection)? {
+        remote = remote.protocol(protocol);
+    }
+    if let Some(interface) = &selection.interface {
+        remote = remote.interface(interface.as_str());
+    }
+    Ok(remote)
+}
+
+/// The target as where to stand, narrowed by the options.
+pub(super) fn local(target: &Target, selection: &TapsSelection) -> Result<LocalEndpoint, Failure> {
+    let mut local = target.local();
+    if let Some(protocol) = protocol(target, selection)? {
+        local = local.protocol(protocol);
+    }
+    if let Some(interface) = &selection.interface {
+        local = local.interface(interface.as_str());
+    }
+    Ok(local)
+}
+
+/// The protocol of `--protocol`, which may say again what the target says, and nothing else.
+fn protocol(target: &Target, selection: &TapsSelection) -> Result<Option<Protocol>, Failure> {
+    match (target.protocol, selection.protocol) {
+        (Some(of_target), Some(protocol)) if of_target != protocol => {
+            Err(Failure::usage("bad use of --protocol", format!("the target says {of_target}, not {protocol}")))
+        }
+        (_, protocol) => Ok(protocol),
+    }
+}
+
 fn properties(selection: &TapsSelection) -> Result<TransportProperties, Failure> {
     let mut properties = match selection.profile {
         None => TransportProperties::new(),
@@ -36,9 +70,18 @@ fn properties(selection: &TapsSelection) -> Result<TransportProperties, Failure>
         ("--avoid", &selection.avoid, Preference::Avoid),
         ("--prohibit", &selection.prohibit, Preference::Prohibit),
     ];
+    let mut known: Vec<(Property, &str)> = Vec::new();
     for (option, names, preference) in preferences {
         for name in names {
             properties.set(name, preference).map_err(|error| bad(option, &error))?;
+            // Options have no order in which the last one could count.
+            let Ok(property) = name.parse::<Property>() else { continue };
+            match known.iter().find(|(other, _)| *other == property) {
+                Some((_, before)) if *before != option => {
+                    return Err(Failure::usage(format!("bad use of {option}"), format!("{before} names `{name}` too")));
+                }
+                _ => known.push((property, option)),
+            }
         }
     }
     for setting in &selection.set {
@@ -51,7 +94,14 @@ fn properties(selection: &TapsSelection) -> Result<TransportProperties, Failure>
 }
 
 fn bad(option: &str, error: &PropertyError) -> Failure {
-    Failure::usage(format!("bad use of {option}"), error)
+    let hint = match error {
+        PropertyError::Value { name, .. } if option != "--set" => Some(format!("give it a value: --set {name}=VALUE")),
+        PropertyError::Unknown { suggestion: None, .. } => Some(
+            "names are those of RFC 9622, such as reliability and connTimeout; --properties prints them".to_owned(),
+        ),
+        _ => None,
+    };
+    Failure::usage(format!("bad use of {option}"), error).hint(hint)
 }
 
 /// The security of one who connects.

@@ -105,6 +105,11 @@ fn unix_sockets_are_targets() {
         run(&["taps", "connect", &target, "--framer", "length", "-m", "hello"]).expect(0);
         assert_eq!(server.end().expect(0), "hello\n");
     }
+    let target = format!("unix:{}", path.display());
+    run(&["taps", "connect", &target, "-m", "x"]).expect_failure(69, &["no socket"]);
+    run(&["taps", "connect", &target, "--tls"]).expect_failure(69, &["(leave out --tls)"]);
+    let file = write(dir.path(), "file", "no socket");
+    run(&["taps", "listen", &format!("unix:{}", file.display())]).expect_failure(69, &["no socket", "remove it"]);
 }
 
 #[test]
@@ -203,7 +208,12 @@ fn what_is_wrong_is_said() {
     connect(&["nothing", "-m", "x"]).expect_failure(65, &["no port", "host:port"]);
     connect(&["gopher://h:1"]).expect_failure(65, &["gopher"]);
     connect(&["h:1", "--require", "reliabilty"]).expect_failure(64, &["did you mean `reliability`"]);
-    connect(&["h:1", "--prohibit", "connTimeout"]).expect_failure(64, &["--prohibit", "connTimeout"]);
+    connect(&["h:1", "--prohibit", "connTimeout"]).expect_failure(64, &["--prohibit", "--set connTimeout="]);
+    connect(&["h:1", "--set", "swiftness=1"]).expect_failure(64, &["swiftness", "--properties"]);
+    let twice = ["--require", "multistreaming", "--prohibit", "MULTISTREAMING"];
+    connect(&[&["h:1"], &twice[..]].concat()).expect_failure(64, &["--prohibit", "--require names"]);
+    connect(&["tcp://h:1", "--protocol", "udp"]).expect_failure(64, &["--protocol", "says tcp, not udp"]);
+    connect(&["udp://127.0.0.1:1", "-m", "x"]).expect_failure(69, &["--profile unreliable-datagram"]);
     connect(&["h:1", "--set", "connTimeout"]).expect_failure(64, &["NAME=VALUE"]);
     connect(&["h:1", "--set", "connTimeout=soon"]).expect_failure(64, &["soon"]);
     connect(&["h:1", "--ca", "x.pem"]).expect_failure(64, &["--ca", "--tls"]);
@@ -213,6 +223,8 @@ fn what_is_wrong_is_said() {
     connect(&[&["127.0.0.1:1"], &both[..]].concat()).expect_failure(65, &["perMsgReliability"]);
     run(&["taps", "listen", "127.0.0.1:0", "--tls"]).expect_failure(64, &["--cert"]);
     run(&["taps", "listen", "192.0.2.1:0"]).expect_failure(69, &["192.0.2.1"]);
+    let nowhere = ["taps", "listen", "127.0.0.1:1", "--dry-run", "--interface", "nowhere0"];
+    run(&nowhere).expect_failure(68, &["nowhere0"]);
 
     // Nobody answers in time: the system takes the connection, and nobody takes it from the system.
     let silent = std::net::TcpListener::bind(LOOPBACK).unwrap();

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use postroad_address::{BrokerUrl, Scheme};
 use postroad_broker::StartError;
-use postroad_client::{AcceptOptions, Acceptor, LinkOptions};
+use postroad_client::AcceptOptions;
 use postroad_taps::{ListenError, LocalEndpoint};
 
 use super::*;
@@ -45,19 +45,7 @@ async fn a_client_reaches_a_broker_by_an_abstract_name() {
 #[test]
 fn a_blocking_client_reaches_a_blocking_broker() {
     let directory = tempfile::tempdir().unwrap();
-    let url = url(&directory.path().join("broker.sock"));
-    let broker = postroad_broker::blocking::Broker::builder().queue("q").listen(&url).start().unwrap();
-    let options = ConnectOptions::new(url.parse().unwrap());
-    let connection = postroad_client::blocking::Connection::open(options).unwrap();
-    let session = connection.session().unwrap();
-    let sender = session.sender("q").unwrap();
-    sender.send(&Message::from("hello")).unwrap();
-    let mut receiver = session.receiver("q").unwrap();
-    let message = receiver.receive_timeout(PATIENCE).unwrap().expect("it comes");
-    assert_eq!(message.text(), Some("hello"));
-    receiver.accept(&message).unwrap();
-    connection.close().unwrap();
-    assert_eq!(broker.shutdown(PATIENCE), Ok(0));
+    block_over(&url(&directory.path().join("broker.sock")));
 }
 
 #[tokio::test]
@@ -66,15 +54,7 @@ async fn two_peers_talk_without_a_broker() {
     let path = directory.path().join("peer.sock");
     let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::path(&path))).await.unwrap();
     assert_eq!(acceptor.local_endpoint().unix().unwrap().as_path(), Some(&*path));
-    let options = ConnectOptions::new(url(&path).parse().unwrap());
-    let (client, server) = tokio::join!(Connection::open(options), acceptor.accept());
-    let (client, server) = (client.unwrap(), server.unwrap());
-    let session = client.session().await.unwrap();
-    let accepting = async { server.next_link().await.unwrap().into_receiver(&LinkOptions::default()).unwrap() };
-    let (sender, mut receiver) = tokio::join!(session.sender("q"), accepting);
-    sender.unwrap().submit(&Message::from("hello")).await.unwrap();
-    assert_eq!(receiver.receive().await.unwrap().text(), Some("hello"));
-    client.close().await.unwrap();
+    say_hello(&acceptor, ConnectOptions::new(url(&path).parse().unwrap())).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use postroad_broker::StartError;
-use postroad_client::{AcceptOptions, Acceptor, ConnectionError, LinkOptions};
+use postroad_client::{AcceptOptions, ConnectionError};
 use postroad_taps::{AttemptError, LocalEndpoint, Preconnection, Security, WebSocketError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -69,17 +69,7 @@ async fn a_certificate_shows_who_the_client_is() {
 
 #[test]
 fn a_blocking_client_reaches_a_blocking_broker() {
-    let broker = postroad_broker::blocking::Broker::builder().queue("q").listen(PLAIN).start().unwrap();
-    let options = ConnectOptions::new(broker.urls()[0].parse().unwrap());
-    let connection = postroad_client::blocking::Connection::open(options).unwrap();
-    let session = connection.session().unwrap();
-    session.sender("q").unwrap().send(&Message::from("hello")).unwrap();
-    let mut receiver = session.receiver("q").unwrap();
-    let message = receiver.receive_timeout(PATIENCE).unwrap().expect("it comes");
-    assert_eq!(message.text(), Some("hello"));
-    receiver.accept(&message).unwrap();
-    connection.close().unwrap();
-    assert_eq!(broker.shutdown(PATIENCE), Ok(0));
+    block_over(PLAIN);
 }
 
 #[tokio::test]
@@ -90,14 +80,7 @@ async fn two_peers_talk_without_a_broker() {
         let acceptor = Acceptor::listen(AcceptOptions::new(local)).await.unwrap();
         let mut options = ConnectOptions::new(format!("ws://{}", acceptor.local_endpoint()).parse().unwrap());
         options.websocket_resource = Some("/peer".to_owned());
-        let (client, server) = tokio::join!(Connection::open(options), acceptor.accept());
-        let (client, server) = (client.unwrap(), server.unwrap());
-        let session = client.session().await.unwrap();
-        let accepting = async { server.next_link().await.unwrap().into_receiver(&LinkOptions::default()).unwrap() };
-        let (sender, mut receiver) = tokio::join!(session.sender("q"), accepting);
-        sender.unwrap().submit(&Message::from("hello")).await.unwrap();
-        assert_eq!(receiver.receive().await.unwrap().text(), Some("hello"));
-        client.close().await.unwrap();
+        say_hello(&acceptor, options).await;
     }
 }
 
@@ -161,7 +144,12 @@ async fn a_peer_that_chooses_another_subprotocol_is_refused() {
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let options = ConnectOptions::new(format!("amqpws://{}", listener.local_addr().unwrap()).parse().unwrap());
-        let (client, ()) = tokio::join!(Connection::open(options), answer(&listener, line));
+        let answering = async {
+            let mut stream = answer(&listener, line).await;
+            // The client hangs up.
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        };
+        let (client, ()) = tokio::join!(Connection::open(options), answering);
         let error = client.unwrap_err();
         let ConnectError::Transport(transport) = &error else { panic!("{error:?}") };
         assert!(matches!(transport.attempts()[0].error, AttemptError::WebSocket(_)), "{error:?}");
@@ -179,7 +167,7 @@ fn accept_value(key: &str) -> String {
 }
 
 /// Answers the handshake of a client, with `line` in it.
-async fn answer(listener: &TcpListener, line: &str) {
+async fn answer(listener: &TcpListener, line: &str) -> TcpStream {
     let (mut stream, _) = listener.accept().await.unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
@@ -194,8 +182,7 @@ async fn answer(listener: &TcpListener, line: &str) {
          Sec-WebSocket-Accept: {accept}\r\n{line}\r\n"
     );
     stream.write_all(answer.as_bytes()).await.unwrap();
-    // The client hangs up.
-    let _ = stream.read_to_end(&mut Vec::new()).await;
+    stream
 }
 
 #[tokio::test]
@@ -302,19 +289,7 @@ async fn a_websocket_that_ends_without_a_word_is_told_as_such() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let options = ConnectOptions::new(format!("amqpws://{}", listener.local_addr().unwrap()).parse().unwrap());
     let hanging_up = async {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            assert_ne!(stream.read_buf(&mut head).await.unwrap(), 0);
-        }
-        let head = String::from_utf8(head).unwrap();
-        let key = head.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap();
-        let answer = format!(
-            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {}\r\nSec-WebSocket-Protocol: amqp\r\n\r\n",
-            accept_value(key)
-        );
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        let mut stream = answer(&listener, "Sec-WebSocket-Protocol: amqp\r\n").await;
         // The first words of the client, and no close frame.
         stream.read_exact(&mut [0; 8]).await.unwrap();
         stream.shutdown().await.unwrap();

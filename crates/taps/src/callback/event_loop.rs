@@ -32,10 +32,7 @@ struct Loop {
 /// # Cancel safety
 /// Dropping the future ends everything as [`stop`] does.
 pub async fn run() {
-    let begun = LOOP.with(|this| {
-        this.stopping.set(false);
-        !this.running.replace(true)
-    });
+    let begun = LOOP.with(|this| !this.running.replace(true));
     if begun {
         let mut rounds = Rounds::default();
         poll_fn(|cx| rounds.poll(cx)).await;
@@ -80,6 +77,10 @@ impl Rounds {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         *self.ready.waker() = Some(cx.waker().clone());
         LOOP.with(|this| *this.waker.borrow_mut() = Some(cx.waker().clone()));
+        // Whoever stops the loop need not be one of its own tasks.
+        if LOOP.with(|this| this.stopping.get()) {
+            return Poll::Ready(());
+        }
         self.adopt();
         let round = std::mem::take(&mut *self.ready.queue());
         for number in round {
@@ -123,6 +124,7 @@ impl Drop for Rounds {
         {}
         let _ = LOOP.try_with(|this| {
             this.running.set(false);
+            this.stopping.set(false);
             this.waker.take();
         });
     }
@@ -199,6 +201,19 @@ mod tests {
         spawn(async { stop() });
         run().await;
         assert!(LOOP.with(|this| this.new.borrow().is_empty() && !this.running.get()));
+    }
+
+    #[tokio::test]
+    async fn another_task_of_the_runtime_may_stop_it() {
+        spawn(std::future::pending());
+        let stopping = async {
+            tokio::task::yield_now().await;
+            stop();
+            // It is stopped, and not begun anew.
+            run().await;
+        };
+        let both = async { tokio::join!(run(), stopping) };
+        tokio::time::timeout(Duration::from_secs(10), both).await.expect("it ends");
     }
 
     #[tokio::test]

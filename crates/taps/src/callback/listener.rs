@@ -27,6 +27,8 @@ pub(super) struct Shared {
     handlers: RefCell<Handlers>,
     limit: Cell<Option<usize>>,
     stopping: Cell<bool>,
+    /// Whether the last event has been told, or is about to be.
+    over: Cell<bool>,
     error: RefCell<Option<ListenError>>,
     /// Clients whose connections are being established.
     arriving: Cell<usize>,
@@ -53,6 +55,7 @@ impl Listener {
                 handlers: RefCell::default(),
                 limit: Cell::new(None),
                 stopping: Cell::new(false),
+                over: Cell::new(false),
                 error: RefCell::default(),
                 arriving: Cell::new(0),
                 waiting: RefCell::default(),
@@ -63,25 +66,33 @@ impl Listener {
     /// Sets what is called when it listens, once.
     #[doc(alias = "HANDLE_STATE_LISTENING")]
     pub fn handle_state_listening(&self, handler: impl FnOnce(&Self) + 'static) {
-        self.shared.handlers.borrow_mut().listening = Some(Box::new(handler));
+        self.set_handler(|handlers| handlers.listening.replace(Box::new(handler)));
     }
 
     /// Sets what is called when it cannot listen; nothing is called after it. [`error`](Self::error) tells more.
     #[doc(alias = "HANDLE_STATE_LISTEN_ERROR")]
     pub fn handle_state_listen_error(&self, handler: impl FnOnce(&Self, ListenErrorReasons) + 'static) {
-        self.shared.handlers.borrow_mut().listen_error = Some(Box::new(handler));
+        self.set_handler(|handlers| handlers.listen_error.replace(Box::new(handler)));
     }
 
     /// Sets what is called when it has been stopped, and the last connection was taken in; nothing is called after it.
     #[doc(alias = "HANDLE_STATE_STOPPED")]
     pub fn handle_state_stopped(&self, handler: impl FnOnce(&Self) + 'static) {
-        self.shared.handlers.borrow_mut().stopped = Some(Box::new(handler));
+        self.set_handler(|handlers| handlers.stopped.replace(Box::new(handler)));
     }
 
     /// Sets what is called for each connection that comes in. Without it, connections are closed as they come.
     #[doc(alias = "HANDLE_CONNECTION_RECEIVED")]
     pub fn handle_connection_received(&self, handler: impl FnMut(&Connection) + 'static) {
-        self.shared.handlers.borrow_mut().connection_received = Some(Box::new(handler));
+        self.set_handler(|handlers| handlers.connection_received.replace(Box::new(handler)));
+    }
+
+    fn set_handler<H>(&self, replace: impl FnOnce(&mut Handlers) -> Option<H>) {
+        // A handler that would never be called could only keep things.
+        if !self.shared.over.get() {
+            let before = replace(&mut self.shared.handlers.borrow_mut());
+            drop(before);
+        }
     }
 
     /// Stops listening; the connections live on.
@@ -128,7 +139,7 @@ impl Listener {
                 if reason == ListenErrorReasons::UnfulfilledProperties {
                     (unfulfilled.borrow_mut())();
                 }
-                let handlers = shared.handlers.take();
+                let handlers = shared.end();
                 if let Some(handler) = handlers.listen_error {
                     handler(&self, reason);
                 }
@@ -164,7 +175,7 @@ impl Listener {
             Poll::Pending
         })
         .await;
-        let handlers = shared.handlers.take();
+        let handlers = shared.end();
         if let Some(stopped) = handlers.stopped {
             stopped(&self);
         }
@@ -177,6 +188,12 @@ impl Shared {
         if let Some(listener) = self.inner.get() {
             listener.stop();
         }
+    }
+
+    /// Gives the handlers for the last event.
+    fn end(&self) -> Handlers {
+        self.over.set(true);
+        self.handlers.take()
     }
 
     /// Establishes the connection of a client, and tells of it.
