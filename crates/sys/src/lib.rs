@@ -11,7 +11,6 @@
 //! Everything works on Linux. Elsewhere it compiles, and every function answers
 //! [`Unsupported`](std::io::ErrorKind::Unsupported).
 
-pub mod adopt;
 pub mod interface;
 pub mod message;
 pub mod mptcp;

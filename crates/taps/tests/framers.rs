@@ -8,36 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use common::{PATIENCE, pair};
+use common::{PATIENCE, bare, clear, next, pair, wire};
 use postroad_taps::{
-    AttemptError, Connection, Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, LocalEndpoint,
-    Message, MessageContext, Preconnection, Receive, ReceiveError, RemoteEndpoint, Security, SendError, Start, Tlv,
+    AttemptError, Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, LocalEndpoint, Message,
+    MessageContext, Preconnection, Receive, ReceiveError, RemoteEndpoint, SendError, Start, Tlv,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
-
-fn clear() -> Preconnection {
-    Preconnection::new().security(Security::Disabled)
-}
-
-/// A connection whose peer is a bare socket.
-async fn bare(preconnection: Preconnection) -> (Connection, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let initiate = preconnection.remote(listener.local_addr().unwrap()).initiate().timeout(PATIENCE);
-    let (accepted, connection) = tokio::join!(listener.accept(), async { initiate.await });
-    (connection.unwrap(), accepted.unwrap().0)
-}
-
-async fn next(connection: &Connection) -> Result<Message, ReceiveError> {
-    timeout(PATIENCE, connection.receive()).await.expect("nothing was received")
-}
-
-async fn wire(raw: &mut TcpStream, length: usize) -> Vec<u8> {
-    let mut bytes = vec![0; length];
-    timeout(PATIENCE, raw.read_exact(&mut bytes)).await.expect("nothing on the wire").unwrap();
-    bytes
-}
 
 /// Turns every bit over: what it sends twice is what it was.
 struct Xor;

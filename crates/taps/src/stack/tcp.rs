@@ -108,7 +108,7 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
 /// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
 /// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
 pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
-    let read = || Ok((is_multipath(tcp)?, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)));
+    let read = || Ok((uses_paths(tcp)?, canonical(tcp.local_addr()?), canonical(tcp.peer_addr()?)));
     let (multipath, local, remote) = read().map_err(|error: io::Error| AttemptError::from_io(&error))?;
     let stack = match (stack, multipath) {
         (ProtocolStack::Mptcp, false) => ProtocolStack::Tcp,
@@ -121,7 +121,7 @@ pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, Atte
 }
 
 /// Whether a connected socket has several paths; a system without Multipath TCP does not tell.
-fn is_multipath(tcp: &TcpStream) -> io::Result<bool> {
+fn uses_paths(tcp: &TcpStream) -> io::Result<bool> {
     match postroad_sys::mptcp::is_fallback(tcp) {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
         fallback => fallback.map(|fallback| !fallback),

@@ -5,12 +5,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use postroad_taps::{
-    AcceptError, ClientCertificates, Connection, EstablishmentError, Listener, LocalEndpoint, Preconnection, Protocol,
-    RemoteEndpoint, Security, TlsConfig, TlsError,
+    AcceptError, ClientCertificates, Connection, EstablishmentError, LengthPrefix, Listener, LocalEndpoint, Message,
+    Preconnection, Protocol, ReceiveError, RemoteEndpoint, Security, TlsConfig, TlsError,
 };
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
 };
+use tokio::io::AsyncReadExt;
+use tokio::net::{TcpListener, TcpStream};
 
 /// No test waits longer than this for anything.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -132,4 +134,36 @@ pub async fn meet(server: TlsConfig, client: impl Into<Security>) -> Ends {
 pub fn tls_error(result: Result<Connection, EstablishmentError>) -> TlsError {
     let error = result.expect_err("the connection was established");
     error.tls().unwrap_or_else(|| panic!("{error:?}")).clone()
+}
+
+/// In clear text.
+pub fn clear() -> Preconnection {
+    Preconnection::new().security(Security::Disabled)
+}
+
+/// In clear text, with the length before each message.
+pub fn framed() -> Preconnection {
+    clear().framer(LengthPrefix::new)
+}
+
+/// A connection whose peer is a bare socket.
+pub async fn bare(preconnection: Preconnection) -> (Connection, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let initiate = preconnection.remote(listener.local_addr().unwrap()).initiate().timeout(PATIENCE);
+    let (accepted, connection) = tokio::join!(listener.accept(), async { initiate.await });
+    let raw = accepted.unwrap().0;
+    raw.set_nodelay(true).unwrap();
+    (connection.unwrap(), raw)
+}
+
+/// What is received next; panics when nothing is.
+pub async fn next(connection: &Connection) -> Result<Message, ReceiveError> {
+    tokio::time::timeout(PATIENCE, connection.receive()).await.expect("nothing was received")
+}
+
+/// So many bytes of what a bare socket receives; panics when there are less.
+pub async fn wire(raw: &mut TcpStream, length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    tokio::time::timeout(PATIENCE, raw.read_exact(&mut bytes)).await.expect("nothing on the wire").unwrap();
+    bytes
 }
