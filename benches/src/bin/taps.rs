@@ -19,7 +19,7 @@ struct Arguments {
     /// Bytes of a message, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "100,1024,65536")]
     sizes: Vec<usize>,
-    /// Which transports, separated by commas; all unless given.
+    /// Which transports, `batch` or `initiate`, separated by commas; all unless given.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Bytes that a round carries at most, in mebibytes; messages are 20 000 at most.
@@ -46,9 +46,9 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
         "{:<14} {:>7} {:>10} {:>22} {:>22}",
         "transport", "bytes", "bare us", "cpu, ours / bare", "p50, ours / bare"
     );
+    let chosen = |name: &str| arguments.only.is_empty() || arguments.only.iter().any(|only| only == name);
     for lane in Lane::ALL {
-        let chosen = arguments.only.is_empty() || arguments.only.iter().any(|name| name == lane.name());
-        for &size in arguments.sizes.iter().filter(|_| chosen) {
+        for &size in arguments.sizes.iter().filter(|_| chosen(lane.name())) {
             let size = size.min(lane.longest());
             let (mut ours, mut bare) = (lane.ours(&certificates).await?, lane.bare(&certificates).await?);
             let count = u32::try_from((arguments.mebibytes * 1024 * 1024 / size.max(1)).clamp(200, 20_000))?;
@@ -69,8 +69,12 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
             println!("{:<14} {size:>7} {base:>10.2} {:>22} {:>22}", lane.name(), shown(cpu), shown(p50));
         }
     }
-    println!("\nbatch of 64 x 100 B over tcp, rate to one by one: {}", shown(batch(arguments.rounds).await?));
-    println!("initiate over connect, tcp, CPU:                  {}", shown(initiate(arguments.rounds).await?));
+    if chosen("batch") {
+        println!("batch of 64 x 100 B over tcp, rate to one by one: {}", shown(batch(arguments.rounds).await?));
+    }
+    if chosen("initiate") {
+        println!("initiate over connect, tcp, CPU:                  {}", shown(initiate(arguments.rounds).await?));
+    }
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod pace;
 mod paths;
 mod properties;
 mod queue;
+mod receive;
 mod send;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use crate::tls::TlsInfo;
 use crate::transport::{About, BoxFuture, Established, Streams, Transport};
 use core::Core;
 use opening::Opening;
+use receive::ReceiveOne;
 use send::{Draining, SendAll, SendOne};
 
 pub use error::{BatchError, ConnectionError, IntoByteStreamError, ReceiveError, SendError};
@@ -59,8 +61,6 @@ pub struct Connection {
 pub(crate) struct Inner {
     /// Never locked across a wait.
     core: Mutex<Core>,
-    /// Whose turn it is to receive.
-    receiving: tokio::sync::Mutex<()>,
     /// Filled when the connection is established.
     facts: Arc<OnceLock<Facts>>,
 }
@@ -177,7 +177,7 @@ impl Connection {
 
     fn over(core: Core) -> Self {
         let facts = core.facts();
-        let inner = Inner { core: Mutex::new(core), receiving: tokio::sync::Mutex::default(), facts };
+        let inner = Inner { core: Mutex::new(core), facts };
         Self { inner: Arc::new(inner) }
     }
 
@@ -259,7 +259,7 @@ impl Connection {
     /// Dropping the future loses nothing.
     #[doc(alias = "handler")]
     pub async fn receive(&self) -> Result<Message, ReceiveError> {
-        self.receive_with(Receive::complete()).await
+        ReceiveOne::new(&self.inner, Receive::complete()).await
     }
 
     /// Receives the next message or a part of it, as `want` says.
@@ -270,20 +270,7 @@ impl Connection {
     /// # Cancel safety
     /// Dropping the future loses nothing.
     pub async fn receive_with(&self, want: Receive) -> Result<Message, ReceiveError> {
-        // Nobody else mostly: then there is nothing to wait for.
-        let _turn = match self.inner.receiving.try_lock() {
-            Ok(turn) => turn,
-            Err(_) => self.inner.receiving.lock().await,
-        };
-        let mut reading = Reading { inner: &self.inner, waits: false };
-        poll_fn(|cx| {
-            let core = &mut *self.inner.core();
-            let received = core.poll_receive(&want, cx);
-            core.answer(cx);
-            reading.waits = received.is_pending();
-            received
-        })
-        .await
+        ReceiveOne::new(&self.inner, want).await
     }
 
     /// Waits until the connection is closed by either side or has failed. It reads ahead a little, to notice that.
@@ -296,10 +283,10 @@ impl Connection {
     #[doc(alias = "HANDLE_STATE_CLOSED")]
     #[doc(alias = "HANDLE_STATE_CONNECTION_ERROR")]
     pub async fn closed(&self) -> Result<(), ConnectionError> {
-        let mut reading = Reading { inner: &self.inner, waits: false };
+        let mut watching = Watching { inner: &self.inner, waits: false };
         poll_fn(|cx| {
             let closed = self.inner.core().poll_closed(cx);
-            reading.waits = closed.is_pending();
+            watching.waits = closed.is_pending();
             closed
         })
         .await
@@ -420,13 +407,13 @@ impl Inner {
     }
 }
 
-/// One who reads. The transport wakes only who has read last: when that one goes, the others take over.
-struct Reading<'a> {
+/// One who reads on to see the end. The transport wakes only who has read last: when that one goes, the others take over.
+struct Watching<'a> {
     inner: &'a Inner,
     waits: bool,
 }
 
-impl Drop for Reading<'_> {
+impl Drop for Watching<'_> {
     fn drop(&mut self) {
         if self.waits {
             self.inner.core().wake_readers();

@@ -19,6 +19,7 @@ use super::event::{Event, Events};
 use super::opening::Opening;
 use super::pace::Pace;
 use super::queue::{SendQueue, Ticket, Waiting, keep};
+use super::receive::Receivers;
 use super::{ConnectionError, ConnectionState, Facts, IntoByteStreamError, Opened, SendError};
 use crate::connection::ReceiveError;
 use crate::error::AttemptError;
@@ -76,6 +77,7 @@ pub(super) struct Core {
     /// Who receives, and who waits for the end.
     reader: Option<Waker>,
     watcher: Option<Waker>,
+    pub(super) receivers: Receivers,
     /// The numbers of messages, in the order in which they were handed over.
     messages: u64,
     pub(super) events: Events,
@@ -175,6 +177,7 @@ impl Core {
             failure: None,
             reader: None,
             watcher: None,
+            receivers: Receivers::default(),
             messages: 0,
             events: Events::default(),
             excessive: false,

@@ -16,15 +16,13 @@ use crate::message::Message;
 #[must_use]
 pub(super) struct SendOne<'a> {
     inner: &'a Inner,
-    state: State,
+    /// Until it is handed over.
+    message: Option<Message>,
+    /// Which part of which message it is, where that is decided already.
+    number: Option<Number>,
+    /// While it waits for the outcome.
+    ticket: Option<Ticket>,
     lifetime: Option<Pin<Box<Sleep>>>,
-}
-
-#[derive(Debug)]
-enum State {
-    New(Option<Number>, Message),
-    Waits(Ticket),
-    Over,
 }
 
 impl<'a> SendOne<'a> {
@@ -37,7 +35,7 @@ impl<'a> SendOne<'a> {
     }
 
     fn with_number(inner: &'a Inner, message: Message, number: Option<Number>) -> Self {
-        Self { inner, state: State::New(number, message), lifetime: None }
+        Self { inner, message: Some(message), number, ticket: None, lifetime: None }
     }
 }
 
@@ -47,19 +45,15 @@ impl Future for SendOne<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let mut core = this.inner.core();
-        let ticket = match std::mem::replace(&mut this.state, State::Over) {
-            State::New(number, message) => {
-                let number = number.unwrap_or_else(|| core.number_of(&message));
-                this.lifetime = core.lifetime_of(&message).map(|lifetime| Box::pin(sleep(lifetime)));
-                match core.submit(message, number, cx)? {
-                    Sent::Now => return Poll::Ready(Ok(())),
-                    Sent::Later(ticket) => ticket,
-                }
+        if let Some(message) = this.message.take() {
+            let number = this.number.unwrap_or_else(|| core.number_of(&message));
+            this.lifetime = core.lifetime_of(&message).map(|lifetime| Box::pin(sleep(lifetime)));
+            match core.submit(message, number, cx)? {
+                Sent::Now => return Poll::Ready(Ok(())),
+                Sent::Later(ticket) => this.ticket = Some(ticket),
             }
-            State::Waits(ticket) => ticket,
-            State::Over => return Poll::Ready(Err(SendError::Closed)),
-        };
-        this.state = State::Waits(ticket);
+        }
+        let Some(ticket) = this.ticket else { return Poll::Ready(Err(SendError::Closed)) };
         if let Some(lifetime) = &mut this.lifetime
             && lifetime.as_mut().poll(cx).is_ready()
         {
@@ -68,14 +62,14 @@ impl Future for SendOne<'_> {
         }
         let outcome = ready!(core.poll_sent(ticket, cx));
         core.forget(ticket);
-        this.state = State::Over;
+        this.ticket = None;
         Poll::Ready(outcome)
     }
 }
 
 impl Drop for SendOne<'_> {
     fn drop(&mut self) {
-        if let State::Waits(ticket) = self.state {
+        if let Some(ticket) = self.ticket {
             self.inner.core().forget(ticket);
         }
     }

@@ -84,7 +84,7 @@ impl FramerCx<'_> {
         end_of_message: bool,
     ) {
         self.delivered = true;
-        context.inherit(self.inbox.context());
+        self.inbox.inform(&mut context);
         let available = self.inbox.front_len();
         if available == length && self.inbox.front_is_complete() && end_of_message {
             context.last |= self.inbox.context().last;
@@ -100,7 +100,7 @@ impl FramerCx<'_> {
     /// Delivers bytes that the framer made itself as a message, or as a part of one.
     pub fn deliver(&mut self, mut context: MessageContext, data: Bytes, end_of_message: bool) {
         self.delivered = true;
-        context.inherit(self.inbox.context());
+        self.inbox.inform(&mut context);
         self.above.push(data, context, end_of_message);
     }
 

@@ -116,6 +116,13 @@ impl Inbox {
         self.below.front().is_some_and(|below| below.end.is_some())
     }
 
+    /// Adds what is known about the first message: over a stream, nothing.
+    pub(crate) fn inform(&self, context: &mut MessageContext) {
+        if let Some(below) = self.below.front() {
+            context.inherit(&below.context);
+        }
+    }
+
     /// What is known about the first message.
     pub(crate) fn context(&self) -> &MessageContext {
         static NONE: MessageContext = MessageContext::NONE;
@@ -206,6 +213,11 @@ impl Inbox {
     /// How many bytes have been used since the first.
     pub(crate) fn cursor(&self) -> u64 {
         self.cursor
+    }
+
+    /// How many bytes have been used, and how many have arrived since.
+    pub(crate) fn position(&self) -> (u64, usize) {
+        (self.cursor, self.bytes.len())
     }
 
     /// Takes what has arrived of the earmarked delivery: a part and whether the delivery is over with it.

@@ -172,6 +172,15 @@ impl Outbox {
         self.open = mark.open;
     }
 
+    /// What waits, when it is in one piece: most messages leave by themselves.
+    pub(crate) fn only(&self) -> Option<&[u8]> {
+        match self.pieces.front()? {
+            _ if self.pieces.len() > 1 => None,
+            Piece::Copied(_) => Some(&self.copied),
+            Piece::Shared(data) => Some(data),
+        }
+    }
+
     fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut copied = &self.copied[..];
         self.pieces.iter().map(move |piece| match piece {
@@ -223,6 +232,9 @@ impl Outbox {
 
     /// Notes that so many bytes have left.
     pub(crate) fn advance(&mut self, mut count: usize) {
+        if self.only().is_some_and(|only| only.len() == count) && !self.keeps_boundaries {
+            return self.clear();
+        }
         while count > 0 {
             let Some(piece) = self.pieces.front_mut() else { return };
             let length = match piece {

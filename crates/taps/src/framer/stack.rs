@@ -61,6 +61,10 @@ pub(crate) struct Stack {
     endpoints: Option<Arc<Endpoints>>,
     /// Whether what waits may have been sent before the handshake was over.
     early: bool,
+    /// Whether anything but the bytes of a stream has come since the framers last found nothing to do, and where those
+    /// were then.
+    stirred: bool,
+    seen: (u64, usize),
 }
 
 /// Where a framer's deliveries go.
@@ -114,6 +118,8 @@ impl Stack {
             fault: None,
             endpoints: None,
             early: false,
+            stirred: true,
+            seen: (0, 0),
         }
     }
 
@@ -234,6 +240,7 @@ impl Stack {
 
     /// Takes a message that has arrived whole.
     pub(crate) fn push_message(&mut self, data: Bytes, context: MessageContext) {
+        self.stirred = true;
         match self.inboxes.first_mut().filter(|_| !self.layers.is_empty()) {
             Some(bottom) => bottom.push(data, context, true),
             None => self.delivered.push(data, context, true),
@@ -249,6 +256,7 @@ impl Stack {
 
     /// Notes that the transport has ended in order: nothing more arrives.
     pub(crate) fn handle_end(&mut self) {
+        self.stirred = true;
         self.ended = true;
         if self.out.keeps_boundaries() {
             return;

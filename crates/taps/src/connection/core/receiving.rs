@@ -31,14 +31,14 @@ impl Core {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Message, ReceiveError>> {
         let received = self.poll_next(want, cx);
-        if received.is_ready() {
-            // Who waits for the end has to read on.
-            wake(&mut self.watcher);
-        }
-        if let Poll::Ready(received) = &received
-            && self.events.is_watched()
-        {
-            self.events.tell(match received {
+        let Poll::Ready(received) = received else {
+            keep(&mut self.reader, cx);
+            return Poll::Pending;
+        };
+        // Who waits for the end has to read on.
+        wake(&mut self.watcher);
+        if self.events.is_watched() {
+            self.events.tell(match &received {
                 Ok(message) if message.end_of_message && message.context.id() == 0 => {
                     Event::Received { length: message.data.len() }
                 }
@@ -48,11 +48,18 @@ impl Core {
                 Err(error) => Event::ReceiveError(error.clone()),
             });
         }
-        received
+        Poll::Ready(received)
     }
 
     fn poll_next(&mut self, want: &Receive, cx: &mut Context<'_>) -> Poll<Result<Message, ReceiveError>> {
-        keep(&mut self.reader, cx);
+        // What is here already needs no waker, no clock and no framer.
+        if matches!(self.carrier, Carrier::Transport(_))
+            && !self.closing
+            && self.received_all.is_none()
+            && let Some(message) = self.stack.take(want)
+        {
+            return Poll::Ready(Ok(message));
+        }
         ready!(self.poll_open(cx));
         if self.facts.get().is_some_and(|facts| !facts.about.can_receive) {
             return Poll::Ready(Err(ReceiveError::SendOnly));
@@ -66,7 +73,7 @@ impl Core {
                 return Poll::Ready(Err(error));
             }
             self.poll_wakeups(cx);
-            match self.stack.receive(want) {
+            match self.stack.advance(want) {
                 Ok(Some(message)) => return Poll::Ready(Ok(message)),
                 Ok(None) if self.stack.is_ended() => {
                     // A socket that has failed reads as one that has ended, once somebody was told of the failure.

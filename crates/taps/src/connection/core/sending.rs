@@ -359,14 +359,20 @@ impl Core {
             Carrier::Transport(Transport::Stream(stream)) => {
                 let mut stream = Pin::new(stream);
                 while !self.stack.out.is_empty() {
-                    let mut slices = [IoSlice::new(&[]); SLICES];
                     let mut most = usize::MAX;
                     if let Some(pace) = &mut self.send_pace {
                         ready!(pace.poll_ready(cx));
                         most = pace.burst();
                     }
-                    let count = self.stack.out.slices(&mut slices, most);
-                    let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?;
+                    let written = match self.stack.out.only() {
+                        // The system takes one piece for less than a list of one.
+                        Some(only) => ready!(stream.as_mut().poll_write(cx, &only[..only.len().min(most)]))?,
+                        None => {
+                            let mut slices = [IoSlice::new(&[]); SLICES];
+                            let count = self.stack.out.slices(&mut slices, most);
+                            ready!(stream.as_mut().poll_write_vectored(cx, &slices[..count]))?
+                        }
+                    };
                     if let Some(pace) = &mut self.send_pace {
                         pace.passed(written);
                     }

@@ -129,6 +129,7 @@ impl Stack {
             prepended: Prepended::default(),
         };
         self.calling = true;
+        self.stirred = true;
         let answer = run(&mut **framer, &mut cx);
         self.calling = false;
         let FramerCx { inbox, progress, sent, delivered, failure, prepended, .. } = cx;

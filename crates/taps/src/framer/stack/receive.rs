@@ -17,20 +17,27 @@ impl Stack {
     /// After an error nothing more comes over a stream. Over a transport of messages the one at fault is dropped, and
     /// the next call goes on with the next.
     pub(crate) fn receive(&mut self, want: &Receive) -> Result<Option<Message>, FramerError> {
-        if let Some(message) = self.take(want) {
-            return Ok(Some(message));
+        match self.take(want) {
+            Some(message) => Ok(Some(message)),
+            None => self.advance(want),
         }
+    }
+
+    /// As [`receive`](Self::receive), when [`take`](Self::take) has given nothing.
+    pub(crate) fn advance(&mut self, want: &Receive) -> Result<Option<Message>, FramerError> {
         self.check()?;
-        let processed = self.process();
-        // What came before the fault is received first.
-        if let Some(message) = self.take(want) {
-            return Ok(Some(message));
-        }
-        if let Err(error) = processed {
-            if self.out.keeps_boundaries() {
-                self.fault = None;
+        if self.has_news() {
+            let processed = self.process();
+            // What came before the fault is received first.
+            if let Some(message) = self.take(want) {
+                return Ok(Some(message));
             }
-            return Err(error);
+            if let Err(error) = processed {
+                if self.out.keeps_boundaries() {
+                    self.fault = None;
+                }
+                return Err(error);
+            }
         }
         if self.ended && self.holds_remains() {
             return Err(FramerError::Truncated);
@@ -38,8 +45,13 @@ impl Stack {
         Ok(None)
     }
 
-    fn take(&mut self, want: &Receive) -> Option<Message> {
+    /// Gives the application what it wants of what the framers have delivered.
+    #[inline]
+    pub(crate) fn take(&mut self, want: &Receive) -> Option<Message> {
+        let earmarked = self.delivered.is_empty();
         let mut message = self.delivered.receive(want, self.inboxes.last_mut()?)?;
+        // What is behind a delivery that was earmarked is the framer's to look at.
+        self.stirred |= earmarked;
         message.context.set_endpoints(&self.endpoints);
         if self.early {
             message.context.set_early_data();
@@ -49,6 +61,11 @@ impl Stack {
 
     fn holds_remains(&self) -> bool {
         self.holds_received() || self.inboxes.iter().any(|inbox| inbox.earmark.is_some())
+    }
+
+    /// Whether something has changed since the framers found nothing to do.
+    fn has_news(&self) -> bool {
+        self.stirred || self.fault.is_some() || self.inboxes[0].position() != self.seen
     }
 
     /// Runs the started framers over what has arrived, from the bottom up, until none makes progress.
@@ -71,6 +88,9 @@ impl Stack {
                 level += 1;
             }
         }
+        // Behind a message at fault there may be others.
+        self.stirred = self.fault.is_some();
+        self.seen = self.inboxes[0].position();
         self.fault.as_ref().map_or(Ok(()), |fault| Err(fault.clone()))
     }
 
