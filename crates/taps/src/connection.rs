@@ -142,17 +142,26 @@ impl Opened {
             let facts = Facts { about, origin, streams, group };
             return Ok(Self { transport, framers: stack, facts, first_sent: false });
         }
-        let mut core = Core::starting(transport, stack);
-        poll_fn(|cx| core.poll_start(cx)).await?;
-        if let Some(first) = first {
-            core.stack.send(first.clone())?;
-            poll_fn(|cx| core.poll_write_out(cx)).await.map_err(|error| AttemptError::from_io(&error))?;
-        }
-        let (transport, framers) =
-            core.into_parts().ok_or(AttemptError::Transport(std::io::ErrorKind::NotConnected))?;
+        // In a box, as what needs none is the smaller for it.
+        let (transport, framers) = Box::pin(start_framers(transport, stack, first)).await?;
         let facts = Facts { about, origin, streams, group };
         Ok(Self { transport, framers, facts, first_sent: first.is_some() })
     }
+}
+
+/// Starts the framers, and sends what leaves with the handshake behind what they say.
+async fn start_framers(
+    transport: Transport,
+    stack: Stack,
+    first: Option<&Message>,
+) -> Result<(Transport, Stack), AttemptError> {
+    let mut core = Core::starting(transport, stack);
+    poll_fn(|cx| core.poll_start(cx)).await?;
+    if let Some(first) = first {
+        core.stack.send(first.clone())?;
+        poll_fn(|cx| core.poll_write_out(cx)).await.map_err(|error| AttemptError::from_io(&error))?;
+    }
+    core.into_parts().ok_or(AttemptError::Transport(std::io::ErrorKind::NotConnected))
 }
 
 impl Connection {

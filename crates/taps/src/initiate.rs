@@ -4,7 +4,7 @@ mod lookups;
 pub(crate) mod plan;
 
 use std::future::{Future, IntoFuture, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -71,7 +71,8 @@ impl Initiate {
 
     async fn open(self) -> Result<Opened, EstablishmentError> {
         let log = Log::default();
-        let run = establish(&self.preconnection, self.first, &log);
+        // In its place from the start: it is large, and moving it costs.
+        let run = pin!(establish(&self.preconnection, self.first, &log));
         match self.timeout {
             None => run.await,
             Some(timeout) => match tokio::time::timeout(timeout, run).await {
@@ -113,7 +114,10 @@ async fn establish(
     let resolver = &preconnection.resolver;
     let sources = plan::sources(&preconnection.locals, resolver).await?;
     let targets = plan::targets(preconnection);
-    let lookups = Lookups::new(resolver, &plan::looked_up(preconnection), &targets);
+    let lookups = match targets.iter().all(|target| target.complete) {
+        true => Lookups::none(),
+        false => Lookups::new(resolver, &plan::looked_up(preconnection), &targets),
+    };
     let tree = choose(preconnection, Role::Initiate, &sources, &targets, &context).await?;
     Attempts { preconnection, settings, context, first }.race(tree, lookups, log).await
 }
@@ -172,7 +176,17 @@ impl Attempts<'_> {
             }
             log.failed(candidate, error);
         };
-        let winner = race::run_tree(tree, |cx| lookups.poll(cx), start, failed).await;
+        let winner = match tree.only().filter(|_| lookups.is_over()) {
+            // Without a rival there is no race.
+            Some(candidate) => match start(&candidate).await {
+                Ok(opened) => Some((candidate, opened)),
+                Err(error) => {
+                    failed(&candidate, error);
+                    None
+                }
+            },
+            None => race::run_tree(tree, |cx| lookups.poll(cx), start, failed).await,
+        };
         if let Some((candidate, opened)) = winner {
             let latency = log.elapsed(&candidate);
             self.context.succeeded(&candidate.place(), latency, Instant::now().into_std());

@@ -107,26 +107,26 @@ pub(crate) const PROXIED: StackSet = {
     proxied
 };
 
-/// Tries one leaf.
+/// Tries one leaf. Each but TCP is in a box of its own, or every attempt would have the size of the largest.
 pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
     match leaf.stack {
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::connect(leaf, setting).await
         }
         #[cfg(feature = "quic")]
-        ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::connect(leaf, setting).await,
+        ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => Box::pin(quic::connect(leaf, setting)).await,
         #[cfg(unix)]
-        ProtocolStack::UnixStream => unix::connect(leaf, setting).await,
+        ProtocolStack::UnixStream => Box::pin(unix::connect(leaf, setting)).await,
         #[cfg(target_os = "linux")]
-        ProtocolStack::UnixSeqpacket => unix::seqpacket::connect(leaf).await,
+        ProtocolStack::UnixSeqpacket => Box::pin(unix::seqpacket::connect(leaf)).await,
         #[cfg(feature = "udp")]
-        ProtocolStack::Udp => udp::connect(leaf, setting).await,
+        ProtocolStack::Udp => Box::pin(udp::connect(leaf, setting)).await,
         #[cfg(feature = "udp-lite")]
-        ProtocolStack::UdpLite => udp::connect(leaf, setting).await,
+        ProtocolStack::UdpLite => Box::pin(udp::connect(leaf, setting)).await,
         #[cfg(feature = "memory")]
-        ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::connect(leaf).await,
+        ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => Box::pin(memory::connect(leaf)).await,
         #[cfg(feature = "websocket")]
-        ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::connect(leaf, setting).await,
+        ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => Box::pin(websocket::connect(leaf, setting)).await,
         // Selection gathers only what is compiled in.
         _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
     }

@@ -32,6 +32,16 @@ impl Lookups {
         Self { running: running.collect(), error: None }
     }
 
+    /// Nothing to look up.
+    pub(super) fn none() -> Self {
+        Self { running: Vec::new(), error: None }
+    }
+
+    /// Whether nothing more will come.
+    pub(super) fn is_over(&self) -> bool {
+        self.running.is_empty()
+    }
+
     /// What has come; `None` when nothing more will.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Arrival>> {
         for position in 0..self.running.len() {

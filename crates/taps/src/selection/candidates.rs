@@ -86,6 +86,16 @@ impl CandidateTree {
         self.paths.is_empty()
     }
 
+    /// The candidate, where there is one and no other will come.
+    pub(crate) fn only(&self) -> Option<Candidate> {
+        let [PathBranch { stacks, .. }] = &self.paths[..] else { return None };
+        let [StackBranch { candidates, pending, .. }] = &stacks[..] else { return None };
+        match &candidates[..] {
+            [only] if pending.is_empty() => Some(only.clone()),
+            _ => None,
+        }
+    }
+
     /// The stacks in the order of the tree, each once for each path.
     pub(crate) fn stacks(&self) -> impl Iterator<Item = ProtocolStack> {
         self.paths.iter().flat_map(|path| &path.stacks).map(|stack| stack.stack)

@@ -25,8 +25,8 @@ const BACKLOG: i32 = 1024;
 pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
     let (tcp, about) = open(leaf, setting).await?;
     let stream = match (&setting.security, leaf.stack.is_secure()) {
-        (Some(security), true) if setting.early => security.protect_early(tcp, about).await?,
-        (Some(security), true) => security.protect(tcp, about).await?,
+        (Some(security), true) if setting.early => Box::pin(security.protect_early(tcp, about)).await?,
+        (Some(security), true) => Box::pin(security.protect(tcp, about)).await?,
         _ => ByteStream::tcp(tcp, about),
     };
     Ok(Established::stream(stream))
@@ -43,10 +43,17 @@ pub(super) async fn open(leaf: &Leaf, setting: &Setting) -> Result<(TcpStream, A
     }
     let mut tcp = socket.connect(remote).await.map_err(|error| AttemptError::from_io(&error))?;
     first_properties(&tcp, &setting.properties)?;
-    let about = about(leaf.stack, &tcp)?;
+    let about = match is_multipath(leaf.stack) || remote.ip().is_unspecified() {
+        true => about(leaf.stack, &tcp)?,
+        // The rest of it is known.
+        false => {
+            let local = tcp.local_addr().map_err(|error| AttemptError::from_io(&error))?;
+            About::new(leaf.stack, canonical(local).into(), canonical(remote).into())
+        }
+    };
     if let Some(via) = &setting.proxy {
         let target = Target { host: &leaf.host, port: via.port };
-        via.proxy.connect(&mut tcp, target).await?;
+        Box::pin(via.proxy.connect(&mut tcp, target)).await?;
     }
     Ok((tcp, about))
 }
