@@ -16,7 +16,7 @@ mod tests;
 pub use self::cache::Context;
 #[cfg(test)]
 pub(crate) use self::cache::Place;
-pub(crate) use self::cache::Tickets;
+pub(crate) use self::cache::{Tickets, Way};
 pub use self::candidates::{Candidate, CandidateTree};
 pub use self::capabilities::Support;
 pub use self::rejected::{Rejected, Rejection};

@@ -72,6 +72,13 @@ pub(crate) struct Way {
     pub(crate) host: Arc<str>,
 }
 
+impl Way {
+    /// The path, whatever the host.
+    pub(crate) fn path_alone(&self) -> Self {
+        Self { path: self.path.clone(), host: Arc::default() }
+    }
+}
+
 /// What became of the last attempt that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -138,9 +145,14 @@ impl Context {
     }
 
     /// Notes a round-trip time that a transport has measured.
-    #[allow(dead_code, reason = "for transports that measure it")]
     pub(crate) fn measured(&self, way: &Way, round_trip: Duration, now: Instant) {
-        self.with(|state| average(&mut state.round_trips, way, round_trip, now));
+        self.with(|state| {
+            average(&mut state.round_trips, way, round_trip, now);
+            // What the interface itself is like tells of hosts that were never reached (RFC 9623 9.2).
+            if !way.path.is_empty() {
+                average(&mut state.round_trips, &way.path_alone(), round_trip, now);
+            }
+        });
     }
 
     /// What became of the last attempt, while it counts.
@@ -153,7 +165,7 @@ impl Context {
         self.with(|state| state.latencies.get(place, now).copied())
     }
 
-    /// The round-trip time, averaged.
+    /// The round-trip time, averaged; over a path [alone](Way::path_alone), of all the hosts that were reached over it.
     pub(crate) fn round_trip(&self, way: &Way, now: Instant) -> Option<Duration> {
         self.with(|state| state.round_trips.get(way, now).copied())
     }
@@ -247,6 +259,18 @@ mod tests {
         assert_eq!(context.round_trip(&place.way, now + MS(299_999)), Some(MS(8)));
         assert_eq!(context.round_trip(&place.way, now + TIMING_LIFETIME), None);
         assert_eq!(context.outcome(&place, now + TIMING_LIFETIME), Some(Outcome::Success));
+    }
+
+    #[test]
+    fn the_time_of_a_path_is_that_of_all_its_hosts() {
+        let (context, now) = (Context::new(), Instant::now());
+        let way = |path: &str, host: &str| Way { path: path.into(), host: host.into() };
+        context.measured(&way("eth0", "a"), MS(80), now);
+        context.measured(&way("eth0", "b"), MS(160), now);
+        context.measured(&way("", "c"), MS(1), now);
+        assert_eq!(context.round_trip(&way("eth0", "a"), now), Some(MS(80)));
+        assert_eq!(context.round_trip(&way("eth0", "c").path_alone(), now), Some(MS(90)));
+        assert_eq!(context.round_trip(&way("", "c").path_alone(), now), None, "the system may take any");
     }
 
     #[test]
