@@ -111,7 +111,7 @@ async fn establish(
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
-    let resolver = &preconnection.resolver;
+    let resolver = &preconnection.resolver.remembering(&context);
     let sources = plan::sources(&preconnection.locals, resolver).await?;
     let targets = plan::targets(preconnection);
     let lookups = Lookups::new(resolver, &plan::looked_up(preconnection), &targets);
@@ -135,7 +135,7 @@ async fn choose(
 pub(crate) async fn candidates(preconnection: &Preconnection, role: Role) -> Result<CandidateTree, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
-    let resolver = &preconnection.resolver;
+    let resolver = &preconnection.resolver.remembering(&context);
     let sources = plan::sources(&preconnection.locals, resolver).await?;
     let mut targets = plan::targets(preconnection);
     let mut lookups = Lookups::new(resolver, &plan::looked_up(preconnection), &targets);

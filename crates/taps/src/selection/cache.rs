@@ -1,6 +1,8 @@
 //! What is remembered between connections: what worked, how fast it was, and TLS sessions (RFC 9623 9).
 
 mod expiring;
+#[cfg(feature = "hickory")]
+pub(crate) mod names;
 mod tickets;
 
 use std::fmt;
@@ -24,7 +26,8 @@ pub(crate) const TIMING_LIFETIME: Duration = Duration::from_secs(300);
 const MAX_ENTRIES: usize = 1024;
 
 /// What connections leave behind for those that come later: which stacks worked where, how long that took, and the
-/// sessions that TLS and QUIC resume (RFC 9623 9). Addresses of names are remembered by the resolver.
+/// sessions that TLS and QUIC resume (RFC 9623 9). What name servers have answered is kept for its time to live, where the
+/// resolver tells one; the system's does not, and remembers by itself.
 ///
 /// Connections share the [`global`](Self::global) context unless they are given another. Nothing is written to disk,
 /// and what is kept is bounded: about a thousand entries of each kind, each for an hour at most. A clone is the same
@@ -48,6 +51,8 @@ struct Shared {
     /// Sessions of TLS over TCP; those of QUIC carry its parameters and are of no use there.
     tls: Arc<Tickets>,
     quic: Arc<Tickets>,
+    #[cfg(feature = "hickory")]
+    names: Arc<names::Names>,
 }
 
 struct State {
@@ -98,6 +103,8 @@ impl Context {
             }),
             tls: Arc::default(),
             quic: Arc::default(),
+            #[cfg(feature = "hickory")]
+            names: Arc::default(),
         }))
     }
 
@@ -123,6 +130,8 @@ impl Context {
         });
         self.0.tls.clear();
         self.0.quic.clear();
+        #[cfg(feature = "hickory")]
+        self.0.names.clear();
     }
 
     /// The context of a new group: this one, or one of its own where its sessions are isolated (RFC 9622 8.1.10, RFC 9623 9.1).
@@ -180,6 +189,12 @@ impl Context {
     /// Whether a session with this server can be resumed.
     pub(crate) fn is_resumable(&self, stack: ProtocolStack, host: &str) -> bool {
         stack.is_secure() && self.tickets(stack).holds(host)
+    }
+
+    /// What name servers have answered.
+    #[cfg(feature = "hickory")]
+    pub(crate) fn names(&self) -> &Arc<names::Names> {
+        &self.0.names
     }
 
     fn tickets(&self, stack: ProtocolStack) -> &Arc<Tickets> {
