@@ -17,6 +17,9 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Poll, ready};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
@@ -27,6 +30,7 @@ use crate::group::Group;
 use crate::message::{Endpoints, Message, MessageContext, Receive};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
+use crate::selection::{Context as Memory, Way};
 use crate::stack::{Leaf, Setting};
 use crate::stream::ByteStream;
 use crate::tls::TlsInfo;
@@ -107,11 +111,31 @@ pub(crate) struct Opened {
 pub(crate) struct Origin {
     framers: Vec<FramerFactory>,
     /// How the peer was reached; none for a connection that the peer has opened.
-    reach: Option<(Leaf, Setting)>,
+    reach: Option<Reach>,
+}
+
+/// How a peer was reached, and where that is remembered.
+#[derive(Debug, Clone)]
+pub(crate) struct Reach {
+    pub(crate) leaf: Leaf,
+    pub(crate) setting: Setting,
+    pub(crate) context: Memory,
+}
+
+impl Reach {
+    /// Remembers what a packet takes to the peer and back (RFC 9623 9.2).
+    fn measured(&self, round_trip: Option<Duration>) {
+        // Through a proxy, it is the way to the proxy.
+        if let (Some(round_trip), None) = (round_trip, &self.setting.proxy) {
+            let path = self.leaf.interface.clone().unwrap_or_default();
+            let way = Way { path, host: self.leaf.host.clone() };
+            self.context.measured(&way, round_trip, Instant::now().into_std());
+        }
+    }
 }
 
 impl Origin {
-    pub(crate) fn new(framers: &[FramerFactory], reach: Option<(Leaf, Setting)>) -> Self {
+    pub(crate) fn new(framers: &[FramerFactory], reach: Option<Reach>) -> Self {
         Self { framers: framers.to_vec(), reach }
     }
 }
@@ -146,6 +170,13 @@ impl Opened {
         let (transport, framers) = Box::pin(start_framers(transport, stack, first)).await?;
         let facts = Facts { about, origin, streams, group };
         Ok(Self { transport, framers, facts, first_sent: first.is_some() })
+    }
+
+    /// Remembers what the establishment has shown of the way to the peer.
+    pub(crate) fn measure(&self) {
+        if let Some(reach) = &self.facts.origin.reach {
+            reach.measured(self.transport.round_trip());
+        }
     }
 }
 
@@ -409,7 +440,16 @@ impl Inner {
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Remembers what the connection has seen of the way to its peer: by now that is more than the handshake.
+    fn measure(&self) {
+        if let Some(reach) = self.facts.get().and_then(|facts| facts.origin.reach.as_ref()) {
+            let round_trip = self.core().round_trip();
+            reach.measured(round_trip);
+        }
+    }
+
     async fn close(&self) -> Result<(), ConnectionError> {
+        self.measure();
         self.core().begin_close();
         let draining = Draining::new(self);
         poll_fn(|cx| self.core().poll_close(draining.ticket(), cx)).await

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use self::lookups::Lookups;
-use crate::connection::{Connection, Opened, Origin};
+use crate::connection::{Connection, Opened, Origin, Reach};
 use crate::error::{Attempt, AttemptError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::message::Message;
 use crate::preconnection::Preconnection;
@@ -25,7 +25,8 @@ use crate::stack::{self, Leaf, Setting};
 /// What the properties and the endpoints allow is tried in the order of the preferences: the paths, on each the
 /// protocol stacks, for each the addresses in the resolver's order with the families alternating. One more of each
 /// starts after a delay (500 ms for a path, 250 ms for a stack or an address), or at once when one fails, while the
-/// earlier ones keep running. The first that is ready, TLS handshake and framers included, wins; the others are
+/// earlier ones keep running. Where earlier connections have shown what a packet takes to the peer and back, an address
+/// has twice that time, and no less than an establishment took: from 100 ms to 2 s. The first that is ready, TLS handshake and framers included, wins; the others are
 /// closed.
 ///
 /// # Cancel safety
@@ -111,7 +112,7 @@ async fn establish(
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
-    let resolver = &preconnection.resolver;
+    let resolver = &preconnection.resolver.remembering(&context);
     let sources = plan::sources(&preconnection.locals, resolver).await?;
     let targets = plan::targets(preconnection);
     let lookups = match targets.iter().all(|target| target.complete) {
@@ -138,7 +139,7 @@ async fn choose(
 pub(crate) async fn candidates(preconnection: &Preconnection, role: Role) -> Result<CandidateTree, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
-    let resolver = &preconnection.resolver;
+    let resolver = &preconnection.resolver.remembering(&context);
     let sources = plan::sources(&preconnection.locals, resolver).await?;
     let mut targets = plan::targets(preconnection);
     let mut lookups = Lookups::new(resolver, &plan::looked_up(preconnection), &targets);
@@ -190,6 +191,7 @@ impl Attempts<'_> {
         if let Some((candidate, opened)) = winner {
             let latency = log.elapsed(&candidate);
             self.context.succeeded(&candidate.place(), latency, Instant::now().into_std());
+            opened.measure();
             return Ok(opened);
         }
         let attempts = log.finished();
@@ -223,7 +225,8 @@ impl Attempts<'_> {
         let established = stack::connect(&leaf, setting).await?;
         // What is sent first on a clone is not known to be safely replayable.
         let setting = Setting { early: false, ..setting.clone() };
-        let origin = Origin::new(&self.preconnection.framers, Some((leaf, setting)));
+        let reach = Reach { leaf, setting, context: self.context.clone() };
+        let origin = Origin::new(&self.preconnection.framers, Some(reach));
         Opened::start(established, origin, self.first.as_ref()).await
     }
 }
@@ -367,6 +370,108 @@ mod tests {
         assert_eq!(winner.remote_endpoint().unwrap(), &good);
         assert!(elapsed < Duration::from_millis(200), "{elapsed:?}");
         assert_eq!((failed.len(), &failed[0].address, &failed[0].error), (1, &refused.into(), &AttemptError::Refused));
+    }
+
+    /// What is known of the way to the loopback, and how long an address of it runs alone.
+    async fn known(context: &Context, port: u16) -> (Option<Duration>, Duration) {
+        let to = clear().remote(RemoteEndpoint::host("127.0.0.1").port(port));
+        let tree = plan::choose(&to, Role::Initiate, &[], &plan::targets(&to), context).await.unwrap();
+        let way = tree.candidates().next().unwrap().place().way;
+        (context.round_trip(&way, Instant::now().into_std()), tree.paths[0].stacks[0].delay)
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_connection_leaves_behind_how_far_its_peer_is() {
+        // RFC 9623 9.2, RFC 8305 5.
+        let (_listener, address) = listener().await;
+        let (context, port) = (Context::new(), address.port());
+        let to = clear().context(context.clone()).remote(RemoteEndpoint::host("127.0.0.1").port(port));
+        assert_eq!(known(&context, port).await, (None, race::ATTEMPT_DELAY));
+        let connection = to.initiate().await.unwrap();
+        let (round_trip, delay) = known(&context, port).await;
+        let round_trip = round_trip.expect("the handshake was measured");
+        assert!(round_trip > Duration::ZERO && round_trip < Duration::from_secs(5), "{round_trip:?}");
+        // A machine that is busy takes its time.
+        assert!(delay >= (round_trip * 2).clamp(Duration::from_millis(100), Duration::from_secs(2)), "{delay:?}");
+        // Its end tells once more; what has been cleared meanwhile stays cleared until then.
+        context.clear();
+        assert_eq!(known(&context, port).await.0, None);
+        connection.close().await.unwrap();
+        assert!(known(&context, port).await.0.is_some());
+        context.clear();
+        connection.close().await.unwrap();
+        assert_eq!(known(&context, port).await.0, None, "it is closed");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn an_isolated_session_neither_measures_for_others_nor_knows_what_they_have_measured() {
+        // RFC 9622 8.1.10.
+        let (_listener, address) = listener().await;
+        let (context, port) = (Context::new(), address.port());
+        let mut properties = crate::TransportProperties::new();
+        properties.connection.isolate_session = true;
+        let shared = clear().context(context.clone()).remote(RemoteEndpoint::host("127.0.0.1").port(port));
+        let isolated = shared.clone().properties(properties);
+        let connection = isolated.initiate().await.unwrap();
+        let clone = connection.clone_connection().await.unwrap();
+        assert_eq!(known(&context, port).await, (None, race::ATTEMPT_DELAY));
+        connection.close_group().await.unwrap();
+        drop(clone);
+        assert_eq!(known(&context, port).await.0, None);
+        let connection = shared.initiate().await.unwrap();
+        assert!(known(&context, port).await.0.is_some());
+        assert_eq!(known(&plan::context(&isolated), port).await, (None, race::ATTEMPT_DELAY));
+        // What a clone sees is what its original would have seen.
+        context.clear();
+        connection.clone_connection().await.unwrap();
+        assert!(known(&context, port).await.0.is_some());
+    }
+
+    #[cfg(all(target_os = "linux", feature = "quic", feature = "websocket"))]
+    #[tokio::test]
+    async fn every_transport_that_measures_tells() {
+        use crate::{Protocol, TransportProperties};
+        let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let pem = (key.cert.pem(), key.signing_key.serialize_pem());
+        let server = TlsConfig::builder().server_certificate_pem(pem.0, pem.1).alpn(["post/1"]).build().unwrap();
+        let client = TlsConfig::builder().danger_accept_any_certificate().alpn(["post/1"]).build().unwrap();
+        for (protocol, stack) in [
+            (Protocol::Tcp, ProtocolStack::Tls),
+            (Protocol::Quic, ProtocolStack::QuicStream),
+            (Protocol::Quic, ProtocolStack::QuicDatagram),
+            (Protocol::WebSocket, ProtocolStack::SecureWebSocket),
+        ] {
+            let properties = match stack {
+                ProtocolStack::QuicDatagram => TransportProperties::unreliable_datagram(),
+                _ => TransportProperties::new(),
+            };
+            let mut local = crate::LocalEndpoint::host("127.0.0.1").protocol(protocol);
+            if protocol == Protocol::WebSocket {
+                local = local.websocket("/chat");
+            }
+            let listening = Preconnection::new().security(server.clone()).properties(properties.clone()).local(local);
+            let listening = listening.listen().await.unwrap();
+            let port = listening.local_endpoint().ip().unwrap().port();
+            let mut remote = RemoteEndpoint::host("127.0.0.1").port(port).protocol(protocol);
+            if protocol == Protocol::WebSocket {
+                remote = remote.websocket("/chat");
+            }
+            let context = Context::new();
+            let to = Preconnection::new().security(client.clone()).properties(properties).context(context.clone());
+            let serving = async {
+                let _accepted = listening.accept().await;
+                std::future::pending().await
+            };
+            let connection = tokio::select! {
+                connected = to.remote(remote).initiate().into_future() => connected.unwrap(),
+                () = serving => unreachable!("it serves for ever"),
+            };
+            assert_eq!(connection.protocol_stack(), Some(stack));
+            let round_trip = known(&context, port).await.0;
+            assert!(round_trip.is_some_and(|time| time > Duration::ZERO), "{stack}: {round_trip:?}");
+        }
     }
 
     #[tokio::test]

@@ -71,7 +71,6 @@ impl From<Interface> for PathInfo {
             kind: interface.kind,
             addresses: usable.map(|address| PathAddress { ip: address.ip, temporary: address.temporary }).collect(),
             pvd: None,
-            round_trip: None,
         }
     }
 }

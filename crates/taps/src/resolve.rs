@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::time::Duration;
 
-use crate::{LocalEndpoint, Protocol, RemoteEndpoint};
+use crate::{Context, LocalEndpoint, Protocol, RemoteEndpoint};
 
 pub use error::{ResolutionError, UnresolvedReason};
 pub use resolution::Resolution;
@@ -28,7 +28,8 @@ pub use srv::{SrvRecord, order_srv};
 /// The system's resolver is the default: it knows what the machine is configured to know, and answers all at once
 /// in the order of RFC 6724. With the feature `hickory` there is one that asks name servers itself: the addresses of
 /// both families come as they arrive, each answer in the order of RFC 6724 and with its time to live, and a service is
-/// looked up as an SRV record (RFC 2782). Cloning is cheap, and clones share a cache.
+/// looked up as an SRV record (RFC 2782). Cloning is cheap, and clones share what they remember of those answers.
+/// Connections share that of their [`Context`] instead.
 #[derive(Debug, Clone, Default)]
 pub struct Resolver {
     kind: Kind,
@@ -80,6 +81,18 @@ impl Resolver {
     #[cfg(feature = "hickory")]
     pub fn dns_at(servers: &[SocketAddr], timeout: Duration) -> Result<Self, ResolutionError> {
         Ok(Self { kind: Kind::Dns(dns::Dns::at(servers, timeout)?) })
+    }
+
+    /// The same resolver, which shares what it is answered with the connections of a context.
+    pub(crate) fn remembering(&self, context: &Context) -> Self {
+        match &self.kind {
+            Kind::System => {
+                let _ = context;
+                Self::system()
+            }
+            #[cfg(feature = "hickory")]
+            Kind::Dns(dns) => Self { kind: Kind::Dns(dns.remembering(context)) },
+        }
     }
 
     /// Resolves the endpoint of a peer to be reached with this protocol. Nothing happens before

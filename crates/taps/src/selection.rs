@@ -16,7 +16,9 @@ mod tests;
 pub use self::cache::Context;
 #[cfg(test)]
 pub(crate) use self::cache::Place;
-pub(crate) use self::cache::Tickets;
+#[cfg(feature = "hickory")]
+pub(crate) use self::cache::names;
+pub(crate) use self::cache::{Tickets, Way};
 pub use self::candidates::{Candidate, CandidateTree};
 pub use self::capabilities::Support;
 pub use self::rejected::{Rejected, Rejection};

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -14,6 +15,7 @@ use tokio_rustls::TlsStream;
 use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::properties::ConnectionProperties;
+use crate::stack::tcp;
 use crate::tls::TlsInfo;
 use crate::transport::{About, MessageTransport};
 
@@ -68,6 +70,11 @@ pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::D
     /// The TCP socket at the bottom, where it is all that there is to abort and to set properties of.
     fn tcp_socket(&self) -> Option<&TcpStream> {
         None
+    }
+
+    /// As [`ByteStream::round_trip`].
+    fn round_trip(&self) -> Option<Duration> {
+        self.tcp_socket().and_then(tcp::round_trip)
     }
 
     /// Makes the coming drop an abort instead of an orderly end.
@@ -203,6 +210,15 @@ impl ByteStream {
         postroad_sys::tcp::info(self.tcp_socket()?).ok().map(|info| info.retransmits.into())
     }
 
+    /// What a packet takes to the peer and back, as the transport has measured it; `None` where it has not.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match (self.tcp_socket(), &self.io) {
+            (Some(socket), _) => tcp::round_trip(socket),
+            (None, Io::Other(stream)) => stream.round_trip(),
+            (None, _) => None,
+        }
+    }
+
     /// Whether what is read now may have been sent before the handshake was over.
     pub(crate) fn is_early_data(&self) -> bool {
         matches!(&self.io, Io::Other(stream) if stream.is_early_data())
@@ -211,7 +227,7 @@ impl ByteStream {
     /// Brings the transport from some properties to others, as [`MessageTransport::apply`].
     pub(crate) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
         if let Some(socket) = self.tcp_socket() {
-            return crate::stack::tcp::apply(socket, from, to);
+            return tcp::apply(socket, from, to);
         }
         match &mut self.io {
             #[cfg(unix)]

@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -97,6 +98,16 @@ pub(crate) enum Transport {
     Message(Box<dyn MessageTransport>),
 }
 
+impl Transport {
+    /// What a packet takes to the peer and back, as the transport has measured it; `None` where it has not.
+    pub(crate) fn round_trip(&self) -> Option<Duration> {
+        match self {
+            Self::Stream(stream) => stream.round_trip(),
+            Self::Message(transport) => transport.round_trip(),
+        }
+    }
+}
+
 /// How long messages may be, in bytes. `None`: as long as one likes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -167,6 +178,11 @@ pub(crate) trait MessageTransport: Send + fmt::Debug {
 
     /// Receives once.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Arrived>>;
+
+    /// As [`Transport::round_trip`].
+    fn round_trip(&self) -> Option<Duration> {
+        None
+    }
 
     /// Makes the coming drop an abort instead of an orderly end.
     fn abort(&mut self) {}

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use dns::{A, AAAA, NameServer, Reply, SRV, a, aaaa, srv};
 use postroad_taps::{
     AttemptError, Context, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Resolution, ResolutionError,
-    Resolver, Security, UnresolvedReason as Reason,
+    Resolver, Security, TransportProperties, UnresolvedReason as Reason,
 };
 use tokio::sync::Notify;
 
@@ -147,6 +147,67 @@ async fn each_family_comes_when_it_is_there_with_its_time_to_live() {
     assert!((40..=50).contains(&second.ttl.unwrap().as_secs()), "{:?}", second.ttl);
     assert!(resolution.next().await.is_none());
     assert!(resolution.next().await.is_none());
+}
+
+/// RFC 2308 5.
+#[tokio::test]
+async fn a_name_that_has_no_address_of_a_family_is_remembered_too() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (resolver, _server) = resolver(move |name, kind| {
+        count.fetch_add(usize::from(kind == AAAA), Ordering::Relaxed);
+        match kind {
+            A => Reply::Records(vec![a(300, Ipv4Addr::LOCALHOST)]),
+            _ if name == "lately.example" => Reply::None(0),
+            _ => Reply::None(300),
+        }
+    })
+    .await;
+    for (name, expected) in [("four.example", 1), ("lately.example", 3)] {
+        let before = asked.load(Ordering::Relaxed);
+        for _ in 0..3 {
+            let found = all(resolver.resolve(&host(name), Protocol::Tcp)).await;
+            assert_eq!(found, Ok(addresses(&["127.0.0.1:80"])));
+        }
+        assert_eq!(asked.load(Ordering::Relaxed) - before, expected, "{name}");
+    }
+}
+
+/// RFC 9623 9.1, RFC 9622 8.1.10: what was answered is kept with the context, for who shares it and as long as its owner
+/// likes.
+#[tokio::test]
+async fn names_are_remembered_with_the_context() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let (resolver, _server) = resolver(move |_, kind| {
+        count.fetch_add(usize::from(kind == A), Ordering::Relaxed);
+        if kind == A { Reply::Records(vec![a(300, Ipv4Addr::LOCALHOST)]) } else { Reply::Records(Vec::new()) }
+    })
+    .await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = RemoteEndpoint::host("kept.example").port(listener.local_addr().unwrap().port());
+    let context = Context::new();
+    let shared = Preconnection::new().security(Security::Disabled).remote(remote).resolver(resolver.clone());
+    let shared = shared.context(context.clone());
+    let mut properties = TransportProperties::new();
+    properties.connection.isolate_session = true;
+    let isolated = shared.clone().properties(properties);
+    let questions = async |preconnection: &Preconnection| {
+        let before = asked.load(Ordering::Relaxed);
+        preconnection.initiate().timeout(PATIENCE).await.unwrap();
+        asked.load(Ordering::Relaxed) - before
+    };
+    assert_eq!((questions(&isolated).await, questions(&shared).await, questions(&shared).await), (1, 1, 0));
+    assert_eq!(questions(&isolated).await, 1);
+    context.clear();
+    assert_eq!((questions(&shared).await, questions(&shared).await), (1, 0));
+    // A resolver that is asked itself remembers for itself.
+    let alone = async || {
+        let before = asked.load(Ordering::Relaxed);
+        all(resolver.resolve(&host("kept.example"), Protocol::Tcp)).await.unwrap();
+        asked.load(Ordering::Relaxed) - before
+    };
+    assert_eq!((alone().await, alone().await), (1, 0));
 }
 
 #[tokio::test]

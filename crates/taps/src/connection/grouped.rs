@@ -99,15 +99,16 @@ impl Connection {
         }
         let established = match (&facts.streams, &facts.origin.reach) {
             (Some(streams), _) => streams.open(&properties.connection).await?,
-            (None, Some((leaf, setting))) => {
-                let mut setting = setting.clone();
+            (None, Some(reach)) => {
+                let mut setting = reach.setting.clone();
                 setting.properties = Arc::new(properties.clone());
-                stack::connect(leaf, &setting).await?
+                stack::connect(&reach.leaf, &setting).await?
             }
             (None, None) => return Err(CloneError::NotCloneable),
         };
         let framers = options.framers.as_ref().unwrap_or(&facts.origin.framers);
         let mut opened = Opened::start(established, Origin::new(framers, facts.origin.reach.clone()), None).await?;
+        opened.measure();
         let group = self.inner.group_or_new();
         opened.facts.group = Some(group);
         Ok(Self::new(opened, &properties))

@@ -433,7 +433,7 @@ mod tests {
         let path = |name: &str, index| {
             let addresses = vec![PathAddress { ip: [198, 51, 100, 7].into(), temporary: false }];
             let kind = Some(InterfaceType::Wired);
-            let info = PathInfo { name: name.into(), index, kind, addresses, pvd: None, round_trip: None };
+            let info = PathInfo { name: name.into(), index, kind, addresses, pvd: None };
             std::sync::Arc::new(info)
         };
         let course = |of, after| {
@@ -480,6 +480,20 @@ mod tests {
         assert_starts(&course.run().await, &[(0, "tls/tcp")]);
         course.memory = course.memory.for_group(true);
         assert_starts(&course.run().await, &[(0, "quic-stream"), (2, "tls/tcp")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_address_starts_after_two_round_trips_of_earlier_connections() {
+        // RFC 8305 5, RFC 9623 4.3.2.
+        let mut course = Course::new(&[BAD, GOOD]).outcome(BAD, 600_000, true).outcome(GOOD, 10, true);
+        let first = course.run().await;
+        assert_starts(&first, &[(0, BAD), (250, GOOD)]);
+        course.memory.measured(&first.places[0].way, MS(60), Now::now());
+        assert_starts(&course.run().await, &[(0, BAD), (120, GOOD)]);
+        course.memory.measured(&first.places[0].way, MS(8000), Now::now());
+        assert_starts(&course.run().await, &[(0, BAD), (2000, GOOD)]);
+        course.memory = course.memory.for_group(true);
+        assert_starts(&course.run().await, &[(0, BAD), (250, GOOD)]);
     }
 
     const V6: &str = "[2001:db8::1]:1";

@@ -1,6 +1,8 @@
 //! What is remembered between connections: what worked, how fast it was, and TLS sessions (RFC 9623 9).
 
 mod expiring;
+#[cfg(feature = "hickory")]
+pub(crate) mod names;
 mod tickets;
 
 use std::fmt;
@@ -24,7 +26,8 @@ pub(crate) const TIMING_LIFETIME: Duration = Duration::from_secs(300);
 const MAX_ENTRIES: usize = 1024;
 
 /// What connections leave behind for those that come later: which stacks worked where, how long that took, and the
-/// sessions that TLS and QUIC resume (RFC 9623 9). Addresses of names are remembered by the resolver.
+/// sessions that TLS and QUIC resume (RFC 9623 9). What name servers have answered is kept for its time to live, where the
+/// resolver tells one; the system's does not, and remembers by itself.
 ///
 /// Connections share the [`global`](Self::global) context unless they are given another. Nothing is written to disk,
 /// and what is kept is bounded: about a thousand entries of each kind, each for an hour at most. A clone is the same
@@ -48,6 +51,8 @@ struct Shared {
     /// Sessions of TLS over TCP; those of QUIC carry its parameters and are of no use there.
     tls: Arc<Tickets>,
     quic: Arc<Tickets>,
+    #[cfg(feature = "hickory")]
+    names: Arc<names::Names>,
 }
 
 struct State {
@@ -72,6 +77,13 @@ pub(crate) struct Way {
     pub(crate) host: Arc<str>,
 }
 
+impl Way {
+    /// The path, whatever the host.
+    pub(crate) fn path_alone(&self) -> Self {
+        Self { path: self.path.clone(), host: Arc::default() }
+    }
+}
+
 /// What became of the last attempt that ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -91,6 +103,8 @@ impl Context {
             }),
             tls: Arc::default(),
             quic: Arc::default(),
+            #[cfg(feature = "hickory")]
+            names: Arc::default(),
         }))
     }
 
@@ -116,6 +130,8 @@ impl Context {
         });
         self.0.tls.clear();
         self.0.quic.clear();
+        #[cfg(feature = "hickory")]
+        self.0.names.clear();
     }
 
     /// The context of a new group: this one, or one of its own where its sessions are isolated (RFC 9622 8.1.10, RFC 9623 9.1).
@@ -138,9 +154,14 @@ impl Context {
     }
 
     /// Notes a round-trip time that a transport has measured.
-    #[allow(dead_code, reason = "for transports that measure it")]
     pub(crate) fn measured(&self, way: &Way, round_trip: Duration, now: Instant) {
-        self.with(|state| average(&mut state.round_trips, way, round_trip, now));
+        self.with(|state| {
+            average(&mut state.round_trips, way, round_trip, now);
+            // What the interface itself is like tells of hosts that were never reached (RFC 9623 9.2).
+            if !way.path.is_empty() {
+                average(&mut state.round_trips, &way.path_alone(), round_trip, now);
+            }
+        });
     }
 
     /// What became of the last attempt, while it counts.
@@ -153,7 +174,7 @@ impl Context {
         self.with(|state| state.latencies.get(place, now).copied())
     }
 
-    /// The round-trip time, averaged.
+    /// The round-trip time, averaged; over a path [alone](Way::path_alone), of all the hosts that were reached over it.
     pub(crate) fn round_trip(&self, way: &Way, now: Instant) -> Option<Duration> {
         self.with(|state| state.round_trips.get(way, now).copied())
     }
@@ -168,6 +189,12 @@ impl Context {
     /// Whether a session with this server can be resumed.
     pub(crate) fn is_resumable(&self, stack: ProtocolStack, host: &str) -> bool {
         stack.is_secure() && self.tickets(stack).holds(host)
+    }
+
+    /// What name servers have answered.
+    #[cfg(feature = "hickory")]
+    pub(crate) fn names(&self) -> &Arc<names::Names> {
+        &self.0.names
     }
 
     fn tickets(&self, stack: ProtocolStack) -> &Arc<Tickets> {
@@ -247,6 +274,18 @@ mod tests {
         assert_eq!(context.round_trip(&place.way, now + MS(299_999)), Some(MS(8)));
         assert_eq!(context.round_trip(&place.way, now + TIMING_LIFETIME), None);
         assert_eq!(context.outcome(&place, now + TIMING_LIFETIME), Some(Outcome::Success));
+    }
+
+    #[test]
+    fn the_time_of_a_path_is_that_of_all_its_hosts() {
+        let (context, now) = (Context::new(), Instant::now());
+        let way = |path: &str, host: &str| Way { path: path.into(), host: host.into() };
+        context.measured(&way("eth0", "a"), MS(80), now);
+        context.measured(&way("eth0", "b"), MS(160), now);
+        context.measured(&way("", "c"), MS(1), now);
+        assert_eq!(context.round_trip(&way("eth0", "a"), now), Some(MS(80)));
+        assert_eq!(context.round_trip(&way("eth0", "c").path_alone(), now), Some(MS(90)));
+        assert_eq!(context.round_trip(&way("", "c").path_alone(), now), None, "the system may take any");
     }
 
     #[test]

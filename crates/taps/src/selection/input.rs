@@ -3,7 +3,6 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::endpoint::{EndpointAddress, Identifiers, InterfaceId, LocalEndpoint, Place, RemoteEndpoint};
 use crate::properties::{InterfaceSelector, InterfaceType, PvdSelector, Role, TransportProperties};
@@ -61,8 +60,6 @@ pub(crate) struct PathInfo {
     pub(crate) addresses: Vec<PathAddress>,
     /// The provisioning domain that it belongs to, when it is known.
     pub(crate) pvd: Option<Pvd>,
-    /// What a packet takes there and back over this path, when it is known.
-    pub(crate) round_trip: Option<Duration>,
 }
 
 /// An address of an interface.

@@ -3,10 +3,11 @@
 
 use std::cmp::Reverse;
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::properties::{CapacityProfile, Multipath, Preference, SelectionProperty};
-use crate::protocol::ProtocolStack;
+use crate::protocol::{Protocol, ProtocolStack};
 use crate::race::ATTEMPT_DELAY;
 use crate::selection::addresses::MAX_CHILDREN;
 use crate::selection::cache::{Context, Outcome, Place, Way};
@@ -17,8 +18,9 @@ use crate::selection::input::{GatherInput, Path};
 /// How many leaves a tree has (RFC 9623 12.2).
 pub(crate) const MAX_CANDIDATES: usize = 64;
 
-/// The shortest and the longest time that an address runs alone (RFC 8305 8).
-const MIN_DELAY: Duration = Duration::from_millis(10);
+/// The shortest and the longest time that an address runs alone, both as RFC 8305 8 recommends them: with less, a peer
+/// that is a little late would be called at all its addresses at once.
+const MIN_DELAY: Duration = Duration::from_millis(100);
 const MAX_DELAY: Duration = Duration::from_secs(2);
 
 /// Which of two paths is tried first: the greater one. Paths go before protocols, whatever the protocols offer
@@ -128,11 +130,21 @@ fn minds_delay(profile: CapacityProfile) -> bool {
     matches!(profile, CapacityProfile::LowLatencyInteractive | CapacityProfile::LowLatencyNonInteractive)
 }
 
-/// The shortest time to one of the peers over a path, or else that of the path itself.
+/// The shortest time to one of the peers over a path. Where no transport has measured it, a handshake took no less; and
+/// for peers that were never reached, the path itself has a time.
 fn round_trip(branch: &PathBranch, input: &GatherInput<'_>, context: &Context, now: Instant) -> Option<Duration> {
-    let places = branch.stacks.iter().flat_map(|stack| places(stack, &branch.path, input));
-    let known = places.filter_map(|place| context.round_trip(&place.way, now)).min();
-    known.or_else(|| branch.path.interface()?.round_trip)
+    let places = || branch.stacks.iter().flat_map(|stack| places(stack, &branch.path, input));
+    let measured = places().filter_map(|place| context.round_trip(&place.way, now)).min();
+    let handshakes = || places().filter(|place| shakes_hands(place.stack));
+    measured.or_else(|| handshakes().filter_map(|place| context.latency(&place, now)).min()).or_else(|| {
+        let way = Way { path: branch.path.key(), host: Arc::default() };
+        context.round_trip(&way, now)
+    })
+}
+
+/// Whether the peer has answered when a connection is established.
+fn shakes_hands(stack: ProtocolStack) -> bool {
+    !matches!(stack.protocol(), Protocol::Udp | Protocol::UdpLite)
 }
 
 fn stack_rank(
@@ -169,16 +181,15 @@ fn stack_rank(
     rank
 }
 
-/// How long an address runs alone: twice the time that a packet takes there and back, where it is known, for that is
-/// what a handshake takes (RFC 8305 5). Where only the time of whole establishments is known, those that take longer
-/// than usual are given it (RFC 9623 4.3.2).
+/// How long an address runs alone: twice the time that a packet takes there and back, where it is known (RFC 8305 5), and
+/// the usual time otherwise; longer where the whole establishment, with TLS and all, was seen to take longer
+/// (RFC 9623 4.3.2).
 fn delay(branch: &StackBranch, path: &Path, input: &GatherInput<'_>, context: &Context, now: Instant) -> Duration {
     let places = || places(branch, path, input);
-    if let Some(time) = places().filter_map(|place| context.round_trip(&place.way, now)).min() {
-        return (time * 2).clamp(MIN_DELAY, MAX_DELAY);
-    }
+    let round_trip = places().filter_map(|place| context.round_trip(&place.way, now)).min();
     let latency = places().filter_map(|place| context.latency(&place, now)).max();
-    latency.map_or(ATTEMPT_DELAY, |time| time.clamp(ATTEMPT_DELAY, MAX_DELAY))
+    let usual = round_trip.map_or(ATTEMPT_DELAY, |time| time.saturating_mul(2));
+    usual.max(latency.unwrap_or_default()).clamp(MIN_DELAY, MAX_DELAY)
 }
 
 /// What the cache knows a stack by toward its targets.

@@ -117,7 +117,6 @@ pub(super) fn interface(name: &str, index: u32, kind: InterfaceType, addresses: 
         kind: Some(kind),
         addresses: addresses.iter().map(address).collect(),
         pvd: None,
-        round_trip: None,
     })
 }
 

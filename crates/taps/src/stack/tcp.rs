@@ -135,6 +135,12 @@ fn uses_paths(tcp: &TcpStream) -> io::Result<bool> {
     }
 }
 
+/// What a packet takes to the peer and back, from the handshake on; `None` where the system does not tell.
+pub(crate) fn round_trip(tcp: &TcpStream) -> Option<Duration> {
+    let info = postroad_sys::tcp::info(tcp).ok()?;
+    Some(info.round_trip_time).filter(|time| *time > Duration::ZERO)
+}
+
 /// Sets the properties of a connection that is new.
 pub(crate) fn first_properties(tcp: &TcpStream, properties: &TransportProperties) -> Result<(), AttemptError> {
     let (wanted, fresh) = (&properties.connection, ConnectionProperties::default());

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -57,6 +58,10 @@ impl StreamTransport for MessageStream {
 
     fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
         self.transport.apply(from, to)
+    }
+
+    fn round_trip(&self) -> Option<Duration> {
+        self.transport.round_trip()
     }
 
     fn abort(&mut self) {

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 pub(crate) enum Reply {
     /// Records of the name that was asked for.
     Records(Vec<Record>),
+    /// The name has other records only, which counts for so many seconds.
+    None(u32),
     /// There is no such name.
     NoName,
     /// The server fails.
@@ -51,6 +53,14 @@ pub(crate) fn srv(priority: u16, weight: u16, port: u16, target: &str) -> Record
     }
     data.push(0);
     Record { kind: SRV, ttl: 60, data }
+}
+
+/// What tells how long a name goes without some kind of records.
+fn soa(ttl: u32) -> Record {
+    let names = [0, 0];
+    let (serial, times) = (1_u32, [60, 60, 60, ttl]);
+    let numbers = [serial].into_iter().chain(times).flat_map(u32::to_be_bytes);
+    Record { kind: 6, ttl, data: names.into_iter().chain(numbers).collect() }
 }
 
 type Zone = Arc<dyn Fn(&str, u16) -> Reply + Send + Sync>;
@@ -128,6 +138,12 @@ async fn answer(question: &[u8], zone: &Zone) -> Option<Vec<u8>> {
     loop {
         return match reply {
             Reply::Records(records) => Some(message(question, 0, &records)),
+            Reply::None(ttl) => {
+                let mut answer = message(question, 0, &[soa(ttl)]);
+                // It is no answer but the authority to give none (RFC 2308 2.2).
+                answer[6..10].rotate_right(2);
+                Some(answer)
+            }
             Reply::NoName => Some(message(question, 3, &[])),
             Reply::Failure => Some(message(question, 2, &[])),
             Reply::Silence => None,

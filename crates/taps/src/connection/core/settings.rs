@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Carrier, Core, Rules};
 use crate::connection::event::Event;
@@ -108,6 +109,14 @@ impl Core {
     fn retransmission_threshold(&self) -> Option<u32> {
         let wanted = self.properties.preference(SelectionProperty::RetransmitNotify) >= Preference::Prefer;
         self.properties.connection.retransmit_notify_threshold.filter(|_| wanted)
+    }
+
+    /// What a packet takes to the peer and back, while the connection is neither closing nor lost.
+    pub(in crate::connection) fn round_trip(&self) -> Option<Duration> {
+        match &self.carrier {
+            Carrier::Transport(transport) if !self.closing && self.failure.is_none() => transport.round_trip(),
+            _ => None,
+        }
     }
 
     fn retransmissions(&self) -> Option<u32> {

@@ -181,16 +181,18 @@ fn the_delay_between_addresses_follows_the_round_trip() {
     let delay = || scene.tree().paths[0].stacks[0].delay;
     assert_eq!(delay(), MS(250));
     let way = scene.tree().candidates().next().unwrap().place().way;
-    for (round_trip, expected) in [(40, 80), (1, 10), (5000, 2000)] {
+    for (round_trip, expected) in [(80, 160), (1, 100), (5000, 2000)] {
         scene.context.clear();
         scene.context.measured(&way, MS(round_trip), scene.now);
         assert_eq!(delay(), MS(expected));
     }
-    // Without it, what takes long to establish is given its time.
-    for (latency, expected) in [(3, 250), (700, 700), (9000, 2000)] {
+    // With it or without, what takes long to establish is given its time.
+    for (latency, expected, with_round_trip) in [(3, 250, 160), (700, 700, 700), (9000, 2000, 2000)] {
         scene.context.clear();
         scene.context.succeeded(&scene.tree().candidates().next().unwrap().place(), MS(latency), scene.now);
         assert_eq!(delay(), MS(expected));
+        scene.context.measured(&way, MS(80), scene.now);
+        assert_eq!(delay(), MS(with_round_trip));
     }
 }
 

@@ -109,21 +109,32 @@ fn the_path_goes_before_the_protocol() {
 #[test]
 fn the_path_with_less_delay_is_for_those_who_mind() {
     // RFC 9623 4.1.3.
-    let slow = Arc::new(PathInfo { round_trip: Some(Duration::from_millis(80)), ..PathInfo::clone(&eth0()) });
-    let fast = Arc::new(PathInfo { round_trip: Some(Duration::from_millis(8)), ..PathInfo::clone(&wlan0()) });
     let properties = TransportProperties::new().interface("lo", Preference::Prohibit);
     let scene = |profile| {
         let properties = properties.clone().capacity_profile(profile);
-        Scene { paths: vec![slow.clone(), fast.clone()], ..Scene::clear(properties) }
+        let scene = Scene { paths: vec![eth0(), wlan0()], ..Scene::clear(properties) };
+        // Nothing is known of this peer, but others were reached over these paths.
+        for (path, time) in [("eth0", 80), ("wlan0", 8)] {
+            let way = Way { path: path.into(), host: "another".into() };
+            scene.context.measured(&way, Duration::from_millis(time), scene.now);
+        }
+        scene
     };
     assert_eq!(order(&scene(CapacityProfile::Default)), ["eth0", "wlan0"]);
     assert_eq!(order(&scene(CapacityProfile::LowLatencyInteractive)), ["wlan0", "eth0"]);
-    // What has been measured toward the peer counts more than what the path says of itself.
+    // What has been measured toward the peer counts more than what the path is like to others.
     let measured = scene(CapacityProfile::LowLatencyInteractive);
     let tree = measured.tree();
     let way = tree.candidates().find(|c| c.interface() == Some("eth0")).unwrap().place().way;
     measured.context.measured(&way, Duration::from_millis(2), measured.now);
     assert_eq!(order(&measured), ["eth0", "wlan0"]);
+    // Where no transport measures, a handshake tells as well, and what has none says nothing.
+    for (stack, expected) in [(ProtocolStack::Tcp, ["eth0", "wlan0"]), (ProtocolStack::Udp, ["wlan0", "eth0"])] {
+        let scene = scene(CapacityProfile::LowLatencyInteractive);
+        let place = scene.tree().candidates().find(|c| c.interface() == Some("eth0")).unwrap().place();
+        scene.context.succeeded(&Place { stack, ..place }, Duration::from_millis(2), scene.now);
+        assert_eq!(order(&scene), expected);
+    }
 }
 
 #[test]

@@ -149,6 +149,10 @@ impl MessageTransport for Datagrams {
         })
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        self.member().link.round_trip()
+    }
+
     fn abort(&mut self) {
         self.aborted = true;
     }

@@ -179,6 +179,11 @@ impl Link {
         }
     }
 
+    /// What a packet takes to the peer and back; `None` before the peer has acknowledged one.
+    pub(super) fn round_trip(&self) -> Option<Duration> {
+        (self.connection.stats().frame_rx.acks > 0).then(|| self.connection.rtt())
+    }
+
     /// As [`error::lost`], where a peer that does not answer is the reason for closing.
     pub(super) fn lost(&self, error: &ConnectionError) -> io::Error {
         if *error == ConnectionError::LocallyClosed && self.patience.is_over() {

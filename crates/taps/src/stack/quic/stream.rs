@@ -294,6 +294,10 @@ impl StreamTransport for QuicStream {
         self.received_early
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        self.member().link.round_trip()
+    }
+
     fn abort(&mut self) {
         self.aborted = true;
     }

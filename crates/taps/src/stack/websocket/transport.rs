@@ -254,6 +254,10 @@ impl MessageTransport for WebSocket {
         Poll::Ready(Ok(Arrived::Message(data, context)))
     }
 
+    fn round_trip(&self) -> Option<Duration> {
+        self.socket.get_ref().round_trip()
+    }
+
     fn abort(&mut self) {
         self.socket.get_mut().reset_on_drop();
     }
