@@ -6,21 +6,20 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use postroad_sys::soft_error;
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::FAULTS;
 use super::inlet::{Datagram, Inlet};
 use super::outlet::{self, Manner, Setting, Way};
-use super::table::{Fate, Key, PeerId, Table};
 use crate::crowd::Crowd;
 use crate::framer::outbox::Leaving;
+use crate::stack::peers::{Overflow, Peers};
 use crate::transport::Arrived;
 
 /// How many datagrams the task takes in before it lets others run.
@@ -28,6 +27,17 @@ const BATCH: usize = 64;
 
 /// How long the task rests when the socket does nothing but fail.
 const REST: Duration = Duration::from_millis(50);
+
+/// For how many addresses of this end errors are told.
+const MAX_LOCALS: usize = 16;
+
+/// What tells connections apart: the four-tuple, of which the port of this end is always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) peer: SocketAddr,
+    /// The address that the peer sends to, where the socket stands for several.
+    pub(super) local: Option<IpAddr>,
+}
 
 /// A socket for many; the task ends when this is dropped.
 #[derive(Debug)]
@@ -52,9 +62,7 @@ pub(super) struct Stance {
 struct Shared {
     socket: UdpSocket,
     stance: Stance,
-    table: Mutex<Table>,
-    /// Told of each new peer.
-    arrivals: Notify,
+    peers: Peers<Key>,
     /// Locked from setting the socket to sending.
     setting: Mutex<Setting>,
     /// Those who wait to send.
@@ -67,8 +75,7 @@ impl Hub {
         let shared = Arc::new(Shared {
             socket,
             stance,
-            table: Mutex::new(Table::new()),
-            arrivals: Notify::new(),
+            peers: Peers::new(Overflow::Drop),
             setting: Mutex::new(setting),
             senders: Arc::default(),
         });
@@ -80,36 +87,8 @@ impl Hub {
         &self.shared.stance
     }
 
-    /// Waits for somebody who is not known. A dropped future loses nobody.
-    pub(super) async fn next_peer(&self) -> (PeerId, Key) {
-        let Shared { table, arrivals, .. } = &*self.shared;
-        loop {
-            let (taken, more) = {
-                let mut table = lock(table);
-                (table.take_new(), table.has_new())
-            };
-            if let Some(taken) = taken {
-                if more {
-                    // One note may stand for several who came while nobody waited.
-                    arrivals.notify_one();
-                }
-                return taken;
-            }
-            arrivals.notified().await;
-        }
-    }
-
-    /// Hears nobody any more who is not known.
-    pub(super) fn stop(&self) {
-        lock(&self.shared.table).stop();
-    }
-
-    pub(super) fn remove(&self, id: PeerId) {
-        lock(&self.shared.table).remove(id);
-    }
-
-    pub(super) fn poll_receive(&self, id: PeerId, cx: &Context<'_>) -> Poll<Arrived> {
-        lock(&self.shared.table).receive(id, cx.waker()).map_or(Poll::Pending, Poll::Ready)
+    pub(super) fn peers(&self) -> &Peers<Key> {
+        &self.shared.peers
     }
 
     pub(super) fn send(&self, message: &Leaving<'_>, manner: &Manner, way: Way) -> io::Result<()> {
@@ -133,11 +112,11 @@ impl Drop for Hub {
 
 async fn run(shared: Arc<Shared>) {
     let interest = if shared.stance.soft_errors { Interest::READABLE | Interest::ERROR } else { Interest::READABLE };
-    let mut inlet = Inlet::default();
+    let mut intake = Intake::default();
     let mut faults = 0;
     // It fails when the runtime ends.
     while let Ok(ready) = shared.socket.ready(interest).await {
-        match shared.take_in(&mut inlet, ready) {
+        match shared.take_in(&mut intake, ready) {
             Progress::Drained => faults = 0,
             Progress::Some => {
                 faults = 0;
@@ -147,6 +126,14 @@ async fn run(shared: Arc<Shared>) {
             Progress::None => tokio::time::sleep(REST).await,
         }
     }
+}
+
+/// What the task has for itself.
+#[derive(Debug, Default)]
+struct Intake {
+    inlet: Inlet,
+    /// The addresses of this end that peers have sent to.
+    locals: Vec<Option<IpAddr>>,
 }
 
 enum Progress {
@@ -159,13 +146,13 @@ enum Progress {
 }
 
 impl Shared {
-    fn take_in(&self, inlet: &mut Inlet, ready: Ready) -> Progress {
+    fn take_in(&self, intake: &mut Intake, ready: Ready) -> Progress {
         if ready.is_error() {
-            self.take_errors();
+            self.take_errors(intake);
         }
         for _ in 0..BATCH {
-            match inlet.receive(&self.socket) {
-                Ok(datagram) => self.deliver(datagram),
+            match intake.inlet.receive(&self.socket) {
+                Ok(datagram) => self.deliver(datagram, intake),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Drained,
                 // It told of an error that is in the queue too.
                 Err(_) => return Progress::None,
@@ -174,29 +161,27 @@ impl Shared {
         Progress::Some
     }
 
-    fn take_errors(&self) {
+    fn take_errors(&self, intake: &Intake) {
         let next = || soft_error::take(&self.socket)?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         for _ in 0..BATCH {
             let Ok(error) = self.socket.try_io(Interest::ERROR, next) else { return };
             if let (Some(told), Some(peer)) = (super::soft_error(&error), error.destination) {
-                let wakers = lock(&self.table).deliver_error(peer, told);
-                wakers.into_iter().for_each(Waker::wake);
+                // The system does not say from which address the message left.
+                intake.locals.iter().for_each(|&local| self.peers.deliver_error(Key { peer, local }, told));
             }
         }
     }
 
-    fn deliver(&self, datagram: Datagram) {
+    fn deliver(&self, datagram: Datagram, intake: &mut Intake) {
         let Datagram { data, context, from, to } = datagram;
         let Stance { many_addresses, source, .. } = self.stance;
         if source.is_some_and(|source| from.ip().to_canonical() != source) {
             return;
         }
         let local = to.filter(|_| many_addresses).map(|address| address.to_canonical());
-        let fate = lock(&self.table).deliver(Key { peer: from, local }, Arrived::Message(data, context));
-        match fate {
-            Fate::Waits(Some(waker)) => waker.wake(),
-            Fate::IsFirst => self.arrivals.notify_one(),
-            Fate::Waits(None) | Fate::Dropped => {}
+        let is_first = self.peers.deliver(Key { peer: from, local }, Arrived::Message(data, context));
+        if is_first && intake.locals.len() < MAX_LOCALS && !intake.locals.contains(&local) {
+            intake.locals.push(local);
         }
     }
 }
