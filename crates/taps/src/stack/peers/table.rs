@@ -57,6 +57,8 @@ pub(super) enum Fate {
 pub(super) struct Table<K> {
     peers: Slab<Peer<K>>,
     ids: HashMap<K, usize>,
+    /// Whose datagram came last: where one has come, the next often is of the same.
+    last: usize,
     /// Those that nobody has taken, the oldest first.
     new: VecDeque<usize>,
     listening: bool,
@@ -91,6 +93,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
         Self {
             peers: Slab::new(),
             ids: HashMap::new(),
+            last: 0,
             new: VecDeque::new(),
             listening: true,
             overflow,
@@ -104,7 +107,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
     /// Puts what has arrived where it belongs. Only a message makes a peer of somebody unknown.
     pub(super) fn deliver(&mut self, key: K, arrived: Arrived) -> Fate {
         let cost = cost(&arrived);
-        let known = self.ids.get(&key).copied();
+        let known = self.find(&key);
         let waits = self.overflow == Overflow::Wait;
         let room = match known.map(|id| &self.peers[id]) {
             Some(_) if waits => true,
@@ -122,6 +125,7 @@ impl<K: Clone + Eq + Hash> Table<K> {
             return Fate::Dropped;
         }
         let id = known.unwrap_or_else(|| self.insert(key));
+        self.last = id;
         let peer = &mut self.peers[id];
         let was_over = peer.is_over();
         peer.waiting.push_back(arrived);
@@ -129,6 +133,13 @@ impl<K: Clone + Eq + Hash> Table<K> {
         *(if peer.taken { &mut self.held } else { &mut self.held_of_new }) += cost;
         self.over += usize::from(peer.is_over()) - usize::from(was_over);
         if known.is_none() { Fate::IsFirst } else { Fate::Waits(peer.waker.take()) }
+    }
+
+    fn find(&self, key: &K) -> Option<usize> {
+        match self.peers.get(self.last) {
+            Some(peer) if peer.key == *key => Some(self.last),
+            _ => self.ids.get(key).copied(),
+        }
     }
 
     fn insert(&mut self, key: K) -> usize {

@@ -81,6 +81,10 @@ impl MessageTransport for Accepted {
         Limits { send: Some(longest), receive: Some(longest), singular: self.singular() }
     }
 
+    fn longest(&self) -> Option<usize> {
+        Some(longest(canonical(self.peer)))
+    }
+
     fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
         if from.user_timeout != to.user_timeout {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "UDP has no user timeout"));

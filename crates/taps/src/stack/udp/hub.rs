@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -63,8 +63,8 @@ struct Shared {
     socket: UdpSocket,
     stance: Stance,
     peers: Peers<Key>,
-    /// Locked from setting the socket to sending.
-    setting: Mutex<Setting>,
+    /// Locked from setting the socket to sending: by one who changes it alone, by the others together.
+    setting: RwLock<Setting>,
     /// Those who wait to send.
     senders: Arc<Crowd>,
 }
@@ -76,7 +76,7 @@ impl Hub {
             socket,
             stance,
             peers: Peers::new(Overflow::Drop),
-            setting: Mutex::new(setting),
+            setting: RwLock::new(setting),
             senders: Arc::default(),
         });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
@@ -92,8 +92,17 @@ impl Hub {
     }
 
     pub(super) fn send(&self, message: &Leaving<'_>, manner: &Manner, way: Way) -> io::Result<()> {
-        let mut setting = lock(&self.shared.setting);
-        outlet::send(&self.shared.socket, message, manner, way, &mut setting)
+        let Shared { socket, setting, .. } = &*self.shared;
+        outlet::send(socket, message, manner, way, |wish| {
+            let set = setting.read().unwrap_or_else(PoisonError::into_inner);
+            if set.suits(wish) {
+                return Ok(Set::Already { _guard: set });
+            }
+            drop(set);
+            let mut set = setting.write().unwrap_or_else(PoisonError::into_inner);
+            set.follow(socket, wish)?;
+            Ok(Set::Now { _guard: set })
+        })
     }
 
     /// Ready when it is worth another try.
@@ -102,6 +111,12 @@ impl Hub {
         let everybody = self.shared.senders.join(cx.waker());
         self.shared.socket.poll_send_ready(&mut Context::from_waker(&everybody))
     }
+}
+
+/// Keeps the socket as it is set.
+enum Set<'a> {
+    Already { _guard: RwLockReadGuard<'a, Setting> },
+    Now { _guard: RwLockWriteGuard<'a, Setting> },
 }
 
 impl Drop for Hub {
@@ -184,8 +199,4 @@ impl Shared {
             intake.locals.push(local);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
