@@ -1,7 +1,6 @@
-//! A socket of a kind that the runtime has no type for, such as those for sequenced packets of Unix.
+//! A socket of a kind that the runtime has no type for, such as those of netlink.
 
 use std::io;
-use std::task::{Context, Poll};
 
 use socket2::Socket;
 use tokio::io::Interest;
@@ -11,7 +10,7 @@ use tokio::io::Interest;
 /// tokio's own `AsyncFd` lets its owner put another descriptor in its place, so newer releases call making one unsafe or
 /// deprecated. This one is only ever shared, and owns its descriptor for as long as that is registered.
 #[derive(Debug)]
-pub struct AsyncSocket {
+pub(crate) struct AsyncSocket {
     registered: Registered,
 }
 
@@ -25,13 +24,13 @@ impl AsyncSocket {
     /// # Panics
     ///
     /// Outside a tokio runtime with I/O.
-    pub fn new(socket: Socket) -> io::Result<Self> {
+    pub(crate) fn new(socket: Socket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self { registered: register(socket)? })
     }
 
     /// Returns the socket. What is done with it does not wait.
-    pub fn get_ref(&self) -> &Socket {
+    pub(crate) fn get_ref(&self) -> &Socket {
         self.registered.get_ref()
     }
 
@@ -45,51 +44,12 @@ impl AsyncSocket {
     /// # Cancel safety
     ///
     /// Where the future is dropped before it is ready, `io` has not been called or has only said `WouldBlock`.
-    pub async fn async_io<R>(&self, interest: Interest, mut io: impl FnMut(&Socket) -> io::Result<R>) -> io::Result<R> {
+    pub(crate) async fn async_io<R>(
+        &self,
+        interest: Interest,
+        mut io: impl FnMut(&Socket) -> io::Result<R>,
+    ) -> io::Result<R> {
         self.registered.async_io(interest, |socket| io(socket)).await
-    }
-
-    /// [`async_io`](Self::async_io) for reading, as a poll. One task at a time is woken.
-    ///
-    /// # Errors
-    ///
-    /// As those of [`async_io`](Self::async_io).
-    pub fn poll_read_io<R>(
-        &self,
-        cx: &mut Context<'_>,
-        mut io: impl FnMut(&Socket) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        loop {
-            let mut ready = std::task::ready!(self.registered.poll_read_ready(cx))?;
-            if let Ok(done) = ready.try_io(|registered| io(registered.get_ref())) {
-                return Poll::Ready(done);
-            }
-        }
-    }
-
-    /// [`async_io`](Self::async_io) for writing, as a poll. One task at a time is woken.
-    ///
-    /// # Errors
-    ///
-    /// As those of [`async_io`](Self::async_io).
-    pub fn poll_write_io<R>(
-        &self,
-        cx: &mut Context<'_>,
-        mut io: impl FnMut(&Socket) -> io::Result<R>,
-    ) -> Poll<io::Result<R>> {
-        loop {
-            let mut ready = std::task::ready!(self.registered.poll_write_ready(cx))?;
-            if let Ok(done) = ready.try_io(|registered| io(registered.get_ref())) {
-                return Poll::Ready(done);
-            }
-        }
-    }
-}
-
-#[cfg(unix)]
-impl std::os::fd::AsFd for AsyncSocket {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.get_ref().as_fd()
     }
 }
 
@@ -122,24 +82,6 @@ impl Registered {
     }
 
     async fn async_io<R>(&self, _: Interest, _: impl FnMut(&Socket) -> io::Result<R>) -> io::Result<R> {
-        match *self {}
-    }
-
-    fn poll_read_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Never>> {
-        match *self {}
-    }
-
-    fn poll_write_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<Never>> {
-        match *self {}
-    }
-}
-
-#[cfg(not(unix))]
-enum Never {}
-
-#[cfg(not(unix))]
-impl Never {
-    fn try_io<R>(&mut self, _: impl FnOnce(&Registered) -> io::Result<R>) -> Result<io::Result<R>, ()> {
         match *self {}
     }
 }

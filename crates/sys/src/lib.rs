@@ -6,7 +6,7 @@
 //! with its proof; the modules that have it say so with an `allow`.
 //!
 //! Its functions take whatever [`SockRef`](socket2::SockRef) can be made from: a reference to a socket of `std`, tokio or
-//! socket2, or to an [`AsyncSocket`]. What [`socket2`] offers is not repeated here.
+//! socket2. What [`socket2`] offers is not repeated here.
 //!
 //! Everything works on Linux. Elsewhere it compiles, and every function answers
 //! [`Unsupported`](std::io::ErrorKind::Unsupported).
@@ -18,7 +18,6 @@ pub mod multicast;
 pub mod path_change;
 pub mod path_mtu;
 pub mod soft_error;
-pub mod source_address;
 pub mod tcp;
 pub mod udp_lite;
 
@@ -31,8 +30,6 @@ mod option;
 mod receive;
 #[cfg(target_os = "linux")]
 mod route_socket;
-
-pub use async_socket::AsyncSocket;
 
 use std::io;
 

@@ -57,9 +57,6 @@ pub struct Received {
     pub traffic_class: Option<u8>,
     /// Where it was sent to. Needs [`set_receive_destination`].
     pub destination: Option<Destination>,
-    /// How long each message is, but the last, which may be shorter, where several came as one. Needs
-    /// [`set_receive_coalesced`].
-    pub segment_size: Option<u16>,
 }
 
 /// An address of this host and the interface by which a message comes or goes.
@@ -158,17 +155,6 @@ pub fn set_receive_destination<'s>(socket: impl Into<SockRef<'s>>, receive: bool
     option.set_int(&socket, receive.into())
 }
 
-/// Sets whether the kernel may put UDP messages of one sender together, all of one length but the last. The buffer must
-/// then have room for 65535 bytes, or what is beyond it is lost.
-///
-/// # Errors
-///
-/// What `setsockopt` says: `ENOPROTOOPT` where the socket is not of UDP or the kernel is older than Linux 5.0.
-#[doc(alias = "UDP_GRO")]
-pub fn set_receive_coalesced<'s>(socket: impl Into<SockRef<'s>>, receive: bool) -> io::Result<()> {
-    GRO.set_int(&socket.into(), receive.into())
-}
-
 impl Received {
     /// Returns the differentiated services code point, 0 to 63 (RFC 2474).
     pub fn dscp(&self) -> Option<u8> {
@@ -188,7 +174,6 @@ impl Received {
             from: arrived.address,
             traffic_class: None,
             destination: None,
-            segment_size: None,
         };
         control::messages(&control[..arrived.control_len]).for_each(|message| received.add(message));
         received
@@ -205,8 +190,6 @@ impl Received {
             self.destination = data.get(8..12).and_then(ip).zip(u32_at(data, 0)).map(Destination::new);
         } else if message.kind == PACKET_INFO_V6 {
             self.destination = data.get(..16).and_then(ip).zip(u32_at(data, 16)).map(Destination::new);
-        } else if message.kind == COALESCED {
-            self.segment_size = i32_at(data, 0).and_then(|size| u16::try_from(size).ok());
         }
     }
 }
@@ -310,8 +293,6 @@ const RECVTOS_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP
 const RECVTCLASS_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_RECVTCLASS));
 const PKTINFO_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP_PKTINFO));
 const RECVPKTINFO_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_RECVPKTINFO));
-const GRO: SocketOption = SocketOption::new(linux!(SOL_UDP), linux!(UDP_GRO));
-const COALESCED: Kind = Kind { level: linux!(SOL_UDP), name: linux!(UDP_GRO) };
 const SEGMENT_SIZE: Kind = Kind { level: linux!(SOL_UDP), name: linux!(UDP_SEGMENT) };
 const TRAFFIC_CLASS_V4: Kind = Kind { level: linux!(IPPROTO_IP), name: linux!(IP_TOS) };
 const TRAFFIC_CLASS_V6: Kind = Kind { level: linux!(IPPROTO_IPV6), name: linux!(IPV6_TCLASS) };

@@ -1,7 +1,7 @@
-//! Multicast from chosen sources, and by a chosen interface (RFC 9622 6.1.1).
+//! Multicast from chosen sources (RFC 9622 6.1.1).
 //!
 //! socket2 has the rest: groups with any source, hop limits and the loop back. What it lacks is source-specific membership
-//! with IPv6 or by an interface's index, and the index of the interface by which IPv4 sends.
+//! with IPv6 or by an interface's index.
 //!
 //! A socket that is bound to no address also gets what others on this host have joined, until
 //! [`set_multicast_all_v4`](socket2::Socket::set_multicast_all_v4) and its kin of IPv6 say otherwise; one that is bound to
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 use socket2::{SockRef, Socket};
 
-use crate::option::{SocketOption, is_ipv6, linux};
+use crate::option::{SocketOption, linux};
 
 /// Joins a group for what one source sends to it (RFC 4607). A socket may join it for several.
 ///
@@ -31,45 +31,10 @@ pub fn join_source<'s>(
     source: IpAddr,
     interface: u32,
 ) -> io::Result<()> {
-    membership(linux!(MCAST_JOIN_SOURCE_GROUP), &socket.into(), group, source, interface)
+    membership(&socket.into(), group, source, interface)
 }
 
-/// Leaves a group for what one source sends to it. With the last of them the group is left.
-///
-/// # Errors
-///
-/// As those of [`join_source`]; `EADDRNOTAVAIL` where it was not joined with the same interface.
-#[doc(alias = "IP_DROP_SOURCE_MEMBERSHIP")]
-#[doc(alias = "MCAST_LEAVE_SOURCE_GROUP")]
-pub fn leave_source<'s>(
-    socket: impl Into<SockRef<'s>>,
-    group: IpAddr,
-    source: IpAddr,
-    interface: u32,
-) -> io::Result<()> {
-    membership(linux!(MCAST_LEAVE_SOURCE_GROUP), &socket.into(), group, source, interface)
-}
-
-/// Sets the interface by which messages to groups leave, by its index; 0 lets the route choose again.
-///
-/// # Errors
-///
-/// [`InvalidInput`](io::ErrorKind::InvalidInput) for a socket that is not of IP, or what `setsockopt` says.
-#[doc(alias = "IP_MULTICAST_IF")]
-pub fn set_interface<'s>(socket: impl Into<SockRef<'s>>, interface: u32) -> io::Result<()> {
-    let socket = socket.into();
-    let index = i32::try_from(interface).map_err(|_| io::ErrorKind::InvalidInput)?;
-    if is_ipv6(&socket)? {
-        INTERFACE_V6.set_int(&socket, index)?;
-    }
-    // `struct ip_mreqn`: a group and an address, which do not matter here, and the index. A socket for both families has
-    // the option for what goes by IPv4.
-    let mut value = [0; 12];
-    value[8..].copy_from_slice(&index.to_ne_bytes());
-    INTERFACE_V4.set_bytes(&socket, &value)
-}
-
-fn membership(name: i32, socket: &Socket, group: IpAddr, source: IpAddr, interface: u32) -> io::Result<()> {
+fn membership(socket: &Socket, group: IpAddr, source: IpAddr, interface: u32) -> io::Result<()> {
     let level = match (group, source) {
         (IpAddr::V4(_), IpAddr::V4(_)) => linux!(IPPROTO_IP),
         (IpAddr::V6(_), IpAddr::V6(_)) => linux!(IPPROTO_IPV6),
@@ -83,7 +48,7 @@ fn membership(name: i32, socket: &Socket, group: IpAddr, source: IpAddr, interfa
     value[..4].copy_from_slice(&interface.to_ne_bytes());
     write_address(&mut value[POINTER..], group);
     write_address(&mut value[POINTER + STORAGE..], source);
-    SocketOption::new(level, name).set_bytes(socket, &value)
+    SocketOption::new(level, linux!(MCAST_JOIN_SOURCE_GROUP)).set_bytes(socket, &value)
 }
 
 /// Writes a `struct sockaddr_in` or `sockaddr_in6` without a port.
@@ -105,8 +70,6 @@ const STORAGE: usize = 128;
 // As Linux numbers them.
 const FAMILY_V4: u16 = 2;
 const FAMILY_V6: u16 = 10;
-const INTERFACE_V4: SocketOption = SocketOption::new(linux!(IPPROTO_IP), linux!(IP_MULTICAST_IF));
-const INTERFACE_V6: SocketOption = SocketOption::new(linux!(IPPROTO_IPV6), linux!(IPV6_MULTICAST_IF));
 
 /// The layout is that of the system: where it is not, this does not compile.
 #[cfg(target_os = "linux")]
@@ -119,5 +82,4 @@ const _: () = {
     assert!(POINTER + STORAGE == offset_of!(libc::group_source_req, gsr_source));
     assert!(FAMILY_V4 as i32 == libc::AF_INET && FAMILY_V6 as i32 == libc::AF_INET6);
     assert!(4 == offset_of!(libc::sockaddr_in, sin_addr) && 8 == offset_of!(libc::sockaddr_in6, sin6_addr));
-    assert!(8 == offset_of!(libc::ip_mreqn, imr_ifindex) && 12 == size_of::<libc::ip_mreqn>());
 };

@@ -1,4 +1,4 @@
-//! What the kernel tells of a TCP connection, how fast it may send, and how early.
+//! What the kernel tells of a TCP connection, and how fast it may send.
 
 use std::io;
 use std::time::Duration;
@@ -34,9 +34,6 @@ pub struct TcpInfo {
     pub segment_size: u32,
     /// The largest packet that fits the path, in bytes.
     pub path_mtu: u32,
-    /// Whether data went, or came, with the first segment and was taken: TCP Fast Open (RFC 7413).
-    #[doc(alias = "TCPI_OPT_SYN_DATA")]
-    pub fast_open: bool,
     /// Bytes that the peer has acknowledged, where the kernel tells it (Linux 4.2).
     pub acknowledged_bytes: Option<u64>,
 }
@@ -83,37 +80,11 @@ pub fn max_pacing_rate<'s>(socket: impl Into<SockRef<'s>>) -> io::Result<Option<
     }
 }
 
-/// Sets whether a socket, which is to be connected after this, sends what is written first with its first segment
-/// (TCP Fast Open, RFC 7413).
-///
-/// It does where the peer is known from an earlier connection: connecting then is done at once, and the handshake begins with
-/// what is written first. That must be safe to arrive twice. Otherwise the socket connects as any other, and the peer is
-/// known afterwards. [`TcpInfo::fast_open`] tells how it went.
-///
-/// # Errors
-///
-/// What `setsockopt` says: `EINVAL` where the socket is connected, `EOPNOTSUPP` where the administrator has switched it off.
-#[doc(alias = "TCP_FASTOPEN_CONNECT")]
-pub fn set_fast_open<'s>(socket: impl Into<SockRef<'s>>, fast_open: bool) -> io::Result<()> {
-    FAST_OPEN_CONNECT.set_int(&socket.into(), fast_open.into())
-}
-
-/// Sets how many connections that began with data may wait for the rest of their handshake on a listening socket; 0 for
-/// none of that kind. It has an effect only where the administrator has allowed it.
-///
-/// # Errors
-///
-/// What `setsockopt` says.
-#[doc(alias = "TCP_FASTOPEN")]
-pub fn set_fast_open_queue<'s>(listener: impl Into<SockRef<'s>>, len: u16) -> io::Result<()> {
-    FAST_OPEN.set_int(&listener.into(), len.into())
-}
-
 impl TcpInfo {
     /// Reads `struct tcp_info`, of which newer kernels write more than older ones.
     fn parse(value: &[u8]) -> Option<Self> {
         let micros = |offset| u32_at(value, offset).map(|micros| Duration::from_micros(micros.into()));
-        let [_, _, retransmits, _, _, options, _, _] = array(value, 0)?;
+        let [_, _, retransmits, _] = array(value, 0)?;
         Some(Self {
             retransmits,
             total_retransmits: u32_at(value, 100)?,
@@ -125,18 +96,12 @@ impl TcpInfo {
             congestion_window: u32_at(value, 80)?,
             segment_size: u32_at(value, 16)?,
             path_mtu: u32_at(value, 60)?,
-            fast_open: options & SYN_DATA != 0,
             acknowledged_bytes: u64_at(value, 120),
         })
     }
 }
 
 const INFO: SocketOption = SocketOption::new(linux!(IPPROTO_TCP), linux!(TCP_INFO));
-// TCP_FASTOPEN and TCP_FASTOPEN_CONNECT, of which libc lacks one on some systems.
-const FAST_OPEN: SocketOption = SocketOption::new(linux!(IPPROTO_TCP), 23);
-const FAST_OPEN_CONNECT: SocketOption = SocketOption::new(linux!(IPPROTO_TCP), 30);
-/// TCPI_OPT_SYN_DATA.
-const SYN_DATA: u8 = 0x20;
 const MAX_PACING_RATE: SocketOption = SocketOption::new(linux!(SOL_SOCKET), SO_MAX_PACING_RATE);
 // Older releases of libc lack it. SPARC has numbers of its own.
 const SO_MAX_PACING_RATE: i32 = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) { 0x31 } else { 47 };
@@ -150,7 +115,7 @@ mod tests {
     #[test]
     fn every_prefix_of_the_structure_is_refused_or_read() {
         let mut value = [0; 232];
-        (value[2], value[5]) = (3, SYN_DATA);
+        value[2] = 3;
         value[68..72].copy_from_slice(&1500u32.to_ne_bytes());
         value[100..104].copy_from_slice(&9u32.to_ne_bytes());
         value[120..128].copy_from_slice(&4096u64.to_ne_bytes());
@@ -160,7 +125,7 @@ mod tests {
             assert_eq!(info.and_then(|info| info.acknowledged_bytes), (len >= 128).then_some(4096), "{len}");
         }
         let info = TcpInfo::parse(&value).unwrap();
-        assert_eq!((info.retransmits, info.total_retransmits, info.fast_open), (3, 9, true));
+        assert_eq!((info.retransmits, info.total_retransmits), (3, 9));
         assert_eq!(info.round_trip_time, Duration::from_micros(1500));
     }
 }

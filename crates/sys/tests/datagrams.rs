@@ -220,33 +220,17 @@ async fn message_is_appended_to_room_that_is_reserved() {
 }
 
 #[tokio::test]
-async fn messages_of_one_length_go_and_come_as_one() {
+async fn messages_of_one_length_go_as_one() {
     for address in loopbacks().await {
         let receiver = bound(address).await;
         let sender = bound(address).await;
+        message::set_receive_traffic_class(&receiver, true).unwrap();
         let outgoing = Outgoing::new().to(receiver.local_addr().unwrap()).traffic_class(0x48).segment_size(400);
-        if let Err(error) = message::set_receive_coalesced(&receiver, true) {
-            return println!("skipped: coalesced messages: {error}");
-        }
-        message::set_receive_coalesced(&receiver, false).unwrap();
         send(&sender, &[7; 1000], &outgoing).await;
         for len in [400, 400, 200] {
             let (received, payload) = receive(&receiver).await;
-            assert_eq!((payload.len(), received.segment_size), (len, None), "{address}");
+            assert_eq!((payload.len(), received.traffic_class), (len, Some(0x48)), "{address}");
         }
-
-        // Whether they come as one is the kernel's choice; what is in them is not.
-        message::set_receive_coalesced(&receiver, true).unwrap();
-        message::set_receive_traffic_class(&receiver, true).unwrap();
-        send(&sender, &[7; 1000], &outgoing).await;
-        let mut lens = Vec::new();
-        while lens.len() < 3 {
-            let (received, payload) = receive(&receiver).await;
-            let size = received.segment_size.map_or(payload.len(), usize::from);
-            lens.extend(payload.chunks(size).map(<[u8]>::len));
-            assert_eq!(received.traffic_class, Some(0x48));
-        }
-        assert_eq!(lens, [400, 400, 200], "{address}");
     }
 }
 

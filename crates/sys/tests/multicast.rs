@@ -22,7 +22,7 @@ fn listening(group: Ipv4Addr) -> UdpSocket {
 
 fn sending(from: Ipv4Addr) -> UdpSocket {
     let socket = UdpSocket::bind((from, 0)).unwrap();
-    multicast::set_interface(&socket, loopback()).unwrap();
+    SockRef::from(&socket).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
     socket
 }
 
@@ -52,11 +52,6 @@ fn only_the_chosen_source_is_heard() {
     from_one.send_to(b"4", to).unwrap();
     assert_eq!(heard(&receiver), (b"3".to_vec(), other.into()));
     assert_eq!(heard(&receiver), (b"4".to_vec(), one.into()));
-
-    multicast::leave_source(&receiver, group.into(), one.into(), lo).unwrap();
-    from_one.send_to(b"5", to).unwrap();
-    from_other.send_to(b"6", to).unwrap();
-    assert_eq!(heard(&receiver), (b"6".to_vec(), other.into()));
 }
 
 #[test]
@@ -75,7 +70,7 @@ fn only_the_chosen_source_is_heard_over_ipv6() {
     let bound = |address| UdpSocket::bind(SocketAddrV6::new(address, 0, 0, index)).unwrap();
     let (receiver, sender) = (bound(group), bound(source));
     receiver.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    multicast::set_interface(&sender, index).unwrap();
+    SockRef::from(&sender).set_multicast_if_v6(index).unwrap();
     let send = |payload: &[u8]| sender.send_to(payload, receiver.local_addr().unwrap()).unwrap();
     let other = Ipv6Addr::LOCALHOST;
 
@@ -84,11 +79,6 @@ fn only_the_chosen_source_is_heard_over_ipv6() {
     multicast::join_source(&receiver, group.into(), source.into(), index).unwrap();
     send(b"2");
     assert_eq!(heard(&receiver), (b"2".to_vec(), source.into()));
-    multicast::leave_source(&receiver, group.into(), source.into(), index).unwrap();
-    send(b"3");
-    multicast::join_source(&receiver, group.into(), source.into(), index).unwrap();
-    send(b"4");
-    assert_eq!(heard(&receiver), (b"4".to_vec(), source.into()));
 }
 
 /// What socket2 has for any source, beside what is here.
@@ -105,17 +95,14 @@ fn any_source_is_heard_by_an_interface() {
 }
 
 #[test]
-fn what_is_no_group_or_no_member_is_refused() {
+fn what_is_no_group_is_refused() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let (group, source) = (IpAddr::from([232, 18, 7, 2]), IpAddr::from([127, 0, 0, 1]));
     let lo = loopback();
     let kind = |result: io::Result<()>| result.unwrap_err().kind();
     assert_eq!(kind(multicast::join_source(&socket, source, source, lo)), ErrorKind::InvalidInput);
     assert_eq!(kind(multicast::join_source(&socket, group, Ipv6Addr::LOCALHOST.into(), lo)), ErrorKind::InvalidInput);
-    assert!(multicast::leave_source(&socket, group, source, lo).is_err());
     assert!(multicast::join_source(&socket, group, source, i32::MAX as u32).is_err());
     multicast::join_source(&socket, group, source, lo).unwrap();
     assert_eq!(kind(multicast::join_source(&socket, group, source, lo)), ErrorKind::AddrNotAvailable);
-    assert!(multicast::set_interface(&socket, i32::MAX as u32).is_err());
-    multicast::set_interface(&socket, 0).unwrap();
 }

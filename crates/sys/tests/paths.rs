@@ -4,12 +4,11 @@
 mod common;
 
 use std::io::ErrorKind;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use postroad_sys::interface::{self, Interface};
 use postroad_sys::path_change::{PathChange, PathChanges};
-use postroad_sys::source_address::{self, TemporaryAddress};
 
 use common::{
     DEL_ADDRESS, DEL_ROUTE, FOREVER, Kernel, Lifetimes, MANAGE_TEMPORARY, NEW_ADDRESS, NEW_ROUTE, NO_DUPLICATES,
@@ -147,33 +146,6 @@ async fn ipv6(kernel: &Kernel, changes: &PathChanges, lo: u32) {
     let addresses = loopback().addresses;
     assert!(addresses.iter().any(temporary), "{addresses:?}");
     assert!(addresses.iter().any(|address| address.address == stable && !address.temporary), "{addresses:?}");
-
-    // And a socket is sent from the kind that it prefers.
-    let source = |preference| {
-        let socket = UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
-        source_address::set_temporary(&socket, preference).unwrap();
-        socket.connect(("fd00:2::99", 1)).unwrap();
-        let IpAddr::V6(source) = socket.local_addr().unwrap().ip() else { unreachable!("it is of IPv6") };
-        assert_eq!(source.segments()[..4], stable.segments()[..4]);
-        source
-    };
-    assert_eq!(source(TemporaryAddress::Avoid), stable);
-    assert_ne!(source(TemporaryAddress::Prefer), stable);
-}
-
-#[test]
-fn preference_for_temporary_addresses_is_read_back() {
-    let socket = match UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)) {
-        Ok(socket) => socket,
-        Err(error) => return println!("skipped: ipv6: {error}"),
-    };
-    assert_eq!(source_address::temporary(&socket).unwrap(), TemporaryAddress::System);
-    for preference in [TemporaryAddress::Prefer, TemporaryAddress::Avoid, TemporaryAddress::System] {
-        source_address::set_temporary(&socket, preference).unwrap();
-        assert_eq!(source_address::temporary(&socket).unwrap(), preference);
-    }
-    let ipv4 = UdpSocket::bind("127.0.0.1:0").unwrap();
-    assert!(source_address::set_temporary(&ipv4, TemporaryAddress::Prefer).is_err());
 }
 
 /// Waits until a change is told, and passes over others.

@@ -1,8 +1,6 @@
 //! MPTCP, and what is told of streams, on the loopback.
 #![cfg(target_os = "linux")]
 
-mod common;
-
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
@@ -10,8 +8,6 @@ use std::time::{Duration, Instant};
 
 use postroad_sys::{mptcp, tcp};
 use socket2::{Domain, SockAddr, Socket};
-
-use common::{Kernel, is_inside_a_namespace};
 
 /// MPTCP sockets for one end and a client of the other kind: what a connection is on both ends.
 fn accepted(listener: &Socket, client: &Socket) -> Socket {
@@ -130,48 +126,6 @@ fn tcp_info_tells_of_the_connection() {
 fn tcp_info_is_of_tcp_only() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert!(tcp::info(&udp).is_err());
-}
-
-#[test]
-fn connection_may_begin_with_data() {
-    if !is_inside_a_namespace("connection_may_begin_with_data") {
-        return;
-    }
-    // Both ends are allowed to: most systems let only clients.
-    if let Err(error) = std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3") {
-        return println!("skipped: tcp fast open: {error}");
-    }
-    let loopback = postroad_sys::interface::index("lo").unwrap();
-    Kernel::open().link(loopback, true);
-
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    tcp::set_fast_open_queue(&listener, 8).unwrap();
-    let address = SockAddr::from(listener.local_addr().unwrap());
-    let connect = || {
-        let socket = Socket::new(Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-        tcp::set_fast_open(&socket, true).unwrap();
-        socket.connect(&address).unwrap();
-        TcpStream::from(socket)
-    };
-    // The first gets to know the peer.
-    for early in [false, true] {
-        let mut client = connect();
-        client.write_all(b"early").unwrap();
-        let (mut server, _) = listener.accept().unwrap();
-        let mut got = [0; 5];
-        server.read_exact(&mut got).unwrap();
-        assert_eq!(&got, b"early");
-        server.write_all(b"x").unwrap();
-        client.read_exact(&mut [0]).unwrap();
-        assert_eq!(tcp::info(&client).unwrap().fast_open, early);
-        assert_eq!(tcp::info(&server).unwrap().fast_open, early);
-    }
-}
-
-#[test]
-fn fast_open_is_for_what_is_not_connected() {
-    let (client, _server) = pair();
-    assert!(tcp::set_fast_open(&client, true).is_err());
 }
 
 #[test]

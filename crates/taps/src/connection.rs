@@ -158,7 +158,7 @@ impl Opened {
         let framers = &origin.framers;
         let mut stack = match &transport {
             Transport::Stream(_) => Stack::new(framers),
-            Transport::Message(transport) => Stack::of_messages(framers, transport.limits().send),
+            Transport::Message(transport) => Stack::of_messages(framers, transport.longest()),
         };
         stack.set_endpoints(Arc::new(Endpoints { local: about.local.clone(), remote: about.remote.clone() }));
         let first = first.filter(|_| about.zero_rtt);

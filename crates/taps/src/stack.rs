@@ -21,6 +21,8 @@ pub(crate) mod http;
 pub(crate) mod kind;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
+#[cfg(any(feature = "udp", feature = "udp-lite", target_os = "linux"))]
+mod peers;
 pub(crate) mod proxy;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
@@ -83,7 +85,9 @@ pub(crate) const BUILT: StackSet = {
     #[cfg(all(feature = "udp-lite", target_os = "linux"))]
     let built = built.with(ProtocolStack::UdpLite);
     #[cfg(target_os = "linux")]
-    let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp).with(ProtocolStack::UnixSeqpacket);
+    let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
+    #[cfg(target_os = "linux")]
+    let built = built.with(ProtocolStack::UnixSeqpacket).with(ProtocolStack::UnixDatagram);
     #[cfg(feature = "quic")]
     let built = built.with(ProtocolStack::QuicStream).with(ProtocolStack::QuicDatagram);
     #[cfg(feature = "memory")]
@@ -99,7 +103,7 @@ pub(crate) const PROXIED: StackSet = {
     #[cfg(unix)]
     let proxied = proxied.with(ProtocolStack::UnixStream);
     #[cfg(target_os = "linux")]
-    let proxied = proxied.with(ProtocolStack::UnixSeqpacket);
+    let proxied = proxied.with(ProtocolStack::UnixSeqpacket).with(ProtocolStack::UnixDatagram);
     #[cfg(feature = "memory")]
     let proxied = proxied.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
     #[cfg(feature = "websocket")]
@@ -119,6 +123,8 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::UnixStream => Box::pin(unix::connect(leaf, setting)).await,
         #[cfg(target_os = "linux")]
         ProtocolStack::UnixSeqpacket => Box::pin(unix::seqpacket::connect(leaf)).await,
+        #[cfg(target_os = "linux")]
+        ProtocolStack::UnixDatagram => Box::pin(unix::datagram::connect(leaf)).await,
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => Box::pin(udp::connect(leaf, setting)).await,
         #[cfg(feature = "udp-lite")]
@@ -128,6 +134,7 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         #[cfg(feature = "websocket")]
         ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => Box::pin(websocket::connect(leaf, setting)).await,
         // Selection gathers only what is compiled in.
+        #[allow(unreachable_patterns, reason = "where every stack is built in")]
         _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
     }
 }
@@ -187,6 +194,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
         #[cfg(target_os = "linux")]
         ProtocolStack::UnixSeqpacket => unix::seqpacket::listen(stand),
+        #[cfg(target_os = "linux")]
+        ProtocolStack::UnixDatagram => unix::datagram::listen(stand, hosting),
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::listen(stand, hosting),
         #[cfg(feature = "udp-lite")]
@@ -195,6 +204,7 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => memory::listen(stand, hosting),
         #[cfg(feature = "websocket")]
         ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::listen(stand, hosting),
+        #[allow(unreachable_patterns, reason = "where every stack is built in")]
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

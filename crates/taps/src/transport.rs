@@ -187,8 +187,13 @@ pub(crate) trait MessageTransport: Send + fmt::Debug {
     /// Makes the coming drop an abort instead of an orderly end.
     fn abort(&mut self) {}
 
-    /// How long messages may be now.
+    /// How long messages may be now. It may ask the system.
     fn limits(&self) -> Limits;
+
+    /// How long a message may be that is sent, as in [`limits`](Self::limits), without asking the system.
+    fn longest(&self) -> Option<usize> {
+        self.limits().send
+    }
 
     /// Brings a running transport from some properties to others.
     ///

@@ -58,7 +58,8 @@ pub(crate) const fn is_networked(stack: ProtocolStack) -> bool {
 /// - zeroRttMsg: early data of TLS and QUIC, and not TCP Fast Open; a connectionless protocol has nothing to wait for.
 ///   WebSocket has: the answer to its opening handshake.
 /// - congestionControl of what stays in the machine: a full buffer holds the sender back, and there is no network.
-/// - reliability of Unix datagrams: the kernel neither drops nor reorders them, it makes the sender wait.
+/// - reliability of Unix datagrams: the kernel neither drops nor reorders them, it makes the sender wait. What a listener
+///   does not read in time it drops, or has all its clients wait where reliability is asked for.
 /// - activeReadBeforeSend of QUIC: a stream does not exist for the peer before something is sent on it.
 #[rustfmt::skip]
 const fn row(property: SelectionProperty) -> [Support; ProtocolStack::ALL.len()] {
@@ -67,7 +68,7 @@ const fn row(property: SelectionProperty) -> [Support; ProtocolStack::ALL.len()]
     match property {
         //                              tcp   mptcp  udp   quic   unix      ws    memory
         //                               | tls | tls |lite str dgr str seq dgr | wss str msg
-        P::Reliability              => [A, A, A, A, N, N, A, N, A, A, A, A, A, A, A],
+        P::Reliability              => [A, A, A, A, N, N, A, N, A, A, O, A, A, A, A],
         P::PreserveMsgBoundaries    => [N, N, N, N, A, A, N, A, N, A, A, A, A, N, A],
         P::PerMsgReliability        => [N, N, N, N, N, N, O, N, N, N, N, N, N, N, N],
         P::PreserveOrder            => [A, A, A, A, N, N, A, N, A, A, A, A, A, A, A],
@@ -138,6 +139,7 @@ mod tests {
     fn the_columns_stand_under_their_names() {
         // One row whose letters differ from stack to stack, and one for each pair of columns that it does not tell apart.
         assert_eq!(with(P::Reliability, Support::Never), [Udp, UdpLite, QuicDatagram]);
+        assert_eq!(with(P::Reliability, Support::Optional), [UnixDatagram]);
         assert_eq!(
             with(P::PreserveMsgBoundaries, Support::Always),
             [Udp, UdpLite, QuicDatagram, UnixSeqpacket, UnixDatagram, WebSocket, SecureWebSocket, MemoryMessage]

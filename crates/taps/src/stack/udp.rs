@@ -13,7 +13,6 @@ mod connected;
 mod hub;
 mod inlet;
 mod outlet;
-mod table;
 #[cfg(test)]
 mod tests;
 

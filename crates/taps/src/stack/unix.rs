@@ -1,5 +1,7 @@
-//! Unix sockets: streams, and sequenced packets.
+//! Unix sockets: streams, sequenced packets, and datagrams.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod datagram;
 mod file;
 #[cfg(target_os = "linux")]
 pub(crate) mod seqpacket;

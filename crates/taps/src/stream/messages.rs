@@ -40,7 +40,7 @@ impl MessageStream {
 
     /// How much one write may take.
     fn largest(&self) -> usize {
-        self.transport.limits().send.unwrap_or(usize::MAX)
+        self.transport.longest().unwrap_or(usize::MAX)
     }
 }
 

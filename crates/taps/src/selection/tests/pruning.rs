@@ -157,6 +157,11 @@ fn a_path_of_the_file_system_is_reached_by_unix_sockets_alone() {
     assert_eq!(default.stacks(), [UnixStream, UnixSeqpacket, UnixDatagram]);
     let messages = Scene { targets: vec![unix()], ..Scene::clear(TransportProperties::reliable_message()) };
     assert_eq!(messages.stacks(), [UnixSeqpacket, UnixDatagram]);
+    let datagrams = Scene { targets: vec![unix()], ..Scene::clear(TransportProperties::unreliable_datagram()) };
+    assert_eq!(datagrams.stacks(), [UnixDatagram]);
+    let either = TransportProperties::unreliable_datagram_rfc9622();
+    let either = Scene { targets: vec![unix()], ..Scene::clear(either) };
+    assert_eq!(either.stacks(), [UnixDatagram, UnixSeqpacket]);
     let secure = Scene { targets: vec![unix()], ..Scene::tls(TransportProperties::new()) };
     assert_eq!(secure.reason(UnixStream), Rejection::Clear);
 }

@@ -7,12 +7,12 @@ use std::task::{Context, Poll, ready};
 
 use super::hub::Hub;
 use super::outlet::{Manner, Way};
-use super::table::PeerId;
 use super::{longest, singular};
 use crate::endpoint::canonical;
 use crate::framer::outbox::Leaving;
 use crate::properties::ConnectionProperties;
 use crate::protocol::ProtocolStack;
+use crate::stack::peers::PeerId;
 use crate::transport::{Arrived, Limits, MessageTransport, NotSent};
 
 /// How often a message is sent again that the system has refused: each time it may have told of another one instead.
@@ -73,12 +73,16 @@ impl MessageTransport for Accepted {
     }
 
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
-        self.hub.poll_receive(self.id, cx).map(Ok)
+        self.hub.peers().poll_receive(self.id, cx).map(Ok)
     }
 
     fn limits(&self) -> Limits {
         let longest = longest(canonical(self.peer));
         Limits { send: Some(longest), receive: Some(longest), singular: self.singular() }
+    }
+
+    fn longest(&self) -> Option<usize> {
+        Some(longest(canonical(self.peer)))
     }
 
     fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
@@ -96,6 +100,6 @@ impl MessageTransport for Accepted {
 
 impl Drop for Accepted {
     fn drop(&mut self) {
-        self.hub.remove(self.id);
+        self.hub.peers().remove(self.id);
     }
 }

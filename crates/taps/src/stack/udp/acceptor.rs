@@ -8,14 +8,14 @@ use socket2::Socket;
 use tokio::net::UdpSocket;
 
 use super::accepted::Accepted;
-use super::hub::{Hub, Stance};
+use super::hub::{Hub, Key, Stance};
 use super::outlet::{self, Manner, Setting};
-use super::table::{Key, PeerId};
 use super::{ask_for_news, interface_index, join, wants_soft_errors, where_supported};
 use crate::endpoint::{EndpointAddress, canonical, socket_address};
 use crate::group::Group;
 use crate::properties::{CapacityProfile, Direction};
 use crate::protocol::ProtocolStack;
+use crate::stack::peers::PeerId;
 use crate::stack::tcp::bind_interface;
 use crate::stack::{Acceptor, Arrival, Hosting, Stand};
 use crate::transport::{About, BoxFuture, Established};
@@ -120,7 +120,7 @@ impl UdpAcceptor {
 impl Acceptor for UdpAcceptor {
     fn accept(&self) -> BoxFuture<'_, io::Result<Arrival>> {
         Box::pin(async {
-            let (id, key) = self.hub.next_peer().await;
+            let (id, key) = self.hub.peers().next().await;
             // From here on a dropped client frees its place in the table.
             let established = self.established(id, key);
             Ok(Arrival {
@@ -141,6 +141,6 @@ impl Acceptor for UdpAcceptor {
 
 impl Drop for UdpAcceptor {
     fn drop(&mut self) {
-        self.hub.stop();
+        self.hub.peers().stop();
     }
 }

@@ -12,7 +12,7 @@ use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
 use super::inlet::Inlet;
-use super::outlet::{self, Manner, Setting as Set, Way};
+use super::outlet::{self, Manner, Setting as Set, Way, Wish};
 use super::{FAULTS, ask_for_news, longest, singular, wants_soft_errors};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
@@ -150,7 +150,8 @@ impl MessageTransport for Connected {
         let mut tries = 0;
         loop {
             ready!(self.socket.poll_send_ready(cx))?;
-            match outlet::send(&self.socket, message, &self.manner, Way::default(), &mut self.setting) {
+            let follow = |wish: &Wish| self.setting.follow(&self.socket, wish);
+            match outlet::send(&self.socket, message, &self.manner, Way::default(), follow) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) if self.too_long(message) => return Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
                 // An earlier message came back; this one has not left.
@@ -202,6 +203,10 @@ impl MessageTransport for Connected {
             receive: Some(if self.send_only { 0 } else { longest }),
             singular: singular(&SockRef::from(&*self.socket), self.peer),
         }
+    }
+
+    fn longest(&self) -> Option<usize> {
+        Some(longest(self.peer))
     }
 
     fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {

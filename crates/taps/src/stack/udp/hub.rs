@@ -5,22 +5,21 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use postroad_sys::soft_error;
 use tokio::io::{Interest, Ready};
 use tokio::net::UdpSocket;
-use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::FAULTS;
 use super::inlet::{Datagram, Inlet};
 use super::outlet::{self, Manner, Setting, Way};
-use super::table::{Fate, Key, PeerId, Table};
 use crate::crowd::Crowd;
 use crate::framer::outbox::Leaving;
+use crate::stack::peers::{Overflow, Peers};
 use crate::transport::Arrived;
 
 /// How many datagrams the task takes in before it lets others run.
@@ -28,6 +27,17 @@ const BATCH: usize = 64;
 
 /// How long the task rests when the socket does nothing but fail.
 const REST: Duration = Duration::from_millis(50);
+
+/// For how many addresses of this end errors are told.
+const MAX_LOCALS: usize = 16;
+
+/// What tells connections apart: the four-tuple, of which the port of this end is always the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) peer: SocketAddr,
+    /// The address that the peer sends to, where the socket stands for several.
+    pub(super) local: Option<IpAddr>,
+}
 
 /// A socket for many; the task ends when this is dropped.
 #[derive(Debug)]
@@ -52,11 +62,9 @@ pub(super) struct Stance {
 struct Shared {
     socket: UdpSocket,
     stance: Stance,
-    table: Mutex<Table>,
-    /// Told of each new peer.
-    arrivals: Notify,
-    /// Locked from setting the socket to sending.
-    setting: Mutex<Setting>,
+    peers: Peers<Key>,
+    /// Locked from setting the socket to sending: by one who changes it alone, by the others together.
+    setting: RwLock<Setting>,
     /// Those who wait to send.
     senders: Arc<Crowd>,
 }
@@ -67,9 +75,8 @@ impl Hub {
         let shared = Arc::new(Shared {
             socket,
             stance,
-            table: Mutex::new(Table::new()),
-            arrivals: Notify::new(),
-            setting: Mutex::new(setting),
+            peers: Peers::new(Overflow::Drop),
+            setting: RwLock::new(setting),
             senders: Arc::default(),
         });
         let task = tokio::spawn(run(Arc::clone(&shared))).abort_handle();
@@ -80,41 +87,22 @@ impl Hub {
         &self.shared.stance
     }
 
-    /// Waits for somebody who is not known. A dropped future loses nobody.
-    pub(super) async fn next_peer(&self) -> (PeerId, Key) {
-        let Shared { table, arrivals, .. } = &*self.shared;
-        loop {
-            let (taken, more) = {
-                let mut table = lock(table);
-                (table.take_new(), table.has_new())
-            };
-            if let Some(taken) = taken {
-                if more {
-                    // One note may stand for several who came while nobody waited.
-                    arrivals.notify_one();
-                }
-                return taken;
-            }
-            arrivals.notified().await;
-        }
-    }
-
-    /// Hears nobody any more who is not known.
-    pub(super) fn stop(&self) {
-        lock(&self.shared.table).stop();
-    }
-
-    pub(super) fn remove(&self, id: PeerId) {
-        lock(&self.shared.table).remove(id);
-    }
-
-    pub(super) fn poll_receive(&self, id: PeerId, cx: &Context<'_>) -> Poll<Arrived> {
-        lock(&self.shared.table).receive(id, cx.waker()).map_or(Poll::Pending, Poll::Ready)
+    pub(super) fn peers(&self) -> &Peers<Key> {
+        &self.shared.peers
     }
 
     pub(super) fn send(&self, message: &Leaving<'_>, manner: &Manner, way: Way) -> io::Result<()> {
-        let mut setting = lock(&self.shared.setting);
-        outlet::send(&self.shared.socket, message, manner, way, &mut setting)
+        let Shared { socket, setting, .. } = &*self.shared;
+        outlet::send(socket, message, manner, way, |wish| {
+            let set = setting.read().unwrap_or_else(PoisonError::into_inner);
+            if set.suits(wish) {
+                return Ok(Set::Already { _guard: set });
+            }
+            drop(set);
+            let mut set = setting.write().unwrap_or_else(PoisonError::into_inner);
+            set.follow(socket, wish)?;
+            Ok(Set::Now { _guard: set })
+        })
     }
 
     /// Ready when it is worth another try.
@@ -125,6 +113,12 @@ impl Hub {
     }
 }
 
+/// Keeps the socket as it is set.
+enum Set<'a> {
+    Already { _guard: RwLockReadGuard<'a, Setting> },
+    Now { _guard: RwLockWriteGuard<'a, Setting> },
+}
+
 impl Drop for Hub {
     fn drop(&mut self) {
         self.task.abort();
@@ -133,11 +127,11 @@ impl Drop for Hub {
 
 async fn run(shared: Arc<Shared>) {
     let interest = if shared.stance.soft_errors { Interest::READABLE | Interest::ERROR } else { Interest::READABLE };
-    let mut inlet = Inlet::default();
+    let mut intake = Intake::default();
     let mut faults = 0;
     // It fails when the runtime ends.
     while let Ok(ready) = shared.socket.ready(interest).await {
-        match shared.take_in(&mut inlet, ready) {
+        match shared.take_in(&mut intake, ready) {
             Progress::Drained => faults = 0,
             Progress::Some => {
                 faults = 0;
@@ -147,6 +141,14 @@ async fn run(shared: Arc<Shared>) {
             Progress::None => tokio::time::sleep(REST).await,
         }
     }
+}
+
+/// What the task has for itself.
+#[derive(Debug, Default)]
+struct Intake {
+    inlet: Inlet,
+    /// The addresses of this end that peers have sent to.
+    locals: Vec<Option<IpAddr>>,
 }
 
 enum Progress {
@@ -159,13 +161,13 @@ enum Progress {
 }
 
 impl Shared {
-    fn take_in(&self, inlet: &mut Inlet, ready: Ready) -> Progress {
+    fn take_in(&self, intake: &mut Intake, ready: Ready) -> Progress {
         if ready.is_error() {
-            self.take_errors();
+            self.take_errors(intake);
         }
         for _ in 0..BATCH {
-            match inlet.receive(&self.socket) {
-                Ok(datagram) => self.deliver(datagram),
+            match intake.inlet.receive(&self.socket) {
+                Ok(datagram) => self.deliver(datagram, intake),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Progress::Drained,
                 // It told of an error that is in the queue too.
                 Err(_) => return Progress::None,
@@ -174,33 +176,27 @@ impl Shared {
         Progress::Some
     }
 
-    fn take_errors(&self) {
+    fn take_errors(&self, intake: &Intake) {
         let next = || soft_error::take(&self.socket)?.ok_or_else(|| io::ErrorKind::WouldBlock.into());
         for _ in 0..BATCH {
             let Ok(error) = self.socket.try_io(Interest::ERROR, next) else { return };
             if let (Some(told), Some(peer)) = (super::soft_error(&error), error.destination) {
-                let wakers = lock(&self.table).deliver_error(peer, told);
-                wakers.into_iter().for_each(Waker::wake);
+                // The system does not say from which address the message left.
+                intake.locals.iter().for_each(|&local| self.peers.deliver_error(Key { peer, local }, told));
             }
         }
     }
 
-    fn deliver(&self, datagram: Datagram) {
+    fn deliver(&self, datagram: Datagram, intake: &mut Intake) {
         let Datagram { data, context, from, to } = datagram;
         let Stance { many_addresses, source, .. } = self.stance;
         if source.is_some_and(|source| from.ip().to_canonical() != source) {
             return;
         }
         let local = to.filter(|_| many_addresses).map(|address| address.to_canonical());
-        let fate = lock(&self.table).deliver(Key { peer: from, local }, Arrived::Message(data, context));
-        match fate {
-            Fate::Waits(Some(waker)) => waker.wake(),
-            Fate::IsFirst => self.arrivals.notify_one(),
-            Fate::Waits(None) | Fate::Dropped => {}
+        let is_first = self.peers.deliver(Key { peer: from, local }, Arrived::Message(data, context));
+        if is_first && intake.locals.len() < MAX_LOCALS && !intake.locals.contains(&local) {
+            intake.locals.push(local);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

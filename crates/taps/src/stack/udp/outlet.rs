@@ -48,7 +48,12 @@ impl Setting {
         Self { lite: stack == ProtocolStack::UdpLite, fragments: true, coverage: ChecksumCoverage::Full }
     }
 
-    fn follow(&mut self, socket: &UdpSocket, wish: &Wish) -> io::Result<()> {
+    /// Whether a message can leave without a change.
+    pub(super) fn suits(&self, wish: &Wish) -> bool {
+        self.fragments == wish.fragments && (!self.lite || self.coverage == wish.coverage)
+    }
+
+    pub(super) fn follow(&mut self, socket: &UdpSocket, wish: &Wish) -> io::Result<()> {
         if self.fragments != wish.fragments {
             // What a socket begins with, or the bit that forbids it (RFC 9622 9.1.3.9).
             let discovery = if wish.fragments { PathMtuDiscovery::Want } else { PathMtuDiscovery::Always };
@@ -64,7 +69,7 @@ impl Setting {
 }
 
 /// What a message asks for.
-struct Wish {
+pub(super) struct Wish {
     profile: CapacityProfile,
     fragments: bool,
     coverage: ChecksumCoverage,
@@ -92,13 +97,14 @@ impl Manner {
     }
 }
 
-/// Sends one message as one datagram.
-pub(super) fn send(
+/// Sends one message as one datagram. `follow` sets the socket to what the message asks for; what it gives is kept until
+/// the message has left.
+pub(super) fn send<G>(
     socket: &UdpSocket,
     message: &Leaving<'_>,
     manner: &Manner,
     way: Way,
-    setting: &mut Setting,
+    follow: impl FnOnce(&Wish) -> io::Result<G>,
 ) -> io::Result<()> {
     let wish = manner.wish(message.context);
     // The code point is the upper six bits of the octet (RFC 2474 3).
@@ -113,10 +119,13 @@ pub(super) fn send(
         }
     };
     socket.try_io(Interest::WRITABLE, || {
-        setting.follow(socket, &wish)?;
+        let _set = follow(&wish)?;
         match (parts, way, octet) {
             // With nothing to say beside it, a shorter call does.
             ([whole], Way { to: None, source: None }, None) => SockRef::from(socket).send(whole).map(drop),
+            ([whole], Way { to: Some(to), source: None }, None) => {
+                SockRef::from(socket).send_to(whole, &to.into()).map(drop)
+            }
             _ => send_datagram(socket, parts, way, octet),
         }
     })

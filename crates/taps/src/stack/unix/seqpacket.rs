@@ -23,15 +23,15 @@ use crate::transport::{About, Arrived, BoxFuture, Established, Limits, MessageTr
 
 /// How long a message may be that is received, in bytes. The sender's system holds it in memory already, and no more
 /// than its administrator allows.
-const MAX_MESSAGE: usize = 16 * 1024 * 1024;
+pub(super) const MAX_MESSAGE: usize = 16 * 1024 * 1024;
 
 /// What the system keeps of a socket's buffer for itself.
-const OVERHEAD: usize = 32;
+pub(super) const OVERHEAD: usize = 32;
 
 const SLICES: usize = 16;
 
-const MSG_PEEK: i32 = 0x02;
-const MSG_TRUNC: i32 = 0x20;
+pub(super) const MSG_PEEK: i32 = 0x02;
+pub(super) const MSG_TRUNC: i32 = 0x20;
 
 /// Connects. On this machine that takes no time, unless the listener's queue is full.
 pub(crate) async fn connect(leaf: &Leaf) -> Result<Established, AttemptError> {
