@@ -161,6 +161,11 @@ impl Opened {
             Transport::Message(transport) => Stack::of_messages(framers, transport.longest()),
         };
         stack.set_endpoints(Arc::new(Endpoints { local: about.local.clone(), remote: about.remote.clone() }));
+        if let Transport::Stream(stream) = &transport
+            && stream.takes_loose()
+        {
+            stack.set_beside(framers);
+        }
         let first = first.filter(|_| about.zero_rtt);
         if !stack.has_framers() && first.is_none() {
             let facts = Facts { about, origin, streams, group };

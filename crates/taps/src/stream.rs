@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -14,6 +15,7 @@ use tokio_rustls::TlsStream;
 
 use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
+use crate::framer::outbox::Leaving;
 use crate::properties::ConnectionProperties;
 use crate::stack::tcp;
 use crate::tls::TlsInfo;
@@ -65,6 +67,24 @@ pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::D
     /// (RFC 9622 9.3.3.2).
     fn is_early_data(&self) -> bool {
         false
+    }
+
+    /// Whether messages can go beside the stream, each by itself, which may be lost.
+    fn takes_loose(&self) -> bool {
+        false
+    }
+
+    /// Sends a message beside the stream; false when it does not go there now.
+    fn send_loose(&mut self, message: &Leaving<'_>) -> bool {
+        let _ = message;
+        false
+    }
+
+    /// Receives a message that came beside the stream. It keeps a waker of its own; that nothing more comes, the stream
+    /// says.
+    fn poll_loose(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let _ = cx;
+        Poll::Pending
     }
 
     /// The TCP socket at the bottom, where it is all that there is to abort and to set properties of.
@@ -222,6 +242,27 @@ impl ByteStream {
     /// Whether what is read now may have been sent before the handshake was over.
     pub(crate) fn is_early_data(&self) -> bool {
         matches!(&self.io, Io::Other(stream) if stream.is_early_data())
+    }
+
+    /// Whether messages can go beside the stream, each by itself, which may be lost.
+    pub(crate) fn takes_loose(&self) -> bool {
+        matches!(&self.io, Io::Other(stream) if stream.takes_loose())
+    }
+
+    /// Sends a message beside the stream; false when it does not go there now.
+    pub(crate) fn send_loose(&mut self, message: &Leaving<'_>) -> bool {
+        match &mut self.io {
+            Io::Other(stream) => stream.send_loose(message),
+            _ => false,
+        }
+    }
+
+    /// Receives a message that came beside the stream.
+    pub(crate) fn poll_loose(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        match &mut self.io {
+            Io::Other(stream) => stream.poll_loose(cx),
+            _ => Poll::Pending,
+        }
     }
 
     /// Brings the transport from some properties to others, as [`MessageTransport::apply`].

@@ -73,6 +73,8 @@ pub(super) struct Core {
     unflushed: bool,
     /// Why nothing more is received; kept, so that each receive says it.
     received_all: Option<ReceiveError>,
+    /// Whether the message that was received last has a rest.
+    receives_part: bool,
     failure: Option<ConnectionError>,
     /// Who receives, and who waits for the end.
     reader: Option<Waker>,
@@ -174,6 +176,7 @@ impl Core {
             closing: false,
             unflushed: false,
             received_all: None,
+            receives_part: false,
             failure: None,
             reader: None,
             watcher: None,

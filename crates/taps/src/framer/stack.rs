@@ -65,6 +65,8 @@ pub(crate) struct Stack {
     /// were then.
     stirred: bool,
     seen: (u64, usize),
+    /// The framers of messages that go beside the stream, where they can.
+    pub(crate) beside: Option<Box<Self>>,
 }
 
 /// Where a framer's deliveries go.
@@ -120,6 +122,7 @@ impl Stack {
             early: false,
             stirred: true,
             seen: (0, 0),
+            beside: None,
         }
     }
 
@@ -139,6 +142,24 @@ impl Stack {
     /// Says where received messages come from, unless the transport says so message by message.
     pub(crate) fn set_endpoints(&mut self, endpoints: Arc<Endpoints>) {
         self.endpoints = Some(endpoints);
+    }
+
+    /// Makes framers of the same kind for messages that go beside the stream, each by itself. There are none when no framer
+    /// keeps messages apart, so that the stream is one message of which nothing may be lost; or when one has to say or hear
+    /// something before all messages, or to wait for a time, for which it has the stream.
+    pub(crate) fn set_beside(&mut self, factories: &[FramerFactory]) {
+        if !self.preserves_boundaries() {
+            return;
+        }
+        let mut beside = Self::of_messages(factories, None);
+        beside.endpoints.clone_from(&self.endpoints);
+        let ready = matches!(beside.start(), Ok(true)) && beside.out.is_empty() && !beside.waits;
+        self.beside = ready.then(|| Box::new(beside));
+    }
+
+    /// Whether no message has been sent in part.
+    pub(crate) fn is_between_messages(&self) -> bool {
+        self.sending == Sending::Idle
     }
 
     pub(crate) fn has_framers(&self) -> bool {

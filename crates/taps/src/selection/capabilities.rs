@@ -54,7 +54,8 @@ pub(crate) const fn is_networked(stack: ProtocolStack) -> bool {
 /// One property across the stacks, in the order of [`ProtocolStack::ALL`].
 ///
 /// Notes where a letter is no plain fact of the protocol:
-/// - perMsgReliability of a QUIC stream: a message that may be lost goes as a datagram of the same connection.
+/// - perMsgReliability of a QUIC stream: a message that may be lost goes as a datagram of the same connection where the
+///   peer takes it, and over the stream otherwise.
 /// - zeroRttMsg: early data of TLS and QUIC, and not TCP Fast Open; a connectionless protocol has nothing to wait for.
 ///   WebSocket has: the answer to its opening handshake.
 /// - congestionControl of what stays in the machine: a full buffer holds the sender back, and there is no network.

@@ -1,13 +1,16 @@
 //! QUIC: its streams, and its datagrams (RFC 9000, RFC 9221).
 //!
 //! A connection of ours is a stream of a QUIC connection, and its clones are further streams of the same one. Or it is all
-//! the datagrams of a QUIC connection, which has no stream then. The packets, their loss and their encryption are quinn's.
+//! the datagrams of a QUIC connection, which has no stream then. Where both ends ask for that, a stream has datagrams of its own
+//! beside it for messages that may be lost. The packets, their loss and their encryption are quinn's.
 
+mod arrivals;
 mod datagram;
 mod early;
 mod error;
 mod link;
 mod listen;
+mod loose;
 mod parameters;
 mod patience;
 mod socket;
@@ -67,6 +70,8 @@ struct Attempt<'a> {
     tls: QuicClient,
     ways: Ways,
     early: bool,
+    /// Whether messages that may be lost go beside the streams.
+    loose: bool,
 }
 
 impl<'a> Attempt<'a> {
@@ -88,7 +93,8 @@ impl<'a> Attempt<'a> {
         // asked before anything leaves.
         let streams = leaf.stack == ProtocolStack::QuicStream && ways != Ways::In;
         let early = setting.early && streams && !side.config().asks_for_trust();
-        Ok(Self { leaf, setting, remote, side, tls, ways, early })
+        let loose = streams && ways == Ways::Both && parameters::asks_for_loose(&setting.properties);
+        Ok(Self { leaf, setting, remote, side, tls, ways, early, loose })
     }
 
     /// Sends the first packet.
@@ -101,7 +107,7 @@ impl<'a> Attempt<'a> {
             None => self.tls.config(self.early),
         };
         let streams = self.leaf.stack == ProtocolStack::QuicStream;
-        let carries = Carries { streams, datagrams: !streams };
+        let carries = Carries { streams, datagrams: !streams || self.loose };
         let peer_streams = if streams && self.ways == Ways::In { PeerStreams::OneWay } else { PeerStreams::None };
         let mut config = ClientConfig::new(crypto);
         config.transport_config(parameters(&properties.connection, carries, peer_streams));
@@ -146,7 +152,8 @@ impl<'a> Attempt<'a> {
         let local = self.local(socket).map_err(|error| refused(&error))?;
         let mut about = About::new(self.leaf.stack, local.into(), canonical(self.remote).into());
         about.tls = Some(tls.clone());
-        Ok(Link::new(connection, Arc::clone(socket), about, true, &self.setting.properties.connection))
+        let link = Link::new(connection, Arc::clone(socket), about, true, &self.setting.properties.connection);
+        Ok(Arc::new(link.with_loose(self.loose)))
     }
 
     /// Where packets to the peer come from.

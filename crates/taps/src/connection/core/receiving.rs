@@ -11,7 +11,7 @@ use super::{Carrier, Core, wake};
 use crate::connection::ReceiveError;
 use crate::connection::event::Event;
 use crate::connection::queue::keep;
-use crate::message::{Message, Receive};
+use crate::message::{Message, MessageContext, Receive};
 use crate::transport::{Arrived, Transport};
 
 /// How much room a read gets.
@@ -58,6 +58,7 @@ impl Core {
             && self.received_all.is_none()
             && let Some(message) = self.stack.take(want)
         {
+            self.receives_part = !message.end_of_message;
             return Poll::Ready(Ok(message));
         }
         ready!(self.poll_open(cx));
@@ -73,8 +74,14 @@ impl Core {
                 return Poll::Ready(Err(error));
             }
             self.poll_wakeups(cx);
+            if let Some(received) = self.receive_loose(want, cx) {
+                return Poll::Ready(received);
+            }
             match self.stack.advance(want) {
-                Ok(Some(message)) => return Poll::Ready(Ok(message)),
+                Ok(Some(message)) => {
+                    self.receives_part = !message.end_of_message;
+                    return Poll::Ready(Ok(message));
+                }
                 Ok(None) if self.stack.is_ended() => {
                     // A socket that has failed reads as one that has ended, once somebody was told of the failure.
                     let failure = self.failure.clone();
@@ -90,6 +97,34 @@ impl Core {
                 }
                 Err(error) => self.received_all = Some(error.into()),
             }
+        }
+    }
+
+    /// What has come beside the stream, when no message of the stream has been received in part.
+    fn receive_loose(&mut self, want: &Receive, cx: &mut Context<'_>) -> Option<Result<Message, ReceiveError>> {
+        let beside = self.stack.beside.as_mut().filter(|_| !self.receives_part)?;
+        let Carrier::Transport(Transport::Stream(stream)) = &mut self.carrier else { return None };
+        loop {
+            match beside.receive(want) {
+                Ok(Some(message)) => return Some(Ok(message)),
+                Ok(None) => {}
+                // One bad message is not the end of the others.
+                Err(error) if beside.failure().is_none() => return Some(Err(error.into())),
+                // The stream goes on without them.
+                Err(_) => {
+                    self.stack.beside = None;
+                    return None;
+                }
+            }
+            let Poll::Ready(data) = stream.poll_loose(cx) else { return None };
+            if let Some(pace) = &mut self.receive_pace {
+                pace.passed(data.len());
+            }
+            let mut context = MessageContext::default();
+            if stream.is_early_data() {
+                context.set_early_data();
+            }
+            beside.push_message(data, context);
         }
     }
 

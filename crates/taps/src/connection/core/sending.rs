@@ -11,6 +11,7 @@ use super::{Carrier, Core, Number, Sending, Sent, wake};
 use crate::connection::SendError;
 use crate::connection::event::Event;
 use crate::connection::queue::{Fate, Place, Queued, Ticket};
+use crate::framer::FramerError;
 use crate::group::{Entry, Membership};
 use crate::message::Message;
 use crate::transport::{Limits, NotSent, Transport};
@@ -50,7 +51,7 @@ impl Core {
         let last = message.context.last && message.end_of_message;
         if self.can_leave_at_once(&message, number) {
             let open = (!message.end_of_message).then_some(number.message);
-            self.stack.send(message)?;
+            self.frame(message)?;
             self.queue.set_open(open);
             if last {
                 self.sending = Sending::Ending;
@@ -103,7 +104,7 @@ impl Core {
             // One write, and one who waits for all of them.
             self.messages += messages.len() as u64 - 1;
             for (index, message) in messages.drain(..).enumerate() {
-                let sent = self.admit(&message).and_then(|()| Ok(self.stack.send(message)?));
+                let sent = self.admit(&message).and_then(|()| Ok(self.frame(message)?));
                 if let Err(error) = sent {
                     failed.push((index, error));
                 }
@@ -327,7 +328,7 @@ impl Core {
             let Some(Queued { message, ticket, .. }) = self.queue.pop() else { break };
             framed += message.data.len().max(1);
             let last = message.context.last && message.end_of_message;
-            match self.stack.send(message) {
+            match self.frame(message) {
                 Ok(()) => {
                     self.waiting.set_leaving(ticket);
                     self.leaving.push(ticket);
@@ -344,6 +345,41 @@ impl Core {
             }
         }
         framed > 0
+    }
+
+    /// Frames a message for the transport; one that may be lost leaves at once beside the stream, where it can.
+    fn frame(&mut self, message: Message) -> Result<(), FramerError> {
+        if self.stack.beside.is_some() && self.may_be_lost(&message) && self.send_loose(&message) {
+            return Ok(());
+        }
+        self.stack.send(message)
+    }
+
+    /// Whether a message may be lost, and nothing needs it where it stands among the others: one that is sent in parts goes
+    /// over the stream, as do the final one and one that says itself that it is ordered.
+    fn may_be_lost(&self, message: &Message) -> bool {
+        if !message.end_of_message || message.context.last || !self.stack.is_between_messages() {
+            return false;
+        }
+        let properties = message.context.properties().or(&self.properties.message);
+        properties.reliable() == Some(false) && properties.ordered() != Some(true)
+    }
+
+    /// Sends a message beside the stream; false when it does not go there now.
+    fn send_loose(&mut self, message: &Message) -> bool {
+        let (Some(beside), Carrier::Transport(Transport::Stream(stream))) = (&mut self.stack.beside, &mut self.carrier)
+        else {
+            return false;
+        };
+        // What is wrong with it shows when it is framed for the stream.
+        let framed = beside.send(message.clone()).ok().and_then(|()| beside.out.next_message());
+        let size = framed.map_or(0, |framed| framed.len());
+        let sent = framed.is_some_and(|framed| stream.send_loose(&framed));
+        beside.out.clear();
+        if let Some(pace) = self.send_pace.as_mut().filter(|_| sent) {
+            pace.passed(size);
+        }
+        sent
     }
 
     pub(super) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<()> {

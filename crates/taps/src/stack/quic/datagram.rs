@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, ConnectionError, SendDatagramError};
+use quinn::{Connection, SendDatagramError};
 use tokio::time::sleep;
 
+use super::arrivals::Arrivals;
 use super::error;
 use super::link::Member;
 use crate::framer::outbox::Leaving;
@@ -33,7 +34,7 @@ pub(super) struct Datagrams {
     room: usize,
     /// What was taken while there was no room for it.
     sending: Option<Pending<Result<(), SendDatagramError>>>,
-    receiving: Option<Pending<Result<Bytes, ConnectionError>>>,
+    arrivals: Arrivals,
     /// The one by which the server knew that it is of datagrams.
     first: Option<Bytes>,
     received_early: bool,
@@ -48,7 +49,7 @@ impl Datagrams {
             room: member.link.connection.datagram_send_buffer_space(),
             member: Some(member),
             sending: None,
-            receiving: None,
+            arrivals: Arrivals::default(),
             first,
             received_early,
             ending: None,
@@ -131,18 +132,9 @@ impl MessageTransport for Datagrams {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Ok(self.arrived(first)));
         }
-        let mut received = Poll::Pending;
-        if self.receiving.is_none() {
-            received = pin!(self.connection().read_datagram()).poll(cx);
-        }
-        if received.is_pending() {
-            let connection = self.connection().clone();
-            let wait = || -> Pending<_> { Box::pin(async move { connection.read_datagram().await }) };
-            received = self.receiving.get_or_insert_with(wait).as_mut().poll(cx);
-        }
-        let received = ready!(received);
-        self.receiving = None;
-        Poll::Ready(match received {
+        let Self { arrivals, member, .. } = self;
+        let member = member.as_ref().expect("datagrams are a member until they are dropped");
+        Poll::Ready(match ready!(arrivals.poll(&member.link.connection, cx)) {
             Ok(data) => Ok(self.arrived(data)),
             Err(error) if error::in_order(&error) => Ok(Arrived::End),
             Err(error) => Err(self.member().link.lost(&error)),

@@ -18,6 +18,7 @@ use tokio::runtime::Handle;
 
 use super::datagram::Datagrams;
 use super::error::{self, ABORTED, DONE};
+use super::loose::Loose;
 use super::parameters::{accepted_streams, priority};
 use super::patience::Patience;
 use super::socket::Socket;
@@ -61,6 +62,8 @@ pub(super) struct Link {
     marked: Mutex<Option<SocketAddr>>,
     /// Whether what a client sends may come from before the handshake was over.
     handshaking: AtomicBool,
+    /// Where messages go that may be lost, when this end takes them beside the streams.
+    loose: Option<Loose>,
 }
 
 impl Link {
@@ -70,7 +73,7 @@ impl Link {
         about: About,
         is_client: bool,
         properties: &ConnectionProperties,
-    ) -> Arc<Self> {
+    ) -> Self {
         let link = Self {
             patience: Patience::new(connection.clone()),
             connection,
@@ -82,9 +85,24 @@ impl Link {
             is_client,
             marked: Mutex::default(),
             handshaking: AtomicBool::new(false),
+            loose: None,
         };
         link.patience.set(properties.abort_after(), &link.runtime);
-        Arc::new(link)
+        link
+    }
+
+    /// Says whether messages that may be lost go beside the streams.
+    pub(super) fn with_loose(mut self, loose: bool) -> Self {
+        self.loose = loose.then(Loose::default);
+        self
+    }
+
+    pub(super) fn loose(&self) -> Option<&Loose> {
+        self.loose.as_ref()
+    }
+
+    pub(super) fn is_client(&self) -> bool {
+        self.is_client
     }
 
     /// Sets whether the handshake of a server is still going on.

@@ -21,7 +21,7 @@ use super::early::finish;
 use super::error;
 use super::link::{Link, Ways};
 use super::new_socket;
-use super::parameters::{Carries, PeerStreams, parameters};
+use super::parameters::{Carries, PeerStreams, asks_for_loose, parameters};
 use super::socket::Socket;
 use super::stream::QuicStream;
 use crate::endpoint::{EndpointAddress, canonical};
@@ -65,6 +65,8 @@ pub(super) struct Reception {
     carries: Carries,
     tls: TlsConfig,
     early: bool,
+    /// Whether messages that may be lost go beside the streams.
+    loose: bool,
     pub(super) handshakes: Semaphore,
 }
 
@@ -87,7 +89,10 @@ pub(super) fn open(stand: &Stand, hosting: &Hosting) -> io::Result<(QuicAcceptor
     let properties = &hosting.properties;
     let socket = new_socket(address, stand.interface.as_deref(), stand.both_families)?;
     let socket = Socket::new(socket, properties.connection.capacity_profile)?;
-    let carries = carries(stand.stack, properties);
+    let mut carries = carries(stand.stack, properties);
+    let loose = carries.streams && asks_for_loose(properties);
+    // Nothing tells the first datagram of one kind from that of the other.
+    carries.datagrams &= !loose;
     // Early data may be a copy: only those who have said that they can do with copies get it (RFC 9622 6.2.5).
     let early = properties.safely_replayable()
         && properties.preference_in(SelectionProperty::ZeroRttMsg, Role::Listen) != Preference::Prohibit;
@@ -95,7 +100,8 @@ pub(super) fn open(stand: &Stand, hosting: &Hosting) -> io::Result<(QuicAcceptor
         side.config().quic_server(early).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let mut config = ServerConfig::with_crypto(crypto);
     let peer_streams = if carries.streams { PeerStreams::Grouped } else { PeerStreams::None };
-    config.transport_config(parameters(&properties.connection, carries, peer_streams));
+    let takes = Carries { datagrams: carries.datagrams || loose, ..carries };
+    config.transport_config(parameters(&properties.connection, takes, peer_streams));
     config.migration(properties.multipath_in(Role::Listen) != Multipath::Disabled);
     config.max_incoming(HANDSHAKES).incoming_buffer_size(EARLY).incoming_buffer_size_total(ALL_EARLY);
     let (endpoint, local) = endpoint(&socket, Some(config))?;
@@ -109,6 +115,7 @@ pub(super) fn open(stand: &Stand, hosting: &Hosting) -> io::Result<(QuicAcceptor
         carries,
         tls: side.config().clone(),
         early: early && !side.config().asks_for_clients(),
+        loose,
         handshakes: Semaphore::new(HANDSHAKES),
     });
     tokio::spawn(receive(endpoint, Arc::clone(&reception)));
@@ -237,7 +244,8 @@ impl Reception {
         let local = canonical(SocketAddr::new(ip, self.local.port()));
         let mut about = About::new(self.stack, local.into(), canonical(connection.remote_address()).into());
         about.tls = Some(tls);
-        Link::new(connection, Arc::clone(&self.socket), about, false, &self.properties.connection)
+        let link = Link::new(connection, Arc::clone(&self.socket), about, false, &self.properties.connection);
+        Arc::new(link.with_loose(self.loose))
     }
 
     /// Hands over what the client opens.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::{IdleTimeout, TransportConfig, VarInt};
 
-use crate::properties::ConnectionProperties;
+use crate::properties::{ConnectionProperties, Preference, SelectionProperty, TransportProperties};
 
 /// How much a peer may have under way on one stream, in bytes: what waits for a receiver is no more.
 const STREAM_WINDOW: u32 = 1_280 * 1024;
@@ -72,6 +72,11 @@ pub(super) fn parameters(
 /// How many streams a peer may have open: its first one, and as many as may join the group (RFC 9622 8.1.9).
 pub(super) fn accepted_streams(properties: &ConnectionProperties) -> u32 {
     properties.group_conn_limit.map_or(STREAMS, |limit| limit.saturating_add(1).min(STREAMS))
+}
+
+/// Whether messages that may be lost are to go as datagrams beside the streams (RFC 9622 6.2.3).
+pub(super) fn asks_for_loose(properties: &TransportProperties) -> bool {
+    properties.preference(SelectionProperty::PerMsgReliability) >= Preference::Prefer
 }
 
 /// The priority of a stream, where the higher number goes first (RFC 9622 8.1.2 has it the other way round).

@@ -12,10 +12,13 @@ use quinn::{ConnectionError, ReadError, RecvStream, SendStream, StoppedError, Wr
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use super::arrivals::Arrivals;
 use super::early::Early;
 use super::error::{self, ABORTED};
-use super::link::Member;
+use super::link::{Link, Member};
+use super::loose::{self, Quarter};
 use super::parameters::priority;
+use crate::framer::outbox::Leaving;
 use crate::properties::ConnectionProperties;
 use crate::stream::StreamTransport;
 
@@ -38,6 +41,17 @@ pub(super) struct QuicStream {
     received_early: bool,
     ending: Option<Ending>,
     aborted: bool,
+    beside: Option<Beside>,
+}
+
+/// The messages that go beside the stream.
+struct Beside {
+    stream: Quarter,
+    arrivals: Arrivals,
+    /// Whether the peer knows the stream, or will when it has what was sent.
+    known: bool,
+    /// Whether nothing more arrives.
+    over: bool,
 }
 
 enum Receiving {
@@ -57,6 +71,7 @@ struct Ending {
 
 impl QuicStream {
     pub(super) fn new(member: Member, send: Option<SendStream>, receive: Option<RecvStream>) -> Self {
+        let beside = send.as_ref().zip(receive.as_ref()).and_then(|(send, _)| Beside::new(&member.link, send));
         let receive = receive.map_or(Receiving::Never, Receiving::Stream);
         Self {
             member: Some(member),
@@ -67,6 +82,7 @@ impl QuicStream {
             received_early: false,
             ending: None,
             aborted: false,
+            beside,
         }
     }
 
@@ -118,10 +134,12 @@ impl QuicStream {
         let Some(early) = &mut self.early else { return Poll::Ready(Ok(())) };
         let link = &self.member.as_ref().expect("a stream is a member until it is dropped").link;
         if let Some((send, receive)) = ready!(early.poll_verdict(cx, link))? {
-            self.send = Some(send);
             if let Some(receive) = receive {
+                leave_beside(&mut self.beside, link);
+                self.beside = Beside::new(link, &send);
                 self.receive = Receiving::Stream(receive);
             }
+            self.send = Some(send);
         }
         if let Some(send) = &mut self.send {
             ready!(early.poll_resend(cx, send)).map_err(|error| link.failed_write(&error))?;
@@ -182,6 +200,22 @@ impl QuicStream {
     }
 }
 
+impl Beside {
+    fn new(link: &Link, stream: &SendStream) -> Option<Self> {
+        let (loose, stream) = (link.loose()?, Quarter::of(stream.id())?);
+        loose.open(stream);
+        // The client's first bytes make a stream for the server.
+        Some(Self { stream, arrivals: Arrivals::default(), known: !link.is_client(), over: false })
+    }
+}
+
+/// Takes no more of what comes beside a stream.
+fn leave_beside(beside: &mut Option<Beside>, link: &Link) {
+    if let (Some(beside), Some(loose)) = (beside.take(), link.loose()) {
+        loose.close(beside.stream);
+    }
+}
+
 impl AsyncRead for QuicStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.peeked.is_empty() {
@@ -208,6 +242,9 @@ impl AsyncWrite for QuicStream {
                 Ok(count) => {
                     if let Some(early) = &mut this.early {
                         early.keep(&buf[..count]);
+                    }
+                    if let Some(beside) = &mut this.beside {
+                        beside.known |= count > 0;
                     }
                     return Poll::Ready(Ok(count));
                 }
@@ -298,6 +335,39 @@ impl StreamTransport for QuicStream {
         self.member().link.round_trip()
     }
 
+    fn takes_loose(&self) -> bool {
+        self.beside.is_some()
+    }
+
+    fn send_loose(&mut self, message: &Leaving<'_>) -> bool {
+        // What is sent early and rejected is sent again, and datagrams would be lost.
+        let goes = self.early.is_none() && self.ending.is_none();
+        let beside = self.beside.as_ref().filter(|beside| goes && beside.known);
+        beside.is_some_and(|beside| loose::send(&self.member().link.connection, beside.stream, message))
+    }
+
+    fn poll_loose(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let link = &self.member.as_ref().expect("a stream is a member until it is dropped").link;
+        let (Some(beside), Some(loose)) = (&mut self.beside, link.loose()) else { return Poll::Pending };
+        loop {
+            if let Some(message) = loose.take(beside.stream, cx.waker()) {
+                return Poll::Ready(message);
+            }
+            if beside.over {
+                return Poll::Pending;
+            }
+            match ready!(beside.arrivals.poll(&link.connection, cx)) {
+                Ok(datagram) => {
+                    if let Some(message) = loose.sort(datagram, beside.stream) {
+                        return Poll::Ready(message);
+                    }
+                }
+                // Why, the stream says.
+                Err(_) => beside.over = true,
+            }
+        }
+    }
+
     fn abort(&mut self) {
         self.aborted = true;
     }
@@ -306,6 +376,7 @@ impl StreamTransport for QuicStream {
 impl Drop for QuicStream {
     fn drop(&mut self) {
         let Some(mut member) = self.member.take() else { return };
+        leave_beside(&mut self.beside, &member.link);
         if self.aborted {
             // Both fail only on a stream that is over.
             if let Some(send) = &mut self.send {
