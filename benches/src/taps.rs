@@ -3,6 +3,7 @@
 mod ends;
 mod lanes;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -16,10 +17,12 @@ pub use lanes::{Certificates, Lane};
 /// What goes wrong in a run.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// How many messages, and of how many bytes together, are on the way at most, where the transport drops what is too
-/// much.
-const WINDOW: usize = 16;
-const WINDOW_BYTES: usize = 80_000;
+/// How many messages, and of how many bytes together, are on the way at most: left alone, a system lets the one connection
+/// fill megabytes and the other not, and that costs more than all else. Where the transport drops what is too much, less.
+const WINDOW: usize = 512;
+const WINDOW_BYTES: usize = 256 * 1024;
+const LOSSY_WINDOW: usize = 16;
+const LOSSY_WINDOW_BYTES: usize = 80_000;
 
 /// What one run of one pair of ends has cost.
 #[derive(Debug, Clone, Copy)]
@@ -36,23 +39,27 @@ impl Cost {
     }
 }
 
-/// Sends messages one after the other from one end to the other, both on this thread.
+/// Both ends of a connection: who opened it, and who took it in.
+pub type Pair = (End, End);
+
+/// Sends messages one after the other from one end to the other; gives the ends back.
 ///
 /// # Errors
 /// A message was lost, or the transport failed.
-pub async fn one_way(sender: &mut End, receiver: &mut End, size: usize, count: u32) -> Result<Cost, Error> {
+pub async fn one_way((mut sender, mut receiver): Pair, size: usize, count: u32) -> Result<(Pair, Cost), Error> {
     let body = Bytes::from(vec![7; size]);
-    let fits = (WINDOW_BYTES / size.max(1)).clamp(1, WINDOW);
-    let window = Semaphore::new(if sender.may_drop() { fits } else { Semaphore::MAX_PERMITS });
+    let (most, bytes) = if sender.may_drop() { (LOSSY_WINDOW, LOSSY_WINDOW_BYTES) } else { (WINDOW, WINDOW_BYTES) };
+    let window = Arc::new(Semaphore::new((bytes / size.max(1)).clamp(1, most)));
     let (cpu, wall) = (cpu_time(), Instant::now());
-    let sending = async {
+    let room = Arc::clone(&window);
+    let sending = tokio::spawn(async move {
         for _ in 0..count {
-            window.acquire().await?.forget();
+            room.acquire().await?.forget();
             sender.send(body.clone()).await?;
         }
-        Ok::<_, Error>(())
-    };
-    let receiving = async {
+        Ok::<_, Error>(sender)
+    });
+    let receiving = tokio::spawn(async move {
         for _ in 0..count {
             let received = receiver.receive().await?;
             if received.len() != size {
@@ -60,26 +67,31 @@ pub async fn one_way(sender: &mut End, receiver: &mut End, size: usize, count: u
             }
             window.add_permits(1);
         }
-        Ok(())
-    };
-    tokio::try_join!(sending, receiving)?;
-    Ok(Cost::of(count, cpu_time().saturating_sub(cpu), wall.elapsed()))
+        Ok(receiver)
+    });
+    let (sender, receiver) = tokio::try_join!(sending, receiving)?;
+    let cost = Cost::of(count, cpu_time().saturating_sub(cpu), wall.elapsed());
+    Ok(((sender?, receiver?), cost))
 }
 
-/// Sends a message there and back, again and again; gives the median of the times.
+/// Sends a message there and back, again and again; gives the ends back, and the median of the times.
 ///
 /// # Errors
 /// As for [`one_way`].
-pub async fn there_and_back(client: &mut End, server: &mut End, size: usize, count: u32) -> Result<Duration, Error> {
+pub async fn there_and_back(
+    (mut client, mut server): Pair,
+    size: usize,
+    count: u32,
+) -> Result<(Pair, Duration), Error> {
     let body = Bytes::from(vec![7; size]);
-    let echo = async {
+    let echo = tokio::spawn(async move {
         for _ in 0..count {
             let received = server.receive().await?;
             server.send(received).await?;
         }
-        Ok::<_, Error>(())
-    };
-    let asking = async {
+        Ok::<_, Error>(server)
+    });
+    let asking = tokio::spawn(async move {
         let mut times = Vec::with_capacity(count as usize);
         for _ in 0..count {
             let begin = Instant::now();
@@ -87,11 +99,12 @@ pub async fn there_and_back(client: &mut End, server: &mut End, size: usize, cou
             client.receive().await?;
             times.push(begin.elapsed());
         }
-        Ok::<_, Error>(times)
-    };
-    let ((), mut times) = tokio::try_join!(echo, asking)?;
+        Ok::<_, Error>((client, times))
+    });
+    let (server, asked) = tokio::try_join!(echo, asking)?;
+    let (client, mut times) = asked?;
     times.sort_unstable();
-    Ok(times[times.len() / 2])
+    Ok(((client, server?), times[times.len() / 2]))
 }
 
 /// The median of ratios, and the least and the most of them.

@@ -10,7 +10,7 @@ use postroad_taps::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-use super::{End, Error};
+use super::{End, Error, Pair};
 
 /// What one application protocol is called in these runs.
 const ALPN: &[u8] = b"bench";
@@ -113,7 +113,7 @@ impl Lane {
     ///
     /// # Errors
     /// It was not established.
-    pub async fn ours(self, certificates: &Certificates) -> Result<(End, End), Error> {
+    pub async fn ours(self, certificates: &Certificates) -> Result<Pair, Error> {
         let datagrams = TransportProperties::unreliable_datagram();
         let security = match self {
             Self::Tcp | Self::Unix | Self::Udp => Security::Disabled,
@@ -159,7 +159,7 @@ impl Lane {
     ///
     /// # Errors
     /// It was not established.
-    pub async fn bare(self, certificates: &Certificates) -> Result<(End, End), Error> {
+    pub async fn bare(self, certificates: &Certificates) -> Result<Pair, Error> {
         match self {
             Self::Tcp => {
                 let (client, server) = tcp().await?;
