@@ -140,6 +140,38 @@ async fn every_send_has_one_outcome() {
     assert!(expired > 200 && late > 200 && expired + late < 9000, "{sums:?}");
 }
 
+/// Cases 42 and 57 (9.2.2, 9.2.4): a batch is as many messages, each with its outcome.
+#[tokio::test(start_paused = true)]
+async fn each_message_of_a_batch_has_its_outcome() {
+    let (client, server) = pair("batches").await;
+    let mut events = client.events();
+    client.batch(|batch| (0..3).for_each(|_| batch.send("one of three"))).await.unwrap();
+    for message in 1..=3 {
+        let told = timeout(PATIENCE, events.next()).await.expect("each message is told of");
+        assert_eq!(told, Some(Event::Sent { message }));
+    }
+    let long = vec![0; LengthPrefix::DEFAULT_LIMIT as usize + 1];
+    let batch = client.batch(|batch| {
+        batch.send("first");
+        batch.send(long);
+        batch.send(Message::new("no datagram").reliable(false));
+        batch.send("last");
+    });
+    let error = batch.await.unwrap_err();
+    let failed: Vec<_> = error.failed().iter().map(|(index, _)| *index).collect();
+    assert_eq!(failed, [1, 2], "{error}");
+    assert!(matches!(error.failed()[0].1, SendError::MessageTooLarge { .. }), "{error}");
+    assert!(matches!(error.failed()[1].1, SendError::InvalidMessageProperties(_)), "{error}");
+    client.send("after").await.unwrap();
+    client.close().await.unwrap();
+    let sent = |event| if let Event::Sent { message } = event { Some(message) } else { None };
+    // The others have their numbers too.
+    assert_eq!(all(events).await.into_iter().filter_map(sent).collect::<Vec<_>>(), [4, 7, 8]);
+    for expected in ["one of three", "one of three", "one of three", "first", "last", "after"] {
+        assert_eq!(timeout(PATIENCE, server.receive()).await.unwrap().unwrap().data, expected);
+    }
+}
+
 /// Case 43 (9.2.3): each part that waits expires for itself when the lifetime of its message ends.
 #[tokio::test(start_paused = true)]
 async fn both_parts_that_wait_expire() {
@@ -218,7 +250,8 @@ async fn step(connection: Arc<Connection>, choice: u64, size: usize) {
     let _ = timeout(Duration::from_millis(500), doing).await;
 }
 
-fn check(seed: u64, events: &[Event], connection: &Connection) {
+/// What must hold of all the events of a connection, on which so many messages were begun in parts.
+fn check(seed: u64, events: &[Event], connection: &Connection, parts: usize) {
     let (last, before) = events.split_last().expect("a last event");
     assert!(last.is_last() && !before.iter().any(Event::is_last), "seed {seed}: {events:?}");
     let ready: Vec<usize> = (0..events.len()).filter(|index| events[*index] == Event::Ready).collect();
@@ -229,12 +262,13 @@ fn check(seed: u64, events: &[Event], connection: &Connection) {
     }
     let mut outcomes = BTreeMap::new();
     for event in events {
-        if let Event::Sent { message } | Event::Expired { message } = event {
-            *outcomes.entry(message).or_insert(0) += 1;
+        if let Event::Sent { message } | Event::Expired { message } | Event::SendError { message, .. } = event {
+            *outcomes.entry(*message).or_insert(0) += 1;
         }
     }
-    // A message in parts has an outcome for each of its parts.
-    assert!(outcomes.values().all(|count| *count <= 2), "seed {seed}: {events:?}");
+    // A message in parts has an outcome for each of its parts, of which there are two at most.
+    let parted = outcomes.values().filter(|count| **count == 2).count();
+    assert!(outcomes.values().all(|count| *count <= 2) && parted <= parts, "seed {seed}: {events:?}");
     assert_eq!(connection.state(), ConnectionState::Closed, "seed {seed}");
     assert!(!connection.can_send(), "seed {seed}");
 }
@@ -268,11 +302,14 @@ async fn nothing_follows_the_last_event_whatever_is_done() {
             ends.push((Arc::clone(&server), tokio::spawn(all(server.events()))));
         }
         let mut doing = JoinSet::new();
+        let mut parts = [0, 0];
         for _ in 0..random.below(30) {
-            let end = Arc::clone(&ends[random.below(ends.len() as u64) as usize].0);
+            let which = random.below(ends.len() as u64) as usize;
+            let end = Arc::clone(&ends[which].0);
             let (choice, size) = (random.below(20), random.below(4000) as usize);
             // Endings are rare, so that there is something before them.
             let choice = if matches!(choice, 9 | 10 | 18 | 19) && random.below(3) > 0 { choice % 8 } else { choice };
+            parts[which] += usize::from(choice == 15);
             let after = milliseconds(&mut random, 20);
             doing.spawn(async move {
                 sleep(after).await;
@@ -283,11 +320,11 @@ async fn nothing_follows_the_last_event_whatever_is_done() {
         for (end, _) in &ends {
             end.abort();
         }
-        for (end, watching) in ends {
+        for ((end, watching), parts) in ends.into_iter().zip(parts) {
             let late = all(end.events());
             let events = watching.await.unwrap();
             assert_eq!(late.await, [events.last().unwrap().clone()], "seed {seed}: who comes late hears the end");
-            check(seed, &events, &end);
+            check(seed, &events, &end, parts);
             // And nothing that is done afterwards tells anything more.
             step(Arc::clone(&end), random.below(20), 10).await;
             assert_eq!(all(end.events()).await.len(), 1, "seed {seed}");

@@ -183,11 +183,13 @@ connection_properties! {
         MultipathPolicy: fn multipath_policy(MultipathPolicy): MultipathPolicy as Named<MultipathPolicy> = MultipathPolicy::Handover;
             entangled ["multipathPolicy", "multipath-policy"];
 
-        /// The rate in bits per second below which sending is of no use; `None` is no bound (8.1.8).
+        /// The rate in bits per second below which sending is of no use; `None` is no bound (8.1.8). It is not above
+        /// `max_send_rate`; whether it is reached, the application sees for itself.
         MinSendRate: fn min_send_rate(u64): Option<u64> as Bound<Unlimited, u64> = None;
             entangled ["minSendRate", "min-send-rate"];
 
-        /// The rate in bits per second below which receiving is of no use; `None` is no bound (8.1.8).
+        /// The rate in bits per second below which receiving is of no use; `None` is no bound (8.1.8). It is not above
+        /// `max_recv_rate`; whether it is reached, the application sees for itself.
         MinRecvRate: fn min_recv_rate(u64): Option<u64> as Bound<Unlimited, u64> = None;
             entangled ["minRecvRate", "min-recv-rate"];
 

@@ -98,8 +98,8 @@ impl Core {
         failed: &mut Vec<(usize, SendError)>,
     ) {
         let number = self.number();
-        // A transport of messages takes or refuses each for itself.
-        let alike = !self.stack.out.keeps_boundaries() && messages.iter().all(is_plain);
+        // A transport of messages takes or refuses each for itself, and who watches is told of each (RFC 9622 9.2.2).
+        let alike = !self.stack.out.keeps_boundaries() && !self.events.is_watched() && messages.iter().all(is_plain);
         if alike && messages.first().is_some_and(|first| self.can_leave_at_once(first, number)) {
             // One write, and one who waits for all of them.
             self.messages += messages.len() as u64 - 1;
