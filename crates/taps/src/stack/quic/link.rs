@@ -119,6 +119,10 @@ impl Link {
         self.patience.end();
     }
 
+    pub(super) fn is_given_up(&self) -> bool {
+        self.patience.is_over()
+    }
+
     /// One more member.
     pub(super) fn join(self: &Arc<Self>) -> Member {
         self.members.fetch_add(1, Ordering::Relaxed);

@@ -28,6 +28,9 @@ const PEEK: usize = 64 * 1024;
 /// How long the end of a stream is waited for to be acknowledged. After it the rest goes on without anybody waiting.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long the peer has to acknowledge what was sent on a stream that was dropped: for all that can wait, at 280 kbit/s.
+pub(super) const LINGER: Duration = Duration::from_secs(300);
+
 /// A stream, or half of one.
 pub(super) struct QuicStream {
     member: Option<Member>,
@@ -390,11 +393,17 @@ impl Drop for QuicStream {
             let _inside = runtime.enter();
             self.begin_end();
         }
-        // The connection stays until the peer has everything, or is lost.
+        // The connection stays until the peer has everything, or is lost; a peer that takes nothing does not keep it forever.
         if let Some(ending) = self.ending.take().filter(|ending| !ending.done) {
-            let link = member.link.clone();
+            let (link, mut send) = (member.link.clone(), self.send.take());
             link.runtime().spawn(async move {
-                let _ = ending.acknowledged.await;
+                if tokio::time::timeout(LINGER, ending.acknowledged).await.is_err() {
+                    if let Some(send) = &mut send {
+                        // Fails only on a stream that is over.
+                        let _ = send.reset(ABORTED);
+                    }
+                    member.aborted = true;
+                }
                 drop(member);
             });
         }
