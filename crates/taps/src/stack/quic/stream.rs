@@ -175,7 +175,10 @@ impl QuicStream {
         loop {
             let Some(stream) = ready!(self.poll_opened(cx))? else { return Poll::Ready(Ok(None)) };
             match read(stream, cx) {
-                Poll::Ready(Ok(value)) => return Poll::Ready(Ok(Some(value))),
+                Poll::Ready(Ok(value)) => {
+                    self.member().link.follow();
+                    return Poll::Ready(Ok(Some(value)));
+                }
                 Poll::Ready(Err(ReadError::ZeroRttRejected)) if self.early.is_some() => {
                     ready!(self.poll_handshake(cx))?;
                 }
@@ -234,6 +237,7 @@ impl AsyncRead for QuicStream {
 
 impl AsyncWrite for QuicStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.member().link.follow();
         loop {
             let full = self.early.as_ref().is_some_and(|early| !early.has_room(buf.len()));
             if full {
