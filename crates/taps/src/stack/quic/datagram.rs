@@ -75,6 +75,7 @@ impl Datagrams {
     }
 
     fn arrived(&mut self, data: Bytes) -> Arrived {
+        self.member().link.follow();
         let mut context = MessageContext::default();
         self.received_early &= self.member().link.is_handshaking();
         if self.received_early {
@@ -87,6 +88,7 @@ impl Datagrams {
 impl MessageTransport for Datagrams {
     fn poll_send(&mut self, cx: &mut Context<'_>, message: &Leaving<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
+        self.member().link.follow();
         let data = message.to_bytes();
         if self.connection().max_datagram_size().is_some_and(|limit| data.len() > limit) {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));

@@ -59,7 +59,8 @@ pub(super) struct Link {
     /// Whether the socket is its own.
     is_client: bool,
     /// The peer's address when packets to it were marked, at a server: a client may move on.
-    marked: Mutex<Option<SocketAddr>>,
+    marked: Mutex<Option<(SocketAddr, CapacityProfile)>>,
+    is_marked: AtomicBool,
     /// Whether what a client sends may come from before the handshake was over.
     handshaking: AtomicBool,
     /// Where messages go that may be lost, when this end takes them beside the streams.
@@ -84,6 +85,7 @@ impl Link {
             runtime: Handle::current(),
             is_client,
             marked: Mutex::default(),
+            is_marked: AtomicBool::new(false),
             handshaking: AtomicBool::new(false),
             loose: None,
         };
@@ -117,6 +119,10 @@ impl Link {
     /// Closes it, since the peer does not answer.
     pub(super) fn give_up(&self) {
         self.patience.end();
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        self.patience.is_over()
     }
 
     /// One more member.
@@ -260,13 +266,28 @@ impl Link {
     /// Marks what a server sends to this client; `None` is as for everybody.
     fn mark(&self, profile: Option<CapacityProfile>) {
         let mut marked = self.marked.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(before) = marked.take() {
+        if let Some((before, _)) = marked.take() {
             self.socket.mark(before, None);
         }
-        if profile.is_some() {
+        if let Some(profile) = profile {
             let peer = self.connection.remote_address();
-            self.socket.mark(peer, profile);
-            *marked = Some(peer);
+            self.socket.mark(peer, Some(profile));
+            *marked = Some((peer, profile));
+        }
+        self.is_marked.store(marked.is_some(), Ordering::Relaxed);
+    }
+
+    /// Goes on marking what a server sends when its client has moved on (RFC 9000 9). quinn does not tell of that, so whoever
+    /// sends or receives looks; who has not set a profile of his own pays nothing for it.
+    pub(super) fn follow(&self) {
+        if !self.is_marked.load(Ordering::Relaxed) {
+            return;
+        }
+        let marked = *self.marked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((peer, profile)) = marked
+            && peer != self.connection.remote_address()
+        {
+            self.mark(Some(profile));
         }
     }
 }

@@ -13,8 +13,8 @@ use quinn::{
     Connecting, Connection, ConnectionError, Endpoint, EndpointConfig, Incoming, ServerConfig, TokioRuntime,
     ZeroRttAccepted,
 };
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit, mpsc};
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, SemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::datagram::Datagrams;
 use super::early::finish;
@@ -39,6 +39,13 @@ const WAITING: usize = 64;
 /// the second it is refused: what pretends to be many clients costs no more than that.
 const TRUSTED: usize = 64;
 pub(super) const HANDSHAKES: usize = 512;
+
+/// How many clients have not been handed over with a first stream or datagram, handshakes included: each costs some
+/// kilobytes. Beyond that they are refused.
+pub(super) const SILENT: usize = 1024;
+
+/// How long an established client may take for its first stream or datagram.
+pub(super) const SILENT_PATIENCE: Duration = Duration::from_secs(300);
 
 /// How long a client may take for its handshake.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(10);
@@ -68,6 +75,7 @@ pub(super) struct Reception {
     /// Whether messages that may be lost go beside the streams.
     loose: bool,
     pub(super) handshakes: Semaphore,
+    pub(super) silent: Arc<Semaphore>,
 }
 
 /// A handshake that goes on while what the client sends is looked at, and its place among those that go on at once.
@@ -117,6 +125,7 @@ pub(super) fn open(stand: &Stand, hosting: &Hosting) -> io::Result<(QuicAcceptor
         early: early && !side.config().asks_for_clients(),
         loose,
         handshakes: Semaphore::new(HANDSHAKES),
+        silent: Arc::new(Semaphore::new(SILENT)),
     });
     tokio::spawn(receive(endpoint, Arc::clone(&reception)));
     Ok((QuicAcceptor { arrivals: Mutex::new(arrivals), stack: stand.stack, local: local.into() }, reception))
@@ -168,13 +177,14 @@ async fn receive(endpoint: Endpoint, reception: Arc<Reception>) {
         };
         let Some(incoming) = incoming else { return };
         let free = reception.handshakes.available_permits();
-        if free == 0 {
-            incoming.refuse();
-        } else if HANDSHAKES - free >= TRUSTED && !incoming.remote_address_validated() {
+        if free > 0 && HANDSHAKES - free >= TRUSTED && !incoming.remote_address_validated() {
             // The client comes again with a token, which it gets only where it says it is (RFC 9000 8.1.2).
             let _ = incoming.retry();
-        } else {
-            tokio::spawn(Arc::clone(&reception).take_in(incoming));
+            continue;
+        }
+        match Arc::clone(&reception.silent).try_acquire_owned() {
+            Ok(silent) if free > 0 => drop(tokio::spawn(Arc::clone(&reception).take_in(incoming, silent))),
+            _ => incoming.refuse(),
         }
     }
     drop(reception);
@@ -191,7 +201,7 @@ async fn receive(endpoint: Endpoint, reception: Arc<Reception>) {
 
 impl Reception {
     /// Goes through the handshake with a client, and takes what it opens for as long as it stays.
-    async fn take_in(self: Arc<Self>, incoming: Incoming) {
+    async fn take_in(self: Arc<Self>, incoming: Incoming, silent: OwnedSemaphorePermit) {
         let peer = canonical(incoming.remote_address());
         let permit = self.handshakes.acquire().await.expect("the semaphore is never closed");
         let until = Instant::now() + HANDSHAKE_PATIENCE;
@@ -200,10 +210,12 @@ impl Reception {
             Err(_) => Err(AttemptError::NoAnswer),
         };
         match result {
-            Ok((link, Some(over))) => self.attend(&link, Some(Handshake { over, until, _permit: permit })).await,
+            Ok((link, Some(over))) => {
+                self.attend(&link, Some(Handshake { over, until, _permit: permit }), silent).await;
+            }
             Ok((link, None)) => {
                 drop(permit);
-                self.attend(&link, None).await;
+                self.attend(&link, None, silent).await;
             }
             Err(error) => {
                 drop(permit);
@@ -248,17 +260,19 @@ impl Reception {
         Arc::new(link.with_loose(self.loose))
     }
 
-    /// Hands over what the client opens.
-    async fn attend(&self, link: &Arc<Link>, mut handshake: Option<Handshake<'_>>) {
+    /// Hands over what the client opens. It is silent until the first of that has been handed over.
+    async fn attend(&self, link: &Arc<Link>, mut handshake: Option<Handshake<'_>>, silent: OwnedSemaphorePermit) {
         if self.properties.direction() == Direction::UnidirectionalSend {
             // The client waits for a stream of ours, and opens none.
             if let Ok((send, _)) = link.open(Ways::Out).await {
                 self.hand_over(link, link.established(Some(send), None, &self.properties.connection)).await;
             }
+            drop(silent);
             self.await_handshake(link, &mut handshake).await;
             return;
         }
-        let (mut fresh, connection) = (true, link.connection.clone());
+        let connection = link.connection.clone();
+        let (mut silent, until) = (Some(silent), Instant::now() + SILENT_PATIENCE);
         loop {
             let established = tokio::select! {
                 // What has come before the end of the handshake was seen counts as early.
@@ -272,11 +286,12 @@ impl Reception {
                     Ok(receive) => self.stream(link, QuicStream::new(link.join(), None, Some(receive))),
                     Err(_) => break,
                 },
-                datagram = connection.read_datagram(), if self.carries.datagrams && fresh => match datagram {
+                datagram = connection.read_datagram(), if self.carries.datagrams && silent.is_some() => match datagram {
                     Ok(first) => {
                         let early = link.is_handshaking();
                         let datagrams = Datagrams::new(link.join(), Some(first), early);
                         self.hand_over(link, link.established_datagrams(datagrams, false)).await;
+                        drop(silent);
                         self.await_handshake(link, &mut handshake).await;
                         return;
                     }
@@ -285,11 +300,15 @@ impl Reception {
                 in_time = self.await_handshake(link, &mut handshake), if handshake.is_some() => {
                     if in_time { continue } else { break }
                 }
+                () = sleep_until(until), if silent.is_some() => {
+                    link.give_up();
+                    break;
+                }
             };
-            fresh = false;
             self.hand_over(link, established).await;
+            silent = None;
         }
-        if fresh && handshake.is_some() {
+        if silent.is_some() && (handshake.is_some() || link.is_given_up()) {
             let reason = link.connection.close_reason().filter(|error| *error != ConnectionError::LocallyClosed);
             let error = reason.map_or(AttemptError::NoAnswer, |error| error::attempt(&error, || None));
             let failed = Box::pin(async { Err(error) });

@@ -28,6 +28,9 @@ const PEEK: usize = 64 * 1024;
 /// How long the end of a stream is waited for to be acknowledged. After it the rest goes on without anybody waiting.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How long the peer has to acknowledge what was sent on a stream that was dropped: for all that can wait, at 280 kbit/s.
+pub(super) const LINGER: Duration = Duration::from_secs(300);
+
 /// A stream, or half of one.
 pub(super) struct QuicStream {
     member: Option<Member>,
@@ -172,7 +175,10 @@ impl QuicStream {
         loop {
             let Some(stream) = ready!(self.poll_opened(cx))? else { return Poll::Ready(Ok(None)) };
             match read(stream, cx) {
-                Poll::Ready(Ok(value)) => return Poll::Ready(Ok(Some(value))),
+                Poll::Ready(Ok(value)) => {
+                    self.member().link.follow();
+                    return Poll::Ready(Ok(Some(value)));
+                }
                 Poll::Ready(Err(ReadError::ZeroRttRejected)) if self.early.is_some() => {
                     ready!(self.poll_handshake(cx))?;
                 }
@@ -231,6 +237,7 @@ impl AsyncRead for QuicStream {
 
 impl AsyncWrite for QuicStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.member().link.follow();
         loop {
             let full = self.early.as_ref().is_some_and(|early| !early.has_room(buf.len()));
             if full {
@@ -394,11 +401,17 @@ impl Drop for QuicStream {
             let _inside = runtime.enter();
             self.begin_end();
         }
-        // The connection stays until the peer has everything, or is lost.
+        // The connection stays until the peer has everything, or is lost; a peer that takes nothing does not keep it forever.
         if let Some(ending) = self.ending.take().filter(|ending| !ending.done) {
-            let link = member.link.clone();
+            let (link, mut send) = (member.link.clone(), self.send.take());
             link.runtime().spawn(async move {
-                let _ = ending.acknowledged.await;
+                if tokio::time::timeout(LINGER, ending.acknowledged).await.is_err() {
+                    if let Some(send) = &mut send {
+                        // Fails only on a stream that is over.
+                        let _ = send.reset(ABORTED);
+                    }
+                    member.aborted = true;
+                }
                 drop(member);
             });
         }

@@ -18,6 +18,7 @@ use crate::transport::{Arrived, MessageTransport, Transport};
 mod datagrams;
 mod early;
 mod failures;
+mod lingering;
 mod marks;
 mod relay;
 mod streams;
@@ -27,6 +28,13 @@ const SOON: Duration = Duration::from_secs(20);
 
 async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(SOON, future).await.expect("it takes too long")
+}
+
+/// Lets time pass, for both ends.
+async fn pass(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 /// An authority with a server and a client. The server has a name of its own: sessions are kept by name.

@@ -1,5 +1,7 @@
 //! Datagrams.
 
+use std::task::Poll;
+
 use super::*;
 
 async fn pair(acceptor: &dyn Acceptor, tls: &TlsConfig) -> (Box<dyn MessageTransport>, Box<dyn MessageTransport>) {
@@ -44,22 +46,44 @@ async fn messages_keep_their_boundaries_both_ways() {
 async fn more_than_fits_waits_for_room() {
     let authority = Authority::new();
     let acceptor = listening(unreliable(), &authority.server());
-    let (mut client, mut server) = pair(&*acceptor, &authority.client().build().unwrap()).await;
-    let body = vec![3; 1000];
-    let received = tokio::spawn(async move {
-        let mut count = 0;
-        while receive(&mut *server).await.unwrap().is_some() {
-            count += 1;
-        }
-        count
-    });
-    // Four times what may wait at once.
-    for _ in 0..4000 {
-        send(&mut *client, &body).await.unwrap();
+    let leaf = leaf(ProtocolStack::QuicDatagram, acceptor.local().ip().unwrap());
+    let setting = setting(unreliable(), &authority.client().build().unwrap(), false).await;
+    let attempt = Attempt::prepare(&leaf, &setting).await.unwrap();
+    let (connecting, socket) = attempt.begin().unwrap();
+    let connection = soon(connecting).await.unwrap();
+    let room = connection.datagram_send_buffer_space();
+    let mut client = messages(attempt.established(connection.clone(), &socket).await.unwrap());
+    let mut outbox = Outbox::of_messages();
+    outbox.push_slice(&[3; 1000]);
+    outbox.end_message(MessageContext::default());
+    let leaving = outbox.next_message().unwrap();
+    // Four times what may wait at once. Nothing leaves before somebody waits: there is one thread for all.
+    let (count, mut waits) = (4 * room / 1000, 0);
+    for number in 0..count {
+        let (mut taken, mut left) = (false, false);
+        soon(poll_fn(|cx| {
+            if !taken {
+                taken = client.poll_send(cx, &leaving)?.is_ready();
+            }
+            left = taken && client.poll_flush(cx)?.is_ready();
+            waits += usize::from(!left);
+            if left { Poll::Ready(io::Result::Ok(())) } else { Poll::Pending }
+        }))
+        .await
+        .unwrap();
+        assert!(waits > 0 || number * 1000 < room, "there was room for {number}");
     }
-    drop(client);
-    let received = soon(received).await.unwrap();
-    assert!(received > 0 && received <= 4000, "{received}");
+    assert!(waits > 1, "{waits}");
+    // All of them leave: none was dropped to make room for another.
+    soon(async {
+        while connection.datagram_send_buffer_space() < room {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    assert_eq!(connection.stats().frame_tx.datagram, count as u64);
+    let mut server = messages(accepted(&*acceptor).await);
+    assert_eq!(receive(&mut *server).await.unwrap().unwrap().0, vec![3; 1000]);
 }
 
 #[tokio::test]

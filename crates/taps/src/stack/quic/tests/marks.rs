@@ -66,3 +66,40 @@ async fn a_profile_can_change_while_the_connection_runs() {
     assert!(from_client.iter().all(|dscp| *dscp == 36), "{from_client:?}");
     assert!(from_server.iter().filter(|dscp| **dscp == 36).count() > 5, "{from_server:?}");
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_that_moves_on_keeps_its_profile() {
+    let authority = Authority::new();
+    let passive = TransportProperties::new().with_multipath(Multipath::Passive);
+    let acceptor = listening(passive, &authority.server());
+    let mut relay = Relay::to(acceptor.local().ip().unwrap()).await;
+    let leaf = leaf(ProtocolStack::QuicStream, relay.address);
+    let tls = authority.client().build().unwrap();
+    let mut client =
+        stream(soon(connect(&leaf, &setting(TransportProperties::new(), &tls, false).await)).await.unwrap());
+    say(&mut client, b"1").await;
+    let mut server = stream(accepted(&*acceptor).await);
+    hear(&mut server, b"1").await;
+    let plain = TransportProperties::new().connection;
+    let marked = TransportProperties::new().capacity_profile(CapacityProfile::LowLatencyInteractive).connection;
+    server.apply(&plain, &marked).unwrap();
+    relay.move_on().await;
+    say(&mut client, b"2").await;
+    hear(&mut server, b"2").await;
+    relay.seen();
+    say(&mut server, &[0; 10_000]).await;
+    hear(&mut client, &[0; 10_000]).await;
+    let [_, from_server] = relay.seen();
+    let marked = from_server.iter().filter(|dscp| **dscp == 36).count();
+    assert!(marked > 5, "{from_server:?}");
+    // The old address is not marked any more: another client may have it next.
+    server
+        .apply(&TransportProperties::new().capacity_profile(CapacityProfile::LowLatencyInteractive).connection, &plain)
+        .unwrap();
+    relay.seen();
+    say(&mut server, &[0; 10_000]).await;
+    hear(&mut client, &[0; 10_000]).await;
+    let [_, from_server] = relay.seen();
+    assert!(from_server.iter().filter(|dscp| **dscp == 0).count() > 5, "{from_server:?}");
+}
