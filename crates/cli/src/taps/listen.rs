@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad::taps::{Connection, Incoming, ListenError, Listener, Message, Receive, ReceiveError};
+use postroad::taps::{Connection, Incoming, ListenError, Listener, Message, ProtocolStack, Receive, ReceiveError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ use crate::term::{OutputEnd, Talk};
 const PIECE: usize = 64 * 1024;
 /// How long clients may take to read the rest when everything is over.
 const CLOSING: Duration = Duration::from_secs(5);
-/// The most clients at once: one more waits in the system's queue.
+/// The most clients at once: one more waits in the system's queue, or until one is forgotten.
 const MAX_CLIENTS: usize = 1000;
 
 pub(super) async fn run(args: TapsListen, talk: Talk) -> Result<Exit, Failure> {
@@ -148,8 +148,13 @@ impl Serving {
         for text in &self.args.wish.message {
             self.send(connection, Message::new(text.clone()), peer).await?;
         }
+        let quiet = is_endless(connection.protocol_stack()).then_some(self.args.forget_after);
         loop {
-            let message = match connection.receive_with(want).await {
+            let received = tokio::select! {
+                received = connection.receive_with(want) => received,
+                () = silence(quiet) => return Ok(()),
+            };
+            let message = match received {
                 Ok(message) if !messages && message.is_empty() => continue,
                 Ok(message) => message,
                 Err(ReceiveError::Closed) => return Ok(()),
@@ -173,6 +178,11 @@ impl Serving {
         connection.send(message).await.map_err(|error| OutputEnd::Failed(not_sent(peer, &error)))?;
         self.output.tell("sent", || ("length", length.into()))
     }
+}
+
+/// Whether a peer has no way to say that nothing more comes.
+fn is_endless(stack: Option<ProtocolStack>) -> bool {
+    matches!(stack, Some(ProtocolStack::Udp | ProtocolStack::UdpLite | ProtocolStack::UnixDatagram))
 }
 
 async fn silence(time: Option<Duration>) {
