@@ -205,8 +205,6 @@ fn not_listening(target: &str, error: &ListenError) -> Failure {
         ListenError::NoCandidates { rejected, .. } => {
             Failure::new(exit, what, error).hint(candidates_hint(rejected).to_owned())
         }
-        ListenError::AddressInUse { address } if address.unix().is_some() => Failure::new(exit, what, error)
-            .hint("or the file is no socket: choose another path, or remove it".to_owned()),
         error => Failure::new(exit, what, error),
     }
 }
