@@ -180,9 +180,9 @@ pub(crate) fn tls_hint(error: &TlsError) -> Option<String> {
 fn nobody_there(error: &EstablishmentError) -> bool {
     !error.attempts().is_empty()
         && error.attempts().iter().all(|attempt| match &attempt.error {
-            AttemptError::Refused => true,
-            // The file of a Unix socket that is not there.
-            AttemptError::Transport(kind) => matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::NotFound),
+            // The file of a Unix socket may not be there.
+            AttemptError::Refused | AttemptError::Absent => true,
+            AttemptError::Transport(kind) => *kind == ErrorKind::ConnectionRefused,
             _ => false,
         })
 }

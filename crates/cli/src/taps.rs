@@ -7,8 +7,6 @@ mod output;
 mod target;
 mod wish;
 
-use std::io::ErrorKind;
-
 use postroad::taps::{
     AttemptError, CandidateTree, ConnectionError, EstablishmentError, EstablishmentErrorKind, Preconnection,
     ReceiveError, Rejected, Rejection, SendError, TlsError,
@@ -42,8 +40,8 @@ fn not_established(target: &str, error: &EstablishmentError) -> Failure {
     };
     let hint = match error.kind() {
         EstablishmentErrorKind::NoCandidates { rejected, .. } => Some(candidates_hint(rejected).to_owned()),
-        _ if error.attempts().iter().any(|attempt| attempt.error == AttemptError::Transport(ErrorKind::NotFound)) => {
-            Some("there is no socket: start who listens there first".to_owned())
+        _ if error.attempts().iter().any(|attempt| attempt.error == AttemptError::Absent) => {
+            Some("start who listens there first".to_owned())
         }
         _ => error.tls().and_then(|error| match error {
             TlsError::NotTls => {

@@ -132,7 +132,7 @@ pub enum AttemptError {
     #[error("forbidden by the system's policy")]
     Prohibited,
     /// The local endpoint cannot be used.
-    #[error("the local endpoint cannot be used: {0}")]
+    #[error("the local endpoint cannot be used: {}", of_local(*.0))]
     LocalEndpoint(io::ErrorKind),
     /// A transport property was refused by the system.
     #[error("a transport property was refused: {0}")]
@@ -150,6 +150,9 @@ pub enum AttemptError {
     /// A framer could not start.
     #[error(transparent)]
     Framer(#[from] FramerError),
+    /// Nothing has that name: there is no socket at the path.
+    #[error("there is no socket of that name")]
+    Absent,
     /// The transport failed otherwise.
     #[error("{0}")]
     Transport(io::ErrorKind),
@@ -224,8 +227,26 @@ impl fmt::Display for Attempt {
             AttemptError::NoAnswer => {
                 write!(f, "no answer from {address}: does a firewall drop it?")
             }
+            AttemptError::Absent => write!(f, "there is no socket {address}: is a server listening there?"),
             other => write!(f, "{address}: {other}"),
         }
+    }
+}
+
+/// What is wrong with a local endpoint of one who connects.
+fn of_local(kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => "the folder of its path, or its interface, does not exist".to_owned(),
+        io::ErrorKind::AlreadyExists => "what is at its path is no socket".to_owned(),
+        kind => kind.to_string(),
+    }
+}
+
+/// What one needs to listen.
+fn allowed(address: &EndpointAddress) -> &'static str {
+    match address.unix() {
+        Some(_) => "may this process write to the folder?",
+        None => "ports below 1024 need privileges",
     }
 }
 
@@ -260,6 +281,7 @@ impl AttemptError {
             }
             io::ErrorKind::TimedOut => Self::NoAnswer,
             io::ErrorKind::PermissionDenied => Self::Prohibited,
+            io::ErrorKind::NotFound => Self::Absent,
             kind => Self::Transport(kind),
         }
     }
@@ -298,7 +320,7 @@ pub enum ListenError {
     #[error(transparent)]
     Adopt(#[from] crate::adopt::AdoptError),
     /// The system forbids it, for instance a port below 1024 (`PolicyProhibited`).
-    #[error("the system forbids listening on {address}: ports below 1024 need privileges")]
+    #[error("the system forbids listening on {address}: {}", allowed(.address))]
     #[doc(alias = "PROHIBITED_BY_POLICY")]
     PolicyProhibited {
         /// The address.
@@ -307,6 +329,18 @@ pub enum ListenError {
     /// Somebody else listens there (`EstablishmentFailed`).
     #[error("{address} is in use: is a server running there already?")]
     AddressInUse {
+        /// The address.
+        address: EndpointAddress,
+    },
+    /// There is something at the path that is no socket, and it is left alone (`EstablishmentFailed`).
+    #[error("{address} is no socket: choose another path, or remove what is there")]
+    NotASocket {
+        /// The address.
+        address: EndpointAddress,
+    },
+    /// The path leads through a folder that does not exist (`EstablishmentFailed`).
+    #[error("the folder of {address} does not exist: make it first")]
+    NoFolder {
         /// The address.
         address: EndpointAddress,
     },

@@ -222,6 +222,8 @@ pub(crate) fn failed(address: &EndpointAddress, error: &io::Error) -> ListenErro
         io::ErrorKind::PermissionDenied => ListenError::PolicyProhibited { address },
         io::ErrorKind::AddrInUse => ListenError::AddressInUse { address },
         io::ErrorKind::AddrNotAvailable => ListenError::NotLocal { address },
+        io::ErrorKind::AlreadyExists if address.unix().is_some() => ListenError::NotASocket { address },
+        io::ErrorKind::NotFound if address.unix().is_some() => ListenError::NoFolder { address },
         kind => ListenError::Failed { address, kind },
     }
 }

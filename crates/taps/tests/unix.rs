@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use postroad_taps::{
-    Connection, LengthPrefix, ListenError, Listener, LocalEndpoint, Message, Preconnection, ProtocolStack,
-    ReceiveError, RemoteEndpoint, Security, SelectionProperty, SendError, TransportProperties,
+    AttemptError, Connection, LengthPrefix, ListenError, Listener, LocalEndpoint, Message, Preconnection,
+    ProtocolStack, ReceiveError, RemoteEndpoint, Security, SelectionProperty, SendError, TransportProperties,
+    UnixAddress,
 };
 use tokio::time::timeout;
 
@@ -70,9 +71,27 @@ async fn a_file_that_was_left_behind_is_no_obstacle_and_a_listener_is() {
     listener.stop();
     drop(listener);
     assert!(!path.exists(), "the file goes with its socket");
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_of_a_path_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("letter");
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(listen(&path).await, Err(ListenError::AddressInUse { .. })));
+    let address = || UnixAddress::path(&path).into();
+    let error = listen(&path).await.unwrap_err();
+    assert_eq!(error, ListenError::NotASocket { address: address() });
+    assert!(error.to_string().contains("another path"), "{error}");
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+    let nowhere = folder.path().join("no/socket");
+    let error = listen(&nowhere).await.unwrap_err();
+    assert_eq!(error, ListenError::NoFolder { address: UnixAddress::path(&nowhere).into() });
+    let connect = |path: &Path| streams().remote(RemoteEndpoint::path(path)).initiate().timeout(PATIENCE);
+    let error = connect(&nowhere).await.unwrap_err();
+    assert_eq!(error.attempts()[0].error, AttemptError::Absent);
+    assert!(error.to_string().contains("is a server listening there?"), "{error}");
+    let error = connect(&path).await.unwrap_err();
+    assert_eq!(error.attempts()[0].error, AttemptError::Refused);
 }
 
 #[cfg(target_os = "linux")]

@@ -306,6 +306,35 @@ async fn a_servers_wrong_answers_are_told_apart() {
 }
 
 #[tokio::test]
+async fn a_peer_that_speaks_something_else_is_known_by_its_first_bytes() {
+    let other = |error: &EstablishmentError| {
+        assert_eq!(websocket_error(error), WebSocketError::Handshake("the peer does not speak HTTP/1.1"));
+    };
+    for greeting in
+        [&b"220 mail.example.com\r\n"[..], b"AMQP\x00\x01\x00\x00", b"\x15\x03\x03\x00\x02\x02\x28", b"HTTQ"]
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = clear().remote(RemoteEndpoint::from(listener.local_addr().unwrap()).websocket("/chat"));
+        let connecting = async { timeout(PATIENCE, async { client.initiate().await }).await };
+        let (connected, _held) = tokio::join!(connecting, async {
+            let mut raw = listener.accept().await.unwrap().0;
+            raw.write_all(greeting).await.unwrap();
+            raw
+        });
+        other(&connected.expect("it does not wait").unwrap_err());
+    }
+    let listener = to_chat().await;
+    for greeting in [&b"AMQP\x00\x01\x00\x00"[..], b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc", b"GET /\0"] {
+        let mut raw = TcpStream::connect(address(&listener)).await.unwrap();
+        raw.write_all(greeting).await.unwrap();
+        other(&timeout(PATIENCE, refused(&listener)).await.expect("it does not wait"));
+        let mut answer = [0; 13];
+        timeout(PATIENCE, raw.read_exact(&mut answer)).await.unwrap().unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 400 ");
+    }
+}
+
+#[tokio::test]
 async fn a_servers_first_frames_may_come_with_its_answer() {
     let frames = b"\x02\x02on\x89\x00\x80\x01e\x82\x03two\x88\x0a\x03\xf3trouble!";
     let client = answered(|key| [right(key).as_bytes(), frames].concat()).await.unwrap();

@@ -26,6 +26,7 @@ pub(crate) enum TapsCommand {
 const TARGETS: &str = "\
 Targets: host:port, [::1]:port, unix:/path, unix:@abstract-name, ws://host:port/path, wss://host:port/path, and \
 tcp://, tls://, udp://, udp-lite://, mptcp:// or quic:// in front of host:port for one protocol.\n\
+At unix: there are streams; --profile reliable-message takes packets, and --profile unreliable-datagram datagrams.\n\
 Properties have the names of RFC 9622 (connTimeout) or those of its drafts (conn-timeout), in any case.";
 
 #[derive(Debug, Args)]
@@ -45,7 +46,7 @@ pub(crate) struct TapsConnect {
     #[arg(value_name = "TARGET")]
     pub(crate) target: String,
 
-    /// Where to start from: an address, with a port if need be.
+    /// Where to start from: an address, with a port if need be, or unix:/path for Unix datagrams.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) local: Option<String>,
 
@@ -81,6 +82,10 @@ pub(crate) struct TapsListen {
     /// Sends each message back, and prints none.
     #[arg(long)]
     pub(crate) echo: bool,
+
+    /// Forgets a peer over UDP, UDP-Lite or Unix datagrams when it has been quiet for this long: it cannot say good bye.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = value::duration)]
+    pub(crate) forget_after: Duration,
 
     /// Writes where it listens to this file, one address a line, as soon as it does.
     #[arg(long, value_name = "FILE")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad::taps::{Connection, Incoming, ListenError, Listener, Message, Receive, ReceiveError};
+use postroad::taps::{Connection, Incoming, ListenError, Listener, Message, ProtocolStack, Receive, ReceiveError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ use crate::term::{OutputEnd, Talk};
 const PIECE: usize = 64 * 1024;
 /// How long clients may take to read the rest when everything is over.
 const CLOSING: Duration = Duration::from_secs(5);
-/// The most clients at once: one more waits in the system's queue.
+/// The most clients at once: one more waits in the system's queue, or until one is forgotten.
 const MAX_CLIENTS: usize = 1000;
 
 pub(super) async fn run(args: TapsListen, talk: Talk) -> Result<Exit, Failure> {
@@ -148,8 +148,13 @@ impl Serving {
         for text in &self.args.wish.message {
             self.send(connection, Message::new(text.clone()), peer).await?;
         }
+        let quiet = is_endless(connection.protocol_stack()).then_some(self.args.forget_after);
         loop {
-            let message = match connection.receive_with(want).await {
+            let received = tokio::select! {
+                received = connection.receive_with(want) => received,
+                () = silence(quiet) => return Ok(()),
+            };
+            let message = match received {
                 Ok(message) if !messages && message.is_empty() => continue,
                 Ok(message) => message,
                 Err(ReceiveError::Closed) => return Ok(()),
@@ -175,6 +180,11 @@ impl Serving {
     }
 }
 
+/// Whether a peer has no way to say that nothing more comes.
+fn is_endless(stack: Option<ProtocolStack>) -> bool {
+    matches!(stack, Some(ProtocolStack::Udp | ProtocolStack::UdpLite | ProtocolStack::UnixDatagram))
+}
+
 async fn silence(time: Option<Duration>) {
     match time {
         Some(time) => tokio::time::sleep(time).await,
@@ -195,8 +205,6 @@ fn not_listening(target: &str, error: &ListenError) -> Failure {
         ListenError::NoCandidates { rejected, .. } => {
             Failure::new(exit, what, error).hint(candidates_hint(rejected).to_owned())
         }
-        ListenError::AddressInUse { address } if address.unix().is_some() => Failure::new(exit, what, error)
-            .hint("or the file is no socket: choose another path, or remove it".to_owned()),
         error => Failure::new(exit, what, error),
     }
 }

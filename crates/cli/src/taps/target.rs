@@ -68,6 +68,9 @@ impl Target {
 /// An address to start from, with a port or without.
 pub(super) fn local(text: &str) -> Result<LocalEndpoint, Failure> {
     let bad = |why: &str| Failure::new(Exit::Data, format!("bad local address `{text}`"), why.to_owned());
+    if text.starts_with("unix:") {
+        return parse(text).map(|target| target.local()).map_err(|why| bad(&why));
+    }
     // An address of version 6 has colons of its own.
     if text.parse::<std::net::IpAddr>().is_ok() || !text.contains(':') {
         return if text.is_empty() { Err(bad("it is empty")) } else { Ok(LocalEndpoint::host(text)) };

@@ -1,8 +1,10 @@
 //! `postroad taps`: targets, properties, what is selected, and messages both ways.
 
 use std::fs;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 
 use rcgen::generate_simple_self_signed;
 
@@ -109,7 +111,28 @@ fn unix_sockets_are_targets() {
     run(&["taps", "connect", &target, "-m", "x"]).expect_failure(69, &["no socket"]);
     run(&["taps", "connect", &target, "--tls"]).expect_failure(69, &["(leave out --tls)"]);
     let file = write(dir.path(), "file", "no socket");
-    run(&["taps", "listen", &format!("unix:{}", file.display())]).expect_failure(69, &["no socket", "remove it"]);
+    run(&["taps", "listen", &format!("unix:{}", file.display())]).expect_failure(69, &["no socket", "another path"]);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn datagrams_of_a_path_are_answered_at_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| format!("unix:{}", dir.path().join(name).display());
+    let lossy = ["--profile", "unreliable-datagram"];
+    let server = Listening::start(&at("listener"), &[&lossy[..], &["--echo"]].concat());
+    let twice = [&lossy[..], &["-m", "ping", "-m", "pong", "-c", "2", "--timeout", "10s"]].concat();
+    assert_eq!(server.connect(&twice).expect(0), "ping\npong\n");
+    let own = at("own");
+    let ran = server.connect(&[&twice[..], &["--local", &own, "--json"]].concat());
+    let text = ran.expect(0);
+    for part in ["\"stack\":\"unix-datagram\"", &format!("\"local\":\"{own}\""), "\"data\":\"pong\""] {
+        assert!(text.contains(part), "no {part} in {text}");
+    }
+    assert!(!dir.path().join("own").exists());
+    // Streams are spoken by default, and do not meet datagrams when they are asked for.
+    server.connect(&["--profile", "reliable-inorder-stream", "-m", "x"]).expect_failure(69, &[]);
+    run(&["taps", "connect", &at("listener"), "--local", "unix:", "-m", "x"]).expect_failure(65, &["unix:"]);
 }
 
 #[test]
@@ -126,6 +149,27 @@ fn datagrams_and_websockets_are_targets() {
     let ran = run(&["taps", "connect", &target, "-m", "one", "-m", "two", "-c", "2", "--json"]);
     let text = ran.expect(0);
     assert!(text.contains("\"stack\":\"websocket/tcp\"") && text.contains("\"data\":\"two\""), "{text}");
+}
+
+/// A peer that was forgotten is greeted as a new one.
+#[test]
+fn a_quiet_peer_over_datagrams_is_forgotten() {
+    let args = ["--profile", "unreliable-datagram", "--forget-after", "10ms", "-m", "welcome", "--json"];
+    let server = Listening::start(LOOPBACK, &args);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(&server.at).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let mut welcomes = 0;
+    let forgotten = until(|| {
+        socket.send(b"hello").unwrap();
+        let mut buffer = [0; 100];
+        if let Ok(length) = socket.recv(&mut buffer) {
+            assert_eq!(&buffer[..length], b"welcome");
+            welcomes += 1;
+        }
+        welcomes > 1
+    });
+    assert!(forgotten, "{welcomes}");
 }
 
 fn certificate(dir: &Path) -> [String; 2] {

@@ -43,13 +43,16 @@ pub(super) fn our_address(address: &SockAddr) -> UnixAddress {
 
 /// A new nonblocking socket of this kind, bound to the address. A file that a process has left behind is replaced: one
 /// is, when it is a socket and nobody listens on it.
+///
+/// # Errors
+/// `AddrInUse` for one that somebody listens on, `AlreadyExists` for what is no socket.
 pub(super) fn bind(address: &UnixAddress, kind: Type) -> io::Result<(Socket, SocketFile)> {
     let socket = Socket::new(Domain::UNIX, kind, None)?;
     socket.set_nonblocking(true)?;
     let system = system_address(address)?;
     match (socket.bind(&system), address.as_path()) {
         (Err(error), Some(path)) if error.kind() == io::ErrorKind::AddrInUse => {
-            let Some(stale) = socket_at(path) else { return Err(error) };
+            let Some(stale) = socket_at(path) else { return Err(io::ErrorKind::AlreadyExists.into()) };
             if !is_deserted(&system, kind) || socket_at(path) != Some(stale) {
                 return Err(error);
             }
@@ -120,7 +123,7 @@ mod tests {
         let path = folder.path().join("letter");
         fs::write(&path, "precious").unwrap();
         let address = UnixAddress::path(&path);
-        assert_eq!(bind(&address, Type::STREAM).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(bind(&address, Type::STREAM).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"precious");
     }
 

@@ -46,7 +46,7 @@ pub(super) async fn initiate(
         .map_err(|_| WebSocketError::Handshake("the host or the resource cannot stand in a request"))?;
     let offered = &resource.subprotocols;
     let request = offered.iter().fold(ClientRequestBuilder::new(uri), ClientRequestBuilder::with_sub_protocol);
-    let mut head = HeadFirst::new(stream);
+    let mut head = HeadFirst::new(stream, may_answer);
     let answered = tokio_tungstenite::client_async_with_config(request, &mut head, Some(transport::config())).await;
     let response = match answered {
         Ok((_, response)) => response,
@@ -91,7 +91,7 @@ pub(super) async fn accept(
             Err(refusal(status))
         }
     };
-    let mut head = HeadFirst::new(stream);
+    let mut head = HeadFirst::new(stream, may_ask);
     let config = Some(transport::config());
     let done = tokio_tungstenite::accept_hdr_async_with_config(&mut head, answer, config).await.map(drop);
     let rest = head.into_rest();
@@ -106,7 +106,10 @@ pub(super) async fn accept(
             Err(error.into())
         }
         (Err(error), Ok(_)) => {
-            let status = status_of(&error);
+            let status = match &error {
+                Error::Io(error) if WebSocketError::from_io(error) == Some(NOT_HTTP) => StatusCode::BAD_REQUEST,
+                error => status_of(error),
+            };
             let error = failure(error);
             if matches!(error, AttemptError::WebSocket(_)) && tell(stream, &refusal(status)).await.is_ok() {
                 leave(stream).await;
@@ -219,11 +222,34 @@ async fn leave(stream: &mut ByteStream) {
     }
 }
 
+/// Whether a response may begin so (RFC 9112 4).
+fn may_answer(bytes: &[u8]) -> bool {
+    let known = bytes.len().min(VERSION.len());
+    bytes[..known] == VERSION[..known]
+}
+
+/// Whether a request may begin so: no control character stands in its first line (RFC 9112 3).
+fn may_ask(bytes: &[u8]) -> bool {
+    let mut line = bytes.iter().skip_while(|byte| matches!(byte, b'\r' | b'\n')).take_while(|byte| **byte != b'\n');
+    line.all(|byte| !byte.is_ascii_control() || *byte == b'\r')
+}
+
+/// What every response of a server for WebSockets begins with.
+const VERSION: &[u8] = b"HTTP/1.";
+
+/// In how many bytes what is not HTTP shows that it is not.
+const FIRST: usize = 64;
+
+/// The peer speaks something else, and waits for an answer that it understands.
+const NOT_HTTP: WebSocketError = WebSocketError::Handshake("the peer does not speak HTTP/1.1");
+
 /// A stream that gives the head of an HTTP message when that is whole, and then nothing more.
 #[derive(Debug)]
 struct HeadFirst<'a> {
     stream: &'a mut ByteStream,
     bytes: BytesMut,
+    /// Whether the head may begin so.
+    may_begin: fn(&[u8]) -> bool,
     /// How many bytes were searched in vain.
     seen: usize,
     /// How much of the head is to be given.
@@ -231,8 +257,8 @@ struct HeadFirst<'a> {
 }
 
 impl<'a> HeadFirst<'a> {
-    fn new(stream: &'a mut ByteStream) -> Self {
-        Self { stream, bytes: BytesMut::new(), seen: 0, left: None }
+    fn new(stream: &'a mut ByteStream, may_begin: fn(&[u8]) -> bool) -> Self {
+        Self { stream, bytes: BytesMut::new(), may_begin, seen: 0, left: None }
     }
 
     /// What came behind the head.
@@ -250,6 +276,10 @@ impl AsyncRead for HeadFirst<'_> {
             }
             if let Some(end) = Head::end(&this.bytes, this.seen).map_err(|_| WebSocketError::HeadTooLong)? {
                 break this.left.insert(end);
+            }
+            let first = &this.bytes[..this.bytes.len().min(FIRST)];
+            if this.seen < FIRST && !(this.may_begin)(first) {
+                return Poll::Ready(Err(NOT_HTTP.into()));
             }
             this.seen = this.bytes.len();
             this.bytes.reserve(1024);
