@@ -94,13 +94,14 @@ impl MessageTransport for Datagrams {
             return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
         }
         let sent = {
-            let mut sending = pin!(self.connection().send_datagram_wait(data.clone()));
+            let mut sending = pin!(self.connection().send_datagram_wait(data));
             sending.as_mut().poll(cx)
         };
         match sent {
             Poll::Ready(sent) => Poll::Ready(sent.map_err(|error| self.failed_send(&error))),
             Poll::Pending => {
-                let connection = self.connection().clone();
+                // Made once more, since keeping a second one costs an allocation each time.
+                let (connection, data) = (self.connection().clone(), message.to_bytes());
                 self.sending = Some(Box::pin(async move { connection.send_datagram_wait(data).await }));
                 Poll::Ready(Ok(()))
             }
