@@ -106,7 +106,7 @@ pub use adopt::AdoptError;
 pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
-    IntoByteStreamError, PartialMessage, ReceiveError, SendError, SoftError,
+    IntoByteStreamError, PartialMessage, ReceiveError, ReceiveHalf, ReuniteError, SendError, SendHalf, SoftError,
 };
 pub use credentials::PeerCredentials;
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
