@@ -3,6 +3,7 @@
 //! Each check is a function from the checkout to a one-line summary or a list of faults; `test` runs them all, and
 //! cargo's own commands, as named steps with a table at the end.
 
+mod features;
 mod layers;
 mod mirror_check;
 mod peers;
@@ -36,6 +37,8 @@ enum Command {
     SeedCheck,
     /// Check that the blocking mirrors have every method of their originals
     MirrorCheck,
+    /// Check transport services with each protocol stack alone, with some together, and with none
+    Features,
     /// Compare the codec's tables with the XML of the AMQP 1.0 standard
     SpecCheck {
         /// Folder with types, transport, messaging, security and transactions .bare.xml
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Command::Layers => report(layers::check(&root)),
         Command::SeedCheck => report(seed_check::check(&root)),
         Command::MirrorCheck => report(mirror_check::check(&root)),
+        Command::Features => test::run(&root, &test::Options::only("features")),
         Command::SpecCheck { xml } => report(spec_check::check(&xml)),
         Command::Peers { install } => {
             // A signal ends the command that is running; we stay to put things back.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::steps::{self, Interrupt, Outcome, Ran};
-use crate::{Verdict, layers, mirror_check, peers, seed_check, spec_check, workspace};
+use crate::{Verdict, features, layers, mirror_check, peers, seed_check, spec_check, workspace};
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,13 @@ pub(crate) struct Options {
     /// Folder with the XML of the AMQP 1.0 standard
     #[arg(long, value_name = "DIR", env = "POSTROAD_SPEC_XML")]
     xml: Option<PathBuf>,
+}
+
+impl Options {
+    /// One step, by its name.
+    pub(crate) fn only(step: &str) -> Self {
+        Self { install_peers: false, only: vec![step.to_owned()], list: false, xml: None }
+    }
 }
 
 /// A step: its name, what it is for, and the function that runs it.
@@ -64,6 +71,7 @@ const STEPS: &[Step] = &[
         run: |c| in_process(mirror_check::check(c.root)),
     },
     Step { name: "spec-check", what: "the codec's tables against the standard's XML", run: check_spec },
+    Step { name: "features", what: "transport services with some protocol stacks, and with none", run: check_features },
     Step {
         name: "tests",
         what: "unit and integration tests",
@@ -208,6 +216,25 @@ fn in_process(verdict: Verdict) -> Ran {
             outcome(Outcome::Failed(format!("{} lines above", faults.len())))
         }
     }
+}
+
+fn check_features(context: &Context<'_>) -> Ran {
+    let (mut failed, mut skipped) = (Vec::new(), Vec::new());
+    let commands = features::commands(context.root);
+    let (count, end) = (commands.len(), Instant::now() + Duration::from_secs(15 * 60));
+    for (name, command) in commands {
+        println!("--- {name}");
+        let ran = context.run_for(command, end.saturating_duration_since(Instant::now()));
+        skipped.extend(ran.skipped);
+        if let Outcome::Failed(why) = ran.outcome {
+            failed.push(format!("{name} ({why})"));
+        }
+    }
+    let outcome = match failed.as_slice() {
+        [] => Outcome::Passed(format!("{count} builds")),
+        failed => Outcome::Failed(failed.join(", ")),
+    };
+    Ran { skipped, ..Ran::of(outcome) }
 }
 
 fn check_spec(context: &Context<'_>) -> Ran {

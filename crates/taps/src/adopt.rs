@@ -1,5 +1,10 @@
 //! Transports that somebody else has opened: descriptors that were inherited, passed on or made as a pair.
 
+#[cfg(feature = "tcp")]
+mod tcp;
+#[cfg(all(unix, feature = "unix"))]
+mod unix;
+
 use std::io;
 #[cfg(unix)]
 use std::os::fd::OwnedFd;
@@ -11,15 +16,11 @@ use crate::connection::{Connection, Opened, Origin};
 use crate::error::{Attempt, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind, ListenError};
 use crate::listener::Listener;
 use crate::preconnection::Preconnection;
-use crate::protocol::ProtocolStack;
-use crate::stack::{Acceptor, Hosting, tcp};
+use crate::stack::Acceptor;
 #[cfg(unix)]
-use crate::stack::{kind, unix};
+use crate::stack::kind;
 use crate::stream::ByteStream;
-use crate::tls::ServerSide;
 use crate::transport::Established;
-#[cfg(unix)]
-use crate::transport::{About, Transport};
 
 /// A descriptor that cannot be taken over. It is closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,12 @@ pub enum AdoptError {
     /// A socket of a kind that cannot be taken over: TCP and Unix sockets can.
     #[error("the socket is of another kind than TCP or Unix")]
     Kind,
+    /// A socket of a kind that this build does not have.
+    #[error("the kind of the socket is not built in: feature `{feature}`")]
+    NotBuilt {
+        /// The feature of this crate that brings it.
+        feature: &'static str,
+    },
     /// The system refused.
     #[error("the descriptor cannot be used: {0}")]
     System(io::ErrorKind),
@@ -57,31 +64,6 @@ impl From<io::Error> for AdoptError {
 /// handed on, [`into_owned_fd`](Self::into_owned_fd), is still in the socket for whoever has it next. All of this needs
 /// the runtime: call it inside.
 impl ByteStream {
-    /// Takes over a TCP connection.
-    ///
-    /// # Errors
-    /// It is not connected, or the system refuses it.
-    pub fn from_tcp(stream: std::net::TcpStream) -> Result<Self, AdoptError> {
-        stream.set_nonblocking(true)?;
-        let tcp = tokio::net::TcpStream::from_std(stream)?;
-        let about = tcp::about(ProtocolStack::Tcp, &tcp).map_err(|_| AdoptError::NotConnected)?;
-        Ok(Self::tcp(tcp, about))
-    }
-
-    /// Takes over a Unix stream socket, one of a pair included.
-    ///
-    /// # Errors
-    /// It is not connected, or the system refuses it.
-    #[cfg(unix)]
-    pub fn from_unix(stream: std::os::unix::net::UnixStream) -> Result<Self, AdoptError> {
-        stream.set_nonblocking(true)?;
-        let (local, remote) = (stream.local_addr()?, stream.peer_addr()?);
-        let unix = tokio::net::UnixStream::from_std(stream)?;
-        let (local, remote) = (kind::unix_address(local), kind::unix_address(remote));
-        let about = About::new(ProtocolStack::UnixStream, local, remote);
-        Ok(stream_of(unix::established(unix, about)))
-    }
-
     /// Takes over a connected socket, whichever kind it is of: TCP, or a Unix socket that is a stream or, on Linux, one
     /// of sequenced packets (each write is a packet then).
     ///
@@ -90,27 +72,18 @@ impl ByteStream {
     #[cfg(unix)]
     pub fn from_owned_fd(descriptor: OwnedFd) -> Result<Self, AdoptError> {
         match kind::of(&descriptor)? {
+            #[cfg(feature = "tcp")]
             kind::Kind::Tcp => Self::from_tcp(descriptor.into()),
+            #[cfg(feature = "unix")]
             kind::Kind::Unix => Self::from_unix(descriptor.into()),
-            #[cfg(target_os = "linux")]
-            kind::Kind::Seqpacket => {
-                let stream = std::os::unix::net::UnixStream::from(descriptor);
-                stream.peer_addr()?;
-                stream.set_nonblocking(true)?;
-                let stream = tokio::net::UnixStream::from_std(stream)?;
-                Ok(stream_of(unix::seqpacket::established(stream, None)?))
+            #[cfg(all(target_os = "linux", feature = "unix"))]
+            kind::Kind::Seqpacket => Self::from_seqpacket(descriptor.into()),
+            #[allow(unreachable_patterns, reason = "there is none where all of them are built in")]
+            kind => {
+                drop(descriptor);
+                Err(AdoptError::NotBuilt { feature: kind.feature() })
             }
         }
-    }
-
-    /// Both ends of a new connection inside the process: a pair of Unix sockets.
-    ///
-    /// # Errors
-    /// The system has no descriptors left.
-    #[cfg(unix)]
-    pub fn pair() -> Result<(Self, Self), AdoptError> {
-        let (first, second) = std::os::unix::net::UnixStream::pair()?;
-        Ok((Self::from_unix(first)?, Self::from_unix(second)?))
     }
 
     /// Hands the socket on, with what was not read; it does not block. `None` when something is between the stream and
@@ -119,14 +92,6 @@ impl ByteStream {
     #[must_use]
     pub fn into_owned_fd(self) -> Option<OwnedFd> {
         self.into_socket()
-    }
-}
-
-#[cfg(unix)]
-fn stream_of(established: Established) -> ByteStream {
-    match established.transport {
-        Transport::Stream(stream) => stream,
-        Transport::Message(transport) => ByteStream::over_messages(transport, established.about),
     }
 }
 
@@ -155,35 +120,6 @@ impl Preconnection {
         Ok(Connection::new(opened.map_err(failed)?, &self.properties))
     }
 
-    /// Listens with a TCP socket that listens already, with the framers, properties and security of this preconnection;
-    /// its endpoints are not asked.
-    ///
-    /// # Errors
-    /// As for [`listen`](Self::listen), and [`ListenError::Adopt`].
-    pub fn listen_on_tcp(&self, socket: std::net::TcpListener) -> Result<Listener, ListenError> {
-        socket.set_nonblocking(true).map_err(AdoptError::from)?;
-        let socket = tokio::net::TcpListener::from_std(socket).map_err(AdoptError::from)?;
-        let security = self.security.config().map(ServerSide::prepare).transpose()?;
-        let stack = if security.is_some() { ProtocolStack::Tls } else { ProtocolStack::Tcp };
-        let hosting = Hosting { properties: self.properties.clone().into(), security };
-        let acceptor = tcp::accept_on(socket, stack, &hosting).map_err(AdoptError::from)?;
-        Ok(self.listener_over(acceptor))
-    }
-
-    /// Listens with a Unix stream socket that listens already. Its file is not removed when the listener stops.
-    ///
-    /// # Errors
-    /// [`ListenError::Adopt`], and [`ConfigurationError::Unprotected`]: there is no TLS over Unix sockets.
-    #[cfg(unix)]
-    pub fn listen_on_unix(&self, socket: std::os::unix::net::UnixListener) -> Result<Listener, ListenError> {
-        if self.security.config().is_some() {
-            return Err(ConfigurationError::Unprotected.into());
-        }
-        socket.set_nonblocking(true).map_err(AdoptError::from)?;
-        let socket = tokio::net::UnixListener::from_std(socket).map_err(AdoptError::from)?;
-        Ok(self.listener_over(unix::listen_on(socket).map_err(AdoptError::from)?))
-    }
-
     /// Listens with a socket that listens already, whichever kind it is of: TCP, or a Unix stream socket.
     ///
     /// # Errors
@@ -195,10 +131,17 @@ impl Preconnection {
             return Err(AdoptError::NotListening.into());
         }
         match kind {
+            #[cfg(feature = "tcp")]
             kind::Kind::Tcp => self.listen_on_tcp(descriptor.into()),
+            #[cfg(feature = "unix")]
             kind::Kind::Unix => self.listen_on_unix(descriptor.into()),
             #[cfg(target_os = "linux")]
             kind::Kind::Seqpacket => Err(AdoptError::Kind.into()),
+            #[allow(unreachable_patterns, reason = "there is none where all of them are built in")]
+            kind => {
+                drop(descriptor);
+                Err(AdoptError::NotBuilt { feature: kind.feature() }.into())
+            }
         }
     }
 

@@ -4,6 +4,7 @@ mod core;
 mod error;
 mod event;
 mod grouped;
+mod halves;
 mod message;
 mod opening;
 mod pace;
@@ -43,6 +44,7 @@ use send::{Draining, SendAll, SendOne};
 pub use error::{BatchError, ConnectionError, IntoByteStreamError, ReceiveError, SendError};
 pub use event::{Event, EventStream, SoftError};
 pub use grouped::{CloneError, CloneOptions};
+pub use halves::{ReceiveHalf, ReuniteError, SendHalf};
 pub use message::PartialMessage;
 
 /// A connection (RFC 9622 7), made by [`Preconnection::initiate`](crate::Preconnection::initiate) or a
@@ -52,7 +54,8 @@ pub use message::PartialMessage;
 /// that ends with the stream. An engine that frames by itself takes the bytes with
 /// [`into_byte_stream`](Self::into_byte_stream).
 ///
-/// All methods take `&self`, so tasks may share a connection in an `Arc` or borrow it. Messages of one priority are
+/// All methods take `&self`, so tasks may share a connection in an `Arc` or borrow it; [`into_split`](Self::into_split)
+/// gives one owner to each direction. Messages of one priority are
 /// sent in the order of the calls to `send`, and received in the order of the calls to `receive`. The tasks that call
 /// do the input and output, establishment included: a connection on which nobody waits stands still. Dropping it
 /// closes the transport and loses what a dropped future left unsent.

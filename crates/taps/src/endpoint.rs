@@ -12,7 +12,9 @@ mod unix;
 mod websocket;
 
 pub use address::EndpointAddress;
-pub(crate) use address::{canonical, socket_address};
+#[allow(unused_imports, reason = "the stacks of the network alone have a use for it")]
+pub(crate) use address::canonical;
+pub(crate) use address::socket_address;
 pub use error::EndpointError;
 pub(crate) use identifiers::{Identifiers, Place};
 pub use interface::InterfaceId;

@@ -253,8 +253,14 @@ fn allowed(address: &EndpointAddress) -> &'static str {
 /// The rejections that say more than that a stack is of another kind than what was asked for, or all.
 fn listed(rejected: &[Rejected]) -> String {
     let telling = |rejected: &&Rejected| {
-        let of_another_kind = [Rejection::NotBuilt, Rejection::Clear, Rejection::Encrypted, Rejection::Multipath];
-        !of_another_kind.contains(&rejected.reason) && rejected.reason != Rejection::NotReplayable
+        !matches!(
+            rejected.reason,
+            Rejection::NotBuilt { .. }
+                | Rejection::Clear
+                | Rejection::Encrypted
+                | Rejection::Multipath
+                | Rejection::NotReplayable
+        )
     };
     let mut lines: Vec<_> = rejected.iter().filter(telling).map(Rejected::to_string).collect();
     if lines.is_empty() {

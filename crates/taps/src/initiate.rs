@@ -26,8 +26,8 @@ use crate::stack::{self, Leaf, Setting};
 /// protocol stacks, for each the addresses in the resolver's order with the families alternating. One more of each
 /// starts after a delay (500 ms for a path, 250 ms for a stack or an address), or at once when one fails, while the
 /// earlier ones keep running. Where earlier connections have shown what a packet takes to the peer and back, an address
-/// has twice that time, and no less than an establishment took: from 100 ms to 2 s. The first that is ready, TLS handshake and framers included, wins; the others are
-/// closed.
+/// has twice that time, and no less than an establishment took: from 100 ms to 2 s. The first that is ready, TLS
+/// handshake and framers included, wins; the others are closed.
 ///
 /// # Cancel safety
 /// Dropping the future closes every attempt.

@@ -10,13 +10,19 @@
 //!
 //! | protocol stack | feature | |
 //! |---|---|---|
-//! | TCP, Multipath TCP, TLS over both | | |
-//! | Unix stream sockets and sequenced packets | | on Unix |
+//! | TCP, and SOCKS5 and HTTP proxies below it | `tcp` | default |
+//! | Multipath TCP | `mptcp` | default; on Linux; brings `tcp` |
+//! | TLS over TCP, Multipath TCP and WebSocket | `tls` | default |
+//! | Unix stream sockets and sequenced packets | `unix` | default; on Unix, packets on Linux |
 //! | UDP, multicast | `udp` | default |
 //! | UDP-Lite | `udp-lite` | default; on Linux |
 //! | memory of the process, with faults for tests | `memory` | default |
-//! | QUIC streams and datagrams | `quic` | |
-//! | WebSocket, plain and under TLS | `websocket` | |
+//! | QUIC streams and datagrams | `quic` | brings `tls` |
+//! | WebSocket, plain, and under TLS where there is `tls` | `websocket` | brings `tcp` |
+//!
+//! What is not built in has its name all the same, and is rejected by it ([`Rejection::NotBuilt`]). Without `tls` a
+//! connection that wants security, which is the default, is refused before anything is opened: it has to say
+//! [`Security::Disabled`] to be in clear text.
 //!
 //! Which of them is used is chosen by the [`TransportProperties`], the [`Security`] and the endpoints: candidates are
 //! gathered, those that lack something required are left out, the others are ranked and raced (RFC 9623 4).
@@ -70,6 +76,21 @@
 //! - A message longer than 16 MiB is received in parts unless [`Receive::max`] says otherwise (the original has
 //!   no maximum).
 
+#![cfg_attr(
+    not(all(
+        feature = "memory",
+        feature = "mptcp",
+        feature = "quic",
+        feature = "tcp",
+        feature = "tls",
+        feature = "udp",
+        feature = "udp-lite",
+        feature = "unix",
+        feature = "websocket",
+    )),
+    allow(dead_code, reason = "the modules that stacks share have what only some of them use")
+)]
+
 mod adopt;
 #[cfg(feature = "blocking")]
 pub mod blocking;
@@ -99,6 +120,10 @@ mod resolve;
 mod selection;
 mod stack;
 mod stream;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "tls/absent.rs"]
 mod tls;
 mod transport;
 
@@ -106,7 +131,7 @@ pub use adopt::AdoptError;
 pub use blocking_error::BlockingError;
 pub use connection::{
     Batch, BatchError, CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream,
-    IntoByteStreamError, PartialMessage, ReceiveError, SendError, SoftError,
+    IntoByteStreamError, PartialMessage, ReceiveError, ReceiveHalf, ReuniteError, SendError, SendHalf, SoftError,
 };
 pub use credentials::PeerCredentials;
 pub use endpoint::{EndpointAddress, EndpointError, InterfaceId, LocalEndpoint, RemoteEndpoint, UnixAddress};
@@ -134,7 +159,9 @@ pub use stack::proxy::{Proxy, ProxyError};
 #[cfg(feature = "websocket")]
 pub use stack::websocket::WebSocketError;
 pub use stream::ByteStream;
+#[cfg(feature = "tls")]
 pub use tls::{
     CipherSuite, ClientCertificates, CryptoProvider, FirstWords, IdentitySigner, IdentityUnavailable, NamedGroup,
-    Security, SignatureScheme, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo, TlsVersion, Untrusted,
+    SignatureScheme, TlsConfigBuilder, Untrusted,
 };
+pub use tls::{Security, TlsConfig, TlsConfigError, TlsError, TlsInfo, TlsVersion};

@@ -16,9 +16,11 @@ mod tests;
 pub use self::cache::Context;
 #[cfg(test)]
 pub(crate) use self::cache::Place;
+#[cfg(feature = "tls")]
+pub(crate) use self::cache::Tickets;
+pub(crate) use self::cache::Way;
 #[cfg(feature = "hickory")]
 pub(crate) use self::cache::names;
-pub(crate) use self::cache::{Tickets, Way};
 pub use self::candidates::{Candidate, CandidateTree};
 pub use self::capabilities::Support;
 pub use self::rejected::{Rejected, Rejection};

@@ -11,28 +11,33 @@ use crate::endpoint::{EndpointAddress, WebSocketResource};
 use crate::error::{AttemptError, ListenError};
 use crate::properties::TransportProperties;
 use crate::protocol::ProtocolStack;
-use crate::selection::StackSet;
 use crate::stack::proxy::Proxy;
 use crate::tls::{ClientSide, ServerSide};
 use crate::transport::{BoxFuture, Established};
 
+mod built;
 pub(crate) mod http;
 #[cfg(unix)]
 pub(crate) mod kind;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
-#[cfg(any(feature = "udp", feature = "udp-lite", target_os = "linux"))]
+#[cfg(any(feature = "udp", feature = "udp-lite", all(target_os = "linux", feature = "unix")))]
 mod peers;
 pub(crate) mod proxy;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
+#[cfg(any(feature = "quic", feature = "tcp", feature = "udp", feature = "udp-lite"))]
+mod socket;
+#[cfg(feature = "tcp")]
 pub(crate) mod tcp;
 #[cfg(any(feature = "udp", feature = "udp-lite"))]
 mod udp;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "unix"))]
 pub(crate) mod unix;
 #[cfg(feature = "websocket")]
 pub(crate) mod websocket;
+
+pub(crate) use built::{BUILT, PROXIED, lacking};
 
 /// One way to reach the peer: the end of a branch of the candidates (RFC 9623 4.1).
 #[derive(Debug, Clone)]
@@ -45,13 +50,8 @@ pub(crate) struct Leaf {
     pub(crate) interface: Option<Arc<str>>,
     /// The host that was asked for, as text.
     pub(crate) host: Arc<str>,
-    #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "for a stack that is not built in"))]
     pub(crate) websocket: Option<Arc<WebSocketResource>>,
     /// How many hops a datagram may take.
-    #[cfg_attr(
-        not(any(feature = "udp", feature = "udp-lite")),
-        allow(dead_code, reason = "for stacks that are not built in")
-    )]
     pub(crate) hop_limit: Option<u8>,
 }
 
@@ -75,55 +75,20 @@ pub(crate) struct Via {
     pub(crate) port: u16,
 }
 
-/// The stacks that are built in: what [`connect`] and [`listen`] know.
-pub(crate) const BUILT: StackSet = {
-    let built = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
-    #[cfg(unix)]
-    let built = built.with(ProtocolStack::UnixStream);
-    #[cfg(feature = "udp")]
-    let built = built.with(ProtocolStack::Udp);
-    #[cfg(all(feature = "udp-lite", target_os = "linux"))]
-    let built = built.with(ProtocolStack::UdpLite);
-    #[cfg(target_os = "linux")]
-    let built = built.with(ProtocolStack::Mptcp).with(ProtocolStack::TlsMptcp);
-    #[cfg(target_os = "linux")]
-    let built = built.with(ProtocolStack::UnixSeqpacket).with(ProtocolStack::UnixDatagram);
-    #[cfg(feature = "quic")]
-    let built = built.with(ProtocolStack::QuicStream).with(ProtocolStack::QuicDatagram);
-    #[cfg(feature = "memory")]
-    let built = built.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
-    #[cfg(feature = "websocket")]
-    let built = built.with(ProtocolStack::WebSocket).with(ProtocolStack::SecureWebSocket);
-    built
-};
-
-/// Those that may be used where a proxy makes the connections: what runs over TCP, and what does not leave the machine.
-pub(crate) const PROXIED: StackSet = {
-    let proxied = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
-    #[cfg(unix)]
-    let proxied = proxied.with(ProtocolStack::UnixStream);
-    #[cfg(target_os = "linux")]
-    let proxied = proxied.with(ProtocolStack::UnixSeqpacket).with(ProtocolStack::UnixDatagram);
-    #[cfg(feature = "memory")]
-    let proxied = proxied.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
-    #[cfg(feature = "websocket")]
-    let proxied = proxied.with(ProtocolStack::WebSocket).with(ProtocolStack::SecureWebSocket);
-    proxied
-};
-
 /// Tries one leaf. Each but TCP is in a box of its own, or every attempt would have the size of the largest.
 pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Established, AttemptError> {
     match leaf.stack {
+        #[cfg(feature = "tcp")]
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::connect(leaf, setting).await
         }
         #[cfg(feature = "quic")]
         ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => Box::pin(quic::connect(leaf, setting)).await,
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "unix"))]
         ProtocolStack::UnixStream => Box::pin(unix::connect(leaf, setting)).await,
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "unix"))]
         ProtocolStack::UnixSeqpacket => Box::pin(unix::seqpacket::connect(leaf)).await,
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "unix"))]
         ProtocolStack::UnixDatagram => Box::pin(unix::datagram::connect(leaf)).await,
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => Box::pin(udp::connect(leaf, setting)).await,
@@ -135,7 +100,10 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => Box::pin(websocket::connect(leaf, setting)).await,
         // Selection gathers only what is compiled in.
         #[allow(unreachable_patterns, reason = "where every stack is built in")]
-        _ => Err(AttemptError::Transport(io::ErrorKind::Unsupported)),
+        _ => {
+            let _ = setting;
+            Err(AttemptError::Transport(io::ErrorKind::Unsupported))
+        }
     }
 }
 
@@ -147,13 +115,8 @@ pub(crate) struct Stand {
     pub(crate) interface: Option<Arc<str>>,
     /// Whether the address stands for those of both families.
     pub(crate) both_families: bool,
-    #[cfg_attr(not(feature = "websocket"), allow(dead_code, reason = "for a stack that is not built in"))]
     pub(crate) websocket: Option<Arc<WebSocketResource>>,
     /// The only sender whose datagrams to a multicast group are taken.
-    #[cfg_attr(
-        not(any(feature = "udp", feature = "udp-lite")),
-        allow(dead_code, reason = "for stacks that are not built in")
-    )]
     pub(crate) source: Option<std::net::IpAddr>,
 }
 
@@ -185,16 +148,17 @@ pub(crate) struct Arrival {
 /// Begins to listen.
 pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acceptor>> {
     match stand.stack {
+        #[cfg(feature = "tcp")]
         ProtocolStack::Tcp | ProtocolStack::Tls | ProtocolStack::Mptcp | ProtocolStack::TlsMptcp => {
             tcp::listen(stand, hosting)
         }
         #[cfg(feature = "quic")]
         ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => quic::listen(stand, hosting),
-        #[cfg(unix)]
+        #[cfg(all(unix, feature = "unix"))]
         ProtocolStack::UnixStream => unix::listen(stand, hosting),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "unix"))]
         ProtocolStack::UnixSeqpacket => unix::seqpacket::listen(stand),
-        #[cfg(target_os = "linux")]
+        #[cfg(all(target_os = "linux", feature = "unix"))]
         ProtocolStack::UnixDatagram => unix::datagram::listen(stand, hosting),
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::listen(stand, hosting),
@@ -205,7 +169,10 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         #[cfg(feature = "websocket")]
         ProtocolStack::WebSocket | ProtocolStack::SecureWebSocket => websocket::listen(stand, hosting),
         #[allow(unreachable_patterns, reason = "where every stack is built in")]
-        _ => Err(io::ErrorKind::Unsupported.into()),
+        _ => {
+            let _ = hosting;
+            Err(io::ErrorKind::Unsupported.into())
+        }
     }
 }
 

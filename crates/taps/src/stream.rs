@@ -7,17 +7,15 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-use tokio_rustls::TlsStream;
 
 use crate::credentials::PeerCredentials;
 use crate::endpoint::EndpointAddress;
 use crate::framer::outbox::Leaving;
 use crate::properties::ConnectionProperties;
-use crate::stack::tcp;
 use crate::tls::TlsInfo;
 use crate::transport::{About, MessageTransport};
 
@@ -42,14 +40,13 @@ pub struct ByteStream {
 #[derive(Debug)]
 enum Io {
     Tcp(TcpStream),
-    /// In a box: a session is a hundred times the size of a socket.
-    Tls(Box<TlsStream<TcpStream>>),
     #[cfg(unix)]
     Unix(UnixStream),
+    /// In a box: a session of TLS is a hundred times the size of a socket.
     Other(Box<dyn StreamTransport>),
 }
 
-/// A stream that is not a socket of the system.
+/// A stream that is not a socket of the system, or has something over one.
 pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::Debug {
     /// As [`ByteStream::poll_read_ready`].
     fn poll_read_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -60,8 +57,12 @@ pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::D
         Poll::Ready(Ok(()))
     }
 
-    /// As [`MessageTransport::apply`].
-    fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()>;
+    /// As [`MessageTransport::apply`]. Not asked where there is a [`tcp_socket`](Self::tcp_socket), which has the
+    /// properties.
+    fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+        let _ = (from, to);
+        Ok(())
+    }
 
     /// Whether what is read now may have been sent before the handshake was over, and so be a copy
     /// (RFC 9622 9.3.3.2).
@@ -92,9 +93,9 @@ pub(crate) trait StreamTransport: AsyncRead + AsyncWrite + Send + Unpin + fmt::D
         None
     }
 
-    /// As [`ByteStream::round_trip`].
+    /// As [`ByteStream::round_trip`]. Not asked where there is a [`tcp_socket`](Self::tcp_socket).
     fn round_trip(&self) -> Option<Duration> {
-        self.tcp_socket().and_then(tcp::round_trip)
+        None
     }
 
     /// Makes the coming drop an abort instead of an orderly end.
@@ -105,10 +106,6 @@ impl ByteStream {
     /// A TCP socket, or one of Multipath TCP.
     pub(crate) fn tcp(stream: TcpStream, about: About) -> Self {
         Self { io: Io::Tcp(stream), about, fresh: true }
-    }
-
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, about: About) -> Self {
-        Self { io: Io::Tls(Box::new(stream)), about, fresh: false }
     }
 
     #[cfg(unix)]
@@ -140,10 +137,6 @@ impl ByteStream {
                 Poll::Ready(Ok(()))
             }
             Io::Tcp(stream) => stream.poll_read_ready(cx),
-            Io::Tls(stream) => {
-                ready!(Pin::new(&mut **stream).poll_fill_buf(cx))?;
-                Poll::Ready(Ok(()))
-            }
             #[cfg(unix)]
             Io::Unix(stream) => stream.poll_read_ready(cx),
             Io::Other(stream) => stream.poll_read_ready(cx),
@@ -154,7 +147,6 @@ impl ByteStream {
     pub(crate) fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.io {
             Io::Tcp(stream) => stream.poll_write_ready(cx),
-            Io::Tls(stream) => stream.get_ref().0.poll_write_ready(cx),
             #[cfg(unix)]
             Io::Unix(stream) => stream.poll_write_ready(cx),
             Io::Other(stream) => stream.poll_write_ready(cx),
@@ -210,7 +202,7 @@ impl ByteStream {
         match self.io {
             Io::Tcp(stream) => stream.into_std().ok().map(Into::into),
             Io::Unix(stream) => stream.into_std().ok().map(Into::into),
-            Io::Tls(_) | Io::Other(_) => None,
+            Io::Other(_) => None,
         }
     }
 
@@ -218,7 +210,6 @@ impl ByteStream {
     fn tcp_socket(&self) -> Option<&TcpStream> {
         match &self.io {
             Io::Tcp(stream) => Some(stream),
-            Io::Tls(stream) => Some(stream.get_ref().0),
             #[cfg(unix)]
             Io::Unix(_) => None,
             Io::Other(stream) => stream.tcp_socket(),
@@ -233,7 +224,7 @@ impl ByteStream {
     /// What a packet takes to the peer and back, as the transport has measured it; `None` where it has not.
     pub(crate) fn round_trip(&self) -> Option<Duration> {
         match (self.tcp_socket(), &self.io) {
-            (Some(socket), _) => tcp::round_trip(socket),
+            (Some(socket), _) => tcp_round_trip(socket),
             (None, Io::Other(stream)) => stream.round_trip(),
             (None, _) => None,
         }
@@ -267,14 +258,14 @@ impl ByteStream {
 
     /// Brings the transport from some properties to others, as [`MessageTransport::apply`].
     pub(crate) fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
+        #[cfg(feature = "tcp")]
         if let Some(socket) = self.tcp_socket() {
-            return tcp::apply(socket, from, to);
+            return crate::stack::tcp::apply(socket, from, to);
         }
         match &mut self.io {
-            #[cfg(unix)]
-            Io::Unix(_) => crate::stack::unix::apply(from, to),
             Io::Other(stream) => stream.apply(from, to),
-            Io::Tcp(_) | Io::Tls(_) => Ok(()),
+            // TCP is behind us, and a Unix socket has none of the properties of a network.
+            _ => Ok(()),
         }
     }
 
@@ -289,12 +280,17 @@ impl ByteStream {
     }
 }
 
+/// From the handshake on; `None` where the system does not tell.
+fn tcp_round_trip(tcp: &TcpStream) -> Option<Duration> {
+    let info = postroad_sys::tcp::info(tcp).ok()?;
+    Some(info.round_trip_time).filter(|time| *time > Duration::ZERO)
+}
+
 /// Calls one method of whatever the stream is over.
 macro_rules! each {
     ($io:expr, $method:ident($($arg:expr),*)) => {
         match $io {
             Io::Tcp(stream) => Pin::new(stream).$method($($arg),*),
-            Io::Tls(stream) => Pin::new(&mut **stream).$method($($arg),*),
             #[cfg(unix)]
             Io::Unix(stream) => Pin::new(stream).$method($($arg),*),
             Io::Other(stream) => Pin::new(&mut **stream).$method($($arg),*),
@@ -324,7 +320,6 @@ impl AsyncWrite for ByteStream {
     fn is_write_vectored(&self) -> bool {
         match &self.io {
             Io::Tcp(stream) => stream.is_write_vectored(),
-            Io::Tls(stream) => stream.is_write_vectored(),
             #[cfg(unix)]
             Io::Unix(stream) => stream.is_write_vectored(),
             Io::Other(stream) => stream.is_write_vectored(),

@@ -122,10 +122,6 @@ pub(crate) struct Limits {
 pub(crate) enum Arrived {
     Message(Bytes, MessageContext),
     /// Something about an earlier message that ends nothing (RFC 9622 8.3.1).
-    #[cfg_attr(
-        not(any(feature = "udp", feature = "udp-lite")),
-        allow(dead_code, reason = "for stacks that are not built in")
-    )]
     SoftError(SoftError),
     /// The peer sends nothing more.
     End,
@@ -137,10 +133,6 @@ pub(crate) struct NotSent(pub(crate) io::ErrorKind);
 
 impl NotSent {
     /// Says of an error that it is about one message.
-    #[cfg_attr(
-        not(any(feature = "udp", feature = "udp-lite")),
-        allow(dead_code, reason = "for stacks that are not built in")
-    )]
     pub(crate) fn error(of: &io::Error) -> io::Error {
         io::Error::new(of.kind(), Self(of.kind()))
     }

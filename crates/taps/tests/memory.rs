@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use postroad_taps::{
     Connection, EstablishmentErrorKind, LengthPrefix, Listener, LocalEndpoint, MemoryFaults, MemoryNetwork, Message,
-    MessageFate, Preconnection, ProtocolStack, ReceiveError, RemoteEndpoint, Security, SelectionProperty,
-    TransportProperties,
+    MessageContext, MessageFate, Preconnection, ProtocolStack, Receive, ReceiveError, RemoteEndpoint, ReuniteError,
+    Security, SelectionProperty, TransportProperties,
 };
 use tokio::time::{Instant, timeout};
 
@@ -52,6 +52,39 @@ async fn messages_go_to_and_fro() {
     assert_eq!(&server.receive().await.unwrap().data[..], b"still");
     client.close().await.unwrap();
     assert_eq!(server.receive().await.unwrap_err(), ReceiveError::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_direction_may_have_an_owner() {
+    let (client, server) = pair(&framed(), "halves").await;
+    let (mut send, mut receive) = client.into_split();
+    let (mut answers, mut asked) = server.into_split();
+    let receiving = tokio::spawn(async move {
+        let first = receive.receive_with(Receive::min_incomplete(1).max(3)).await.unwrap();
+        assert_eq!((&first.data[..], first.end_of_message), (&b"ans"[..], false));
+        assert_eq!(&receive.receive().await.unwrap().data[..], b"wer");
+        receive
+    });
+    send.batch(|batch| ["one", "two"].into_iter().for_each(|text| batch.send(text))).await.unwrap();
+    let mut parts = send.start_message(MessageContext::new());
+    parts.send("thr").await.unwrap();
+    parts.finish("ee").await.unwrap();
+    send.flush().await.unwrap();
+    for text in ["one", "two", "three"] {
+        assert_eq!(&asked.receive().await.unwrap().data[..], text.as_bytes());
+    }
+    answers.send("answer").await.unwrap();
+    let receive = receiving.await.unwrap();
+    let error = send.reunite(asked).expect_err("they are of two connections");
+    assert_eq!(error.to_string(), "the halves are of two connections");
+    let ReuniteError(send, asked) = error;
+    let client = send.reunite(receive).unwrap();
+    // Without one half the other goes on, and the connection ends when both are gone.
+    drop(asked);
+    answers.send("more").await.unwrap();
+    assert_eq!(&client.receive().await.unwrap().data[..], b"more");
+    answers.connection().close().await.unwrap();
+    assert_eq!(client.receive().await.unwrap_err(), ReceiveError::Closed);
 }
 
 #[tokio::test(start_paused = true)]

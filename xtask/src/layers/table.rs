@@ -235,4 +235,12 @@ pub(crate) const TABLE: &[Rule] = &[
         outside: Outside::DirectlyWithout(&[]),
         silent_on: &[],
     },
+    Rule {
+        name: "postroad-tests-features",
+        folder: "tests/features",
+        may_import: &[TAPS],
+        behind_feature: &[],
+        outside: Outside::Only(&[TAPS]),
+        silent_on: &[],
+    },
 ];

@@ -232,8 +232,11 @@ impl Outbox {
 
     /// Notes that so many bytes have left.
     pub(crate) fn advance(&mut self, mut count: usize) {
-        if self.only().is_some_and(|only| only.len() == count) && !self.keeps_boundaries {
-            return self.clear();
+        if self.only().is_some_and(|only| only.len() == count) {
+            self.pieces.pop_front();
+            self.copied.clear();
+            self.open -= if self.keeps_boundaries { 0 } else { count };
+            return;
         }
         while count > 0 {
             let Some(piece) = self.pieces.front_mut() else { return };

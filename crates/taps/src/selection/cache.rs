@@ -3,15 +3,15 @@
 mod expiring;
 #[cfg(feature = "hickory")]
 pub(crate) mod names;
+#[cfg(feature = "tls")]
 mod tickets;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustls::client::ClientSessionStore;
-
 use self::expiring::Expiring;
+#[cfg(feature = "tls")]
 pub(crate) use self::tickets::Tickets;
 use crate::protocol::{Protocol, ProtocolStack};
 
@@ -182,7 +182,8 @@ impl Context {
     /// Where TLS keeps its sessions, by the name of the server: those of QUIC apart from those over TCP.
     ///
     /// A session is offered only to a configuration that verifies by the same verifier; rustls sees to that.
-    pub(crate) fn sessions(&self, stack: ProtocolStack) -> Arc<dyn ClientSessionStore> {
+    #[cfg(feature = "tls")]
+    pub(crate) fn sessions(&self, stack: ProtocolStack) -> Arc<dyn rustls::client::ClientSessionStore> {
         self.tickets(stack).clone()
     }
 
@@ -204,6 +205,20 @@ impl Context {
     fn with<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
         look(&mut self.0.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Without TLS there are no sessions.
+#[cfg(not(feature = "tls"))]
+#[derive(Default)]
+pub(crate) struct Tickets;
+
+#[cfg(not(feature = "tls"))]
+impl Tickets {
+    fn holds(&self, _: &str) -> bool {
+        false
+    }
+
+    fn clear(&self) {}
 }
 
 impl Default for Context {

@@ -62,7 +62,7 @@ fn temporary_reason(info: &PathInfo, wanted: Preference, input: &GatherInput<'_>
 /// (RFC 9621 3.3).
 fn stack_reason(stack: ProtocolStack, input: &GatherInput<'_>) -> Option<Rejection> {
     if !input.built.contains(stack) {
-        return Some(Rejection::NotBuilt);
+        return Some(Rejection::not_built(stack));
     }
     let quic = stack.protocol() == Protocol::Quic;
     let specific = |protocol| input.targets.iter().any(|target| target.protocol == Some(protocol));

@@ -6,6 +6,7 @@ use crate::endpoint::InterfaceId;
 use crate::properties::{InterfaceSelector, Preference, Property, PvdSelector, SelectionProperty};
 use crate::protocol::ProtocolStack;
 use crate::selection::capabilities::Support;
+use crate::stack::lacking;
 
 /// A path, or a protocol stack on a path, that cannot be used, and the first reason for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,9 +56,12 @@ pub enum Rejection {
     /// No interface is up.
     #[error("no interface is up")]
     NoPath,
-    /// This build, or this system, has no such stack.
-    #[error("it is not built in")]
-    NotBuilt,
+    /// This build, or this system, has no such stack, or it cannot go through the proxy.
+    #[error("it is not built in{}", brought_by(*.feature))]
+    NotBuilt {
+        /// The feature of this crate that brings it, where it is that: the first, where several are off.
+        feature: Option<&'static str>,
+    },
     /// TLS is asked for, and the stack has none (RFC 9621 3.3).
     #[error("TLS is asked for, and it has none")]
     Clear,
@@ -80,9 +84,20 @@ pub enum Rejection {
 }
 
 impl Rejected {
+    /// A stack that this build does not have.
+    pub(crate) fn not_built(stack: ProtocolStack) -> Self {
+        Self { path: None, stack: Some(stack), reason: Rejection::not_built(stack) }
+    }
+
     /// A stack for which no address was found.
     pub(crate) fn no_address(stack: ProtocolStack) -> Self {
         Self { path: None, stack: Some(stack), reason: Rejection::NoAddress }
+    }
+}
+
+impl Rejection {
+    pub(super) fn not_built(stack: ProtocolStack) -> Self {
+        Self::NotBuilt { feature: lacking(stack) }
     }
 }
 
@@ -97,6 +112,10 @@ impl fmt::Display for Rejected {
         }
         self.reason.fmt(f)
     }
+}
+
+fn brought_by(feature: Option<&str>) -> String {
+    feature.map_or_else(String::new, |feature| format!(": feature `{feature}`"))
 }
 
 fn demand(wanted: Preference) -> &'static str {

@@ -1,12 +1,10 @@
 //! What a descriptor is.
 
 use std::os::fd::OwnedFd;
-use std::os::unix::net::SocketAddr;
 
 use socket2::{Domain, SockRef, Type};
 
 use crate::adopt::AdoptError;
-use crate::endpoint::EndpointAddress;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -14,6 +12,13 @@ pub(crate) enum Kind {
     Unix,
     #[cfg(target_os = "linux")]
     Seqpacket,
+}
+
+impl Kind {
+    /// The feature that brings the kind.
+    pub(crate) fn feature(self) -> &'static str {
+        if self == Self::Tcp { "tcp" } else { "unix" }
+    }
 }
 
 /// Finds out.
@@ -40,8 +45,4 @@ pub(crate) fn is_listening(descriptor: &OwnedFd) -> Option<bool> {
         let _ = descriptor;
         None
     }
-}
-
-pub(crate) fn unix_address(address: SocketAddr) -> EndpointAddress {
-    EndpointAddress::Unix(address.into())
 }

@@ -1,14 +1,15 @@
 //! Proxies below TCP: SOCKS5 (RFC 1928, 1929) and the CONNECT of HTTP (RFC 9110 9.3.6).
 
 mod error;
+#[cfg(feature = "tcp")]
 mod http_connect;
+#[cfg(feature = "tcp")]
 mod socks5;
 
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::TcpStream;
 use zeroize::Zeroizing;
 
 use crate::error::AttemptError;
@@ -80,7 +81,12 @@ impl Proxy {
     }
 
     /// Has the proxy at the other end of `tcp` connect to the target. Not a byte of what the target sends is read.
-    pub(crate) async fn connect(&self, tcp: &mut TcpStream, target: Target<'_>) -> Result<(), AttemptError> {
+    #[cfg(feature = "tcp")]
+    pub(crate) async fn connect(
+        &self,
+        tcp: &mut tokio::net::TcpStream,
+        target: Target<'_>,
+    ) -> Result<(), AttemptError> {
         let credentials = self.credentials.as_deref();
         match self.kind {
             Kind::Socks5 => socks5::connect(tcp, target, credentials).await,

@@ -31,7 +31,7 @@ pub(super) use self::listen::listen;
 use self::parameters::{Carries, PeerStreams, parameters, priority};
 use self::socket::Socket;
 use self::stream::QuicStream;
-use super::tcp::bind_interface;
+use super::socket::bind_interface;
 use super::{Leaf, Setting};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;

@@ -8,6 +8,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::proxy::Target;
+use super::socket::{bind_interface, mark};
 use super::{Acceptor, Arrival, Hosting, Leaf, Setting, Stand};
 use crate::endpoint::{EndpointAddress, canonical};
 use crate::error::AttemptError;
@@ -27,7 +28,9 @@ pub(super) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
     let stream = match (&setting.security, leaf.stack.is_secure()) {
         (Some(security), true) if setting.early => Box::pin(security.protect_early(tcp, about)).await?,
         (Some(security), true) => Box::pin(security.protect(tcp, about)).await?,
-        _ => ByteStream::tcp(tcp, about),
+        // Selection gathers no such thing: what is meant to be protected is never sent in clear text.
+        (None, true) => return Err(AttemptError::Transport(io::ErrorKind::InvalidInput)),
+        (_, false) => ByteStream::tcp(tcp, about),
     };
     Ok(Established::stream(stream))
 }
@@ -101,17 +104,6 @@ fn is_multipath(stack: ProtocolStack) -> bool {
     matches!(stack, ProtocolStack::Mptcp | ProtocolStack::TlsMptcp)
 }
 
-/// Leaves and enters by one interface only.
-pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()> {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    return socket.bind_device(Some(interface.as_bytes()));
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    {
-        let _ = (socket, interface);
-        Err(io::ErrorKind::Unsupported.into())
-    }
-}
-
 /// What there is to know about a connected socket. One that was opened for several paths is plain TCP where the peer, or
 /// something on the way, has no Multipath TCP (RFC 8684 3.7); its properties are those of its kind of socket all the same.
 pub(crate) fn about(stack: ProtocolStack, tcp: &TcpStream) -> Result<About, AttemptError> {
@@ -133,12 +125,6 @@ fn uses_paths(tcp: &TcpStream) -> io::Result<bool> {
         Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
         fallback => fallback.map(|fallback| !fallback),
     }
-}
-
-/// What a packet takes to the peer and back, from the handshake on; `None` where the system does not tell.
-pub(crate) fn round_trip(tcp: &TcpStream) -> Option<Duration> {
-    let info = postroad_sys::tcp::info(tcp).ok()?;
-    Some(info.round_trip_time).filter(|time| *time > Duration::ZERO)
 }
 
 /// Sets the properties of a connection that is new.
@@ -195,23 +181,6 @@ pub(crate) fn apply(tcp: &TcpStream, from: &ConnectionProperties, to: &Connectio
 fn absent(tcp: &TcpStream, error: io::Error) -> io::Error {
     let multipath = SockRef::from(tcp).protocol().is_ok_and(|protocol| protocol == Some(Protocol::MPTCP));
     if multipath { io::ErrorKind::Unsupported.into() } else { error }
-}
-
-/// Marks the packets of a socket with the code point of a profile: the upper six bits of the octet (RFC 2474 3).
-#[cfg(unix)]
-pub(crate) fn mark(socket: &SockRef<'_>, profile: CapacityProfile) -> io::Result<()> {
-    let octet = u32::from(profile.dscp()) << 2;
-    // An IPv4 client of a socket for both families gets IPv4 packets.
-    match socket.local_addr()?.as_socket().map(canonical) {
-        Some(SocketAddr::V4(_)) => socket.set_tos_v4(octet),
-        Some(SocketAddr::V6(_)) => socket.set_tclass_v6(octet),
-        None => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-pub(crate) fn mark(_: &SockRef<'_>, _: CapacityProfile) -> io::Result<()> {
-    Ok(())
 }
 
 /// A socket that listens.
@@ -271,7 +240,7 @@ fn listen_on(socket: Socket, stand: &Stand, address: SocketAddr) -> io::Result<T
 /// A listener that takes several paths where its clients offer them has one socket for those and for plain TCP; unless it
 /// wants a timeout that Multipath TCP does not have.
 fn listening_socket(stack: ProtocolStack, address: SocketAddr, hosting: &Hosting) -> io::Result<Socket> {
-    let wanted = hosting.properties.multipath_in(Role::Listen) != Multipath::Disabled;
+    let wanted = cfg!(feature = "mptcp") && hosting.properties.multipath_in(Role::Listen) != Multipath::Disabled;
     if wanted && hosting.properties.connection.abort_after().is_none() {
         // The kernel may lack it, or the administrator has switched it off.
         if let Ok(socket) = postroad_sys::mptcp::socket(Domain::for_address(address)) {

@@ -9,7 +9,6 @@ use tokio::net::TcpStream;
 use tokio_rustls::{client, server};
 
 use super::TlsInfo;
-use crate::properties::ConnectionProperties;
 use crate::stream::StreamTransport;
 
 /// The session of a client that goes on with an earlier one and sends at once.
@@ -81,10 +80,6 @@ impl StreamTransport for EarlySender {
 
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.get_ref().0.poll_write_ready(cx)
-    }
-
-    fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
-        crate::stack::tcp::apply(self.stream.get_ref().0, from, to)
     }
 
     fn tcp_socket(&self) -> Option<&TcpStream> {
@@ -161,10 +156,6 @@ impl StreamTransport for EarlyReceiver {
 
     fn poll_write_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.stream.get_ref().0.poll_write_ready(cx)
-    }
-
-    fn apply(&mut self, from: &ConnectionProperties, to: &ConnectionProperties) -> io::Result<()> {
-        crate::stack::tcp::apply(self.stream.get_ref().0, from, to)
     }
 
     fn is_early_data(&self) -> bool {

@@ -3,10 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use rustls::{AlertDescription, CertificateError, Error as Rustls};
-
-use super::verify::Unpinned;
-
 /// A configuration that cannot work; nothing was opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -152,86 +148,6 @@ pub enum TlsError {
     /// The session failed here.
     #[error("the TLS session failed: {0}")]
     Failed(String),
-}
-
-impl TlsError {
-    /// Returns the TLS failure that an error of a [`ByteStream`](crate::ByteStream) carries, if it is one.
-    ///
-    /// With TLS 1.3 a client learns only from its first read that the server refused its certificate, so a driver
-    /// should ask this of its read errors too.
-    #[must_use]
-    pub fn from_io(error: &io::Error) -> Option<Self> {
-        error.get_ref()?.downcast_ref::<Rustls>().map(Self::from_rustls)
-    }
-
-    /// The same for an error of the handshake itself, where an early end has a meaning of its own.
-    pub(crate) fn from_handshake(error: &io::Error) -> Option<Self> {
-        Self::from_io(error)
-            .or_else(|| (error.kind() == io::ErrorKind::UnexpectedEof).then_some(Self::ClosedDuringHandshake))
-    }
-
-    /// The same for an error of TLS itself.
-    #[cfg(feature = "quic")]
-    pub(crate) fn of(error: &Rustls) -> Self {
-        Self::from_rustls(error)
-    }
-
-    fn from_rustls(error: &Rustls) -> Self {
-        match error {
-            Rustls::InvalidCertificate(certificate) => Self::from_certificate(certificate),
-            Rustls::NoCertificatesPresented => Self::ClientCertificateRequired,
-            // Bytes that are no record at all; a record of an unknown version or a bad handshake comes out as one
-            // of the others.
-            Rustls::InvalidMessage(
-                rustls::InvalidMessage::InvalidContentType
-                | rustls::InvalidMessage::UnknownProtocolVersion
-                | rustls::InvalidMessage::MessageTooLarge
-                | rustls::InvalidMessage::InvalidEmptyPayload,
-            ) => Self::NotTls,
-            Rustls::AlertReceived(alert) => Self::from_alert(*alert),
-            Rustls::PeerIncompatible(reason) => Self::NothingInCommon(format!("{reason:?}")),
-            Rustls::NoApplicationProtocol => Self::NoApplicationProtocol,
-            Rustls::InvalidMessage(_)
-            | Rustls::InappropriateMessage { .. }
-            | Rustls::InappropriateHandshakeMessage { .. }
-            | Rustls::PeerMisbehaved(_)
-            | Rustls::PeerSentOversizedRecord
-            | Rustls::DecryptError => Self::Violation(error.to_string()),
-            _ => Self::Failed(error.to_string()),
-        }
-    }
-
-    fn from_certificate(error: &CertificateError) -> Self {
-        match error {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => Self::Untrusted,
-            CertificateError::NotValidForNameContext { expected, presented } => {
-                Self::WrongName { expected: expected.to_str().into_owned(), presented: presented.clone() }
-            }
-            CertificateError::Other(other) if other.0.is::<Unpinned>() => Self::PinMismatch,
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Self::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Self::NotYetValid,
-            other => Self::BadCertificate(other.to_string()),
-        }
-    }
-
-    fn from_alert(alert: AlertDescription) -> Self {
-        let text = format!("alert {alert:?}");
-        match alert {
-            AlertDescription::CertificateRequired => Self::ClientCertificateRequired,
-            AlertDescription::BadCertificate
-            | AlertDescription::UnsupportedCertificate
-            | AlertDescription::CertificateRevoked
-            | AlertDescription::CertificateExpired
-            | AlertDescription::CertificateUnknown
-            | AlertDescription::UnknownCA
-            // A signature that the peer could not verify (RFC 8446 6.2): its root of that name has another key.
-            | AlertDescription::DecryptError
-            | AlertDescription::AccessDenied => Self::CertificateRefused(text),
-            AlertDescription::NoApplicationProtocol => Self::NoApplicationProtocol,
-            AlertDescription::ProtocolVersion | AlertDescription::InsufficientSecurity => Self::NothingInCommon(text),
-            _ => Self::Alert(text),
-        }
-    }
 }
 
 fn names(presented: &[String]) -> String {

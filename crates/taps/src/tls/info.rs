@@ -2,9 +2,6 @@
 
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::CertificateDer;
-use rustls::{CommonState, HandshakeKind, ProtocolVersion};
-
 use super::certificate;
 
 /// What a TLS handshake found out about the session and the peer. Cheap to clone.
@@ -40,38 +37,14 @@ pub enum TlsVersion {
 }
 
 impl TlsInfo {
-    /// Reads an established session. `server_name` is the name that the client asked for.
-    pub(crate) fn of(session: &CommonState, server_name: Option<&str>) -> Self {
-        let version = match session.protocol_version() {
-            Some(ProtocolVersion::TLSv1_3) => TlsVersion::V1_3,
-            // The only other version that is compiled in.
-            _ => TlsVersion::V1_2,
-        };
-        let info = Self::unfinished(version, server_name);
-        info.end_of(session);
-        info
-    }
-
-    /// A session whose handshake is not over: [`finish`](Self::finish) adds what it finds out.
+    /// A session whose handshake is not over: [`agree`](Self::agree) adds what it finds out.
     pub(crate) fn unfinished(version: TlsVersion, server_name: Option<&str>) -> Self {
         let server_name = server_name.map(str::to_owned);
         Self { inner: Arc::new(Inner { version, server_name, agreed: OnceLock::new() }) }
     }
 
-    /// Adds what a handshake has found out that is over now.
-    pub(crate) fn end_of(&self, session: &CommonState) {
-        let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-        self.agree(resumed, session.alpn_protocol(), session.peer_certificates().unwrap_or_default());
-    }
-
-    /// Adds what the handshake has found out, for this and every clone.
-    #[cfg(feature = "quic")]
-    pub(crate) fn finish(&self, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
-        self.agree(false, alpn, peer_certificates);
-    }
-
-    fn agree(&self, resumed: bool, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
-        let peer_certificates = peer_certificates.iter().map(|der| der.to_vec()).collect();
+    /// Adds what a handshake has found out that is over now, for this and every clone. The certificates are in DER.
+    pub(super) fn agree(&self, resumed: bool, alpn: Option<&[u8]>, peer_certificates: Vec<Vec<u8>>) {
         // A handshake ends once.
         let _ = self.inner.agreed.set(Agreed { resumed, alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
     }

@@ -7,8 +7,7 @@ use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream, client};
 
 use super::early::{EarlyReceiver, EarlySender};
 use super::{TlsConfig, TlsConfigError, TlsError, TlsInfo, TlsVersion};
@@ -105,14 +104,14 @@ impl ClientSide {
 
     async fn protected(
         &self,
-        connected: io::Result<TlsStream<TcpStream>>,
+        connected: io::Result<client::TlsStream<TcpStream>>,
         mut about: About,
     ) -> Result<ByteStream, AttemptError> {
         let stream = connected.map_err(|error| handshake(&error))?;
         let info = TlsInfo::of(stream.get_ref().1, self.asked());
         self.config.check_trust(&info).await?;
         about.tls = Some(info);
-        Ok(ByteStream::tls(stream.into(), about))
+        Ok(ByteStream::other(Box::new(TlsStream::from(stream)), about))
     }
 
     /// The configuration, for stacks that have TLS inside.
@@ -188,7 +187,7 @@ impl ServerSide {
         self.config.check_trust(&info).await?;
         about.tls = Some(info);
         if early.is_empty() {
-            return Ok(ByteStream::tls(stream.into(), about));
+            return Ok(ByteStream::other(Box::new(TlsStream::from(stream)), about));
         }
         about.zero_rtt = true;
         Ok(ByteStream::other(Box::new(EarlyReceiver::new(stream, early)), about))

@@ -143,7 +143,9 @@ impl Stack {
                 return Err(failure.map_or(error, |failure| self.fail(failure)));
             }
         };
-        self.insert_above(level, prepended)?;
+        if !prepended.0.is_empty() {
+            self.insert_above(level, prepended)?;
+        }
         let own = context.id() == MessageContext::FRAMERS;
         if sent || (end && !own && self.layers[level].sends_part) {
             self.send_sent(level, context.clone(), end, mark)?;

@@ -16,7 +16,7 @@ use crate::group::Group;
 use crate::properties::{CapacityProfile, Direction};
 use crate::protocol::ProtocolStack;
 use crate::stack::peers::PeerId;
-use crate::stack::tcp::bind_interface;
+use crate::stack::socket::bind_interface;
 use crate::stack::{Acceptor, Arrival, Hosting, Stand};
 use crate::transport::{About, BoxFuture, Established};
 

@@ -19,7 +19,7 @@ use crate::error::AttemptError;
 use crate::framer::outbox::Leaving;
 use crate::properties::{CapacityProfile, ConnectionProperties};
 use crate::protocol::ProtocolStack;
-use crate::stack::tcp::{bind_interface, mark};
+use crate::stack::socket::{bind_interface, mark};
 use crate::stack::{Leaf, Setting};
 use crate::transport::{About, Arrived, BoxFuture, Established, Limits, MessageTransport, NotSent};
 
