@@ -1,6 +1,6 @@
 //! What a message and a connection cost in allocations, once buffers have grown. What is counted is all that happens on
 //! the thread: the runtime, and the tasks of the libraries below.
-#![cfg(all(unix, feature = "quic", feature = "udp"))]
+#![cfg(all(unix, feature = "quic", feature = "tcp", feature = "tls", feature = "udp", feature = "unix"))]
 
 mod common;
 
