@@ -2,7 +2,10 @@
 
 mod common;
 
+use std::future::{Future, IntoFuture};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use common::{PATIENCE, listen, pair};
@@ -61,6 +64,26 @@ async fn what_is_missing_is_named_before_anything_is_opened() {
     assert_eq!(error.kind(), &kind(ConfigurationError::NoRemotePort));
     let error = clear().listen().await.unwrap_err();
     assert_eq!(error, ListenError::InvalidConfiguration(ConfigurationError::NoLocalEndpoint));
+}
+
+/// Case 1 (6): outside of a runtime nothing can be opened, and nothing need be to know what is missing.
+#[test]
+fn what_is_missing_is_told_without_a_socket() {
+    let initiating = std::pin::pin!(clear().local(LocalEndpoint::host("127.0.0.1")).initiate().into_future());
+    let error = at_once(initiating).unwrap_err();
+    let missing = EstablishmentErrorKind::InvalidConfiguration(ConfigurationError::NoRemoteEndpoint);
+    assert_eq!((error.kind(), error.attempts()), (&missing, &[][..]));
+    let preconnection = clear().remote(RemoteEndpoint::host("127.0.0.1").port(1));
+    let error = at_once(std::pin::pin!(preconnection.listen())).unwrap_err();
+    assert_eq!(error, ListenError::InvalidConfiguration(ConfigurationError::NoLocalEndpoint));
+}
+
+/// What a future says when it is asked for the first time.
+fn at_once<F: Future>(future: Pin<&mut F>) -> F::Output {
+    match future.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it waits for something"),
+    }
 }
 
 #[tokio::test]
@@ -220,11 +243,11 @@ async fn readiness_of_clear_text_follows_the_bytes() {
     let (server, client) = pair(clear(), clear()).await;
     let (mut server, mut client) = (server.into_byte_stream().unwrap(), client.into_byte_stream().unwrap());
     assert!(server.tls_info().is_none());
-    let early = std::future::poll_fn(|cx| std::task::Poll::Ready(server.poll_read_ready(cx).is_ready())).await;
+    let early = std::future::poll_fn(|cx| Poll::Ready(server.poll_read_ready(cx).is_ready())).await;
     assert!(!early);
     client.write_all(b"a").await.unwrap();
     std::future::poll_fn(|cx| server.poll_read_ready(cx)).await.unwrap();
     assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 1);
-    let more = std::future::poll_fn(|cx| std::task::Poll::Ready(server.poll_read_ready(cx).is_ready())).await;
+    let more = std::future::poll_fn(|cx| Poll::Ready(server.poll_read_ready(cx).is_ready())).await;
     assert!(!more);
 }

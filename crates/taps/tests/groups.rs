@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use common::{PATIENCE, listen};
 use postroad_taps::{
-    CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, LengthPrefix, Listener, LocalEndpoint,
-    Message, Preconnection, PropertyValue, Security,
+    CloneError, CloneOptions, Connection, ConnectionError, ConnectionState, Event, EventStream, LengthPrefix, Listener,
+    LocalEndpoint, Message, Preconnection, PropertyValue, Security,
 };
 
 fn framed() -> Preconnection {
@@ -30,6 +30,10 @@ async fn two() -> ([Connection; 2], [Connection; 2], Listener) {
 
 async fn receive(connection: &Connection) -> Vec<u8> {
     tokio::time::timeout(PATIENCE, connection.receive()).await.unwrap().unwrap().data.to_vec()
+}
+
+async fn told(events: &mut EventStream) -> Option<Event> {
+    tokio::time::timeout(PATIENCE, events.next()).await.unwrap()
 }
 
 /// Cases 37 and 39 (7.4): a clone is another socket over TCP, with framers of its own, and both know the group.
@@ -102,15 +106,22 @@ async fn what_was_held_back_leaves_by_the_priorities() {
 async fn one_is_closed_alone_and_a_group_together() {
     let ([one, two], _peers, _listener) = two().await;
     let three = one.clone_connection().await.unwrap();
+    let mut events = [one.events(), two.events(), three.events()];
     one.close().await.unwrap();
     assert_eq!((one.state(), two.state()), (ConnectionState::Closed, ConnectionState::Established));
     tokio::time::timeout(PATIENCE, two.close_group()).await.unwrap().unwrap();
     assert_eq!((two.state(), three.state()), (ConnectionState::Closed, ConnectionState::Closed));
+    for events in &mut events {
+        assert_eq!((told(events).await, told(events).await), (Some(Event::Closed), None));
+    }
 
     let ([one, two], _peers, _listener) = self::two().await;
+    let mut events = [one.events(), two.events()];
     one.abort_group();
-    for connection in [one, two] {
+    for (connection, events) in [one, two].iter().zip(&mut events) {
         assert_eq!(connection.closed().await, Err(ConnectionError::LocalAbort));
+        let aborted = Event::ConnectionError(ConnectionError::LocalAbort);
+        assert_eq!((told(events).await, told(events).await), (Some(aborted), None));
     }
 }
 
@@ -140,5 +151,5 @@ async fn several_properties_may_change_at_once() {
     assert_eq!(two.properties().connection().keep_alive_timeout, Some(Duration::from_secs(40)));
     assert_eq!(two.properties().get("connPriority").unwrap(), 100.into());
     let event = tokio::time::timeout(PATIENCE, events.next()).await.unwrap();
-    assert_eq!(event, Some(postroad_taps::Event::PropertyChange));
+    assert_eq!(event, Some(Event::PropertyChange));
 }
