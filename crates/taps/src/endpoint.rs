@@ -14,6 +14,8 @@ mod websocket;
 pub use address::EndpointAddress;
 pub(crate) use address::{canonical, socket_address};
 pub use error::EndpointError;
+#[cfg(windows)]
+pub(crate) use identifiers::PIPES;
 pub(crate) use identifiers::{Identifiers, Place};
 pub use interface::InterfaceId;
 pub use local::LocalEndpoint;

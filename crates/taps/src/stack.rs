@@ -23,6 +23,8 @@ pub(crate) mod kind;
 pub(crate) mod memory;
 #[cfg(any(feature = "udp", feature = "udp-lite", target_os = "linux"))]
 mod peers;
+#[cfg(windows)]
+mod pipe;
 pub(crate) mod proxy;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
@@ -80,6 +82,8 @@ pub(crate) const BUILT: StackSet = {
     let built = StackSet::EMPTY.with(ProtocolStack::Tcp).with(ProtocolStack::Tls);
     #[cfg(unix)]
     let built = built.with(ProtocolStack::UnixStream);
+    #[cfg(windows)]
+    let built = built.with(ProtocolStack::NamedPipe);
     #[cfg(feature = "udp")]
     let built = built.with(ProtocolStack::Udp);
     #[cfg(all(feature = "udp-lite", target_os = "linux"))]
@@ -104,6 +108,8 @@ pub(crate) const PROXIED: StackSet = {
     let proxied = proxied.with(ProtocolStack::UnixStream);
     #[cfg(target_os = "linux")]
     let proxied = proxied.with(ProtocolStack::UnixSeqpacket).with(ProtocolStack::UnixDatagram);
+    #[cfg(windows)]
+    let proxied = proxied.with(ProtocolStack::NamedPipe);
     #[cfg(feature = "memory")]
     let proxied = proxied.with(ProtocolStack::MemoryStream).with(ProtocolStack::MemoryMessage);
     #[cfg(feature = "websocket")]
@@ -125,6 +131,8 @@ pub(crate) async fn connect(leaf: &Leaf, setting: &Setting) -> Result<Establishe
         ProtocolStack::UnixSeqpacket => unix::seqpacket::connect(leaf).await,
         #[cfg(target_os = "linux")]
         ProtocolStack::UnixDatagram => unix::datagram::connect(leaf).await,
+        #[cfg(windows)]
+        ProtocolStack::NamedPipe => pipe::connect(leaf).await,
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::connect(leaf, setting).await,
         #[cfg(feature = "udp-lite")]
@@ -196,6 +204,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::UnixSeqpacket => unix::seqpacket::listen(stand),
         #[cfg(target_os = "linux")]
         ProtocolStack::UnixDatagram => unix::datagram::listen(stand, hosting),
+        #[cfg(windows)]
+        ProtocolStack::NamedPipe => pipe::listen(stand),
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::listen(stand, hosting),
         #[cfg(feature = "udp-lite")]
