@@ -13,7 +13,7 @@ use postroad_taps::{
     AttemptError, Delimiter, FixedLength, Framer, FramerCx, FramerError, LengthPrefix, LocalEndpoint, Message,
     MessageContext, Preconnection, Receive, ReceiveError, RemoteEndpoint, SendError, Start, Tlv,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
