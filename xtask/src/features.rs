@@ -18,6 +18,7 @@ const SETS: &[&str] = &[
     "udp",
     "udp-lite",
     "memory",
+    "pipe",
     "quic",
     "websocket",
     "callback",

@@ -13,7 +13,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::connection::{Connection, Opened, Origin};
-use crate::error::{Attempt, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind, ListenError};
+#[cfg(unix)]
+use crate::error::ListenError;
+use crate::error::{Attempt, ConfigurationError, EstablishmentError, EstablishmentErrorKind as Kind};
 use crate::listener::Listener;
 use crate::preconnection::Preconnection;
 use crate::stack::Acceptor;

@@ -423,7 +423,7 @@ impl Connection {
         Some(&self.inner.facts.get()?.about.remote)
     }
 
-    /// Who is at the other end of a Unix socket; `None` for other transports.
+    /// Who is at the other end of a Unix socket; `None` for Unix datagrams and for other transports.
     #[must_use]
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
         self.inner.facts.get()?.about.credentials

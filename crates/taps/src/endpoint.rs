@@ -16,6 +16,8 @@ pub use address::EndpointAddress;
 pub(crate) use address::canonical;
 pub(crate) use address::socket_address;
 pub use error::EndpointError;
+#[cfg(all(windows, feature = "pipe"))]
+pub(crate) use identifiers::PIPES;
 pub(crate) use identifiers::{Identifiers, Place};
 pub use interface::InterfaceId;
 pub use local::LocalEndpoint;

@@ -13,7 +13,8 @@
 //! | TCP, and SOCKS5 and HTTP proxies below it | `tcp` | default |
 //! | Multipath TCP | `mptcp` | default; on Linux; brings `tcp` |
 //! | TLS over TCP, Multipath TCP and WebSocket | `tls` | default |
-//! | Unix stream sockets and sequenced packets | `unix` | default; on Unix, packets on Linux |
+//! | Unix sockets: streams, sequenced packets, datagrams | `unix` | default; on Unix, messages on Linux |
+//! | named pipes | `pipe` | default; on Windows |
 //! | UDP, multicast | `udp` | default |
 //! | UDP-Lite | `udp-lite` | default; on Linux |
 //! | memory of the process, with faults for tests | `memory` | default |
@@ -80,6 +81,7 @@
     not(all(
         feature = "memory",
         feature = "mptcp",
+        feature = "pipe",
         feature = "quic",
         feature = "tcp",
         feature = "tls",

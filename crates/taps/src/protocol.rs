@@ -28,6 +28,8 @@ pub enum Protocol {
     Quic,
     /// A Unix domain socket of any kind; its endpoints have a path.
     Unix,
+    /// A named pipe of Windows; its endpoints have a name.
+    NamedPipe,
     /// WebSocket (RFC 6455) over TCP.
     WebSocket,
     /// Memory of this process; nothing leaves it.
@@ -36,8 +38,17 @@ pub enum Protocol {
 
 impl Protocol {
     /// Every protocol, in the order of their declaration.
-    pub const ALL: [Self; 8] =
-        [Self::Tcp, Self::Mptcp, Self::Udp, Self::UdpLite, Self::Quic, Self::Unix, Self::WebSocket, Self::Memory];
+    pub const ALL: [Self; 9] = [
+        Self::Tcp,
+        Self::Mptcp,
+        Self::Udp,
+        Self::UdpLite,
+        Self::Quic,
+        Self::Unix,
+        Self::NamedPipe,
+        Self::WebSocket,
+        Self::Memory,
+    ];
 
     /// The name in lower case, as [`FromStr`] reads it.
     #[must_use]
@@ -49,6 +60,7 @@ impl Protocol {
             Self::UdpLite => "udp-lite",
             Self::Quic => "quic",
             Self::Unix => "unix",
+            Self::NamedPipe => "named-pipe",
             Self::WebSocket => "websocket",
             Self::Memory => "memory",
         }
@@ -73,7 +85,7 @@ impl FromStr for Protocol {
 
 /// A name that is no protocol's.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown protocol `{name}`: tcp, mptcp, udp, udp-lite, quic, unix, websocket or memory")]
+#[error("unknown protocol `{name}`: tcp, mptcp, udp, udp-lite, quic, unix, named-pipe, websocket or memory")]
 #[non_exhaustive]
 pub struct UnknownProtocol {
     /// What was given.
@@ -108,6 +120,8 @@ pub enum ProtocolStack {
     UnixSeqpacket,
     /// A Unix datagram socket.
     UnixDatagram,
+    /// A named pipe of Windows, as a stream of bytes.
+    NamedPipe,
     /// WebSocket over TCP.
     WebSocket,
     /// WebSocket over TLS.
@@ -120,7 +134,7 @@ pub enum ProtocolStack {
 
 impl ProtocolStack {
     /// Every stack, in the order of their declaration.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Tcp,
         Self::Tls,
         Self::Mptcp,
@@ -132,6 +146,7 @@ impl ProtocolStack {
         Self::UnixStream,
         Self::UnixSeqpacket,
         Self::UnixDatagram,
+        Self::NamedPipe,
         Self::WebSocket,
         Self::SecureWebSocket,
         Self::MemoryStream,
@@ -148,6 +163,7 @@ impl ProtocolStack {
             Self::UdpLite => Protocol::UdpLite,
             Self::QuicStream | Self::QuicDatagram => Protocol::Quic,
             Self::UnixStream | Self::UnixSeqpacket | Self::UnixDatagram => Protocol::Unix,
+            Self::NamedPipe => Protocol::NamedPipe,
             Self::WebSocket | Self::SecureWebSocket => Protocol::WebSocket,
             Self::MemoryStream | Self::MemoryMessage => Protocol::Memory,
         }
@@ -174,6 +190,7 @@ impl ProtocolStack {
             Self::UnixStream => "unix-stream",
             Self::UnixSeqpacket => "unix-seqpacket",
             Self::UnixDatagram => "unix-datagram",
+            Self::NamedPipe => "named-pipe",
             Self::WebSocket => "websocket/tcp",
             Self::SecureWebSocket => "websocket/tls",
             Self::MemoryStream => "memory-stream",
@@ -205,7 +222,7 @@ mod tests {
 
     #[test]
     fn every_stack_has_its_own_name_and_every_protocol_a_stack() {
-        assert_eq!(ProtocolStack::ALL.map(ProtocolStack::name).into_iter().collect::<HashSet<_>>().len(), 15);
+        assert_eq!(ProtocolStack::ALL.map(ProtocolStack::name).into_iter().collect::<HashSet<_>>().len(), 16);
         let protocols: HashSet<_> = ProtocolStack::ALL.map(ProtocolStack::protocol).into_iter().collect();
         assert_eq!(protocols, HashSet::from(Protocol::ALL));
     }

@@ -193,7 +193,12 @@ fn transport(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Udp | Protocol::Quic => "udp",
         Protocol::UdpLite => "udplite",
-        Protocol::Tcp | Protocol::Mptcp | Protocol::WebSocket | Protocol::Unix | Protocol::Memory => "tcp",
+        Protocol::Tcp
+        | Protocol::Mptcp
+        | Protocol::WebSocket
+        | Protocol::Unix
+        | Protocol::NamedPipe
+        | Protocol::Memory => "tcp",
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) mod kind;
 pub(crate) mod memory;
 #[cfg(any(feature = "udp", feature = "udp-lite", all(target_os = "linux", feature = "unix")))]
 mod peers;
+#[cfg(all(windows, feature = "pipe"))]
+mod pipe;
 pub(crate) mod proxy;
 #[cfg(feature = "quic")]
 pub(crate) mod quic;
@@ -160,6 +162,8 @@ pub(crate) fn listen(stand: &Stand, hosting: &Hosting) -> io::Result<Box<dyn Acc
         ProtocolStack::UnixSeqpacket => unix::seqpacket::listen(stand),
         #[cfg(all(target_os = "linux", feature = "unix"))]
         ProtocolStack::UnixDatagram => unix::datagram::listen(stand, hosting),
+        #[cfg(all(windows, feature = "pipe"))]
+        ProtocolStack::NamedPipe => pipe::listen(stand),
         #[cfg(feature = "udp")]
         ProtocolStack::Udp => udp::listen(stand, hosting),
         #[cfg(feature = "udp-lite")]

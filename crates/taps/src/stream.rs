@@ -159,7 +159,7 @@ impl ByteStream {
         self.about.tls.as_ref()
     }
 
-    /// Who is at the other end of a Unix socket; `None` for other transports.
+    /// Who is at the other end of a Unix socket; `None` for Unix datagrams and for other transports.
     #[must_use]
     pub fn peer_credentials(&self) -> Option<PeerCredentials> {
         self.about.credentials

@@ -23,6 +23,8 @@ pub enum EndpointAddress {
     Ip(SocketAddr),
     /// A Unix domain socket.
     Unix(UnixAddress),
+    /// A named pipe of this machine, by its name behind `\\.\pipe\`.
+    Pipe(Arc<str>),
     /// A name inside this process.
     Memory(Arc<str>),
 }
@@ -33,7 +35,7 @@ impl EndpointAddress {
     pub fn ip(&self) -> Option<SocketAddr> {
         match self {
             Self::Ip(address) => Some(*address),
-            Self::Unix(_) | Self::Memory(_) => None,
+            Self::Unix(_) | Self::Pipe(_) | Self::Memory(_) => None,
         }
     }
 
@@ -42,7 +44,7 @@ impl EndpointAddress {
     pub fn unix(&self) -> Option<&UnixAddress> {
         match self {
             Self::Unix(address) => Some(address),
-            Self::Ip(_) | Self::Memory(_) => None,
+            Self::Ip(_) | Self::Pipe(_) | Self::Memory(_) => None,
         }
     }
 }
@@ -70,6 +72,7 @@ impl fmt::Display for EndpointAddress {
         match self {
             Self::Ip(address) => address.fmt(f),
             Self::Unix(address) => address.fmt(f),
+            Self::Pipe(name) => write!(f, "pipe:{name}"),
             Self::Memory(name) => write!(f, "memory:{name}"),
         }
     }

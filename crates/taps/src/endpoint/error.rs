@@ -40,6 +40,9 @@ pub enum EndpointError {
     /// [`UnixAddress::MAX_LEN`](crate::UnixAddress::MAX_LEN), or a path with a zero byte.
     #[error("`{0}` cannot be the address of a Unix socket: 1 to 107 bytes are")]
     UnixAddress(String),
+    /// The name of a named pipe is empty, has a backslash or a zero character, or more than 247 characters of UTF-16.
+    #[error("`{0}` is no name of a pipe: 1 to 247 characters without backslash are")]
+    PipeName(String),
     /// A name inside this process is empty or longer than 255 bytes.
     #[error("`{0}` is no name inside this process")]
     MemoryName(String),

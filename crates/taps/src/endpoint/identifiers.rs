@@ -36,6 +36,8 @@ pub(crate) enum Place {
     Multicast(IpAddr),
     /// A Unix domain socket.
     Unix(UnixAddress),
+    /// A named pipe, by its name behind the prefix that all have.
+    Pipe(Arc<str>),
     /// A name inside this process.
     Memory(Arc<str>),
 }
@@ -63,7 +65,7 @@ impl Identifiers {
     pub(crate) fn set_address(&mut self, address: IpAddr) {
         let name = match &mut self.place {
             Place::Host { name, .. } => name.take(),
-            Place::Any | Place::Multicast(_) | Place::Unix(_) | Place::Memory(_) => None,
+            Place::Any | Place::Multicast(_) | Place::Unix(_) | Place::Pipe(_) | Place::Memory(_) => None,
         };
         self.place = Place::Host { name, address: Some(address) };
     }
@@ -75,9 +77,12 @@ impl Identifiers {
     /// Whether it could be gone to with this protocol.
     pub(crate) fn allows(&self, protocol: Protocol) -> bool {
         let possible = match &self.place {
-            Place::Any | Place::Host { .. } => !matches!(protocol, Protocol::Unix | Protocol::Memory),
+            Place::Any | Place::Host { .. } => {
+                !matches!(protocol, Protocol::Unix | Protocol::NamedPipe | Protocol::Memory)
+            }
             Place::Multicast(_) => matches!(protocol, Protocol::Udp | Protocol::UdpLite),
             Place::Unix(_) => protocol == Protocol::Unix,
+            Place::Pipe(_) => protocol == Protocol::NamedPipe,
             Place::Memory(_) => protocol == Protocol::Memory,
         };
         possible
@@ -111,7 +116,16 @@ impl Identifiers {
     }
 }
 
+/// What the path of every named pipe of this machine begins with.
+pub(crate) const PIPES: &str = r"\\.\pipe\";
+
 impl Place {
+    /// A named pipe, with the prefix or without.
+    pub(crate) fn pipe(name: &str) -> Self {
+        let prefixed = name.get(..PIPES.len()).is_some_and(|prefix| prefix.eq_ignore_ascii_case(PIPES));
+        Self::Pipe(if prefixed { name[PIPES.len()..].into() } else { name.into() })
+    }
+
     pub(crate) fn address(address: IpAddr) -> Self {
         Self::Host { name: None, address: Some(address) }
     }
@@ -119,7 +133,7 @@ impl Place {
     pub(crate) fn host_address(&self) -> Option<IpAddr> {
         match self {
             Self::Host { address, .. } => *address,
-            Self::Any | Self::Multicast(_) | Self::Unix(_) | Self::Memory(_) => None,
+            Self::Any | Self::Multicast(_) | Self::Unix(_) | Self::Pipe(_) | Self::Memory(_) => None,
         }
     }
 
@@ -131,6 +145,7 @@ impl Place {
             Self::Host { name: None, address: Some(address) } | Self::Multicast(address) => address.to_string(),
             Self::Host { name: None, address: None } => String::new(),
             Self::Unix(address) => address.to_string(),
+            Self::Pipe(name) => format!("pipe:{name}"),
             Self::Memory(name) => format!("memory:{name}"),
         }
     }
@@ -165,6 +180,15 @@ impl Place {
                 };
                 if fine { Ok(()) } else { Err(EndpointError::UnixAddress(shortened(&address.to_string()))) }
             }
+            // The system takes 256 characters with the prefix, and no backslash behind that.
+            Self::Pipe(name) => {
+                let fits = (1..=256 - PIPES.len()).contains(&name.encode_utf16().count());
+                if fits && !name.contains(['\\', '\0']) {
+                    Ok(())
+                } else {
+                    Err(EndpointError::PipeName(shortened(name)))
+                }
+            }
             Self::Memory(name) if (1..=MAX_NAME).contains(&name.len()) => Ok(()),
             Self::Memory(name) => Err(EndpointError::MemoryName(shortened(name))),
         }
@@ -192,6 +216,7 @@ impl From<EndpointAddress> for Identifiers {
         match address {
             EndpointAddress::Ip(address) => address.into(),
             EndpointAddress::Unix(address) => Place::Unix(address).into(),
+            EndpointAddress::Pipe(name) => Place::Pipe(name).into(),
             EndpointAddress::Memory(name) => Place::Memory(name).into(),
         }
     }
@@ -207,14 +232,14 @@ impl fmt::Display for Identifiers {
                 notes.extend(name.clone());
             }
             Place::Multicast(group) => fmt_address(*group, self.interface.as_ref(), f)?,
-            place @ (Place::Any | Place::Host { .. } | Place::Unix(_) | Place::Memory(_)) => {
+            place @ (Place::Any | Place::Host { .. } | Place::Unix(_) | Place::Pipe(_) | Place::Memory(_)) => {
                 f.write_str(&place.text())?;
                 if let Some(interface) = &self.interface {
                     write!(f, "%{interface}")?;
                 }
             }
         }
-        let has_ports = !matches!(self.place, Place::Unix(_) | Place::Memory(_));
+        let has_ports = !matches!(self.place, Place::Unix(_) | Place::Pipe(_) | Place::Memory(_));
         match &self.service {
             Some(service) if self.port == 0 => write!(f, ":{service}")?,
             Some(service) => {

@@ -71,6 +71,11 @@ impl LocalEndpoint {
         Place::Unix(UnixAddress::abstract_name(name)).into()
     }
 
+    /// A named pipe of this machine (Windows), with `\\.\pipe\` in front or without. An extension of RFC 9622.
+    pub fn pipe(name: impl AsRef<str>) -> Self {
+        Place::pipe(name.as_ref()).into()
+    }
+
     /// A name inside this process. An extension of RFC 9622.
     pub fn memory(name: impl AsRef<str>) -> Self {
         Place::Memory(name.as_ref().into()).into()

@@ -66,6 +66,11 @@ impl RemoteEndpoint {
         Place::Unix(UnixAddress::abstract_name(name)).into()
     }
 
+    /// The named pipe of this machine (Windows), with `\\.\pipe\` in front or without. An extension of RFC 9622.
+    pub fn pipe(name: impl AsRef<str>) -> Self {
+        Place::pipe(name.as_ref()).into()
+    }
+
     /// What listens under a name inside this process; nothing leaves it. An extension of RFC 9622.
     pub fn memory(name: impl AsRef<str>) -> Self {
         Place::Memory(name.as_ref().into()).into()

@@ -78,9 +78,13 @@ fn everything_is_told() {
 
 #[test]
 fn an_address_makes_an_endpoint_again() {
-    for remote in [RemoteEndpoint::path("/run/a"), RemoteEndpoint::abstract_name("a"), RemoteEndpoint::memory("a")] {
+    let memory = RemoteEndpoint::memory("a");
+    for remote in
+        [RemoteEndpoint::path("/run/a"), RemoteEndpoint::abstract_name("a"), RemoteEndpoint::pipe("a"), memory]
+    {
         let address = match remote.identifiers().place.clone() {
             Place::Unix(address) => EndpointAddress::Unix(address),
+            Place::Pipe(name) => EndpointAddress::Pipe(name),
             Place::Memory(name) => EndpointAddress::Memory(name),
             place => panic!("{place:?}"),
         };
@@ -94,14 +98,31 @@ fn each_kind_of_endpoint_has_its_protocols() {
     let allowed = |endpoint: &RemoteEndpoint| -> Vec<Protocol> {
         Protocol::ALL.into_iter().filter(|protocol| endpoint.identifiers().allows(*protocol)).collect()
     };
-    use Protocol::{Memory, Mptcp, Quic, Tcp, Udp, UdpLite, Unix, WebSocket};
+    use Protocol::{Memory, Mptcp, NamedPipe, Quic, Tcp, Udp, UdpLite, Unix, WebSocket};
     let host = RemoteEndpoint::host("a.example").port(1);
     assert_eq!(allowed(&host), [Tcp, Mptcp, Udp, UdpLite, Quic, WebSocket]);
     assert_eq!(allowed(&host.clone().protocol(Quic)), [Quic]);
     assert_eq!(allowed(&host.subprotocol("chat")), [WebSocket]);
     assert_eq!(allowed(&RemoteEndpoint::multicast_group(ip("ff02::1"))), [Udp, UdpLite]);
     assert_eq!(allowed(&RemoteEndpoint::path("/a")), [Unix]);
+    assert_eq!(allowed(&RemoteEndpoint::pipe("a")), [NamedPipe]);
     assert_eq!(allowed(&RemoteEndpoint::memory("a")), [Memory]);
+}
+
+#[test]
+fn a_pipe_has_one_name_with_its_prefix_or_without() {
+    let plain = RemoteEndpoint::pipe("post road");
+    assert_eq!(plain.to_string(), "pipe:post road");
+    for written in [r"\\.\pipe\post road", r"\\.\PIPE\post road"] {
+        assert_eq!(RemoteEndpoint::pipe(written), plain);
+        assert_eq!(LocalEndpoint::pipe(written), LocalEndpoint::pipe("post road"));
+    }
+    assert_eq!(plain.check(), Ok(()));
+    assert_eq!(LocalEndpoint::pipe("a".repeat(247)).check(), Ok(()));
+    for name in ["", r"\\.\pipe\", r"\\other\pipe\a", "a\0b", &"a".repeat(248)] {
+        assert!(matches!(LocalEndpoint::pipe(name).check(), Err(EndpointError::PipeName(_))), "{name}");
+    }
+    assert!(LocalEndpoint::pipe("a").protocol(Protocol::Tcp).check().is_err());
 }
 
 #[test]

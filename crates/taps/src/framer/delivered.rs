@@ -55,7 +55,12 @@ impl Delivered {
 
     /// Gives the application what it wants, from here or from what is earmarked for it in the top inbox.
     pub(crate) fn receive(&mut self, want: &Receive, top: &mut Inbox) -> Option<Message> {
-        if self.parts.is_empty() { self.receive_earmarked(want, top) } else { self.take(want) }
+        match self.parts.front() {
+            None => self.receive_earmarked(want, top),
+            // Mostly a message is there as a whole.
+            Some(first) if first.end_of_message && first.data.len() <= want.limit() => self.parts.pop_front(),
+            Some(_) => self.take(want),
+        }
     }
 
     fn receive_earmarked(&mut self, want: &Receive, top: &mut Inbox) -> Option<Message> {

@@ -23,7 +23,7 @@ pub(super) fn check(preconnection: &Preconnection) -> Result<(), ConfigurationEr
     }
     for remote in &preconnection.remotes {
         remote.check()?;
-        let networked = !matches!(remote.identifiers().place, Place::Unix(_) | Place::Memory(_));
+        let networked = !matches!(remote.identifiers().place, Place::Unix(_) | Place::Pipe(_) | Place::Memory(_));
         let named = remote.identifiers().service.is_some() && preconnection.proxy.is_none();
         if networked && remote.port_number() == 0 && !named {
             return Err(ConfigurationError::NoRemotePort);
@@ -86,7 +86,7 @@ pub(super) async fn settings(
         let host = remote.host_text();
         let security = match (preconnection.security.config(), &remote.identifiers().place) {
             // There is no TLS over these, and selection says so.
-            (None, _) | (Some(_), Place::Unix(_) | Place::Memory(_)) => None,
+            (None, _) | (Some(_), Place::Unix(_) | Place::Pipe(_) | Place::Memory(_)) => None,
             (Some(config), _) => match settings.iter().find(|(known, _)| *known == host) {
                 Some((_, setting)) => setting.security.clone(),
                 None => {
@@ -146,6 +146,7 @@ fn known(remote: &RemoteEndpoint) -> Option<EndpointAddress> {
     let identifiers = remote.identifiers();
     match &identifiers.place {
         Place::Unix(address) => Some(address.clone().into()),
+        Place::Pipe(name) => Some(EndpointAddress::Pipe(name.clone())),
         Place::Memory(name) => Some(EndpointAddress::Memory(name.clone())),
         Place::Multicast(group) if identifiers.interface.is_none() && identifiers.port != 0 => {
             Some(socket_address(*group, 0, identifiers.port).into())
@@ -166,6 +167,7 @@ pub(super) async fn sources(locals: &[LocalEndpoint], resolver: &Resolver) -> Re
         let mut port = identifiers.port;
         let addresses = match &identifiers.place {
             Place::Unix(address) => vec![address.clone().into()],
+            Place::Pipe(name) => vec![EndpointAddress::Pipe(name.clone())],
             Place::Memory(name) => vec![EndpointAddress::Memory(name.clone())],
             Place::Any => {
                 if port == 0 && identifiers.service.is_some() {

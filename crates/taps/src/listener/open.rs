@@ -44,6 +44,7 @@ async fn places(local: &LocalEndpoint, resolver: &Resolver) -> Result<Vec<Endpoi
     let identifiers = local.identifiers();
     match &identifiers.place {
         Place::Unix(path) => Ok(vec![path.clone().into()]),
+        Place::Pipe(name) => Ok(vec![EndpointAddress::Pipe(Arc::clone(name))]),
         Place::Memory(name) => Ok(vec![EndpointAddress::Memory(Arc::clone(name))]),
         Place::Any | Place::Host { .. } | Place::Multicast(_) => {
             let protocol = identifiers.protocol.unwrap_or(Protocol::Tcp);
@@ -158,7 +159,7 @@ impl Ports {
             Protocol::Udp | Protocol::Quic => Self::Udp,
             Protocol::UdpLite => Self::UdpLite,
             Protocol::Unix => Self::Unix,
-            Protocol::Memory => Self::Own(stack),
+            Protocol::NamedPipe | Protocol::Memory => Self::Own(stack),
         }
     }
 }

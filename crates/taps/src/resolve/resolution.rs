@@ -84,7 +84,7 @@ impl Resolution {
                     Ok(Answer::Addresses(Resolved { addresses, ttl: None }))
                 })
             }
-            (Place::Any | Place::Host { .. } | Place::Unix(_) | Place::Memory(_), _) => {
+            (Place::Any | Place::Host { .. } | Place::Unix(_) | Place::Pipe(_) | Place::Memory(_), _) => {
                 resolution.state = State::Nothing(Some(UnresolvedReason::NoHost));
                 return resolution;
             }

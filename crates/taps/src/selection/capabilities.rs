@@ -48,7 +48,7 @@ pub(crate) const fn may_duplicate(stack: ProtocolStack) -> bool {
 
 /// Whether a stack runs over a network, so that it has interfaces and addresses.
 pub(crate) const fn is_networked(stack: ProtocolStack) -> bool {
-    !matches!(stack.protocol(), Protocol::Unix | Protocol::Memory)
+    !matches!(stack.protocol(), Protocol::Unix | Protocol::NamedPipe | Protocol::Memory)
 }
 
 /// One property across the stacks, in the order of [`ProtocolStack::ALL`].
@@ -67,30 +67,30 @@ const fn row(property: SelectionProperty) -> [Support; ProtocolStack::ALL.len()]
     use SelectionProperty as P;
     use Support::{Always as A, Never as N, Optional as O};
     match property {
-        //                              tcp   mptcp  udp   quic   unix      ws    memory
-        //                               | tls | tls |lite str dgr str seq dgr | wss str msg
-        P::Reliability              => [A, A, A, A, N, N, A, N, A, A, O, A, A, A, A],
-        P::PreserveMsgBoundaries    => [N, N, N, N, A, A, N, A, N, A, A, A, A, N, A],
-        P::PerMsgReliability        => [N, N, N, N, N, N, O, N, N, N, N, N, N, N, N],
-        P::PreserveOrder            => [A, A, A, A, N, N, A, N, A, A, A, A, A, A, A],
-        P::ZeroRttMsg               => [N, O, N, O, A, A, O, O, N, N, A, N, N, N, N],
-        P::Multistreaming           => [N, N, N, N, N, N, A, A, N, N, N, N, N, N, N],
-        P::FullChecksumSend         => [A, A, A, A, A, O, A, A, A, A, A, A, A, A, A],
-        P::FullChecksumRecv         => [A, A, A, A, A, O, A, A, A, A, A, A, A, A, A],
-        P::PerMsgChecksumLenSend    => [N, N, N, N, N, O, N, N, N, N, N, N, N, N, N],
-        P::PerMsgChecksumLenRecv    => [N, N, N, N, N, O, N, N, N, N, N, N, N, N, N],
-        P::CongestionControl        => [A, A, A, A, N, N, A, A, A, A, A, A, A, A, A],
-        P::KeepAlive                => [O, O, O, O, N, N, O, O, N, N, N, O, O, N, N],
-        P::UseTemporaryLocalAddress => [O, O, O, O, O, O, O, O, N, N, N, O, O, N, N],
-        P::SoftErrorNotify          => [N, N, N, N, O, O, N, N, N, N, N, N, N, N, N],
-        P::ActiveReadBeforeSend     => [A, A, A, A, N, N, N, N, A, A, N, A, A, A, A],
-        P::RetransmitNotify         => [O, O, O, O, N, N, N, N, N, N, N, N, N, N, N],
+        //                              tcp   mptcp  udp   quic   unix    pipe ws    memory
+        //                               | tls | tls |lite str dgr str seq dgr | | wss str msg
+        P::Reliability              => [A, A, A, A, N, N, A, N, A, A, O, A, A, A, A, A],
+        P::PreserveMsgBoundaries    => [N, N, N, N, A, A, N, A, N, A, A, N, A, A, N, A],
+        P::PerMsgReliability        => [N, N, N, N, N, N, O, N, N, N, N, N, N, N, N, N],
+        P::PreserveOrder            => [A, A, A, A, N, N, A, N, A, A, A, A, A, A, A, A],
+        P::ZeroRttMsg               => [N, O, N, O, A, A, O, O, N, N, A, N, N, N, N, N],
+        P::Multistreaming           => [N, N, N, N, N, N, A, A, N, N, N, N, N, N, N, N],
+        P::FullChecksumSend         => [A, A, A, A, A, O, A, A, A, A, A, A, A, A, A, A],
+        P::FullChecksumRecv         => [A, A, A, A, A, O, A, A, A, A, A, A, A, A, A, A],
+        P::PerMsgChecksumLenSend    => [N, N, N, N, N, O, N, N, N, N, N, N, N, N, N, N],
+        P::PerMsgChecksumLenRecv    => [N, N, N, N, N, O, N, N, N, N, N, N, N, N, N, N],
+        P::CongestionControl        => [A, A, A, A, N, N, A, A, A, A, A, A, A, A, A, A],
+        P::KeepAlive                => [O, O, O, O, N, N, O, O, N, N, N, N, O, O, N, N],
+        P::UseTemporaryLocalAddress => [O, O, O, O, O, O, O, O, N, N, N, N, O, O, N, N],
+        P::SoftErrorNotify          => [N, N, N, N, O, O, N, N, N, N, N, N, N, N, N, N],
+        P::ActiveReadBeforeSend     => [A, A, A, A, N, N, N, N, A, A, N, A, A, A, A, A],
+        P::RetransmitNotify         => [O, O, O, O, N, N, N, N, N, N, N, N, N, N, N, N],
     }
 }
 
 /// A set of protocol stacks: those that are built in, or that a place can be reached by.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub(crate) struct StackSet(u16);
+pub(crate) struct StackSet(u32);
 
 impl StackSet {
     /// No stack.
@@ -101,11 +101,11 @@ impl StackSet {
     pub(crate) const ALL: Self = Self((1 << ProtocolStack::ALL.len()) - 1);
 
     pub(crate) const fn with(self, stack: ProtocolStack) -> Self {
-        Self(self.0 | 1 << stack as u16)
+        Self(self.0 | 1 << stack as u32)
     }
 
     pub(crate) const fn contains(self, stack: ProtocolStack) -> bool {
-        self.0 & 1 << stack as u16 != 0
+        self.0 & 1 << stack as u32 != 0
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = ProtocolStack> {

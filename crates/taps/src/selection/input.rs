@@ -174,6 +174,7 @@ pub(crate) enum Reach {
     Ip,
     Multicast,
     Unix,
+    Pipe,
     Memory,
 }
 
@@ -193,6 +194,7 @@ impl Target {
             Place::Any | Place::Host { .. } => Reach::Ip,
             Place::Multicast(_) => Reach::Multicast,
             Place::Unix(_) => Reach::Unix,
+            Place::Pipe(_) => Reach::Pipe,
             Place::Memory(_) => Reach::Memory,
         };
         Self {
@@ -210,9 +212,10 @@ impl Target {
     pub(crate) fn allows(&self, stack: ProtocolStack) -> bool {
         let protocol = stack.protocol();
         let possible = match self.reach {
-            Reach::Ip => !matches!(protocol, Protocol::Unix | Protocol::Memory),
+            Reach::Ip => !matches!(protocol, Protocol::Unix | Protocol::NamedPipe | Protocol::Memory),
             Reach::Multicast => matches!(protocol, Protocol::Udp | Protocol::UdpLite),
             Reach::Unix => protocol == Protocol::Unix,
+            Reach::Pipe => protocol == Protocol::NamedPipe,
             Reach::Memory => protocol == Protocol::Memory,
         };
         // Both ends must have agreed on WebSocket, so that it is never a mere alternative to TCP.
@@ -241,6 +244,7 @@ impl Source {
 fn specific(identifiers: &Identifiers) -> Option<Protocol> {
     match &identifiers.place {
         Place::Unix(_) => Some(Protocol::Unix),
+        Place::Pipe(_) => Some(Protocol::NamedPipe),
         Place::Memory(_) => Some(Protocol::Memory),
         _ if identifiers.websocket.is_some() => Some(Protocol::WebSocket),
         _ => identifiers.protocol,

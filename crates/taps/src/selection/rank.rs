@@ -229,6 +229,7 @@ const fn general(stack: ProtocolStack) -> u8 {
         ProtocolStack::MemoryMessage => 3,
         ProtocolStack::Udp => 2,
         ProtocolStack::UdpLite => 1,
+        ProtocolStack::NamedPipe => 0,
     }
 }
 

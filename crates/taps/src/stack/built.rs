@@ -8,6 +8,7 @@ type Feature = (&'static str, bool);
 
 const MEMORY: Feature = ("memory", cfg!(feature = "memory"));
 const MPTCP: Feature = ("mptcp", cfg!(feature = "mptcp"));
+const PIPE: Feature = ("pipe", cfg!(feature = "pipe"));
 const QUIC: Feature = ("quic", cfg!(feature = "quic"));
 const TCP: Feature = ("tcp", cfg!(feature = "tcp"));
 const TLS: Feature = ("tls", cfg!(feature = "tls"));
@@ -35,7 +36,10 @@ pub(crate) const PROXIED: StackSet = {
     let (mut proxied, mut at) = (StackSet::EMPTY, 0);
     while at < ProtocolStack::ALL.len() {
         let stack = ProtocolStack::ALL[at];
-        let may = matches!(stack.protocol(), Protocol::Tcp | Protocol::WebSocket | Protocol::Unix | Protocol::Memory);
+        let may = matches!(
+            stack.protocol(),
+            Protocol::Tcp | Protocol::WebSocket | Protocol::Unix | Protocol::NamedPipe | Protocol::Memory
+        );
         if may && BUILT.contains(stack) {
             proxied = proxied.with(stack);
         }
@@ -72,6 +76,7 @@ const fn features(stack: ProtocolStack) -> &'static [Feature] {
         ProtocolStack::UdpLite => &[UDP_LITE],
         ProtocolStack::QuicStream | ProtocolStack::QuicDatagram => &[QUIC],
         ProtocolStack::UnixStream | ProtocolStack::UnixSeqpacket | ProtocolStack::UnixDatagram => &[UNIX],
+        ProtocolStack::NamedPipe => &[PIPE],
         ProtocolStack::WebSocket => &[WEBSOCKET],
         ProtocolStack::SecureWebSocket => &[WEBSOCKET, TLS],
         ProtocolStack::MemoryStream | ProtocolStack::MemoryMessage => &[MEMORY],
@@ -84,6 +89,7 @@ const fn system_has(stack: ProtocolStack) -> bool {
         ProtocolStack::Mptcp | ProtocolStack::TlsMptcp | ProtocolStack::UdpLite => cfg!(target_os = "linux"),
         ProtocolStack::UnixSeqpacket | ProtocolStack::UnixDatagram => cfg!(target_os = "linux"),
         ProtocolStack::UnixStream => cfg!(unix),
+        ProtocolStack::NamedPipe => cfg!(windows),
         _ => true,
     }
 }

@@ -1,11 +1,9 @@
 //! What sockets of every protocol of the network have: an interface, and marks on their packets.
 
 use std::io;
-use std::net::SocketAddr;
 
 use socket2::{SockRef, Socket};
 
-use crate::endpoint::canonical;
 use crate::properties::CapacityProfile;
 
 /// Leaves and enters by one interface only.
@@ -22,6 +20,10 @@ pub(crate) fn bind_interface(socket: &Socket, interface: &str) -> io::Result<()>
 /// Marks the packets of a socket with the code point of a profile: the upper six bits of the octet (RFC 2474 3).
 #[cfg(unix)]
 pub(crate) fn mark(socket: &SockRef<'_>, profile: CapacityProfile) -> io::Result<()> {
+    use std::net::SocketAddr;
+
+    use crate::endpoint::canonical;
+
     let octet = u32::from(profile.dscp()) << 2;
     // An IPv4 client of a socket for both families gets IPv4 packets.
     match socket.local_addr()?.as_socket().map(canonical) {

@@ -162,6 +162,9 @@ fn a_path_of_the_file_system_is_reached_by_unix_sockets_alone() {
     let either = TransportProperties::unreliable_datagram_rfc9622();
     let either = Scene { targets: vec![unix()], ..Scene::clear(either) };
     assert_eq!(either.stacks(), [UnixDatagram, UnixSeqpacket]);
+    let pipe = || Target::remote(&RemoteEndpoint::pipe("a"), vec![crate::EndpointAddress::Pipe("a".into())], true);
+    let pipes = Scene { targets: vec![pipe()], ..Scene::clear(TransportProperties::new()) };
+    assert_eq!(pipes.stacks(), [NamedPipe]);
     let secure = Scene { targets: vec![unix()], ..Scene::tls(TransportProperties::new()) };
     assert_eq!(secure.reason(UnixStream), Rejection::Clear);
 }

@@ -89,18 +89,12 @@ impl MessageTransport for Datagrams {
     fn poll_send(&mut self, cx: &mut Context<'_>, message: &Leaving<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_flush(cx))?;
         self.member().link.follow();
-        let data = message.to_bytes();
-        if self.connection().max_datagram_size().is_some_and(|limit| data.len() > limit) {
-            return Poll::Ready(Err(io::ErrorKind::InvalidInput.into()));
-        }
-        let sent = {
-            let mut sending = pin!(self.connection().send_datagram_wait(data));
-            sending.as_mut().poll(cx)
-        };
+        // One that is too long is refused whether there is room or not.
+        let sent = pin!(self.connection().send_datagram_wait(message.to_bytes())).poll(cx);
         match sent {
             Poll::Ready(sent) => Poll::Ready(sent.map_err(|error| self.failed_send(&error))),
             Poll::Pending => {
-                // Made once more, since keeping a second one costs an allocation each time.
+                // Only now is it needed a second time.
                 let (connection, data) = (self.connection().clone(), message.to_bytes());
                 self.sending = Some(Box::pin(async move { connection.send_datagram_wait(data).await }));
                 Poll::Ready(Ok(()))

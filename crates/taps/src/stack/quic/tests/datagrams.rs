@@ -87,6 +87,49 @@ async fn more_than_fits_waits_for_room() {
 }
 
 #[tokio::test]
+async fn a_message_allocates_nothing_on_its_way_out_nor_in() {
+    const BURST: u64 = 50;
+    let authority = Authority::new();
+    let acceptor = listening(unreliable(), &authority.server());
+    let (mut client, mut server) = pair(&*acceptor, &authority.client().build().unwrap()).await;
+    let body = Bytes::from(vec![7; 100]);
+    // As one that the application keeps, or has cut from what it has received.
+    let _kept = body.clone();
+    let mut outbox = Outbox::of_messages();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let (mut found, mut allocations) = (0, 0);
+    for _ in 0..20 {
+        let sent = allocation_counter::measure(|| {
+            for _ in 0..BURST {
+                outbox.push(body.clone());
+                outbox.end_message(MessageContext::default());
+                assert!(client.poll_send(&mut cx, &outbox.next_message().unwrap()).is_ready());
+                outbox.pop_message();
+            }
+        });
+        allocations += sent.count_total;
+        // Some come together.
+        let mut next = receive(&mut *server).await.unwrap().map(|(data, _)| data);
+        while let Some(data) = next.take() {
+            assert_eq!(data, body);
+            let received = allocation_counter::measure(|| {
+                if let Poll::Ready(arrived) = server.poll_receive(&mut cx) {
+                    let Arrived::Message(data, _) = arrived.unwrap() else { panic!("the end") };
+                    next = Some(data);
+                }
+            });
+            if next.is_some() {
+                found += 1;
+                assert_eq!(received.count_total, 0, "{found}");
+            }
+        }
+    }
+    // The room for those that wait doubles now and then.
+    assert!(allocations <= 20, "{allocations}");
+    assert!(found > 20, "{found}");
+}
+
+#[tokio::test]
 async fn who_needs_reliability_takes_no_datagrams_and_who_forbids_it_no_streams() {
     let authority = Authority::new();
     let tls = authority.client().build().unwrap();
