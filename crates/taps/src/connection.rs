@@ -151,12 +151,13 @@ impl fmt::Debug for Origin {
 
 impl Opened {
     /// Starts the framers over an established transport. Where data may leave before the handshake is over, `first` does
-    /// (RFC 9622 7.1 and 6.2.5); elsewhere it waits until it is known which transport it goes over.
+    /// (RFC 9622 7.1 and 6.2.5); elsewhere it waits until it is known which transport it goes over. In a box, for it is
+    /// large, and passed on by everyone who waits for it.
     pub(crate) async fn start(
         established: Established,
         origin: Origin,
         first: Option<&Message>,
-    ) -> Result<Self, AttemptError> {
+    ) -> Result<Box<Self>, AttemptError> {
         let Established { transport, about, streams, group } = established;
         let framers = &origin.framers;
         let mut stack = match &transport {
@@ -172,12 +173,12 @@ impl Opened {
         let first = first.filter(|_| about.zero_rtt);
         if !stack.has_framers() && first.is_none() {
             let facts = Facts { about, origin, streams, group };
-            return Ok(Self { transport, framers: stack, facts, first_sent: false });
+            return Ok(Box::new(Self { transport, framers: stack, facts, first_sent: false }));
         }
         // In a box, as what needs none is the smaller for it.
         let (transport, framers) = Box::pin(start_framers(transport, stack, first)).await?;
         let facts = Facts { about, origin, streams, group };
-        Ok(Self { transport, framers, facts, first_sent: first.is_some() })
+        Ok(Box::new(Self { transport, framers, facts, first_sent: first.is_some() }))
     }
 
     /// Remembers what the establishment has shown of the way to the peer.
@@ -204,8 +205,8 @@ async fn start_framers(
 }
 
 impl Connection {
-    pub(crate) fn new(opened: Opened, properties: &TransportProperties) -> Self {
-        let Opened { transport, framers, facts, first_sent: _ } = opened;
+    pub(crate) fn new(opened: Box<Opened>, properties: &TransportProperties) -> Self {
+        let Opened { transport, framers, facts, first_sent: _ } = *opened;
         let group = facts.group.clone();
         let connection = Self::over(Core::new(transport, framers, facts, properties.clone()));
         if let Some(group) = group {
@@ -216,7 +217,7 @@ impl Connection {
 
     /// A connection that is still to be established, by this future.
     pub(crate) fn establishing(
-        future: BoxFuture<'static, Result<Opened, EstablishmentError>>,
+        future: BoxFuture<'static, Result<Box<Opened>, EstablishmentError>>,
         properties: &TransportProperties,
         first: Option<Message>,
     ) -> Self {

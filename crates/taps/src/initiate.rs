@@ -70,7 +70,7 @@ impl Initiate {
         Connection::establishing(Box::pin(self.open()), &properties, first)
     }
 
-    async fn open(self) -> Result<Opened, EstablishmentError> {
+    async fn open(self) -> Result<Box<Opened>, EstablishmentError> {
         let log = Log::default();
         // In its place from the start: it is large, and moving it costs.
         let run = pin!(establish(&self.preconnection, self.first, &log));
@@ -108,7 +108,7 @@ async fn establish(
     preconnection: &Preconnection,
     first: Option<Message>,
     log: &Log,
-) -> Result<Opened, EstablishmentError> {
+) -> Result<Box<Opened>, EstablishmentError> {
     plan::check(preconnection).map_err(Kind::from)?;
     let context = plan::context(preconnection);
     let settings = plan::settings(preconnection, &context, first.as_ref()).await?;
@@ -165,7 +165,12 @@ struct Attempts<'a> {
 }
 
 impl Attempts<'_> {
-    async fn race(&self, tree: CandidateTree, mut lookups: Lookups, log: &Log) -> Result<Opened, EstablishmentError> {
+    async fn race(
+        &self,
+        tree: CandidateTree,
+        mut lookups: Lookups,
+        log: &Log,
+    ) -> Result<Box<Opened>, EstablishmentError> {
         let stacks: Vec<_> = tree.stacks().collect();
         let start = |candidate: &Candidate| {
             log.started(candidate);
@@ -220,7 +225,7 @@ impl Attempts<'_> {
         }
     }
 
-    async fn run(&self, leaf: Leaf, target: usize) -> Result<Opened, AttemptError> {
+    async fn run(&self, leaf: Leaf, target: usize) -> Result<Box<Opened>, AttemptError> {
         let setting = &self.settings[target];
         let established = stack::connect(&leaf, setting).await?;
         // What is sent first on a clone is not known to be safely replayable.

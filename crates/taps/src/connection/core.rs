@@ -217,7 +217,8 @@ impl Core {
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Carrier::Opening(opening) = &mut self.carrier else { return Poll::Ready(()) };
         match ready!(opening.poll(cx)) {
-            Ok(Opened { transport, framers, facts: found, first_sent }) => {
+            Ok(opened) => {
+                let Opened { transport, framers, facts: found, first_sent } = *opened;
                 // Filled once: there is one establishment.
                 let _ = self.facts.set(found);
                 self.carrier = Carrier::Transport(transport);

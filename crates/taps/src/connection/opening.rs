@@ -11,17 +11,17 @@ use crate::transport::BoxFuture;
 
 /// The establishment, and everybody who waits for it.
 pub(super) struct Opening {
-    future: BoxFuture<'static, Result<Opened, EstablishmentError>>,
+    future: BoxFuture<'static, Result<Box<Opened>, EstablishmentError>>,
     crowd: Arc<Crowd>,
 }
 
 impl Opening {
-    pub(super) fn new(future: BoxFuture<'static, Result<Opened, EstablishmentError>>) -> Self {
+    pub(super) fn new(future: BoxFuture<'static, Result<Box<Opened>, EstablishmentError>>) -> Self {
         Self { future, crowd: Arc::default() }
     }
 
     /// Goes on; everybody who has polled is woken when more can be done.
-    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Opened, EstablishmentError>> {
+    pub(super) fn poll(&mut self, cx: &Context<'_>) -> Poll<Result<Box<Opened>, EstablishmentError>> {
         let waker = self.crowd.join(cx.waker());
         let polled = self.future.as_mut().poll(&mut Context::from_waker(&waker));
         if polled.is_ready() {
