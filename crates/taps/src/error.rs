@@ -194,16 +194,18 @@ impl<K: Into<EstablishmentErrorKind>> From<K> for EstablishmentError {
 /// One line: the kind, each attempt, and a hint where one helps.
 impl fmt::Display for EstablishmentError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.kind, self.attempts.as_slice()) {
-            (EstablishmentErrorKind::EstablishmentFailed, [attempt]) => return attempt.fmt(f),
-            (kind, []) => return kind.fmt(f),
-            (kind, _) => kind.fmt(f)?,
+        // Stacks that have failed alike at one address are told of once.
+        let mut told: Vec<String> = Vec::new();
+        for text in self.attempts.iter().map(Attempt::to_string) {
+            if !told.contains(&text) {
+                told.push(text);
+            }
         }
-        for (index, attempt) in self.attempts.iter().enumerate() {
-            let separator = if index == 0 { ": " } else { "; " };
-            write!(f, "{separator}{attempt}")?;
+        match (&self.kind, &told[..]) {
+            (EstablishmentErrorKind::EstablishmentFailed, [attempt]) => f.write_str(attempt),
+            (kind, []) => kind.fmt(f),
+            (kind, _) => write!(f, "{kind}: {}", told.join("; ")),
         }
-        Ok(())
     }
 }
 
@@ -387,5 +389,31 @@ impl From<ResolutionError> for EstablishmentErrorKind {
 impl From<TlsConfigError> for EstablishmentErrorKind {
     fn from(error: TlsConfigError) -> Self {
         Self::InvalidConfiguration(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::UnixAddress;
+
+    #[test]
+    fn attempts_that_failed_alike_are_told_of_once() {
+        let attempt = |stack, error| Attempt {
+            stack,
+            address: UnixAddress::path("/run/a").into(),
+            started_after: Duration::ZERO,
+            elapsed: Duration::ZERO,
+            error,
+        };
+        let (stream, packets) = (ProtocolStack::UnixStream, ProtocolStack::UnixSeqpacket);
+        let said =
+            |attempts| EstablishmentError::new(EstablishmentErrorKind::EstablishmentFailed, attempts).to_string();
+        let absent = "there is no socket unix:/run/a: is a server listening there?";
+        let mut attempts = vec![attempt(stream, AttemptError::Absent), attempt(packets, AttemptError::Absent)];
+        assert_eq!(said(attempts.clone()), absent);
+        attempts.push(attempt(stream, AttemptError::Refused));
+        let refused = "connection refused: is a server listening on unix:/run/a?";
+        assert_eq!(said(attempts), format!("no connection could be established: {absent}; {refused}"));
     }
 }
