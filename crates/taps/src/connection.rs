@@ -55,10 +55,10 @@ pub use message::PartialMessage;
 /// [`into_byte_stream`](Self::into_byte_stream).
 ///
 /// All methods take `&self`, so tasks may share a connection in an `Arc` or borrow it; [`into_split`](Self::into_split)
-/// gives one owner to each direction. Messages of one priority are
-/// sent in the order of the calls to `send`, and received in the order of the calls to `receive`. The tasks that call
-/// do the input and output, establishment included: a connection on which nobody waits stands still. Dropping it
-/// closes the transport and loses what a dropped future left unsent.
+/// gives one owner to each direction. Messages of one priority are sent in the order of the calls to `send`, and
+/// received in the order of the calls to `receive`. The tasks that call do the input and output, establishment
+/// included: a connection on which nobody waits stands still. Dropping it closes the transport and loses what a dropped
+/// future left unsent.
 #[derive(Debug)]
 pub struct Connection {
     inner: Arc<Inner>,

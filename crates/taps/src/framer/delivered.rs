@@ -75,11 +75,6 @@ impl Delivered {
     }
 
     fn take(&mut self, want: &Receive) -> Option<Message> {
-        // Most messages come in one part.
-        let first = self.parts.front()?;
-        if first.end_of_message && first.data.len() <= want.limit() {
-            return self.parts.pop_front();
-        }
         let end = self.parts.iter().position(|part| part.end_of_message);
         let count = end.map_or(self.parts.len(), |last| last + 1);
         let available: usize = self.parts.iter().take(count).map(|part| part.data.len()).sum();

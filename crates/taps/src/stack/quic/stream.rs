@@ -28,6 +28,10 @@ const PEEK: usize = 64 * 1024;
 /// How long the end of a stream is waited for to be acknowledged. After it the rest goes on without anybody waiting.
 const END_PATIENCE: Duration = Duration::from_secs(3);
 
+/// How many datagrams of other streams one poll sorts: a peer that floods a stream which nobody reads must not keep the task of
+/// another one.
+const SORTED: usize = 64;
+
 /// How long the peer has to acknowledge what was sent on a stream that was dropped: for all that can wait, at 280 kbit/s.
 pub(super) const LINGER: Duration = Duration::from_secs(300);
 
@@ -356,7 +360,7 @@ impl StreamTransport for QuicStream {
     fn poll_loose(&mut self, cx: &mut Context<'_>) -> Poll<Bytes> {
         let link = &self.member.as_ref().expect("a stream is a member until it is dropped").link;
         let (Some(beside), Some(loose)) = (&mut self.beside, link.loose()) else { return Poll::Pending };
-        loop {
+        for _ in 0..SORTED {
             if let Some(message) = loose.take(beside.stream, cx.waker()) {
                 return Poll::Ready(message);
             }
@@ -373,6 +377,8 @@ impl StreamTransport for QuicStream {
                 Err(_) => beside.over = true,
             }
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn abort(&mut self) {
