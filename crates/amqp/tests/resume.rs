@@ -298,7 +298,7 @@ fn nothing_is_resumed_without_credit() {
     peer.expect_nothing();
     peer.send(flow().handle(0).delivery_count(3).link_credit(5));
     peer.take(transfer(1));
-    assert!(peer.events().contains(&Event::Resumed { link, complete: true }));
+    assert!(peer.events().contains(&Event::Resumed { link, complete: true, remembered: false }));
     assert_eq!(peer.engine.sender(link).capacity(), 4);
 }
 
