@@ -114,6 +114,8 @@ pub enum Event {
     Reassociated {
         /// The link.
         link: LinkId,
+        /// Its tag, which stays.
+        tag: DeliveryTag,
         /// Its number until now.
         previous: DeliveryNumber,
         /// Its number from now on; none when the sender has settled it.

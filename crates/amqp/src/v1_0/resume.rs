@@ -310,6 +310,7 @@ impl Connection {
                     Told::Absent | Told::Forgotten if unsettled.is_whole() && !resuming.anew => {
                         self.events.push_back(Event::Reassociated {
                             link: id,
+                            tag: unsettled.tag,
                             previous: unsettled.delivery,
                             delivery: None,
                             state: None,
