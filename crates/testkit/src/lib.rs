@@ -18,6 +18,7 @@
 //! peer.expect(begin()).expect_nothing();
 //! ```
 
+pub mod faults;
 mod frames;
 mod pair;
 mod rng;
