@@ -190,8 +190,9 @@ pub(crate) const TABLE: &[Rule] = &[
         name: TESTKIT,
         folder: "crates/testkit",
         may_import: &[CODEC, AMQP],
-        behind_feature: &[],
-        outside: Outside::DirectlyWithout(&[]),
+        // The proxy has sockets; all else has none.
+        behind_feature: &["tokio"],
+        outside: Outside::DirectlyWithout(IO),
         silent_on: &[],
     },
     Rule {

@@ -106,6 +106,12 @@ impl Lane {
         self.ended = true;
     }
 
+    /// Whether the end of the stream was taken.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// What was read and not passed on, given up.
     #[must_use]
     pub fn rest(&mut self) -> Bytes {
