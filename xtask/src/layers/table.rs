@@ -229,7 +229,7 @@ pub(crate) const TABLE: &[Rule] = &[
         silent_on: &[],
     },
     Rule {
-        name: "postroad-tests",
+        name: "tests",
         folder: "tests",
         may_import: EVERYTHING,
         behind_feature: &[],
@@ -237,7 +237,7 @@ pub(crate) const TABLE: &[Rule] = &[
         silent_on: &[],
     },
     Rule {
-        name: "postroad-tests-features",
+        name: "tests-features",
         folder: "tests/features",
         may_import: &[TAPS],
         behind_feature: &[],
