@@ -14,7 +14,7 @@
 //! assert_ne!(listener.port(), 0);
 //! ```
 //!
-//! The suites run with the feature `interop`, each once: `cargo test -p postroad-tests --features interop`.
+//! The suites run with the feature `interop`, each once: `cargo test -p tests --features interop`.
 //! Each writes a line `peer: NAME VERSION` for what it ran against.
 //!
 //! Everything a test starts is stopped by its id when its guard is dropped, and when the test process

@@ -32,7 +32,7 @@ const SETS: &[&str] = &[
 /// The commands, each with its name.
 pub(crate) fn commands(root: &Path) -> Vec<(String, Command)> {
     let none: &[&str] = &["--no-default-features"];
-    let refusing = ["--package", "postroad-tests-features"];
+    let refusing = ["--package", "tests-features"];
     let mut commands: Vec<_> = SETS
         .iter()
         .map(|set| {

@@ -307,6 +307,6 @@ mod tests {
     fn testkit_is_named_by_no_library() {
         let importers: Vec<&str> =
             TABLE.iter().filter(|rule| rule.may_import.contains(&"postroad-testkit")).map(|rule| rule.name).collect();
-        assert_eq!(importers, ["benches", "postroad-tests"]);
+        assert_eq!(importers, ["benches", "tests"]);
     }
 }

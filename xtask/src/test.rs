@@ -98,9 +98,7 @@ const STEPS: &[Step] = &[
     Step {
         name: "fuzz-smoke",
         what: "each fuzz target for ten seconds",
-        run: |c| {
-            c.cargo(&["run", "-p", "postroad-tests", "--release", "--bin", "fuzz-smoke", "--", "--seconds", "10"], 20)
-        },
+        run: |c| c.cargo(&["run", "-p", "tests", "--release", "--bin", "fuzz-smoke", "--", "--seconds", "10"], 20),
     },
     Step { name: "peers", what: "other people's clients and brokers, into target/peers", run: fetch_peers },
     Step {
@@ -112,7 +110,7 @@ const STEPS: &[Step] = &[
                 .args([
                     "test",
                     "-p",
-                    "postroad-tests",
+                    "tests",
                     "--release",
                     "--features",
                     "interop",

@@ -1,9 +1,12 @@
-//! Scripted peers, frame builders and two engines on one clock, for tests.
+//! Scripted peers, frame builders, two engines on one clock, and faults of connections, for tests.
 //!
 //! Nothing here opens a socket, reads the time or draws a number that a seed does not fix: a test that
 //! fails once fails again. A [`ScriptedPeer`] stands opposite of one engine, so that a test reads as a
 //! trace of the protocol; a [`Pair`] lets two engines talk over a [`Wire`] that is slow, cuts bytes
-//! anywhere, stalls, or breaks.
+//! anywhere, stalls, or breaks; [`faults`] decides what goes wrong with the bytes of a connection.
+//!
+//! The feature `net` adds what that sentence leaves out: a proxy on loopback sockets that does to real connections what
+//! [`faults`] decides.
 //!
 //! ```
 //! use postroad_amqp::v1_0::{Config, Event};
@@ -18,8 +21,11 @@
 //! peer.expect(begin()).expect_nothing();
 //! ```
 
+pub mod faults;
 mod frames;
 mod pair;
+#[cfg(feature = "net")]
+mod proxy;
 mod rng;
 mod scripted;
 mod wire;
@@ -29,6 +35,8 @@ pub use frames::{
     error, flow, open, transfer,
 };
 pub use pair::{Pair, Side};
+#[cfg(feature = "net")]
+pub use proxy::{Door, Proxy};
 pub use rng::Rng;
 pub use scripted::ScriptedPeer;
 pub use wire::{Chunks, Wire};

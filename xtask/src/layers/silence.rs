@@ -189,10 +189,7 @@ mod tests {
     #[test]
     fn unsafe_stands_only_in_sys() {
         let text = "#![forbid(unsafe_code)] // no unsafe\nfn f() { unsafe { } }\n";
-        assert_eq!(
-            faults_of("tests/tests/chaos.rs", text),
-            ["tests/tests/chaos.rs:2: postroad-tests must not say `unsafe`"]
-        );
+        assert_eq!(faults_of("tests/tests/chaos.rs", text), ["tests/tests/chaos.rs:2: tests must not say `unsafe`"]);
         assert_eq!(faults_of("crates/sys/src/lib.rs", text), Vec::<String>::new());
     }
 

@@ -190,8 +190,9 @@ pub(crate) const TABLE: &[Rule] = &[
         name: TESTKIT,
         folder: "crates/testkit",
         may_import: &[CODEC, AMQP],
-        behind_feature: &[],
-        outside: Outside::DirectlyWithout(&[]),
+        // The proxy has sockets; all else has none.
+        behind_feature: &["tokio"],
+        outside: Outside::DirectlyWithout(IO),
         silent_on: &[],
     },
     Rule {
@@ -228,7 +229,7 @@ pub(crate) const TABLE: &[Rule] = &[
         silent_on: &[],
     },
     Rule {
-        name: "postroad-tests",
+        name: "tests",
         folder: "tests",
         may_import: EVERYTHING,
         behind_feature: &[],
@@ -236,7 +237,7 @@ pub(crate) const TABLE: &[Rule] = &[
         silent_on: &[],
     },
     Rule {
-        name: "postroad-tests-features",
+        name: "tests-features",
         folder: "tests/features",
         may_import: &[TAPS],
         behind_feature: &[],
