@@ -156,7 +156,7 @@ impl Acceptor {
         config.handshake_timeout = Some(options.handshake_timeout);
         let sasl = anonymous(secure);
         let engine = amqp::Connection::server(config, Some(sasl), Instant::now());
-        Ok(Connection::drive_server(engine, stream, &first, Duration::from_secs(10)).await?)
+        Ok(Connection::serve(engine, stream, &first, Duration::from_secs(10)).await?)
     }
 }
 
@@ -195,6 +195,7 @@ pub struct IncomingLink {
     name: String,
     role: Role,
     settled: bool,
+    second: bool,
     source: Option<String>,
     target: Option<String>,
     answered: bool,
@@ -230,6 +231,7 @@ impl IncomingLink {
             name: remote.name().to_owned(),
             role: remote.role(),
             settled: remote.is_settled(),
+            second: remote.settles_second(),
             source: remote.source_address().map(ToOwned::to_owned),
             target: remote.target_address().map(ToOwned::to_owned),
             answered: false,
@@ -263,7 +265,11 @@ impl IncomingLink {
     /// What the peer asks of the link.
     #[must_use]
     pub fn guarantee(&self) -> Guarantee {
-        if self.settled { Guarantee::AtMostOnce } else { Guarantee::AtLeastOnce }
+        match (self.settled, self.second) {
+            (true, _) => Guarantee::AtMostOnce,
+            (false, false) => Guarantee::AtLeastOnce,
+            (false, true) => Guarantee::ExactlyOnce,
+        }
     }
 
     /// Accepts a link that the peer sends on.
@@ -304,7 +310,7 @@ impl IncomingLink {
     fn accept(&mut self, role: Role, options: &LinkOptions) -> Result<Link, AttachError> {
         if self.role != role {
             let offered = format!("the {:?} end", self.role);
-            return Err(AttachError::Guarantee { asked: "the other end of the link", offered });
+            return Err(AttachError::OtherEnd { asked: "the other end of the link", offered });
         }
         let id = self.id;
         let key = self.connection.inner.shared.with(|state| {
@@ -315,7 +321,7 @@ impl IncomingLink {
                 return Err(AttachError::from(error));
             }
             let key = state.add_link(id, session);
-            state.links[key].attached = true;
+            (state.links[key].attached, state.links[key].second) = (true, self.second);
             Ok((session, key))
         });
         let (session, key) = key?;

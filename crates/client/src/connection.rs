@@ -2,20 +2,21 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postroad_amqp::v1_0::{self as amqp, LimitError};
 use postroad_taps::ByteStream;
 
 use crate::driver::Driver;
 use crate::state::{Shared, State};
-use crate::tls_header::ask_for_tls;
+use crate::supervisor::{self, Ends, Supervisor};
 use crate::types::PeerError;
 use crate::v1_0::Engine;
 use crate::wait::Place;
-use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session, TlsMode};
+use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session};
 
-/// An open connection. Clones are handles of the same connection; when the last one is gone, and the
+/// An open connection, which is made anew when it is lost ([`ConnectOptions::reconnect`]): calls that wait go on waiting,
+/// and [`events`](Self::events) tells of it. Clones are handles of the same connection; when the last one is gone, and the
 /// last session and link on it, the connection is closed.
 #[derive(Debug, Clone)]
 pub struct Connection {
@@ -32,7 +33,8 @@ impl Connection {
     /// Connects, authenticates and opens. A task on the current runtime drives the connection.
     ///
     /// # Errors
-    /// When the transport is not established, the peer does not open the connection, or the time is over.
+    /// When the transport is not established, the peer does not open the connection, or the time is over: for each broker
+    /// of the list, which are tried in turn.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -40,37 +42,15 @@ impl Connection {
     /// # Cancel safety
     /// A dropped future leaves no connection behind.
     pub async fn open(options: ConnectOptions) -> Result<Self, ConnectError> {
-        let timeout = options.connect_timeout;
-        let opening = Self::establish(&options);
-        match tokio::time::timeout(timeout, opening).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::Timeout(timeout)),
-        }
+        let close_timeout = options.close_timeout;
+        let (supervisor, driver) = Supervisor::open(options).await?;
+        let shared = supervisor.shared().clone();
+        tokio::spawn(supervisor.run(driver));
+        Ok(Self { inner: Arc::new(Inner { shared, close_timeout }) })
     }
 
-    async fn establish(options: &ConnectOptions) -> Result<Self, ConnectError> {
-        let (config, sasl) = (options.config()?, options.sasl()?);
-        let transport = options.preconnection()?.initiate().timeout(options.connect_timeout).await?;
-        let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
-        if options.tls_mode == TlsMode::Header {
-            stream = ask_for_tls(stream, options).await?;
-        }
-        let engine = amqp::Connection::client(config, sasl, Instant::now());
-        Ok(Self::drive(engine, stream, options.close_timeout).await?)
-    }
-
-    /// Starts the task that drives an engine over a stream, and waits until the peer has opened.
-    pub(crate) async fn drive(
-        engine: amqp::Connection,
-        stream: ByteStream,
-        close_timeout: Duration,
-    ) -> Result<Self, ConnectionError> {
-        let shared = Shared::new(Engine(engine));
-        Self::start(Driver::new(shared.clone(), stream), shared, close_timeout).await
-    }
-
-    /// As [`Connection::drive`], for an end that takes links of the peer's, and from whose stream `first` was read already.
-    pub(crate) async fn drive_server(
+    /// Takes an engine that serves over a stream, of which `first` was read already, and waits until its client has opened.
+    pub(crate) async fn serve(
         engine: amqp::Connection,
         stream: ByteStream,
         first: &[u8],
@@ -78,22 +58,10 @@ impl Connection {
     ) -> Result<Self, ConnectionError> {
         let shared = Shared::new(Engine(engine));
         shared.with(|state| state.incoming = Some(VecDeque::new()));
-        Self::start(Driver::new(shared.clone(), stream).behind(first), shared, close_timeout).await
-    }
-
-    async fn start(driver: Driver, shared: Arc<Shared>, close_timeout: Duration) -> Result<Self, ConnectionError> {
-        tokio::spawn(driver);
-        let connection = Self { inner: Arc::new(Inner { shared, close_timeout }) };
-        connection.opened().await?;
-        Ok(connection)
-    }
-
-    async fn opened(&self) -> Result<(), ConnectionError> {
-        let opened = |state: &mut State| match &state.over {
-            Some(error) => Some(Err(error.clone())),
-            None => state.opened.then_some(Ok(())),
-        };
-        self.inner.shared.wait(Place::Connection, opened).await
+        let mut driver = Driver::new(shared.clone(), stream).behind(first);
+        driver.opened().await?;
+        tokio::spawn(supervisor::drive(Ends(shared.clone()), driver));
+        Ok(Self { inner: Arc::new(Inner { shared, close_timeout }) })
     }
 
     /// Begins a session.
@@ -104,17 +72,20 @@ impl Connection {
     /// # Cancel safety
     /// A dropped future ends the session again.
     pub async fn session(&self) -> Result<Session, AttachError> {
-        let shared = &self.inner.shared;
-        let key = shared.with(|state| {
+        let begin = |state: &mut State| {
             if let Some(error) = state.closed() {
-                return Err(AttachError::Link(LinkError::Connection(error)));
+                return Some(Err(AttachError::Link(LinkError::Connection(error))));
             }
-            let id = state.engine.begin().map_err(|error| match error {
+            if state.down.is_some() {
+                return None;
+            }
+            let begun = state.engine.begin().map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Connection(ConnectionError::Closed)),
                 error => AttachError::Limit(error),
-            })?;
-            Ok(state.add_session(id, true))
-        })?;
+            });
+            Some(begun.map(|id| state.add_session(id, true)))
+        };
+        let key = self.inner.shared.wait(Place::Connection, begin).await?;
         let session = Session::new(self.clone(), key);
         session.begun().await?;
         Ok(session)

@@ -1,6 +1,7 @@
 //! The control link of transactions, as the driver sees it: declares that are answered, and transactions that nobody has
 //! any more.
 
+use crate::LinkError;
 use crate::state::{Slot, State, UNTRACKED};
 use crate::v1_0::{self, LinkId, Outgoing, TransactionId};
 
@@ -15,6 +16,17 @@ impl State {
     /// Notes that the link of a key controls transactions.
     pub(crate) fn make_control(&mut self, key: usize) {
         self.links[key].control = Some(Box::default());
+    }
+
+    /// The connection is lost, and every transaction with it: whoever waits for the coordinator is told.
+    pub(crate) fn undo_control(&mut self, key: usize, lost: &LinkError) {
+        let Self { links, wakes, .. } = self;
+        let entry = &mut links[key];
+        entry.sends.fail(lost, wakes);
+        (entry.sends.untracked, entry.sends.in_flight) = (0, 0);
+        if let Some(control) = &mut entry.control {
+            control.abandoned.clear();
+        }
     }
 
     /// Takes note of a transaction. Where nobody waits for it any more it is rolled back.
@@ -51,6 +63,9 @@ impl State {
     /// Sends the discharges that wait for credit, as far as there is any.
     pub(crate) fn roll_back_abandoned(&mut self, link: LinkId) {
         loop {
+            if self.down.is_some() {
+                return;
+            }
             let Some(entry) = self.entry(link).filter(|entry| entry.over.is_none()) else { return };
             let Some(id) = entry.control.as_mut().and_then(|control| control.abandoned.pop()) else { return };
             let encoded = v1_0::discharge(&id, true);

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use postroad_codec::v1_0::MessageFormat;
 
-use crate::sender::{Encoded, Handover};
+use crate::sender::{Encoded, Handover, Put};
 use crate::state::{Slot, State};
 use crate::v1_0::{self, TransactionId};
 use crate::{AttachError, Guarantee, LinkError, Outcome, Sender, Session, Transaction, TransactionError};
@@ -68,7 +68,7 @@ impl Session {
             // An answer that names a node, or nothing, is none of a coordinator.
             let offered = "another target, or none".to_owned();
             let asked = "a coordinator of transactions";
-            return Err(TransactionError::Unsupported(AttachError::Guarantee { asked, offered }));
+            return Err(TransactionError::Unsupported(AttachError::OtherEnd { asked, offered }));
         }
         Ok(TransactionController { control: Arc::new(control) })
     }
@@ -86,10 +86,10 @@ impl TransactionController {
     pub async fn declare(&self) -> Result<Transaction, TransactionError> {
         let how = Handover::tracked(MessageFormat(0));
         let put = self.control.put_when_credited(&Encoded::whole(v1_0::declare()), how).await;
-        let (token, _) = put.map_err(|error| TransactionError::of_command(error, false))?;
+        let Put { token, epoch, .. } = put.map_err(|error| TransactionError::of_command(error, false))?;
         let mut declaring = Declaring { control: Arc::clone(&self.control), token: Some(token as usize) };
         let id = poll_fn(|cx| declaring.poll(cx)).await?;
-        Ok(Transaction::new(&self.control, id))
+        Ok(Transaction::new(&self.control, id, epoch))
     }
 
     /// What the coordinator can do, such as `amqp:multi-txns-per-ssn`: several transactions at once on a session. Some

@@ -1,6 +1,6 @@
 //! What is known of a delivery, at the end that sends it and at the end that receives it (part 2, 2.6.12).
 
-use crate::disposition::{Origin, Settler};
+use crate::disposition::{Origin, Settler, Whereabouts};
 use crate::state::{Slot, State};
 use crate::{Connection, LinkError, Message, Outcome, Receiver, Session, Settlement};
 
@@ -12,7 +12,10 @@ impl Settler {
     /// When the link is over: the message will be delivered again.
     pub fn update(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
         let Some(origin) = message.origin().filter(|origin| !origin.settled) else { return Ok(()) };
-        self.on_link(origin, |state| state.engine.update(origin.link, origin.number, outcome))
+        self.on_link(origin, |state, place| match place {
+            Whereabouts::Here(link, number) => state.engine.update(link, number, outcome),
+            place => state.tell_outcome(&origin, place, outcome),
+        })
     }
 
     /// The outcome that was told of a message by [`update`](Self::update); nothing once either end has settled it.
@@ -37,7 +40,12 @@ impl Settler {
 
     fn states(&self, message: &Message) -> Option<(Option<Outcome>, Option<Outcome>)> {
         let origin = message.origin()?;
-        self.on_link(origin, |state| state.engine.states(origin.link, origin.number)).ok()?
+        let states = |state: &mut State, place| match place {
+            Whereabouts::Here(link, number) => state.engine.states(link, number),
+            Whereabouts::Waits => Some((None, None)),
+            Whereabouts::Over => None,
+        };
+        self.on_link(origin, states).ok()?
     }
 }
 
@@ -56,7 +64,8 @@ impl Receiver {
     #[must_use]
     pub fn brought(&self, message: &Message) -> bool {
         let shared = self.link.session.shared();
-        message.origin().is_some_and(|origin| origin.connection == shared.number() && origin.link == self.link.id())
+        let serial = self.link.with(|state| state.links[self.link.key].serial);
+        message.origin().is_some_and(|origin| origin.connection == shared.number() && origin.serial == serial)
     }
 }
 
@@ -66,9 +75,11 @@ impl Session {
     #[must_use]
     pub fn brought(&self, message: &Message) -> bool {
         let came_here = |origin: Origin| {
-            let id = self.id();
             origin.connection == self.shared().number()
-                && self.shared().with(|state| state.engine.session_of(origin.link) == Some(id))
+                && self.shared().with(|state| {
+                    let mut links = state.links.iter().filter(|(_, entry)| entry.over.is_none());
+                    links.any(|(_, entry)| entry.serial == origin.serial && entry.session == self.inner.key)
+                })
         };
         message.origin().is_some_and(came_here)
     }

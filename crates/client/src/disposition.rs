@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use postroad_codec::v1_0::DeliveryNumber;
 
+use crate::moved::Place;
 use crate::state::{Shared, State};
 use crate::types::{Fields, PeerError};
 use crate::v1_0::{DeliveryTag, LinkId};
@@ -33,6 +34,10 @@ pub struct Settler {
 pub struct Origin {
     /// The number of the connection: links of another one have the same ids.
     pub(crate) connection: u64,
+    /// The engine of the connection that it came over: after a loss there is another one.
+    pub(crate) epoch: u32,
+    /// The link, whose id is that of the engine.
+    pub(crate) serial: u64,
     pub(crate) link: LinkId,
     pub(crate) number: DeliveryNumber,
     pub(crate) tag: DeliveryTag,
@@ -96,8 +101,16 @@ impl Settler {
 }
 
 impl Settler {
-    pub(crate) fn on_link<R>(&self, origin: Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
-        on_link(&self.shared, &origin, act)
+    /// Does something on the link of a message that is not settled.
+    pub(crate) fn on_link<R>(
+        &self,
+        origin: Origin,
+        act: impl FnOnce(&mut State, Whereabouts) -> R,
+    ) -> Result<R, LinkError> {
+        if origin.connection != self.shared.number() {
+            return Err(LinkError::ForeignMessage);
+        }
+        self.shared.with(|state| state.find(&origin).map(|place| act(state, place)))
     }
 }
 
@@ -149,21 +162,83 @@ pub(crate) fn dispose(shared: &Shared, origin: &Origin, outcome: Outcome) -> Res
     if origin.settled {
         return Ok(());
     }
-    on_link(shared, origin, |state| state.engine.settle(origin.link, origin.number, outcome))
-}
-
-/// Does something on the link of a message.
-fn on_link<R>(shared: &Shared, origin: &Origin, act: impl FnOnce(&mut State) -> R) -> Result<R, LinkError> {
     if origin.connection != shared.number() {
         return Err(LinkError::ForeignMessage);
     }
     shared.with(|state| {
-        if let Some(error) = &state.over {
+        let place = state.find(origin)?;
+        state.tell_outcome(origin, place, outcome);
+        Ok(())
+    })
+}
+
+/// Where a delivery is that came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Whereabouts {
+    /// On this link, with this number.
+    Here(LinkId, DeliveryNumber),
+    /// On a link that is being resumed, and whose sender has not said what becomes of it.
+    Waits,
+    /// Nowhere: its sender has settled it.
+    Over,
+}
+
+impl State {
+    /// Where the delivery of a message is.
+    #[inline]
+    pub(crate) fn find(&mut self, origin: &Origin) -> Result<Whereabouts, LinkError> {
+        if let Some(error) = &self.over {
             return Err(LinkError::Connection(error.clone()));
         }
-        if !state.engine.has_link(origin.link) {
+        if origin.epoch != self.epoch {
+            return self.find_moved(origin);
+        }
+        if !self.engine.has_link(origin.link) {
             return Err(LinkError::Closed);
         }
-        Ok(act(state))
-    })
+        // While there is no connection, outcomes wait with those deliveries that the next one resumes.
+        if self.down.is_some() && !self.settles_second(origin.link) {
+            return Err(self.lost_error());
+        }
+        Ok(Whereabouts::Here(origin.link, origin.number))
+    }
+
+    #[cold]
+    fn find_moved(&mut self, origin: &Origin) -> Result<Whereabouts, LinkError> {
+        let Self { links, moved, .. } = self;
+        let found = links.iter().find(|(_, entry)| entry.serial == origin.serial);
+        let (_, entry) = found.ok_or(LinkError::Closed)?;
+        if let Some(error) = &entry.over {
+            return Err(error.clone());
+        }
+        if entry.since > origin.epoch {
+            return Err(LinkError::Stale);
+        }
+        Ok(match moved.place(origin.serial, origin.tag, (origin.epoch, origin.number)) {
+            Some(Place::At(number)) => Whereabouts::Here(entry.id, *number),
+            Some(Place::Waits(_)) => Whereabouts::Waits,
+            None => Whereabouts::Over,
+        })
+    }
+
+    /// Tells the outcome of a delivery. The delivery is settled with it, or once the sender has settled it (2.6.12).
+    #[inline]
+    pub(crate) fn tell_outcome(&mut self, origin: &Origin, place: Whereabouts, outcome: Outcome) {
+        match place {
+            Whereabouts::Here(link, number) if self.settles_second(link) => self.engine.update(link, number, outcome),
+            Whereabouts::Here(link, number) => self.engine.settle(link, number, outcome),
+            Whereabouts::Waits => {
+                let came = (origin.epoch, origin.number);
+                if let Some(Place::Waits(told)) = self.moved.place(origin.serial, origin.tag, came) {
+                    *told = Some(outcome);
+                }
+            }
+            Whereabouts::Over => {}
+        }
+    }
+
+    #[inline]
+    fn settles_second(&mut self, link: LinkId) -> bool {
+        self.entry(link).is_some_and(|entry| entry.second)
+    }
 }

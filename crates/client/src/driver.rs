@@ -1,6 +1,6 @@
-//! The task of a connection: the only one that touches its socket.
+//! What drives a connection over its socket, and the only one to touch that.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub(crate) struct Driver {
     sleep: Pin<Box<Sleep>>,
     /// Whether the connection is over, and only what is left of the output goes out.
     ending: bool,
+    done: bool,
     /// Boxed, and nothing unless somebody asks: a driver is moved and kept for every connection.
     trace: Option<Box<Trace>>,
 }
@@ -51,7 +52,18 @@ impl Driver {
         let sleep = Box::pin(tokio::time::sleep_until(tokio::time::Instant::now()));
         let (input, output) = (BytesMut::new(), Transmit::default());
         let trace = Trace::start(Arc::as_ptr(&shared) as usize);
-        Self { shared, stream, input, appetite: READ, output, unflushed: false, sleep, ending: false, trace }
+        Self {
+            shared,
+            stream,
+            input,
+            appetite: READ,
+            output,
+            unflushed: false,
+            sleep,
+            ending: false,
+            done: false,
+            trace,
+        }
     }
 
     /// Takes in what was read from the stream already.
@@ -131,18 +143,53 @@ impl Driver {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        let mut state = self.shared.lock();
-        state.end_connection(ConnectionError::of_stream(error));
-        state.engine.handle_eof();
-        let wakes = state.take_wakes();
-        drop(state);
-        wakes.into_iter().for_each(Waker::wake);
+        self.shared.turn(|state| {
+            state.lose(ConnectionError::of_stream(error));
+            state.engine.handle_eof();
+        });
+    }
+
+    /// Runs until the peer has opened its end.
+    pub(crate) async fn opened(&mut self) -> Result<(), ConnectionError> {
+        poll_fn(|cx| {
+            let over = Pin::new(&mut *self).poll(cx).is_ready();
+            let state = self.shared.lock();
+            match &state.over {
+                Some(error) => Poll::Ready(Err(error.clone())),
+                None if over => Poll::Ready(Err(ConnectionError::Closed)),
+                None if state.opened => Poll::Ready(Ok(())),
+                None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Runs until the connection is over at this end: last words may still have to be written, which
+    /// [`linger`](Self::linger) does.
+    pub(crate) async fn over(&mut self) {
+        poll_fn(|cx| match Pin::new(&mut *self).poll(cx) {
+            Poll::Pending if self.ending => Poll::Ready(()),
+            polled => polled,
+        })
+        .await;
+    }
+
+    /// Writes the last words, where there are any.
+    pub(crate) fn linger(self) -> Option<impl Future<Output = ()> + Send + 'static> {
+        (self.ending && !self.done).then_some(self)
+    }
+
+    /// Goes on for a connection that was made anew.
+    pub(crate) fn drive_for(&mut self, shared: Arc<Shared>) {
+        self.shared = shared;
     }
 
     /// One round: writes, reads, lets the engine work. `Ready`: the connection is over.
     fn round(&mut self, cx: &mut Context<'_>) -> Poll<Round> {
         let written = match self.write(cx) {
             Ok(written) => written,
+            // What the connection was, is somebody else's by now.
+            Err(_) if self.ending => return Poll::Ready(Round::Over),
             Err(error) => {
                 self.read_out(cx);
                 self.fail(&error);
@@ -163,7 +210,7 @@ impl Driver {
             Ok(Some(_)) => state.engine.handle_input(now, &mut self.input),
             Ok(None) => {}
             Err(error) => {
-                state.end_connection(ConnectionError::of_stream(error));
+                state.lose(ConnectionError::of_stream(error));
                 state.engine.handle_eof();
             }
         }
@@ -198,6 +245,7 @@ impl Driver {
             state.driver_sleeps(cx);
         }
         let wakes = state.take_wakes();
+        self.shared.publish(&state);
         drop(state);
         if let Some(trace) = &mut self.trace {
             trace.write(&self.output, told);
@@ -240,6 +288,7 @@ impl Future for Driver {
                     }
                     // The peer may have reset the connection; there is nobody left to tell.
                     let _ = Pin::new(&mut self.stream).poll_shutdown(cx);
+                    self.done = true;
                     return Poll::Ready(());
                 }
                 Poll::Pending => return Poll::Pending,
@@ -247,17 +296,5 @@ impl Future for Driver {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-}
-
-impl Drop for Driver {
-    /// A runtime that goes away takes its connections with it: whoever waits is told.
-    fn drop(&mut self) {
-        let mut state = self.shared.lock();
-        state.end_connection(ConnectionError::Runtime);
-        state.engine.handle_eof();
-        let wakes = state.take_wakes();
-        drop(state);
-        wakes.into_iter().for_each(Waker::wake);
     }
 }

@@ -6,8 +6,8 @@ use postroad_amqp::v1_0 as amqp;
 use postroad_codec::v1_0::DecodeError;
 use postroad_taps::{BlockingError, EstablishmentError, TlsError};
 
-use crate::Outcome;
 use crate::types::{DeliveryTag, ErrorCondition, PeerError};
+use crate::{Guarantee, Outcome};
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum ConnectError {
     /// The time was over.
     #[error("the peer did not open the connection within {0:?}")]
     Timeout(Duration),
+    /// None of several brokers could be reached: what was tried, by address without the password, and why it failed.
+    #[error("no broker could be reached: {}", .0.iter().map(|(broker, error)| format!("{broker}: {error}")).collect::<Vec<_>>().join("; "))]
+    Brokers(Vec<(String, Self)>),
     /// Our own parameters cannot be used.
     #[error("{0}")]
     Options(String),
@@ -45,6 +48,7 @@ impl ConnectError {
             }
             Self::Connection(error) => error.hint().map(Into::into),
             Self::Timeout(_) => Some("the peer accepts connections and says nothing: is this an AMQP port?".into()),
+            Self::Brokers(attempts) => attempts.iter().find_map(|(_, error)| error.hint()),
             Self::Options(_) => None,
             Self::Blocking(error) => Some(error.hint().into()),
         }
@@ -53,12 +57,22 @@ impl ConnectError {
     /// Whether the credentials were refused, or none of the mechanisms would do.
     #[must_use]
     pub fn is_authentication(&self) -> bool {
-        matches!(
-            self,
+        match self {
             Self::Connection(ConnectionError::Protocol(
-                amqp::ConnectionError::Sasl(_) | amqp::ConnectionError::SaslOutcome(_)
-            ))
-        )
+                amqp::ConnectionError::Sasl(_) | amqp::ConnectionError::SaslOutcome(_),
+            )) => true,
+            Self::Brokers(attempts) => attempts.iter().any(|(_, error)| error.is_authentication()),
+            _ => false,
+        }
+    }
+
+    /// Whether another attempt at the same broker would fail in the same way.
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Options(_) | Self::Blocking(_) => true,
+            Self::Connection(error) => self.is_authentication() || !error.is_passing(),
+            Self::Transport(_) | Self::Timeout(_) | Self::Brokers(_) => false,
+        }
     }
 
     /// The TLS failure, where it was one.
@@ -112,6 +126,17 @@ pub enum ConnectionError {
     /// The runtime that drove the connection is gone.
     #[error("the runtime that drove the connection has ended")]
     Runtime,
+    /// The connection was lost, and could not be made anew within the limits of
+    /// [`Reconnect`](crate::Reconnect).
+    #[error("lost ({lost}) and not made anew in {attempts} attempts{}", .last.as_ref().map(|last| format!(", the last: {last}")).unwrap_or_default())]
+    GaveUp {
+        /// Why it was lost.
+        lost: Box<Self>,
+        /// How often it was tried.
+        attempts: u32,
+        /// Why the last attempt failed.
+        last: Option<Box<ConnectError>>,
+    },
     /// A blocking call was not made.
     #[error(transparent)]
     Blocking(#[from] BlockingError),
@@ -142,10 +167,37 @@ impl ConnectionError {
     pub fn peer_error(&self) -> Option<&PeerError> {
         match self {
             Self::Protocol(amqp::ConnectionError::Remote(error)) => Some(error),
+            Self::GaveUp { lost, .. } => lost.peer_error(),
             _ => None,
         }
     }
+
+    /// Whether another connection may fare better: what was wrong is wrong with the way, or with the moment.
+    pub(crate) fn is_passing(&self) -> bool {
+        use amqp::ConnectionError as Error;
+        match self {
+            Self::Transport(_) | Self::Tls(_) => true,
+            #[cfg(feature = "websocket")]
+            Self::WebSocket(_) => true,
+            // What comes garbled may come whole the next time.
+            Self::Protocol(Error::Frame(_) | Error::Violation(_) | Error::Idle | Error::Handshake | Error::Lost) => {
+                true
+            }
+            Self::Protocol(Error::Remote(error)) => PASSING.contains(&error.condition),
+            _ => false,
+        }
+    }
 }
+
+/// Conditions of a peer's close that another connection need not meet: the peer goes down, is overloaded, or did not
+/// understand bytes that were garbled on their way.
+const PASSING: [ErrorCondition; 5] = [
+    ErrorCondition::CONNECTION_FORCED,
+    ErrorCondition::FRAMING_ERROR,
+    ErrorCondition::DECODE_ERROR,
+    ErrorCondition::INTERNAL_ERROR,
+    ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+];
 
 /// Why a session or a link is over.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -169,6 +221,15 @@ pub enum LinkError {
     /// The transaction was declared over another connection.
     #[error("the transaction belongs to another connection")]
     ForeignTransaction,
+    /// The message came before the connection was lost, and its sender has taken it back: it comes again.
+    #[error("the message came before the connection was lost, and comes again")]
+    Stale,
+    /// The link could not be attached to another broker, or again: every handle is in use, or its attach is too large.
+    #[error("not attached again: {0}")]
+    Limit(amqp::LimitError),
+    /// The link was attached again on terms that do not keep what was asked for.
+    #[error("not attached again: {0}")]
+    Terms(Box<AttachError>),
     /// We closed the link or its session.
     #[error("the link is closed")]
     Closed,
@@ -181,6 +242,14 @@ pub enum LinkError {
 }
 
 impl LinkError {
+    /// Why a link that was attached again is of no use.
+    pub(crate) fn from_attach(error: AttachError) -> Self {
+        match error {
+            AttachError::Link(error) => error,
+            error => Self::Terms(Box::new(error)),
+        }
+    }
+
     /// Whether somebody ended it on purpose and without an error.
     pub(crate) fn is_orderly(&self) -> bool {
         match self {
@@ -214,9 +283,25 @@ pub enum AttachError {
     /// Every channel or handle is in use, or the name is.
     #[error(transparent)]
     Limit(#[from] amqp::LimitError),
-    /// The peer attached the link on terms that do not give what was asked for.
-    #[error("the peer does not grant {asked}: it offers {offered}")]
-    Guarantee {
+    /// The peer does not keep its side of the guarantee that was asked for: the link was closed again.
+    #[error("{asked} is not available: {missing}")]
+    GuaranteeUnavailable {
+        /// What was asked for.
+        asked: Guarantee,
+        /// What the peer's answer lacks.
+        missing: String,
+    },
+    /// The peer attached the link to a node of another address: the link was closed again.
+    #[error("asked for {asked:?}, and the peer attached the link to {offered:?}")]
+    OtherNode {
+        /// The address that was asked for.
+        asked: String,
+        /// The one that the peer told.
+        offered: String,
+    },
+    /// The peer has attached the other end of the link than the one that was asked for, or no coordinator.
+    #[error("asked for {asked}, and the peer offers {offered}")]
+    OtherEnd {
         /// What was asked for.
         asked: &'static str,
         /// What the peer offers.
@@ -230,6 +315,18 @@ impl AttachError {
     pub fn peer_error(&self) -> Option<&PeerError> {
         match self {
             Self::Link(error) => error.peer_error(),
+            _ => None,
+        }
+    }
+
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::GuaranteeUnavailable { asked: Guarantee::ExactlyOnce, .. } => {
+                Some("use at-least-once and leave out by their ids messages that come again, or another broker")
+            }
+            Self::OtherNode { .. } => Some("allow it (`any_node`) where the broker writes addresses in its own way"),
             _ => None,
         }
     }

@@ -23,6 +23,7 @@
 //! form, without passwords. The environment is read when the first connection begins.
 
 mod acceptor;
+mod again;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod connection;
@@ -30,21 +31,26 @@ mod control;
 mod controller;
 mod delivery;
 mod disposition;
+mod doubt;
 mod driver;
 mod endpoint;
 mod error;
+mod event;
 mod link;
 mod message;
+mod moved;
 mod node;
 mod options;
 mod outcome;
 mod reader;
 mod receiver;
+mod reconnect;
 mod sender;
 mod session;
 mod sink;
 mod state;
 mod stream;
+mod supervisor;
 mod tag;
 mod teardown;
 mod tls_header;
@@ -58,11 +64,13 @@ pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
 pub use connection::Connection;
 pub use controller::TransactionController;
 pub use disposition::{Origin, Settler};
+pub use doubt::InDoubt;
 pub use endpoint::{EndpointState, EndpointStates};
 pub use error::{
     AttachError, ConnectError, ConnectionError, LinkError, ReceiveError, SendError, SinkError, SyncError,
     TransactionError,
 };
+pub use event::{ConnectionEvent, ConnectionEvents};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
@@ -71,6 +79,7 @@ pub use postroad_amqp::sasl::Secret;
 pub use postroad_taps::{BlockingError, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
+pub use reconnect::Reconnect;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 pub use transaction::Transaction;

@@ -52,6 +52,26 @@ pub enum Guarantee {
     #[doc(alias = "at-least-once")]
     #[default]
     AtLeastOnce,
+    /// Once: the receiver keeps its record of a message until it knows that the sender has the outcome, and both ends
+    /// remember the link while there is no connection ([`LinkOptions::resume_timeout`]). A peer that does not keep its
+    /// side of that is told by [`AttachError::GuaranteeUnavailable`](crate::AttachError::GuaranteeUnavailable).
+    ///
+    /// It holds from the sender of a link to its receiver, over any number of connections of one
+    /// [`Connection`](crate::Connection); not beyond the end of the process, which forgets what it has not settled, nor
+    /// beyond that of a broker without a store. What cannot be known any more is told as in doubt and never sent again
+    /// by itself.
+    #[doc(alias = "exactly-once")]
+    ExactlyOnce,
+}
+
+impl std::fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::AtMostOnce => "at-most-once",
+            Self::AtLeastOnce => "at-least-once",
+            Self::ExactlyOnce => "exactly-once",
+        })
+    }
 }
 
 /// The terms of a link.
@@ -72,6 +92,22 @@ pub struct LinkOptions {
     pub properties: Option<Fields>,
     /// How long to wait for the peer to attach or detach.
     pub timeout: Duration,
+    /// With [`Guarantee::ExactlyOnce`]: how long the peer is asked to remember the link while there is no connection, in
+    /// whole seconds, one at least. It may grant less. Where the node says how it expires ([`Node::expiry`]), that
+    /// counts. By default ten minutes.
+    pub resume_timeout: Duration,
+    /// With [`Guarantee::AtLeastOnce`]: whether what is not settled when the connection is lost is sent again on a broker
+    /// of another container id, which may have it already. Otherwise it is told as in doubt, as it always is with
+    /// [`Guarantee::ExactlyOnce`].
+    pub resend_elsewhere: bool,
+    /// Messages of a sender that may be under way, handed over and without an outcome: at the bound, handing over waits.
+    /// What has to be kept until it is settled is bounded by that. `None` is no bound.
+    pub max_unsettled: Option<usize>,
+    /// Whether the peer may attach the link to a node of another address than the one that was asked for. Otherwise that
+    /// is [`AttachError::OtherNode`](crate::AttachError::OtherNode).
+    pub any_node: bool,
+    /// Whether a sender keeps what is not settled, to send it again.
+    pub(crate) keep: bool,
     /// Whether a receiver gives messages in parts.
     pub(crate) in_parts: bool,
 }
@@ -86,6 +122,11 @@ impl Default for LinkOptions {
             own_address: None,
             properties: None,
             timeout: Duration::from_secs(30),
+            resume_timeout: Duration::from_secs(600),
+            resend_elsewhere: false,
+            max_unsettled: Some(10_000),
+            any_node: false,
+            keep: false,
             in_parts: false,
         }
     }

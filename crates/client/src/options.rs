@@ -12,7 +12,7 @@ use postroad_taps::{
 };
 use uuid::Uuid;
 
-use crate::ConnectError;
+use crate::{ConnectError, Reconnect};
 
 /// The parameters of a connection. Debug shows no secret.
 #[derive(Clone)]
@@ -21,6 +21,13 @@ pub struct ConnectOptions {
     /// Where the peer is, and what it is reached over; `amqps` and `amqpwss` mean TLS. User and password in it count unless
     /// they are set here.
     pub url: BrokerUrl,
+    /// Further brokers, which are tried in turn behind the first; everything but the URL is the same for all of them. An
+    /// address or a pair of key and value in their URLs counts for nothing.
+    #[doc(alias = "reconnect_urls")]
+    pub failover: Vec<BrokerUrl>,
+    /// Whether and how a connection that is lost is made anew, with its sessions and links: by default it is. `None`: it
+    /// is over then.
+    pub reconnect: Option<Reconnect>,
     /// The user to authenticate.
     pub user: Option<String>,
     /// The user's password.
@@ -81,6 +88,8 @@ impl ConnectOptions {
     pub fn new(url: BrokerUrl) -> Self {
         Self {
             url,
+            failover: Vec::new(),
+            reconnect: Some(Reconnect::default()),
             user: None,
             password: None,
             token: None,
@@ -98,6 +107,23 @@ impl ConnectOptions {
             close_timeout: Duration::from_secs(10),
             properties: Vec::new(),
         }
+    }
+
+    /// The brokers to try.
+    pub(crate) fn brokers(&self) -> Vec<BrokerUrl> {
+        std::iter::once(&self.url).chain(&self.failover).cloned().collect()
+    }
+
+    /// The options for one broker of the list.
+    pub(crate) fn at(&self, broker: &BrokerUrl) -> Self {
+        Self { url: broker.clone(), ..self.clone() }
+    }
+
+    /// Whether they can be used, as far as that can be told before anybody is asked.
+    pub(crate) fn check(&self) -> Result<(), ConnectError> {
+        self.config()?;
+        self.sasl()?;
+        self.preconnection().map(drop)
     }
 
     /// What the connection is made from.
@@ -222,6 +248,8 @@ impl fmt::Debug for ConnectOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnectOptions")
             .field("url", &self.url)
+            .field("failover", &self.failover)
+            .field("reconnect", &self.reconnect)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "<redacted>"))
             .field("token", &self.token)

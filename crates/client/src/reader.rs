@@ -55,7 +55,14 @@ impl StreamingReceiver {
             let _ = self.receiver.session().settle_origin(origin, Outcome::Released);
         }
         let first = loop {
-            let part = self.receiver.next_part().await?;
+            let part = match self.receiver.next_part().await {
+                // The rest of a message that nobody reads will not come.
+                Err(ReceiveError::Aborted) => {
+                    self.skipping = false;
+                    continue;
+                }
+                part => part?,
+            };
             if self.skipping {
                 self.skipping = part.more;
             } else if !part.aborted {
@@ -74,8 +81,11 @@ impl StreamingReceiver {
         };
         let mut taken = reader.take(&first);
         while taken.is_ok() && reader.content.is_empty() && !reader.whole {
-            let part = reader.from.receiver.next_part().await?;
-            taken = reader.take(&part);
+            let part = reader.from.receiver.next_part().await;
+            if part.as_ref().is_err_and(|error| *error == ReceiveError::Aborted) {
+                (reader.from.skipping, reader.from.lost) = (false, None);
+            }
+            taken = reader.take(&part?);
         }
         reader.from.lost = None;
         taken.map(|()| reader)
@@ -120,8 +130,11 @@ impl MessageReader<'_> {
             if self.whole {
                 return Ok(None);
             }
-            let part = self.from.receiver.next_part().await?;
-            self.take(&part)?;
+            let part = self.from.receiver.next_part().await;
+            if part.as_ref().is_err_and(|error| *error == ReceiveError::Aborted) {
+                (self.whole, self.from.skipping) = (true, false);
+            }
+            self.take(&part?)?;
         }
     }
 

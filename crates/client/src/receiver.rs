@@ -23,9 +23,18 @@ use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 #[derive(Debug)]
 pub struct Receiver {
     pub(crate) link: Link,
-    id: LinkId,
     /// Messages taken from the connection in one go.
     batch: VecDeque<Delivery>,
+    /// The link in the engine that they came over, and that engine.
+    id: LinkId,
+    epoch: u32,
+    /// The stamp of the connection when it was last looked at.
+    stamp: u32,
+    /// Whether a part of a message was handed out whose rest does not come, since the connection was lost.
+    interrupted: bool,
+    /// Whether the rest of a message is to come of which a part was handed out.
+    within: bool,
+    serial: u64,
     prefetch: u32,
     /// Whether the owner grants credit, and this does not.
     manual: bool,
@@ -45,13 +54,22 @@ const UNASKED: Duration = Duration::from_millis(250);
 
 impl Receiver {
     pub(crate) fn new(link: Link, prefetch: u32) -> Self {
-        let id = link.id();
+        let stamp = link.session.shared().stamp();
+        let (id, epoch, serial) = link.with(|state| {
+            let entry = &state.links[link.key];
+            (entry.id, state.epoch, entry.serial)
+        });
         let mut receiver = {
             let quirks = Quirks::of_peer(&link);
             Self {
                 link,
-                id,
                 batch: VecDeque::new(),
+                id,
+                epoch,
+                stamp,
+                interrupted: false,
+                within: false,
+                serial,
                 prefetch: 0,
                 manual: false,
                 quirks,
@@ -194,13 +212,8 @@ impl Receiver {
             self.recount();
         }
         if self.quirks.overdraws {
-            let (link, id) = (&self.link, self.id);
             // Never more than what was allowed before: what is buffered stays bounded.
-            link.with(|state| {
-                if state.links[link.key].over.is_none() {
-                    state.engine.set_overdraft(id, prefetch);
-                }
-            });
+            self.link.with(|state| state.set_overdraft(self.link.key, prefetch));
         }
         self.top_up(prefetch);
     }
@@ -290,7 +303,9 @@ impl Receiver {
     pub fn available(&self) -> usize {
         let queued = self.link.with(|state| {
             let entry = &state.links[self.link.key];
-            if entry.over.is_some() { entry.left.len() } else { state.engine.queued(self.id) }
+            let left = entry.left.len();
+            // What is there of a connection that was lost comes again.
+            if entry.over.is_some() || state.down.is_some() { left } else { left + state.engine.queued(entry.id) }
         });
         self.batch.len() + queued
     }
@@ -349,20 +364,25 @@ impl Receiver {
     /// The next message that is here; takes a whole batch from the connection when its own is used up.
     #[inline]
     fn next(&mut self) -> Option<Delivery> {
+        if self.link.session.shared().stamp() != self.stamp && !self.catch_up() {
+            return None;
+        }
         if self.batch.is_empty() {
-            let Self { link, id, batch, outstanding, .. } = self;
+            let Self { link, id, epoch, batch, outstanding, .. } = self;
             link.with(|state| {
                 let entry = &mut state.links[link.key];
-                match entry.over {
-                    None => {
-                        state.engine.take_all(*id, batch);
-                        *outstanding = outstanding_of(state, link.key, batch.len());
-                    }
-                    Some(_) => batch.append(&mut entry.left),
+                batch.append(&mut entry.left);
+                if entry.over.is_none() && state.down.is_none() {
+                    (*id, *epoch) = (entry.id, state.epoch);
+                    state.engine.take_all(*id, batch);
+                    *outstanding = outstanding_of(state, link.key, batch.len());
                 }
             });
         }
         let delivery = self.batch.pop_front();
+        if let Some(delivery) = &delivery {
+            self.within = delivery.more;
+        }
         self.outstanding = self.outstanding.saturating_sub(delivery.is_some().into());
         if self.outstanding <= self.prefetch / 2 {
             self.top_up(self.prefetch);
@@ -375,15 +395,49 @@ impl Receiver {
         if self.manual || target <= self.outstanding {
             return;
         }
-        let Self { link, id, batch, outstanding, .. } = self;
+        let Self { link, batch, outstanding, .. } = self;
         link.with(|state| {
-            if state.links[link.key].over.is_some() {
+            let entry = &state.links[link.key];
+            if entry.over.is_some() {
                 return;
             }
-            let here = batch.len() + state.engine.queued(*id);
-            state.engine.grant(*id, target.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX)));
+            let id = entry.id;
+            let here = batch.len() + state.engine.queued(id);
+            state.engine.grant(id, target.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX)));
             *outstanding = target;
         });
+    }
+
+    /// Looks at what a loss of the connection means for what is here; `false` while that is not known.
+    ///
+    /// Messages of a link that is the same to its sender stay. Those of a link that is new to it come again, so they
+    /// are thrown away unless they are settled.
+    #[cold]
+    fn catch_up(&mut self) -> bool {
+        let Self { link, batch, epoch, .. } = self;
+        let caught_up = link.with(|state| {
+            let entry = &state.links[link.key];
+            let stamp = state.stamp();
+            if entry.over.is_some() {
+                return Some((stamp, false));
+            }
+            if state.down.is_some() || !entry.is_usable() {
+                return None;
+            }
+            Some((stamp, entry.since > *epoch))
+        });
+        let Some((stamp, stale)) = caught_up else {
+            // What is settled is ours in any case.
+            return batch.front().is_some_and(|delivery| delivery.settled);
+        };
+        if stale {
+            batch.retain(|delivery| delivery.settled);
+            self.interrupted = std::mem::take(&mut self.within);
+        }
+        self.stamp = stamp;
+        self.quirks = Quirks::of_peer(&self.link);
+        self.recount();
+        true
     }
 
     /// Counts credit anew: what a drain gives up comes back as no message, and its answer may come long after whoever
@@ -403,8 +457,8 @@ impl Receiver {
     async fn arrival(&mut self) -> Result<(), LinkError> {
         loop {
             self.seek();
-            let (link, id) = (&self.link, self.id);
-            let here = |state: &mut State| here(state, link.key, id);
+            let link = &self.link;
+            let here = |state: &mut State| here(state, link.key);
             if link.session.shared().wait(Place::Link(link.key), here).await? {
                 return Ok(());
             }
@@ -422,8 +476,8 @@ impl Receiver {
                 return Poll::Ready(self.open(delivery));
             }
             self.seek();
-            let (link, id) = (&self.link, self.id);
-            let here = |state: &mut State| here(state, link.key, id);
+            let link = &self.link;
+            let here = |state: &mut State| here(state, link.key);
             ready!(link.session.shared().poll_at(Place::Link(link.key), ticket, cx, here))?;
         }
     }
@@ -438,15 +492,17 @@ impl Receiver {
 
     /// Grants credit as the owner says, from what there is.
     fn grant(&self, credit: impl FnOnce(u32) -> u32) {
-        let (link, id, overdraws) = (&self.link, self.id, self.quirks.overdraws);
+        let (link, overdraws) = (&self.link, self.quirks.overdraws);
         link.with(|state| {
-            if state.links[link.key].over.is_some() {
+            let entry = &state.links[link.key];
+            if entry.over.is_some() {
                 return;
             }
+            let id = entry.id;
             let granted = state.engine.granted(id);
             let credit = credit(granted);
             if overdraws {
-                state.engine.set_overdraft(id, credit.max(granted));
+                state.set_overdraft(link.key, credit.max(granted));
             }
             state.engine.stop_draining(id);
             state.engine.grant(id, credit);
@@ -454,11 +510,12 @@ impl Receiver {
     }
 
     fn start_drain(&self) {
-        let (link, id) = (&self.link, self.id);
+        let link = &self.link;
         link.with(|state| {
             let entry = &mut state.links[link.key];
             if entry.over.is_none() {
                 entry.drained = false;
+                let id = entry.id;
                 state.engine.drain(id);
                 state.take_news();
             }
@@ -470,7 +527,7 @@ impl Receiver {
         self.recount();
         self.top_up(self.prefetch.max(1));
         self.start_drain();
-        let (link, id) = (&self.link, self.id);
+        let link = &self.link;
         let drained = link.session.shared().wait(Place::Link(link.key), |state| {
             let entry = &mut state.links[link.key];
             if !entry.left.is_empty() {
@@ -479,7 +536,10 @@ impl Receiver {
             if let Some(error) = &entry.over {
                 return Some(Err(error.clone()));
             }
-            (entry.drained || state.engine.queued(id) > 0).then_some(Ok(()))
+            if state.down.is_some() || !entry.is_usable() {
+                return None;
+            }
+            (entry.drained || state.engine.queued(entry.id) > 0).then_some(Ok(()))
         });
         if let Ok(result) = tokio::time::timeout(DRAIN, drained).await {
             result?;
@@ -493,7 +553,14 @@ impl Receiver {
     /// Waits for the next part of a message, on a link that gives parts.
     pub(crate) async fn next_part(&mut self) -> Result<Delivery, ReceiveError> {
         loop {
-            if let Some(part) = self.next() {
+            let part = self.next();
+            if std::mem::take(&mut self.interrupted) {
+                // Of a message that comes again from its start.
+                self.batch.extend(part);
+                self.batch.rotate_right(usize::from(self.batch.len() > 1));
+                return Err(ReceiveError::Aborted);
+            }
+            if let Some(part) = part {
                 return Ok(part);
             }
             self.arrival().await?;
@@ -503,6 +570,8 @@ impl Receiver {
     pub(crate) fn origin(&self, delivery: &Delivery) -> Origin {
         Origin {
             connection: self.link.session.shared().number(),
+            epoch: self.epoch,
+            serial: self.serial,
             link: self.id,
             number: delivery.number,
             tag: delivery.tag,
@@ -529,7 +598,7 @@ impl Receiver {
 }
 
 /// Whether a message is here; `false` where credit is to be counted anew.
-fn here(state: &mut State, key: usize, id: LinkId) -> Option<Result<bool, LinkError>> {
+fn here(state: &mut State, key: usize) -> Option<Result<bool, LinkError>> {
     let entry = &mut state.links[key];
     if !entry.left.is_empty() {
         return Some(Ok(true));
@@ -537,7 +606,11 @@ fn here(state: &mut State, key: usize, id: LinkId) -> Option<Result<bool, LinkEr
     if let Some(error) = &entry.over {
         return Some(Err(error.clone()));
     }
-    if state.engine.queued(id) > 0 {
+    // What a dead engine has comes again.
+    if state.down.is_some() || !entry.is_usable() {
+        return None;
+    }
+    if state.engine.queued(entry.id) > 0 {
         return Some(Ok(true));
     }
     (entry.drained || entry.aborted).then_some(Ok(false))

@@ -39,13 +39,29 @@ pub(crate) struct Handover<'a> {
     pub(crate) tracked: bool,
     /// Whether it is the first part of a message.
     pub(crate) more: bool,
+    /// The transaction that it is a part of, or is to discharge, and the engine that this was declared on.
     pub(crate) transaction: Option<&'a TransactionId>,
+    pub(crate) epoch: Option<u32>,
 }
 
-impl Handover<'_> {
+/// A message that was handed over.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Put {
+    pub(crate) token: u64,
+    pub(crate) delivery: DeliveryNumber,
+    /// The engine that has it.
+    pub(crate) epoch: u32,
+}
+
+impl<'a> Handover<'a> {
+    fn new(format: MessageFormat, tracked: bool, transaction: Option<(&'a TransactionId, u32)>) -> Self {
+        let (transaction, epoch) = transaction.unzip();
+        Self { tracked, transaction, epoch, ..Self::tracked(format) }
+    }
+
     /// A whole message, outside transactions, for whose outcome somebody waits by name.
     pub(crate) fn tracked(format: MessageFormat) -> Self {
-        Self { format, tag: None, tracked: true, more: false, transaction: None }
+        Self { format, tag: None, tracked: true, more: false, transaction: None, epoch: None }
     }
 }
 
@@ -86,7 +102,7 @@ impl Sender {
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
     pub async fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError> {
-        let token = self.hand_over(message, true, None).await?;
+        let Put { token, .. } = self.hand_over(message, true, None).await?;
         if self.settled {
             return Ok(Settlement { at: None });
         }
@@ -128,9 +144,13 @@ impl Sender {
     pub(crate) fn synced(&self, state: &mut State) -> Option<Result<(), SyncError>> {
         let entry = &mut state.links[self.link.key];
         let sends = &mut entry.sends;
-        if sends.untracked > 0 {
-            let error = entry.over.clone()?;
-            return Some(Err(SyncError::Link { in_doubt: std::mem::take(&mut sends.untracked), error }));
+        if sends.untracked > 0 && entry.over.is_none() {
+            return None;
+        }
+        let in_doubt = std::mem::take(&mut sends.untracked) + std::mem::take(&mut sends.doubts);
+        if in_doubt > 0 {
+            let error = entry.over.clone().unwrap_or_else(|| state.lost_error());
+            return Some(Err(SyncError::Link { in_doubt, error }));
         }
         let count = std::mem::take(&mut sends.not_accepted);
         Some(match sends.first_not_accepted.take() {
@@ -237,18 +257,17 @@ impl Sender {
         &self,
         message: &Message,
         tracked: bool,
-        transaction: Option<&TransactionId>,
-    ) -> Result<u64, SendError> {
+        transaction: Option<(&TransactionId, u32)>,
+    ) -> Result<Put, SendError> {
         // Who sends in a loop lets the connection write now and then: the receiver works on the first messages while
         // the next are made.
         consume_budget().await;
         // The common case has credit and takes no buffer of its own.
         let encoded = match self.try_hand_over(message, tracked, transaction)? {
-            Ok(token) => return Ok(token),
+            Ok(put) => return Ok(put),
             Err(encoded) => encoded,
         };
-        let how = Handover { tracked, transaction, ..Handover::tracked(message.message_format()) };
-        self.put_when_credited(&encoded, how).await.map(|(token, _)| token)
+        self.put_when_credited(&encoded, Handover::new(message.message_format(), tracked, transaction)).await
     }
 
     /// The outcome of a message that was handed over under this token, to come.
@@ -257,11 +276,7 @@ impl Sender {
     }
 
     /// Waits for credit and puts an encoded message, or its first part, into the link.
-    pub(crate) async fn put_when_credited(
-        &self,
-        encoded: &Encoded,
-        how: Handover<'_>,
-    ) -> Result<(u64, DeliveryNumber), SendError> {
+    pub(crate) async fn put_when_credited(&self, encoded: &Encoded, how: Handover<'_>) -> Result<Put, SendError> {
         let put = |state: &mut State| match self.put(state, &encoded.front, encoded.content(), how) {
             Err(SendError::NoCredit) => None,
             result => Some(result),
@@ -274,15 +289,15 @@ impl Sender {
         &self,
         message: &Message,
         tracked: bool,
-        transaction: Option<&TransactionId>,
-    ) -> Result<Result<u64, Encoded>, SendError> {
+        transaction: Option<(&TransactionId, u32)>,
+    ) -> Result<Result<Put, Encoded>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             let content = message.encode_to(scratch);
-            let how = Handover { tracked, transaction, ..Handover::tracked(message.message_format()) };
+            let how = Handover::new(message.message_format(), tracked, transaction);
             let result = self.link.with(|state| self.put(state, scratch, content, how));
             let result = match result {
-                Ok((token, _)) => Ok(Ok(token)),
+                Ok(put) => Ok(Ok(put)),
                 Err(SendError::NoCredit) => {
                     let (front, content) = (Bytes::copy_from_slice(scratch), content.cloned().unwrap_or_default());
                     Ok(Err(Encoded { front, content }))
@@ -303,7 +318,8 @@ impl Sender {
             return Err(SendError::NotSent(error.clone()));
         }
         let full = entry.sends.max_in_flight.is_some_and(|max| entry.sends.in_flight >= max);
-        let room = (self.settled || !full) && state.engine.capacity(entry.id) > 0;
+        let here = entry.is_usable() && state.down.is_none();
+        let room = here && (self.settled || !full) && state.engine.capacity(entry.id) > 0;
         Ok(room.then_some(()))
     }
 
@@ -315,12 +331,19 @@ impl Sender {
         encoded: &[u8],
         content: Option<&Bytes>,
         how: Handover<'_>,
-    ) -> Result<(u64, DeliveryNumber), SendError> {
-        let Handover { format, tag: chosen, tracked, more, transaction } = how;
-        let State { engine, links, .. } = state;
+    ) -> Result<Put, SendError> {
+        let Handover { format, tag: chosen, tracked, more, transaction, epoch } = how;
+        let State { engine, links, down, epoch: present, .. } = state;
+        if epoch.is_some_and(|epoch| epoch != *present || down.is_some()) {
+            // What it belongs to is gone with the connection.
+            return Err(SendError::NotSent(state.lost_error()));
+        }
         let entry = &mut links[self.link.key];
         if let Some(error) = &entry.over {
             return Err(SendError::NotSent(error.clone()));
+        }
+        if down.is_some() || !entry.is_usable() {
+            return Err(SendError::NoCredit);
         }
         let sends = &mut entry.sends;
         if !self.settled && sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
@@ -347,7 +370,7 @@ impl Sender {
         } else if !self.settled {
             sends.untracked += 1;
         }
-        Ok((token, number))
+        Ok(Put { token, delivery: number, epoch: *present })
     }
 }
 

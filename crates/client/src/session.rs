@@ -1,16 +1,18 @@
 //! A session: links share its windows and its order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use postroad_amqp::v1_0::LimitError;
 use postroad_codec::v1_0::Role;
 
+use crate::again::{Again, Terms};
 use crate::link::Link;
 use crate::options::random_uuid;
 use crate::state::{Shared, State};
-use crate::v1_0::{Engine, LinkId, SessionId};
+use crate::v1_0::SessionId;
 use crate::wait::Place;
-use crate::{AttachError, Connection, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
+use crate::{AttachError, Connection, Guarantee, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
 
 /// A session. Clones are handles of the same session; when the last one is gone, and the last link on
 /// it, the session ends.
@@ -120,40 +122,71 @@ impl Session {
     }
 
     async fn attach(&self, role: Role, node: &Node, options: &LinkOptions) -> Result<Link, AttachError> {
-        self.attach_by(options, |engine, session, name| engine.attach(session, name, role, node, options)).await
+        let name = own_name(options);
+        let keep = self.shared().with(|state| state.reconnects);
+        let exactly_once = options.guarantee == Guarantee::ExactlyOnce;
+        let options = LinkOptions {
+            keep: exactly_once || (keep && options.guarantee == Guarantee::AtLeastOnce && role == Role::Sender),
+            ..options.clone()
+        };
+        let (timeout, max_unsettled) = (options.timeout, options.max_unsettled);
+        let attaching = async {
+            let link = self
+                .attach_by(name.clone(), timeout, |state, session| {
+                    let id = state.engine.attach(session, name.clone(), role, node, &options)?;
+                    let key = state.add_link(id, self.inner.key);
+                    let entry = &mut state.links[key];
+                    entry.second = exactly_once && role == Role::Receiver;
+                    entry.sends.max_in_flight = max_unsettled;
+                    let terms = Terms { role, node: node.clone(), options: options.clone() };
+                    entry.again = Some(Box::new(Again { name: name.clone(), terms: Some(terms) }));
+                    Ok(key)
+                })
+                .await?;
+            link.wait(|_, remote| Some(remote.grants(role, node, &options))).await??;
+            Ok(link)
+        };
+        tokio::time::timeout(timeout, attaching).await.unwrap_or(Err(LinkError::Timeout(timeout).into()))
     }
 
     /// Attaches a link to the peer's coordinator.
     pub(crate) async fn attach_coordinator(&self) -> Result<Link, AttachError> {
-        let attach = |engine: &mut Engine, session, name| engine.attach_coordinator(session, name);
-        let link = self.attach_by(&LinkOptions::default(), attach).await?;
-        link.with(|state| state.make_control(link.key));
-        Ok(link)
+        let options = LinkOptions::default();
+        let (name, timeout) = (own_name(&options), options.timeout);
+        let attaching = self.attach_by(name.clone(), timeout, |state, session| {
+            let id = state.engine.attach_coordinator(session, name.clone())?;
+            let key = state.add_link(id, self.inner.key);
+            state.make_control(key);
+            state.links[key].again = Some(Box::new(Again { name: name.clone(), terms: None }));
+            Ok(key)
+        });
+        tokio::time::timeout(timeout, attaching).await.unwrap_or(Err(LinkError::Timeout(timeout).into()))
     }
 
+    /// Attaches a link as soon as there is a connection, and waits until the peer has.
     async fn attach_by(
         &self,
-        options: &LinkOptions,
-        attach: impl FnOnce(&mut Engine, SessionId, String) -> Result<LinkId, LimitError>,
+        name: String,
+        timeout: Duration,
+        mut attach: impl FnMut(&mut State, SessionId) -> Result<usize, LimitError>,
     ) -> Result<Link, AttachError> {
-        // Some peers key links by name alone: ours are distinct unless the user names them.
-        let name = options.name.clone().unwrap_or_else(|| random_uuid().to_string());
-        let id = self.id();
-        let key = self.shared().with(|state| {
-            if let Some(error) = &state.sessions[self.inner.key].over {
-                return Err(AttachError::Link(error.clone()));
+        let attach = |state: &mut State| {
+            let session = &state.sessions[self.inner.key];
+            if let Some(error) = &session.over {
+                return Some(Err(AttachError::Link(error.clone())));
             }
-            let link = attach(&mut state.engine, id, name.clone()).map_err(|error| match error {
+            if state.down.is_some() {
+                return None;
+            }
+            let id = session.id;
+            Some(attach(state, id).map_err(|error| match error {
                 LimitError::Ended => AttachError::Link(LinkError::Closed),
                 error => AttachError::Limit(error),
-            })?;
-            Ok(state.add_link(link, self.inner.key))
-        })?;
-        let link = Link { session: self.clone(), key, name, timeout: options.timeout };
-        match tokio::time::timeout(options.timeout, link.attached()).await {
-            Ok(result) => result?,
-            Err(_) => return Err(LinkError::Timeout(options.timeout).into()),
-        }
+            }))
+        };
+        let key = self.shared().wait(Place::Connection, attach).await?;
+        let link = Link { session: self.clone(), key, name, timeout };
+        link.attached().await?;
         Ok(link)
     }
 
@@ -183,6 +216,11 @@ impl Session {
             error => Err(error),
         }
     }
+}
+
+/// Some peers key links by name alone: ours are distinct unless the user names them.
+fn own_name(options: &LinkOptions) -> String {
+    options.name.clone().unwrap_or_else(|| random_uuid().to_string())
 }
 
 impl Drop for Inner {

@@ -1,15 +1,20 @@
 //! What the driver and the handles of a connection share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
 use slab::Slab;
+use tokio::sync::broadcast;
 
+use crate::again::{Again, Down, Joining};
 use crate::control::Control;
+use crate::doubt::InDoubt;
+use crate::event::ConnectionEvent;
+use crate::moved::Moved;
 use crate::teardown::Teardown;
 use crate::types::{ErrorCondition, PeerError};
 use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId, TransactionId};
@@ -21,6 +26,8 @@ use crate::{ConnectionError, LinkError, Outcome, SendError};
 pub(crate) struct Shared {
     /// Tells this connection from every other of the process.
     number: u64,
+    /// Changes whenever the connection is lost and whenever it is made anew: see [`State::stamp`].
+    stamp: AtomicU32,
     state: Mutex<State>,
 }
 
@@ -34,6 +41,20 @@ pub(crate) struct State {
     pub(crate) opened: bool,
     pub(crate) teardown: Teardown,
     pub(crate) over: Option<ConnectionError>,
+    /// Which engine this is, from 0 on: a connection that was lost is made anew with another one.
+    pub(crate) epoch: u32,
+    /// Set while a connection that was lost is not made anew: the engine is the dead one.
+    pub(crate) down: Option<Down>,
+    /// Whether a connection that is lost is made anew.
+    pub(crate) reconnects: bool,
+    /// Why the connection was lost last.
+    pub(crate) lost: Option<ConnectionError>,
+    /// Messages that came over an earlier engine.
+    pub(crate) moved: Moved,
+    /// Links with messages in doubt that nobody has been told of.
+    pub(crate) doubted: Vec<usize>,
+    pub(crate) events: Option<broadcast::Sender<ConnectionEvent>>,
+    serial: u64,
     /// When the driver stops waiting for the peer's close, and how long that is since we closed.
     pub(crate) close_by: Option<(Instant, Duration)>,
     /// Calls that wait for the connection to open or to end, or for a link of the peer's.
@@ -63,6 +84,18 @@ pub(crate) struct SessionEntry {
 pub(crate) struct LinkEntry {
     pub(crate) id: LinkId,
     pub(crate) session: usize,
+    /// Tells this link from every other of the connection, also where its id is another one by now.
+    pub(crate) serial: u64,
+    /// How the link is attached again; it is not where this is nothing.
+    pub(crate) again: Option<Box<Again>>,
+    /// What is still to come before the link that was attached again can be used.
+    pub(crate) joining: Joining,
+    /// The engine since which this is the same link to the peer: what came before comes again.
+    pub(crate) since: u32,
+    /// Whether we settle what we receive only when the sender has (2.6.12, receiver mode second).
+    pub(crate) second: bool,
+    /// Whether our end is being detached for good.
+    pub(crate) detaching: bool,
     pub(crate) attached: bool,
     /// Whether the peer has shown by credit or a message that it means the link.
     pub(crate) confirmed: bool,
@@ -77,8 +110,14 @@ pub(crate) struct LinkEntry {
     pub(crate) sends: Sends,
     /// What only a control link has.
     pub(crate) control: Option<Box<Control>>,
-    /// Messages that had come when the link ended.
+    /// Messages that had come when the link ended, or settled ones when the connection was lost.
     pub(crate) left: VecDeque<Delivery>,
+    /// Messages that are in doubt.
+    pub(crate) in_doubt: VecDeque<InDoubt>,
+    /// The address that the peer told last.
+    pub(crate) address: Option<String>,
+    /// Messages that a receiver takes beyond the credit.
+    pub(crate) overdraft: u32,
 }
 
 /// Messages of a sender that have no outcome yet.
@@ -90,6 +129,10 @@ pub(crate) struct Sends {
     /// Messages under way, whether anybody waits for them or not, and the most there may be.
     pub(crate) in_flight: usize,
     pub(crate) max_in_flight: Option<usize>,
+    /// Of those that nobody waits for by name, the ones that are in doubt since the last sync, and those that nobody was
+    /// told of by an event.
+    pub(crate) doubts: usize,
+    pub(crate) untold: usize,
     pub(crate) not_accepted: usize,
     pub(crate) first_not_accepted: Option<Option<Outcome>>,
     pub(crate) next_tag: u64,
@@ -126,6 +169,14 @@ impl Shared {
             opened: false,
             teardown: Teardown::default(),
             over: None,
+            epoch: 0,
+            down: None,
+            reconnects: false,
+            lost: None,
+            moved: Moved::default(),
+            doubted: Vec::new(),
+            events: None,
+            serial: 0,
             close_by: None,
             waiters: Waiters::default(),
             drains: Vec::new(),
@@ -136,7 +187,28 @@ impl Shared {
         };
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, state: Mutex::new(state) })
+        Arc::new(Self { number, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+    }
+
+    /// What [`State::stamp`] was when it last changed: whoever keeps messages outside the lock sees by it that they may
+    /// be of the past.
+    #[inline]
+    pub(crate) fn stamp(&self) -> u32 {
+        self.stamp.load(Ordering::Relaxed)
+    }
+
+    /// Lets those see the stamp who do not take the lock.
+    pub(crate) fn publish(&self, state: &State) {
+        self.stamp.store(state.stamp(), Ordering::Relaxed);
+    }
+
+    /// As [`Shared::with`], for what changes the stamp.
+    pub(crate) fn turn<R>(&self, act: impl FnOnce(&mut State) -> R) -> R {
+        self.with(|state| {
+            let result = act(state);
+            self.publish(state);
+            result
+        })
     }
 
     pub(crate) fn number(&self) -> u64 {
@@ -198,6 +270,10 @@ impl State {
     /// Closes the connection. The peer has this long to answer.
     pub(crate) fn close(&mut self, error: Option<PeerError>, timeout: Duration) {
         if self.over.is_none() {
+            if self.down.is_some() {
+                // There is nobody to say it to.
+                return self.end_connection(ConnectionError::Closed);
+            }
             match error {
                 None => self.close_in_order(timeout),
                 error => self.engine.close(error),
@@ -207,6 +283,11 @@ impl State {
             self.close_by = self.close_by.or(deadline);
             self.wake_driver();
         }
+    }
+
+    /// Senders that were to give up credit need not.
+    pub(crate) fn drop_drains(&mut self) {
+        self.drains.clear();
     }
 
     /// Adds a session that the engine has begun, or the peer.
@@ -228,9 +309,16 @@ impl State {
 
     /// Adds a link that the engine has begun to attach.
     pub(crate) fn add_link(&mut self, id: LinkId, session: usize) -> usize {
+        self.serial += 1;
         let key = self.links.insert(LinkEntry {
             id,
             session,
+            serial: self.serial,
+            again: None,
+            joining: Joining::Not,
+            since: self.epoch,
+            second: false,
+            detaching: false,
             attached: false,
             confirmed: false,
             over: None,
@@ -241,12 +329,36 @@ impl State {
             sends: Sends::default(),
             control: None,
             left: VecDeque::new(),
+            in_doubt: VecDeque::new(),
+            address: None,
+            overdraft: 0,
         });
+        self.index_link(key, id);
+        key
+    }
+
+    /// Notes the engine's link that an entry is.
+    pub(crate) fn index_link(&mut self, key: usize, id: LinkId) {
         if self.by_engine.len() <= id.index() {
             self.by_engine.resize(id.index() + 1, None);
         }
         self.by_engine[id.index()] = Some(key);
-        key
+    }
+
+    /// Forgets which links of an engine the entries are: there is another engine.
+    pub(crate) fn forget_index(&mut self) {
+        self.by_engine.clear();
+    }
+
+    #[inline]
+    pub(crate) fn key_of(&self, id: LinkId) -> Option<usize> {
+        let key = (*self.by_engine.get(id.index())?)?;
+        self.links.get(key).filter(|entry| entry.id == id).map(|_| key)
+    }
+
+    /// A number that changes whenever the connection is lost or made anew.
+    pub(crate) fn stamp(&self) -> u32 {
+        self.epoch.wrapping_mul(2).wrapping_add(self.down.is_some().into())
     }
 
     #[inline]
@@ -283,14 +395,16 @@ impl State {
                     }
                 }
                 News::LinkAttached(link) => {
-                    if let Some(entry) = self.entry(link) {
-                        entry.attached = true;
-                    }
+                    self.attached(link);
                     self.wake_link(link);
                 }
-                News::LinkEnded(link, error) => self.end_link(link, error),
+                News::LinkEnded { link, error, closed } => self.link_ended(link, error, closed),
+                News::Resumed { link, complete, remembered } => self.resumed(link, complete, remembered),
+                News::Reassociated { link, tag, number } => self.reassociated(link, tag, number),
+                News::SettledBySender { link, number } => self.settled_by_sender(link, number),
+                News::InDoubt { link, doubt } => self.in_doubt(link, doubt),
                 News::SessionEnded(session, error) => self.end_session(session, &error),
-                News::Closed(error) => self.end_connection(match error {
+                News::Closed(error) => self.lose(match error {
                     amqp::ConnectionError::Closed => ConnectionError::Closed,
                     error => ConnectionError::Protocol(error),
                 }),
@@ -331,6 +445,7 @@ impl State {
                 },
             }
         }
+        self.tell_of_doubts();
     }
 
     /// The peer wants credit used or given up: those who wait for it come first.
@@ -368,10 +483,10 @@ impl State {
         let key = by_engine.get(link.index()).copied().flatten();
         let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) else { return };
         let sends = &mut entry.sends;
-        sends.in_flight = sends.in_flight.saturating_sub(1);
-        if sends.max_in_flight.is_some() {
+        if sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
             entry.waiters.wake(wakes);
         }
+        sends.in_flight = sends.in_flight.saturating_sub(1);
         if token == UNTRACKED {
             sends.untracked -= 1;
             if !outcome.as_ref().is_some_and(Outcome::is_accepted) {
@@ -384,6 +499,16 @@ impl State {
             return;
         }
         sends.finish(token as usize, outcome.ok_or(SendError::NoOutcome), wakes);
+    }
+
+    /// Has a receiver take so many messages beyond the credit.
+    pub(crate) fn set_overdraft(&mut self, key: usize, messages: u32) {
+        let Self { links, engine, .. } = self;
+        let entry = &mut links[key];
+        if entry.over.is_none() {
+            entry.overdraft = messages;
+            engine.set_overdraft(entry.id, messages);
+        }
     }
 
     /// Bounds the messages under way on a link; whoever waits may fit now.
@@ -404,7 +529,7 @@ impl State {
         Some(slot)
     }
 
-    fn wake_link(&mut self, id: LinkId) {
+    pub(crate) fn wake_link(&mut self, id: LinkId) {
         let Self { links, by_engine, wakes, .. } = self;
         let key = by_engine.get(id.index()).copied().flatten();
         if let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == id) {
@@ -414,16 +539,20 @@ impl State {
 
     /// Ends a link: whoever waits for anything on it is told why.
     pub(crate) fn end_link(&mut self, id: LinkId, error: LinkError) {
-        let left = self.engine.release(id);
-        let Self { links, by_engine, wakes, .. } = self;
-        let Some(slot) = by_engine.get_mut(id.index()) else { return };
-        let Some(key) = slot.filter(|key| links.get(*key).is_some_and(|entry| entry.id == id)) else { return };
-        *slot = None;
+        let (suspended, left) = self.engine.release(id);
+        let Some(key) = self.key_of(id) else { return };
+        self.by_engine[id.index()] = None;
+        if let Some(suspended) = suspended {
+            self.keep_doubts(key, suspended, &error);
+        }
+        let Self { links, wakes, .. } = self;
         let entry = &mut links[key];
         entry.waiters.wake(wakes);
         entry.sends.fail(&error, wakes);
-        entry.left = left;
+        entry.left.extend(left);
         entry.over.get_or_insert(error);
+        let serial = entry.serial;
+        self.moved.forget_link(serial);
         self.tidy_link(key);
     }
 
@@ -460,12 +589,15 @@ impl State {
             return;
         }
         let link_error = LinkError::Connection(error.clone());
-        self.over = Some(error);
+        self.over = Some(error.clone());
+        self.down = None;
         self.waiters.wake(&mut self.wakes);
         let sessions: Vec<SessionId> = self.sessions.iter().map(|(_, entry)| entry.id).collect();
         for session in sessions {
             self.end_session(session, &link_error);
         }
+        self.tell_of_doubts();
+        self.tell(ConnectionEvent::Over(error));
     }
 
     /// Notes that the handle of a link is gone, and closes the link.
@@ -483,7 +615,7 @@ impl State {
 
 impl Sends {
     #[inline]
-    fn finish(&mut self, key: usize, result: Result<Outcome, SendError>, wakes: &mut Vec<Waker>) {
+    pub(crate) fn finish(&mut self, key: usize, result: Result<Outcome, SendError>, wakes: &mut Vec<Waker>) {
         match self.slots.get_mut(key) {
             Some(slot @ Slot::Waiting(_)) => {
                 if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(result))
@@ -499,7 +631,7 @@ impl Sends {
         }
     }
 
-    fn fail(&mut self, error: &LinkError, wakes: &mut Vec<Waker>) {
+    pub(crate) fn fail(&mut self, error: &LinkError, wakes: &mut Vec<Waker>) {
         let waiting: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
         for key in waiting {
             self.finish(key, Err(SendError::InDoubt(error.clone())), wakes);

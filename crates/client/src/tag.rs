@@ -1,6 +1,6 @@
 //! Messages under a tag of the caller's (part 2, 2.6.12).
 
-use crate::sender::{Encoded, Handover};
+use crate::sender::{Encoded, Handover, Put};
 use crate::state::State;
 use crate::types::DeliveryTag;
 use crate::wait::Place;
@@ -32,7 +32,7 @@ impl Sender {
         let how = Handover { tag: Some(tag), ..Handover::tracked(message.message_format()) };
         let put = |state: &mut State| {
             let entry = &state.links[self.link.key];
-            if entry.over.is_none() && state.engine.has_unsettled(entry.id, &tag) {
+            if entry.over.is_none() && entry.is_usable() && state.engine.has_unsettled(entry.id, &tag) {
                 return Some(Err(SendError::TagInUse(tag)));
             }
             match self.put(state, &encoded.front, encoded.content(), how) {
@@ -40,7 +40,7 @@ impl Sender {
                 result => Some(result),
             }
         };
-        let (token, _) = self.link.session.shared().wait(Place::Link(self.link.key), put).await?;
+        let Put { token, .. } = self.link.session.shared().wait(Place::Link(self.link.key), put).await?;
         let at = (!self.settled).then(|| (self.link.session.shared().clone(), self.link.key, token));
         Ok(Settlement { at })
     }

@@ -38,9 +38,20 @@ const ENDS: Duration = Duration::from_secs(1);
 const REST: Duration = Duration::from_secs(10);
 
 impl State {
+    /// Forgets what was to be ended, because there is nobody to say it to; gives the sessions.
+    pub(crate) fn drop_teardown(&mut self) -> Vec<SessionId> {
+        let Teardown { sessions, ends, .. } = std::mem::take(&mut self.teardown);
+        sessions.into_iter().map(|(session, _)| session).chain(ends.into_iter().map(|(session, ..)| session)).collect()
+    }
+
     /// Detaches a link, once the rest of what was handed over is out or the time is over.
     pub(crate) fn detach(&mut self, link: LinkId, timeout: Duration) {
-        if !self.engine.has_rest(link) {
+        if let Some(entry) = self.entry(link) {
+            entry.detaching = true;
+        }
+        if self.down.is_some() {
+            self.end_link(link, LinkError::DetachedByPeer);
+        } else if !self.engine.has_rest(link) {
             self.engine.detach(link);
         } else if !self.teardown.links.iter().any(|(waits, _)| *waits == link) {
             self.teardown.links.push((link, Instant::now().checked_add(timeout)));
@@ -50,6 +61,9 @@ impl State {
 
     /// Ends a session as [`State::detach`] does a link. One that the peer does not end in time is over all the same.
     pub(crate) fn end_in_time(&mut self, session: SessionId, timeout: Duration) {
+        if self.down.is_some() {
+            return self.end_session(session, &LinkError::SessionEnded(None));
+        }
         let deadline = Instant::now().checked_add(timeout);
         if self.teardown.ends.iter().any(|(waits, ..)| *waits == session) {
             return;
@@ -71,7 +85,7 @@ impl State {
             return;
         }
         let (id, over) = (entry.id, entry.over.is_some());
-        if !over && self.session_has_rest(id) {
+        if !over && self.down.is_none() && self.session_has_rest(id) {
             self.teardown.sessions.push((id, Instant::now().checked_add(REST)));
             self.wake_driver();
         } else {

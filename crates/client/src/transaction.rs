@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use postroad_codec::v1_0::MessageFormat;
 
-use crate::disposition::Origin;
-use crate::sender::{Encoded, Handover, Settlement};
+use crate::disposition::{Origin, Whereabouts};
+use crate::sender::{Encoded, Handover, Put, Settlement};
 use crate::state::State;
 use crate::types::{Fields, PeerError};
 use crate::v1_0::{self, TransactionId};
@@ -20,6 +20,8 @@ use crate::{LinkError, Message, Outcome, SendError, Sender, TransactionError};
 pub struct Transaction {
     control: Arc<Sender>,
     id: TransactionId,
+    /// The engine on which it was declared: it ends with the connection.
+    epoch: u32,
     work: Mutex<Work>,
     /// The discharge that is on its way.
     discharged: Option<Discharge>,
@@ -40,8 +42,8 @@ struct Work {
 }
 
 impl Transaction {
-    pub(crate) fn new(control: &Arc<Sender>, id: TransactionId) -> Self {
-        Self { control: Arc::clone(control), id, work: Mutex::default(), discharged: None }
+    pub(crate) fn new(control: &Arc<Sender>, id: TransactionId, epoch: u32) -> Self {
+        Self { control: Arc::clone(control), id, epoch, work: Mutex::default(), discharged: None }
     }
 
     /// Sends a message in this transaction and waits for its outcome, which is provisional: where it is accepted, the
@@ -132,10 +134,12 @@ impl Transaction {
         }
         self.control.link.with(|state| {
             self.still_open(state)?;
-            if !state.engine.has_link(origin.link) {
-                return Err(LinkError::Closed);
+            match state.find(&origin)? {
+                Whereabouts::Here(link, number) => state.engine.retire(link, number, outcome.clone(), &self.id),
+                // Nothing is known of it that a transaction could change.
+                Whereabouts::Waits => return Err(LinkError::Stale),
+                Whereabouts::Over => {}
             }
-            state.engine.retire(origin.link, origin.number, outcome.clone(), &self.id);
             Ok(())
         })?;
         self.work().retired.push((origin, outcome));
@@ -211,7 +215,7 @@ impl Transaction {
             return Err(SendError::AtMostOnce);
         }
         self.control.link.with(|state| self.still_open(state)).map_err(SendError::NotSent)?;
-        let token = sender.hand_over(message, true, Some(&self.id)).await?;
+        let Put { token, .. } = sender.hand_over(message, true, Some((&self.id, self.epoch))).await?;
         Ok(sender.settlement(token))
     }
 
@@ -225,8 +229,9 @@ impl Transaction {
         self.control.link.with(|state| state.engine.flush());
         let fail = how == Discharge::Rollback;
         let command = Encoded::whole(v1_0::discharge(&self.id, fail));
-        let put = self.control.put_when_credited(&command, Handover::tracked(MessageFormat(0))).await;
-        let (token, _) = put.map_err(|error| TransactionError::of_command(error, false))?;
+        let handover = Handover { epoch: Some(self.epoch), ..Handover::tracked(MessageFormat(0)) };
+        let put = self.control.put_when_credited(&command, handover).await;
+        let Put { token, .. } = put.map_err(|error| TransactionError::of_command(error, false))?;
         self.discharged = Some(how);
         match self.control.settlement(token).await {
             Ok(Outcome::Accepted) => Ok(()),
@@ -242,8 +247,9 @@ impl Transaction {
         retired.sort_unstable_by_key(|(origin, _)| (origin.link, origin.number.0));
         self.control.link.with(|state| {
             for (origin, outcome) in retired {
-                if state.over.is_none() && state.engine.has_link(origin.link) {
-                    state.engine.settle(origin.link, origin.number, outcome);
+                // One that is not there any more comes again.
+                if let Ok(place) = state.find(&origin) {
+                    state.tell_outcome(&origin, place, outcome);
                 }
             }
         });
@@ -251,6 +257,9 @@ impl Transaction {
 
     /// Fails once the control link is over: the peer has rolled back, and would take work in the transaction for a fault.
     fn still_open(&self, state: &State) -> Result<(), LinkError> {
+        if state.down.is_some() || state.epoch != self.epoch {
+            return Err(state.lost_error());
+        }
         state.links[self.control.link.key].over.clone().map_or(Ok(()), Err)
     }
 
@@ -264,8 +273,12 @@ impl Drop for Transaction {
         if self.discharged.is_some() {
             return;
         }
-        let (link, id) = (self.control.link.id(), self.id.clone());
-        self.control.link.with(|state| state.abandon(link, id));
+        let (link, id, epoch) = (self.control.link.id(), self.id.clone(), self.epoch);
+        self.control.link.with(|state| {
+            if state.epoch == epoch && state.down.is_none() {
+                state.abandon(link, id);
+            }
+        });
     }
 }
 

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use postroad_amqp::v1_0::{self as amqp, LimitError, LinkTerms, Transmit};
+use postroad_amqp::v1_0::{self as amqp, LimitError, LinkState, LinkTerms, Transmit};
 use postroad_codec::v1_0::{
     self as codec, AttachTarget, Coordinator, Declare, DeliveryNumber, DeliveryState, Discharge, DistributionMode,
-    Encode, FilterSet, Map, MessageFormat, Multiple, NodeProperties, Open, Role, Seconds, SenderSettleMode, Source,
-    Symbol, Target, TerminusDurability, TerminusExpiryPolicy, TransactionalState, TxnCapability,
+    Encode, FilterSet, Map, MessageFormat, Multiple, NodeProperties, Open, ReceiverSettleMode, Role, Seconds,
+    SenderSettleMode, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, TransactionalState,
+    TxnCapability,
 };
 
 use crate::types::PeerError;
-use crate::{Expiry, Guarantee, LinkError, LinkOptions, Node, Outcome};
+use crate::{AttachError, Expiry, Guarantee, LinkError, LinkOptions, Node, Outcome};
 
 pub(crate) use postroad_amqp::v1_0::{Delivery, LinkId, SessionId};
 pub(crate) use postroad_codec::v1_0::{DeliveryTag, TransactionId};
@@ -31,7 +32,36 @@ pub(crate) enum News {
     SessionEnded(SessionId, LinkError),
     LinkAttached(LinkId),
     LinkIncoming(LinkId),
-    LinkEnded(LinkId, LinkError),
+    LinkEnded {
+        link: LinkId,
+        error: LinkError,
+        /// Whether for good.
+        closed: bool,
+    },
+    /// A link that was attached again has dealt with what it brought along.
+    Resumed {
+        link: LinkId,
+        /// Whether that was all of it; the rest takes another attach.
+        complete: bool,
+        /// Whether the peer knew the link.
+        remembered: bool,
+    },
+    /// A delivery that was received before has another number now, or none: its sender has settled it.
+    Reassociated {
+        link: LinkId,
+        tag: DeliveryTag,
+        number: Option<DeliveryNumber>,
+    },
+    /// The sender has settled a delivery that we had not settled.
+    SettledBySender {
+        link: LinkId,
+        number: DeliveryNumber,
+    },
+    /// What became of a message is not known, and cannot be found out.
+    InDoubt {
+        link: LinkId,
+        doubt: Doubt,
+    },
     /// A sender has credit, or a receiver messages.
     Ready(LinkId),
     Drained(LinkId),
@@ -75,6 +105,63 @@ pub(crate) struct Outgoing<'a> {
     /// Whether this is the first part of it.
     pub(crate) more: bool,
     pub(crate) transaction: Option<&'a TransactionId>,
+}
+
+/// A message that was sent, and of which no outcome is known.
+#[derive(Debug)]
+pub(crate) struct Doubt {
+    pub(crate) token: u64,
+    pub(crate) tag: DeliveryTag,
+    /// The message, where it was kept.
+    pub(crate) message: Option<Bytes>,
+}
+
+/// What of a link outlives its connection.
+#[derive(Debug)]
+pub(crate) struct Suspended(LinkState);
+
+impl Suspended {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.unsettled.is_empty()
+    }
+
+    /// Deliveries that came and that we have taken.
+    pub(crate) fn taken(&self) -> impl Iterator<Item = (DeliveryTag, DeliveryNumber)> {
+        let taken = self.0.unsettled.iter().filter(|unsettled| unsettled.received.is_some());
+        taken.map(|unsettled| (unsettled.tag, unsettled.delivery))
+    }
+
+    /// Takes what is not settled out.
+    pub(crate) fn take_unsettled(&mut self) -> Self {
+        let taken = Self(self.0.clone());
+        self.0.unsettled.clear();
+        taken
+    }
+
+    /// Messages that were sent and have no outcome.
+    pub(crate) fn into_doubts(self) -> impl Iterator<Item = Doubt> {
+        let sent = self.0.role == Role::Sender;
+        let doubts = self.0.unsettled.into_iter().filter(move |_| sent);
+        doubts.map(|unsettled| Doubt { token: unsettled.token, tag: unsettled.tag, message: unsettled.message })
+    }
+}
+
+/// How a link is attached again.
+#[derive(Debug)]
+pub(crate) enum How<'a> {
+    /// As a new link.
+    Anew,
+    /// As a new link, on which what was not settled is sent again.
+    Restart(&'a mut Suspended),
+    /// As the link that it was: both ends tell what they have not settled.
+    Resume(&'a mut Suspended),
+}
+
+/// What a receiver wants of its sender.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Demand {
+    credit: u32,
+    drain: bool,
 }
 
 impl Engine {
@@ -133,9 +220,17 @@ impl Engine {
                 }
                 amqp::Event::LinkAttached(link) => News::LinkAttached(link),
                 amqp::Event::LinkIncoming(link) => News::LinkIncoming(link),
-                amqp::Event::LinkDetached { link, error, .. } => {
+                amqp::Event::LinkDetached { link, error, closed } => {
                     let error = error.map_or(LinkError::DetachedByPeer, |error| LinkError::Detached(*error));
-                    News::LinkEnded(link, error)
+                    News::LinkEnded { link, error, closed }
+                }
+                amqp::Event::Resumed { link, complete, remembered } => News::Resumed { link, complete, remembered },
+                amqp::Event::Reassociated { link, tag, delivery, .. } => {
+                    News::Reassociated { link, tag, number: delivery }
+                }
+                amqp::Event::SettledBySender { link, delivery, .. } => News::SettledBySender { link, number: delivery },
+                amqp::Event::InDoubt { link, token, tag, message, .. } => {
+                    News::InDoubt { link, doubt: Doubt { token, tag, message } }
                 }
                 amqp::Event::Drained(link) => News::Drained(link),
                 amqp::Event::Aborted(link) => News::Aborted(link),
@@ -155,6 +250,11 @@ impl Engine {
 
     pub(crate) fn open(&self) -> Option<&Open> {
         self.0.remote_open()
+    }
+
+    /// The id of the peer's container.
+    pub(crate) fn container(&self) -> Option<&str> {
+        self.0.remote_open().map(|open| &*open.container_id)
     }
 
     pub(crate) fn close(&mut self, error: Option<PeerError>) {
@@ -222,14 +322,67 @@ impl Engine {
         self.0.detach(link, true, None);
     }
 
-    /// Frees a link, and gives back the messages that had come on it.
-    pub(crate) fn release(&mut self, link: LinkId) -> VecDeque<Delivery> {
+    /// Detaches a link that is to be attached again at once.
+    pub(crate) fn detach_for_now(&mut self, link: LinkId) {
+        self.0.detach(link, false, None);
+    }
+
+    /// Attaches a link again.
+    #[allow(clippy::needless_pass_by_value, reason = "it borrows what it is about")]
+    pub(crate) fn attach_again(
+        &mut self,
+        session: SessionId,
+        name: String,
+        role: Role,
+        node: &Node,
+        options: &LinkOptions,
+        how: How<'_>,
+    ) -> Result<LinkId, LimitError> {
+        let terms = terms(role, node, options);
+        match how {
+            How::Anew => self.0.attach(session, name, role, terms),
+            How::Restart(Suspended(state)) => self.0.restart(session, state, terms),
+            How::Resume(Suspended(state)) => self.0.resume(session, state, terms),
+        }
+    }
+
+    /// What a receiver wants, counting what has come and was not taken: it comes again.
+    pub(crate) fn demand(&mut self, link: LinkId) -> Option<Demand> {
+        (self.0.role_of(link)? == Role::Receiver).then(|| {
+            let receiver = self.0.receiver(link);
+            let queued = u32::try_from(receiver.queued()).unwrap_or(u32::MAX);
+            Demand { credit: receiver.credit().saturating_add(queued), drain: receiver.is_draining() }
+        })
+    }
+
+    /// Wants the same of the sender of a link that is attached again.
+    pub(crate) fn demand_again(&mut self, link: LinkId, demand: Demand, overdraft: u32) {
+        let mut receiver = self.0.receiver(link);
+        receiver.set_overdraft(overdraft);
+        receiver.set_credit(demand.credit);
+        if demand.drain && demand.credit > 0 {
+            receiver.drain();
+        }
+    }
+
+    /// Takes a link out of a dead engine, with what outlives it, and with the settled messages that had come where
+    /// they are wanted. What is not settled and was not taken comes again.
+    pub(crate) fn suspend(&mut self, link: LinkId, settled: bool) -> (Option<Suspended>, VecDeque<Delivery>) {
+        let mut left = VecDeque::new();
+        if settled && self.0.role_of(link) == Some(Role::Receiver) {
+            self.0.receiver(link).take_all(&mut left);
+            left.retain(|delivery| delivery.settled);
+        }
+        (self.0.release(link).map(Suspended), left)
+    }
+
+    /// Frees a link, and gives back what was not settled and the messages that had come on it.
+    pub(crate) fn release(&mut self, link: LinkId) -> (Option<Suspended>, VecDeque<Delivery>) {
         let mut left = VecDeque::new();
         if self.0.role_of(link) == Some(Role::Receiver) {
             self.0.receiver(link).take_all(&mut left);
         }
-        self.0.release(link);
-        left
+        (self.0.release(link).map(Suspended), left)
     }
 
     pub(crate) fn session_of(&self, link: LinkId) -> Option<SessionId> {
@@ -475,6 +628,55 @@ impl<'a> Remote<'a> {
         }
     }
 
+    /// Whether we settle what we receive only once the sender has.
+    pub(crate) fn settles_second(self) -> bool {
+        self.0.rcv_settle_mode == ReceiverSettleMode::SECOND
+    }
+
+    /// Whether the peer attached the link on terms that keep what was asked for.
+    pub(crate) fn grants(self, role: Role, node: &Node, options: &LinkOptions) -> Result<(), AttachError> {
+        if let (Some(asked), Some(offered)) = (&node.address, self.address())
+            && !node.dynamic
+            && !options.any_node
+            && asked != offered
+        {
+            let (asked, offered) = (asked.clone(), offered.to_owned());
+            return Err(AttachError::OtherNode { asked, offered });
+        }
+        let missing = match options.guarantee {
+            Guarantee::AtMostOnce
+                if role == Role::Receiver && self.0.snd_settle_mode == SenderSettleMode::UNSETTLED =>
+            {
+                "the sender settles nothing before the receiver does"
+            }
+            Guarantee::AtLeastOnce if role == Role::Receiver && self.is_settled() => "the sender settles as it sends",
+            Guarantee::ExactlyOnce => match self.lacks_for_exactly_once(role) {
+                Some(missing) => missing,
+                None => return Ok(()),
+            },
+            _ => return Ok(()),
+        };
+        Err(AttachError::GuaranteeUnavailable { asked: options.guarantee, missing: missing.to_owned() })
+    }
+
+    fn lacks_for_exactly_once(self, role: Role) -> Option<&'static str> {
+        let target = || self.0.target.as_deref().and_then(AttachTarget::as_target);
+        let expiry = match role {
+            Role::Sender => target().map(|target| (&target.expiry_policy, target.timeout)),
+            Role::Receiver => self.0.source.as_deref().map(|source| (&source.expiry_policy, source.timeout)),
+        };
+        let forgets = expiry.is_none_or(|(policy, timeout)| *policy != TerminusExpiryPolicy::NEVER && timeout.0 == 0);
+        if !self.settles_second() {
+            Some("the receiver settles first (rcv-settle-mode first)")
+        } else if role == Role::Receiver && self.is_settled() {
+            Some("the sender settles as it sends (snd-settle-mode settled)")
+        } else if forgets {
+            Some("the peer forgets the link with its connection (no expiry timeout)")
+        } else {
+            None
+        }
+    }
+
     /// The address at the peer's end.
     pub(crate) fn address(self) -> Option<&'a str> {
         match self.0.role {
@@ -529,17 +731,33 @@ fn outcomes() -> Multiple<Symbol> {
 
 fn terms(role: Role, node: &Node, options: &LinkOptions) -> LinkTerms {
     let own_address = options.own_address.clone().map(Into::into);
-    let (source, target) = match role {
+    let exactly_once = options.guarantee == Guarantee::ExactlyOnce;
+    let (mut source, mut target) = match role {
         Role::Sender => (Source { address: own_address, outcomes: outcomes(), ..Source::default() }, target(node)),
         Role::Receiver => (source(node), Target { address: own_address, ..Target::default() }),
     };
+    if exactly_once {
+        // Both ends have to remember the link while there is no connection.
+        let timeout = seconds(options.resume_timeout).max(Seconds(1));
+        let of_node = node.expiry.is_some();
+        if role == Role::Sender || !of_node {
+            (source.expiry_policy, source.timeout) = (TerminusExpiryPolicy::CONNECTION_CLOSE, timeout);
+        }
+        if role == Role::Receiver || !of_node {
+            (target.expiry_policy, target.timeout) = (TerminusExpiryPolicy::CONNECTION_CLOSE, timeout);
+        }
+    }
     LinkTerms {
         source: Some(source),
         target: Some(AttachTarget::Target(target)),
         snd_settle_mode: match options.guarantee {
             Guarantee::AtMostOnce => SenderSettleMode::SETTLED,
-            Guarantee::AtLeastOnce => SenderSettleMode::UNSETTLED,
+            Guarantee::AtLeastOnce | Guarantee::ExactlyOnce => SenderSettleMode::UNSETTLED,
         },
+        // 2.6.12: the receiver keeps its record until it knows that the sender has the outcome.
+        rcv_settle_mode: if exactly_once { ReceiverSettleMode::SECOND } else { ReceiverSettleMode::FIRST },
+        keep: options.keep,
+        resend_lost: !exactly_once,
         max_message_size: options.max_message_size,
         properties: options.properties.clone(),
         in_parts: options.in_parts,
@@ -628,7 +846,6 @@ fn durability(node: &Node) -> TerminusDurability {
 }
 
 fn expiry(node: &Node) -> (TerminusExpiryPolicy, Seconds) {
-    let seconds = |duration: std::time::Duration| Seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX));
     match node.expiry {
         None => (TerminusExpiryPolicy::SESSION_END, Seconds(0)),
         Some(Expiry::LinkDetach(after)) => (TerminusExpiryPolicy::LINK_DETACH, seconds(after)),
@@ -636,6 +853,10 @@ fn expiry(node: &Node) -> (TerminusExpiryPolicy, Seconds) {
         Some(Expiry::ConnectionClose(after)) => (TerminusExpiryPolicy::CONNECTION_CLOSE, seconds(after)),
         Some(Expiry::Never) => (TerminusExpiryPolicy::NEVER, Seconds(0)),
     }
+}
+
+fn seconds(duration: std::time::Duration) -> Seconds {
+    Seconds(u32::try_from(duration.as_secs()).unwrap_or(u32::MAX))
 }
 
 fn capabilities(node: &Node) -> Multiple<Symbol> {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 
-use crate::sender::{Encoded, Handover};
+use crate::sender::{Encoded, Handover, Put};
 use crate::state::State;
 use crate::v1_0::Refusal;
 use crate::wait::Place;
@@ -28,6 +28,8 @@ pub struct MessageWriter<'a> {
     parts: VecDeque<Bytes>,
     /// The delivery, once its first part is handed over, and where its outcome will be.
     begun: Option<(DeliveryNumber, Settlement)>,
+    /// The engine that it was begun on.
+    epoch: u32,
     finished: bool,
 }
 
@@ -49,7 +51,7 @@ impl Sender {
     /// ```
     pub fn begin(&self, front: &Message) -> MessageWriter<'_> {
         let head = BytesMut::from(&front.encode_front()[..]);
-        MessageWriter { sender: self, head, left: None, parts: VecDeque::new(), begun: None, finished: false }
+        MessageWriter { sender: self, head, left: None, parts: VecDeque::new(), begun: None, epoch: 0, finished: false }
     }
 
     /// As [`begin`](Self::begin), with content of `length` bytes, which becomes one data section: some receivers do not
@@ -85,7 +87,8 @@ impl MessageWriter<'_> {
                 None => self.sender.has_room(state) == Ok(Some(())),
                 Some(_) => {
                     let entry = &state.links[link.key];
-                    entry.over.is_none() && state.engine.can_append(entry.id)
+                    let here = entry.over.is_none() && state.down.is_none() && state.epoch == self.epoch;
+                    here && state.engine.can_append(entry.id)
                 }
             })
     }
@@ -139,7 +142,8 @@ impl MessageWriter<'_> {
                 None => {
                     let first = Encoded::whole(part.clone());
                     let how = Handover { more, ..Handover::tracked(MessageFormat(0)) };
-                    let (token, delivery) = self.sender.put_when_credited(&first, how).await?;
+                    let Put { token, delivery, epoch } = self.sender.put_when_credited(&first, how).await?;
+                    self.epoch = epoch;
                     let link = &self.sender.link;
                     let at = (!self.sender.settled).then(|| (link.session.shared().clone(), link.key, token));
                     self.begun = Some((delivery, Settlement { at }));
@@ -156,6 +160,9 @@ impl MessageWriter<'_> {
             let entry = &state.links[link.key];
             if let Some(error) = &entry.over {
                 return Some(Err(SendError::InDoubt(error.clone())));
+            }
+            if state.down.is_some() || state.epoch != self.epoch {
+                return Some(Err(SendError::NotSent(state.lost_error())));
             }
             match state.engine.append(entry.id, delivery, part, more) {
                 Ok(()) => Some(Ok(())),
@@ -179,7 +186,7 @@ impl Drop for MessageWriter<'_> {
         let link = &self.sender.link;
         let _slot = link.with(|state| {
             let entry = &state.links[link.key];
-            if entry.over.is_none() {
+            if entry.over.is_none() && state.down.is_none() && state.epoch == self.epoch {
                 state.engine.abort(entry.id, delivery);
             }
             token.and_then(|token| state.withdraw(link.key, token))

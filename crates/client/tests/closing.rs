@@ -37,6 +37,7 @@ fn serve_until_end(listener: &TcpListener) -> TcpStream {
 async fn connect_to(listener: &TcpListener, close_timeout: Duration) -> Connection {
     let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
     options.sasl_enabled = false;
+    options.reconnect = None;
     options.close_timeout = close_timeout;
     Connection::open(options).await.unwrap()
 }

@@ -58,6 +58,7 @@ async fn the_reason_is_read_when_writing_fails() {
         let peer = std::thread::spawn(move || serve(&listener));
         let mut options = ConnectOptions::new(url.parse().unwrap());
         options.sasl_enabled = false;
+        options.reconnect = None;
         let connection = Connection::open(options).await.unwrap();
         let session = connection.session().await.unwrap();
         let mut options = LinkOptions::default();

@@ -40,6 +40,7 @@ async fn a_silent_peer_with_full_buffers_keeps_neither_task_nor_socket() {
     let peer = tokio::spawn(accept_a_link(listener));
     let mut options = ConnectOptions::new(format!("amqp://{address}").parse().unwrap());
     options.sasl_enabled = false;
+    options.reconnect = None;
     options.idle_timeout = Some(Duration::from_millis(600));
     let connection = Connection::open(options).await.unwrap();
     let session = connection.session().await.unwrap();

@@ -52,6 +52,7 @@ async fn prefetch_is_set_on_a_link_that_is_over() {
     let peer = std::thread::spawn(move || serve(&listener));
     let mut options = ConnectOptions::new(url.parse().unwrap());
     options.sasl_enabled = false;
+    options.reconnect = None;
     let connection = Connection::open(options).await.unwrap();
     let session = connection.session().await.unwrap();
     let mut options = LinkOptions::default();

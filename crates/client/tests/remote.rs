@@ -31,6 +31,7 @@ async fn the_peer_tells_of_itself() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
     options.sasl_enabled = false;
+    options.reconnect = None;
     options.virtual_host = Some("tenant".to_owned());
     options.container_id = "ours".to_owned();
     let peer = tokio::task::spawn_blocking(move || {

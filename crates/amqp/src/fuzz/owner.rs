@@ -65,6 +65,7 @@ impl Owner {
                 | Event::Resumed { link, .. }
                 | Event::Reassociated { link, .. }
                 | Event::SettledBySender { link, .. } => self.known(link),
+                Event::InDoubt { token, .. } => assert!(self.tokens.remove(&token), "in doubt, and over before"),
                 Event::Update(update) if update.settled => assert!(self.tokens.remove(&update.token), "settled twice"),
                 Event::Update(update) => self.known(update.link),
                 Event::Closed(error) => {
@@ -153,6 +154,7 @@ impl Owner {
                 let link = self.waiting.remove(index);
                 engine.accept_resumed(link, &mut state, terms).map(|()| link)
             }
+            None if choices.flag() => engine.restart(session, &mut state, terms),
             None => engine.resume(session, &mut state, terms),
         };
         match resumed {
@@ -291,6 +293,7 @@ fn terms(choices: &mut Choices<'_>) -> LinkTerms {
         max_message_size: if kind & 4 == 0 { 1000 } else { 0 },
         keep: kind & 8 != 0,
         auto_settle: kind & 16 == 0,
+        resend_lost: kind & 64 == 0,
         in_parts: kind & 32 != 0,
         ..LinkTerms::default()
     }

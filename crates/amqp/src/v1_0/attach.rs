@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    Attach, ByteString, Detach, Encode as _, Error, ErrorCondition, Fields, FrameHeader, Handle, Role,
+    Attach, ByteString, DeliveryNumber, Detach, Encode as _, Error, ErrorCondition, Fields, FrameHeader, Handle, Role,
 };
 
 use super::arena::Key;
 use super::input::SessionFault;
-use super::link::{Delivery, Link, Partial, Phase};
+use super::link::{Delivery, Link, Phase};
 use super::link_state::Unsettled;
 use super::resume::Resuming;
 use super::{Connection, ConnectionError, Event, LimitError, LinkId, LinkState, LinkTerms, SessionId};
@@ -47,7 +47,25 @@ impl Connection {
         mut terms: LinkTerms,
     ) -> Result<LinkId, LimitError> {
         terms.continue_from(state);
-        self.attach_link(session, state.name.clone(), state.role, terms, Some(state))
+        self.attach_link(session, state.name.clone(), state.role, terms, Some((state, false)))
+    }
+
+    /// Attaches a link anew, for a peer that is not to know what it had before: no map is told. `state` is left without
+    /// unsettled deliveries. Those of a sender are sent again under their tags, in order and before anything new, or are in
+    /// doubt, as [`resend_lost`](LinkTerms::resend_lost) says; those with an outcome are settled. Those of a receiver are
+    /// over, and no event tells of each. [`Event::Resumed`] tells the end of it. Terms without source or target are those
+    /// of the state.
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach); then the state stays as it was.
+    pub fn restart(
+        &mut self,
+        session: SessionId,
+        state: &mut LinkState,
+        mut terms: LinkTerms,
+    ) -> Result<LinkId, LimitError> {
+        terms.continue_from(state);
+        self.attach_link(session, state.name.clone(), state.role, terms, Some((state, true)))
     }
 
     fn attach_link(
@@ -56,7 +74,7 @@ impl Connection {
         name: ByteString,
         role: Role,
         terms: LinkTerms,
-        state: Option<&mut LinkState>,
+        state: Option<(&mut LinkState, bool)>,
     ) -> Result<LinkId, LimitError> {
         let ended = self.over.is_some() || self.close_sent;
         let live = self.sessions.get_mut(session.0).filter(|session| !ended && session.is_live());
@@ -89,16 +107,16 @@ impl Connection {
         Ok(LinkId(key))
     }
 
-    /// Our attach, with as much of what is resumed as fits into a frame.
-    fn own_attach(&mut self, key: Key, mut state: Option<&mut LinkState>) -> Result<Attach, LimitError> {
+    /// Our attach, with as much of what is resumed as fits into a frame, or nothing of it where the link is attached anew.
+    fn own_attach(&mut self, key: Key, mut state: Option<(&mut LinkState, bool)>) -> Result<Attach, LimitError> {
         let limit = self.frame_limit();
         let link = self.links.get_mut(key).expect("the caller has it");
-        link.resuming = state.as_deref_mut().map(|state| Box::new(Resuming::new(state)));
+        link.resuming = state.as_mut().map(|(state, anew)| Box::new(Resuming::new(state, *anew)));
         if link.fit_unsettled(limit) && FrameHeader::LENGTH + link.attach().encoded_len() <= limit {
             return Ok(link.attach());
         }
-        if let (Some(state), Some(resuming)) = (state, link.resuming.take()) {
-            state.unsettled = resuming.into_unsettled().collect();
+        if let (Some((state, _)), Some(resuming)) = (state, link.resuming.take()) {
+            state.unsettled = resuming.into_unsettled();
         }
         Err(LimitError::FrameSize)
     }
@@ -181,7 +199,7 @@ impl Connection {
         waiting.handle = Handle(handle);
         waiting.terms = terms;
         let channel = waiting.channel;
-        let attach = self.own_attach(link.0, state)?;
+        let attach = self.own_attach(link.0, state.map(|state| (state, false)))?;
         let session = self.sessions.get_mut(key).expect("looked up above");
         session.handles[handle as usize] = Some(link.0);
         let waiting = self.links.get_mut(link.0).expect("looked up above");
@@ -217,8 +235,9 @@ impl Connection {
 
     /// Frees a link and gives back what outlives it: deliveries that are not settled at our end. A link
     /// that is still attached is closed first. Deliveries that nobody has taken are gone: of the settled
-    /// ones nothing remains. No event of the link follows but an [`Event::Update`] that was waiting for
-    /// [`poll_event`](Connection::poll_event) already and tells of a settled delivery.
+    /// ones nothing remains. No event of the link follows but those that were waiting for
+    /// [`poll_event`](Connection::poll_event) already and are the last word on a delivery: an [`Event::Update`] that tells
+    /// of a settled one, an [`Event::InDoubt`].
     pub fn release(&mut self, link: LinkId) -> Option<LinkState> {
         if self.link(link)?.released {
             return None;
@@ -241,6 +260,7 @@ impl Connection {
             Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
             Event::Authenticated
             | Event::CheckPassword
+            | Event::InDoubt { .. }
             | Event::Opened
             | Event::Closed(_)
             | Event::SessionBegun(_)
@@ -429,8 +449,7 @@ impl Connection {
             delivery_count: link.delivery_count,
             unsettled: Vec::new(),
         };
-        let resuming = link.resuming.take();
-        state.unsettled.extend(resuming.into_iter().flat_map(|resuming| resuming.into_unsettled()));
+        let (mut unsettled, places) = link.resuming.take().map(|resuming| resuming.into_places()).unwrap_or_default();
         let partial = link.partial.take();
         if let Some(remote) = remote {
             state.source = remote.source.map(|source| *source).or(state.source);
@@ -438,7 +457,7 @@ impl Connection {
         }
         link.parked = None;
         self.partial_bytes -= partial.as_ref().map_or(0, |partial| partial.bytes.len());
-        let Some(session) = self.sessions.get_mut(link.session) else { return Some(state) };
+        let session = self.sessions.get_mut(link.session).expect("a session stays while it has links");
         session.queued_bytes = session.queued_bytes.saturating_sub(link.queue.iter().map(Delivery::weight).sum());
         session.partials -= u32::from(partial.is_some() && !link.terms.in_parts);
         session.parked.retain(|parked| *parked != key);
@@ -448,7 +467,9 @@ impl Connection {
             session.dirty = true;
             self.dirty.push(link.session);
         }
-        let first = state.unsettled.len();
+        // What is new has its place behind everything that was brought along.
+        let place = |delivery: DeliveryNumber| places.get(&delivery.0).copied().unwrap_or(usize::MAX);
+        let first = unsettled.len();
         match link.role {
             Role::Sender => {
                 let numbers: Vec<_> =
@@ -457,7 +478,7 @@ impl Connection {
                     let slot = session.outgoing.remove(delivery).expect("just listed");
                     let message = link.log.get(&slot.kept);
                     link.log.forget(&slot.kept);
-                    state.unsettled.push(Unsettled {
+                    let given_back = Unsettled {
                         tag: slot.tag,
                         message_format: slot.message_format,
                         delivery,
@@ -466,7 +487,8 @@ impl Connection {
                         remote_state: slot.remote_state,
                         received: None,
                         message,
-                    });
+                    };
+                    unsettled.push((place(delivery), given_back));
                 }
             }
             Role::Receiver => {
@@ -484,7 +506,7 @@ impl Connection {
                         _ if queued.binary_search(&delivery.0).is_ok() => (None, None),
                         _ => (Some(slot.received.into()), None),
                     };
-                    state.unsettled.push(Unsettled {
+                    let given_back = Unsettled {
                         tag: slot.tag,
                         message_format: slot.message_format,
                         delivery,
@@ -493,14 +515,17 @@ impl Connection {
                         remote_state: slot.remote_state,
                         received,
                         message,
-                    });
+                    };
+                    unsettled.push((place(delivery), given_back));
                 }
             }
         }
-        let origin = state.unsettled.get(first).map(|first| first.delivery).unwrap_or_default();
-        state.unsettled[first..].sort_by_key(|unsettled| unsettled.delivery.since(origin) as i32);
+        let origin = unsettled.get(first).map(|(_, first)| first.delivery).unwrap_or_default();
+        unsettled[first..].sort_by_key(|(_, unsettled)| unsettled.delivery.since(origin) as i32);
         let held = partial.filter(|partial| !partial.delivery.settled && !link.terms.in_parts);
-        state.unsettled.extend(held.map(Partial::into_unsettled));
+        unsettled.extend(held.map(|held| (place(held.delivery.number), held.into_unsettled())));
+        unsettled.sort_by_key(|(place, _)| *place);
+        state.unsettled = unsettled.into_iter().map(|(_, unsettled)| unsettled).collect();
         Some(state)
     }
 

@@ -24,13 +24,15 @@ impl SenderMut<'_> {
     }
 
     /// Whether a delivery of this tag is not settled: until then the tag is not to be used again (2.6.12). It looks at
-    /// every unsettled delivery of the session.
+    /// every unsettled delivery of the session, and at those that the link brought along.
     #[must_use]
     pub fn has_unsettled(&self, tag: &DeliveryTag) -> bool {
-        let session = self.connection.links.get(self.key).and_then(|link| self.connection.sessions.get(link.session));
-        session.is_some_and(|session| {
-            session.outgoing.iter().any(|(_, outgoing)| outgoing.link.0 == self.key && outgoing.tag == *tag)
-        })
+        let Some(link) = self.connection.links.get(self.key) else { return false };
+        let waits = link.resuming.as_ref().is_some_and(|resuming| resuming.holds(tag));
+        waits
+            || self.connection.sessions.get(link.session).is_some_and(|session| {
+                session.outgoing.iter().any(|(_, outgoing)| outgoing.link.0 == self.key && outgoing.tag == *tag)
+            })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an engine tells its owner.
 
-use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Error};
+use bytes::Bytes;
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Error, MessageFormat};
 
 use super::ConnectionError;
 use super::arena::Key;
@@ -89,11 +90,32 @@ pub enum Event {
         /// Whether that was all of them. Where not, an unsettled map did not fit into a frame: nothing new is sent
         /// before the link has been detached and attached again, for the rest (2.7.3).
         complete: bool,
+        /// Whether the peer told what it has not settled. Where not, it has no state of the link (2.7.3): what a sender
+        /// brought along was sent again as new, or is in doubt, as [`resend_lost`](super::LinkTerms::resend_lost) says.
+        remembered: bool,
+    },
+    /// Nobody can tell what became of a delivery that we sent before the link was attached again: the peer has no state
+    /// of the link, and it was not to be sent again, or cannot be. It is over at our end.
+    InDoubt {
+        /// The link.
+        link: LinkId,
+        /// What the owner gave to [`SenderMut::send`](super::SenderMut::send).
+        token: u64,
+        /// Its number on the session that is gone.
+        delivery: DeliveryNumber,
+        /// Its tag.
+        tag: DeliveryTag,
+        /// The format of its message.
+        message_format: MessageFormat,
+        /// The message, where it was kept.
+        message: Option<Bytes>,
     },
     /// A delivery that was received before the link was attached again, and taken, has a new number, or is over.
     Reassociated {
         /// The link.
         link: LinkId,
+        /// Its tag, which stays.
+        tag: DeliveryTag,
         /// Its number until now.
         previous: DeliveryNumber,
         /// Its number from now on; none when the sender has settled it.

@@ -39,6 +39,9 @@ pub struct LinkTerms {
     /// Whether the link can be resumed: a sender keeps unsettled messages, so that they can be sent again, and a
     /// receiver notes how much it has received.
     pub keep: bool,
+    /// Whether a sender that is attached again sends what has no outcome once more, where it was kept, when the peer has no
+    /// state of the link: that may repeat a message. Otherwise it is in doubt ([`Event::InDoubt`](super::Event::InDoubt)).
+    pub resend_lost: bool,
     /// Whether a sender settles by itself what has got an outcome.
     pub auto_settle: bool,
     /// Whether such a sender leaves a delivery whose outcome is provisional, as part of a transaction, until its owner
@@ -61,6 +64,7 @@ impl Default for LinkTerms {
             desired_capabilities: Multiple::default(),
             properties: None,
             keep: false,
+            resend_lost: true,
             auto_settle: true,
             keep_provisional: false,
             in_parts: false,
@@ -292,7 +296,7 @@ impl Link {
     pub(crate) fn attach(&self) -> Attach {
         let terms = &self.terms;
         // 2.7.3: only a link that is resumed tells a map, be it empty.
-        let (unsettled, incomplete) = self.resuming.as_ref().map(|resuming| resuming.map(self.role)).unzip();
+        let (unsettled, incomplete) = self.resuming.as_ref().and_then(|resuming| resuming.map(self.role)).unzip();
         Attach {
             name: self.name.clone(),
             handle: self.handle,

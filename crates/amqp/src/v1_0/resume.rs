@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    Decode, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map, Position, Reader, Received,
-    Role, Transfer, Value,
+    Decode, DeliveryNumber, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map, Position,
+    Reader, Received, Role, Transfer, Value,
 };
 
 use super::arena::Key;
@@ -17,23 +17,32 @@ use super::link::{Link, Phase};
 use super::link_state::Unsettled;
 use super::sender::{Pieces, SenderMut};
 use super::session::Outgoing;
-use super::{Connection, Event, LinkState, Update};
+use super::{Connection, Event, LinkId, LinkState, Update};
 
-/// The deliveries of a link that was attached again, until all of them are dealt with.
+/// The deliveries of a link that was attached again, until all of them are dealt with. Each has a place among them, which
+/// stays, so that they can be given back in their order.
 #[derive(Debug, Default)]
 pub(crate) struct Resuming {
     /// Deliveries that this end has not settled, until both maps are known.
     deliveries: VecDeque<Unsettled>,
-    /// Those that a receiver waits for the sender to resume, in any order: by tag, and by their place among the others.
+    /// Those that a receiver waits for the sender to resume, in any order: by tag and place.
     expected: BTreeMap<(DeliveryTag, usize), Unsettled>,
     /// Those of them, from the front, that our attach tells.
     told: usize,
     /// What a sender does about deliveries, once it has credit for them.
-    decided: VecDeque<(Unsettled, Resolution)>,
+    decided: VecDeque<(usize, Unsettled, Resolution)>,
     /// Deliveries that one of the maps left out: they wait for another attach.
-    later: Vec<Unsettled>,
+    later: Vec<(usize, Unsettled)>,
+    /// The places of deliveries that are dealt with, by their new numbers.
+    places: BTreeMap<u32, usize>,
+    /// Whether one of them is on its way into the output: the end of its last frame makes room for the next.
+    putting: bool,
+    /// Whether our attach tells no map: the peer is taken to know nothing.
+    anew: bool,
     /// Whether both maps are known.
     exchanged: bool,
+    /// Whether the peer told one.
+    remembered: bool,
     /// Whether one of the maps lacks entries: then nothing new is sent before the link is attached again (2.7.3).
     incomplete: bool,
     /// Whether it is ours that does: then nothing new may come.
@@ -47,6 +56,8 @@ pub(crate) enum Told {
     Absent,
     /// Nothing, and that means nothing: the map lacks entries.
     Unknown,
+    /// Nothing of the link at all: there is no map (2.7.3), or it is not asked for one.
+    Forgotten,
     /// Its state; none is as good as nothing received.
     State(Option<DeliveryState>),
 }
@@ -68,6 +79,8 @@ pub(crate) enum Resolution {
     Abort(Option<DeliveryState>),
     /// Nothing any more: the receiver has no record of it.
     Over(Option<DeliveryState>),
+    /// Nothing any more: the receiver has no record of anything, and may have had the message all the same.
+    Doubt,
 }
 
 /// Decides about a delivery by the state at the sender and what the receiver tells. The numbers are the standard's
@@ -79,10 +92,11 @@ pub(crate) fn resolve(local: Option<&DeliveryState>, can_resend: bool, told: &To
     match (outcome, told) {
         (_, Told::Unknown) => Resolution::Later,
         // 10: the sender can only know an outcome that the receiver had reached.
-        (Some(outcome), Told::Absent) => Resolution::Over(Some(outcome)),
+        (Some(outcome), Told::Absent | Told::Forgotten) => Resolution::Over(Some(outcome)),
         // 1 and 5.
-        (None, Told::Absent) if can_resend && !undone => Resolution::Resend,
+        (None, Told::Absent | Told::Forgotten) if can_resend && !undone => Resolution::Resend,
         (None, Told::Absent) => Resolution::Over(None),
+        (None, Told::Forgotten) => Resolution::Doubt,
         (outcome, Told::State(Some(remote))) if remote.is_terminal() => match outcome {
             // 13.
             Some(outcome) if outcome != *remote => Resolution::Restate(outcome),
@@ -103,34 +117,56 @@ pub(crate) fn resolve(local: Option<&DeliveryState>, can_resend: bool, told: &To
 }
 
 impl Resuming {
-    pub(crate) fn new(state: &mut LinkState) -> Self {
+    /// Takes the deliveries over, and tells no map of them when it is attached `anew`.
+    pub(crate) fn new(state: &mut LinkState, anew: bool) -> Self {
         let deliveries: VecDeque<_> = std::mem::take(&mut state.unsettled).into();
-        Self { told: deliveries.len(), deliveries, ..Self::default() }
+        Self { told: deliveries.len(), deliveries, anew, ..Self::default() }
     }
 
-    /// The map that our attach tells, and whether it lacks entries.
-    pub(crate) fn map(&self, role: Role) -> (Map, bool) {
+    /// The map that our attach tells, where it does, and whether it lacks entries.
+    pub(crate) fn map(&self, role: Role) -> Option<(Map, bool)> {
+        if self.anew {
+            return None;
+        }
         let told = self.deliveries.iter().take(self.told);
         let entries = told.map(|unsettled| {
             let tag = Value::Binary(Bytes::copy_from_slice(unsettled.tag.as_bytes()));
             (tag, unsettled.state(role).as_ref().map_or(Value::Null, value))
         });
-        (Map(entries.collect()), self.told < self.deliveries.len())
+        Some((Map(entries.collect()), self.told < self.deliveries.len()))
     }
 
-    /// Everything that is still unsettled, oldest first.
-    pub(crate) fn into_unsettled(self) -> impl Iterator<Item = Unsettled> {
-        let decided = self.decided.into_iter().map(|(unsettled, _)| unsettled);
-        let mut expected: Vec<_> =
-            self.expected.into_iter().map(|((_, place), unsettled)| (place, unsettled)).collect();
-        expected.sort_by_key(|(place, _)| *place);
-        let expected = expected.into_iter().map(|(_, unsettled)| unsettled);
-        decided.chain(self.deliveries).chain(expected).chain(self.later)
+    /// Everything that has not been dealt with, oldest first.
+    pub(crate) fn into_unsettled(self) -> Vec<Unsettled> {
+        let mut waiting = self.into_places().0;
+        waiting.sort_by_key(|(place, _)| *place);
+        waiting.into_iter().map(|(_, unsettled)| unsettled).collect()
     }
 
-    /// Takes the delivery with this tag, when it waits for the sender to resume it.
-    pub(crate) fn take(&mut self, tag: DeliveryTag) -> Option<Unsettled> {
+    /// Everything that has not been dealt with, with its place, and the places of what has been.
+    pub(crate) fn into_places(self) -> (Vec<(usize, Unsettled)>, BTreeMap<u32, usize>) {
+        let decided = self.decided.into_iter().map(|(place, unsettled, _)| (place, unsettled));
+        let expected = self.expected.into_iter().map(|((_, place), unsettled)| (place, unsettled));
+        let told = self.deliveries.into_iter().enumerate();
+        (decided.chain(told).chain(expected).chain(self.later).collect(), self.places)
+    }
+
+    /// Deliveries that have not been dealt with.
+    pub(crate) fn len(&self) -> usize {
+        self.deliveries.len() + self.expected.len() + self.decided.len() + self.later.len()
+    }
+
+    /// Whether a sender has a delivery of this tag that has not been dealt with.
+    pub(crate) fn holds(&self, tag: &DeliveryTag) -> bool {
+        self.deliveries.iter().any(|unsettled| unsettled.tag == *tag)
+            || self.decided.iter().any(|(_, unsettled, _)| unsettled.tag == *tag)
+            || self.later.iter().any(|(_, unsettled)| unsettled.tag == *tag)
+    }
+
+    /// Takes the delivery with this tag, when it waits for the sender to resume it; it has this number now.
+    pub(crate) fn take(&mut self, tag: DeliveryTag, number: DeliveryNumber) -> Option<Unsettled> {
         let (&first, _) = self.expected.range((tag, 0)..=(tag, usize::MAX)).next()?;
+        self.places.insert(number.0, first.1);
         self.expected.remove(&first)
     }
 
@@ -148,6 +184,10 @@ impl Resuming {
     fn is_over(&self) -> bool {
         self.exchanged && self.decided.is_empty() && !self.incomplete
     }
+
+    fn event(&self, link: LinkId) -> Event {
+        Event::Resumed { link, complete: !self.incomplete, remembered: self.remembered }
+    }
 }
 
 impl Unsettled {
@@ -156,6 +196,12 @@ impl Unsettled {
     fn fits(&self, limit: u64, frame: usize) -> bool {
         self.message.as_ref().is_some_and(|message| message.len() as u64 <= limit)
             && self.local_state.as_ref().is_none_or(|state| state_fits(state, frame))
+    }
+
+    /// What its owner hears when it is not to be sent again.
+    fn in_doubt(self, link: LinkId) -> Event {
+        let Self { tag, message_format, delivery, token, message, .. } = self;
+        Event::InDoubt { link, token, delivery, tag, message_format, message }
     }
 
     /// What an attach says of it: the state at the end whose role this is.
@@ -211,54 +257,77 @@ impl Connection {
         let frame = self.frame_limit();
         let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
         let (id, role, limit) = (link.id, link.role, link.peer_limit());
+        let resend_lost = link.terms.resend_lost;
         let (Some(resuming), Some(remote)) = (&mut link.resuming, &mut link.remote) else { return };
         if resuming.exchanged {
             return;
         }
-        let Some(mut map) = read_map(&remote.unsettled.take().unwrap_or_default()) else {
+        let map = remote.unsettled.take();
+        resuming.remembered = map.is_some();
+        let Some(mut map) = read_map(&map.unwrap_or_default()) else {
             let text = "an unsettled map with a key that is no delivery-tag, or a value that is no delivery-state";
             self.detach_faulty(id, false, Error::new(ErrorCondition::INVALID_FIELD, text));
             return;
         };
         resuming.exchanged = true;
-        resuming.told_incomplete = resuming.told < resuming.deliveries.len();
-        resuming.incomplete = remote.incomplete_unsettled || resuming.told_incomplete;
-        let absent = if remote.incomplete_unsettled { Told::Unknown } else { Told::Absent };
-        let untold = resuming.deliveries.split_off(resuming.told);
+        // An end without a map knows nothing: then it does not matter which entries the other map lacks.
+        let forgotten = resuming.anew || !resuming.remembered;
+        resuming.told_incomplete = !forgotten && resuming.told < resuming.deliveries.len();
+        resuming.incomplete = !forgotten && (remote.incomplete_unsettled || resuming.told_incomplete);
+        let absent = match remote.incomplete_unsettled {
+            _ if forgotten => Told::Forgotten,
+            true => Told::Unknown,
+            false => Told::Absent,
+        };
         for (place, unsettled) in std::mem::take(&mut resuming.deliveries).into_iter().enumerate() {
-            let told = map.remove(&unsettled.tag).map_or_else(|| absent.clone(), Told::State);
+            if resuming.told_incomplete && place >= resuming.told {
+                resuming.later.push((place, unsettled));
+                continue;
+            }
+            let told = map.remove(&unsettled.tag).filter(|_| !forgotten).map_or_else(|| absent.clone(), Told::State);
             match role {
-                Role::Sender => match resolve(unsettled.state(role).as_ref(), unsettled.fits(limit, frame), &told) {
-                    Resolution::Later => resuming.later.push(unsettled),
-                    Resolution::Over(state) => self.events.push_back(Event::Update(Update {
-                        link: id,
-                        token: unsettled.token,
-                        delivery: unsettled.delivery,
-                        state,
-                        settled: true,
-                    })),
-                    resolution => resuming.decided.push_back((unsettled, resolution)),
-                },
+                Role::Sender => {
+                    let can_resend = unsettled.fits(limit, frame) && (resend_lost || !forgotten);
+                    match resolve(unsettled.state(role).as_ref(), can_resend, &told) {
+                        Resolution::Later => resuming.later.push((place, unsettled)),
+                        Resolution::Over(state) => self.events.push_back(Event::Update(Update {
+                            link: id,
+                            token: unsettled.token,
+                            delivery: unsettled.delivery,
+                            state,
+                            settled: true,
+                        })),
+                        Resolution::Doubt => self.events.push_back(unsettled.in_doubt(id)),
+                        resolution => resuming.decided.push_back((place, unsettled, resolution)),
+                    }
+                }
                 Role::Receiver => match told {
                     Told::State(_) => {
                         resuming.expected.insert((unsettled.tag, place), unsettled);
                     }
-                    Told::Unknown => resuming.later.push(unsettled),
+                    Told::Unknown => resuming.later.push((place, unsettled)),
                     // The sender has settled it. The owner knows of it when it had come as a whole.
-                    Told::Absent if unsettled.is_whole() => self.events.push_back(Event::Reassociated {
-                        link: id,
-                        previous: unsettled.delivery,
-                        delivery: None,
-                        state: None,
-                    }),
-                    Told::Absent => {}
+                    Told::Absent | Told::Forgotten if unsettled.is_whole() && !resuming.anew => {
+                        self.events.push_back(Event::Reassociated {
+                            link: id,
+                            tag: unsettled.tag,
+                            previous: unsettled.delivery,
+                            delivery: None,
+                            state: None,
+                        });
+                    }
+                    Told::Absent | Told::Forgotten => {}
                 },
             }
         }
-        resuming.later.extend(untold);
         match role {
             Role::Sender => self.put_resumed(key),
-            Role::Receiver => self.events.push_back(Event::Resumed { link: id, complete: !resuming.incomplete }),
+            Role::Receiver => {
+                self.events.push_back(resuming.event(id));
+                if resuming.is_received() {
+                    link.resuming = None;
+                }
+            }
         }
     }
 
@@ -267,10 +336,11 @@ impl Connection {
         loop {
             let room = self.room(key) > 0;
             let Some(link) = self.links.get_mut(key) else { return };
-            let Some(resuming) = link.resuming.as_mut().filter(|resuming| resuming.exchanged) else { return };
+            let ready = link.resuming.as_mut().filter(|resuming| resuming.exchanged && !resuming.putting);
+            let Some(resuming) = ready else { return };
             if resuming.decided.is_empty() {
                 if !std::mem::replace(&mut link.resumed, true) {
-                    self.events.push_back(Event::Resumed { link: link.id, complete: !resuming.incomplete });
+                    self.events.push_back(resuming.event(link.id));
                 }
                 if resuming.is_over() {
                     link.resuming = None;
@@ -280,12 +350,17 @@ impl Connection {
             if !room {
                 return;
             }
-            let (unsettled, resolution) = resuming.decided.pop_front().expect("looked up above");
-            self.put_resolution(key, &unsettled, resolution);
+            let (place, unsettled, resolution) = resuming.decided.pop_front().expect("looked up above");
+            resuming.putting = true;
+            let delivery = self.put_resolution(key, &unsettled, resolution);
+            let resuming = self.links.get_mut(key).and_then(|link| link.resuming.as_mut());
+            let resuming = resuming.expect("it lasts as long as something is decided");
+            resuming.places.insert(delivery.0, place);
+            resuming.putting = false;
         }
     }
 
-    fn put_resolution(&mut self, key: Key, unsettled: &Unsettled, resolution: Resolution) {
+    fn put_resolution(&mut self, key: Key, unsettled: &Unsettled, resolution: Resolution) -> DeliveryNumber {
         let link = self.links.get(key).expect("the caller has it");
         let (id, auto_settle) = (link.id, link.terms.auto_settle);
         let message = unsettled.message.clone().unwrap_or_default();
@@ -325,7 +400,7 @@ impl Connection {
                 transfer.aborted = true;
                 news = Some((state, true));
             }
-            Resolution::Later | Resolution::Over(_) => return,
+            Resolution::Later | Resolution::Over(_) | Resolution::Doubt => unreachable!("nothing is sent for them"),
         }
         let over = transfer.aborted || transfer.settled == Some(true);
         let mut sender = SenderMut { connection: self, key };
@@ -339,6 +414,7 @@ impl Connection {
         if let Some((state, settled)) = news {
             self.events.push_back(Event::Update(Update { link: id, token: unsettled.token, delivery, state, settled }));
         }
+        delivery
     }
 }
 

@@ -328,11 +328,15 @@ impl SenderMut<'_> {
         self.connection.links.get(self.key).is_some_and(|link| link.drain)
     }
 
-    /// Deliveries of this session that are not settled yet.
+    /// Deliveries of this session that are not settled yet, with those that its links brought along.
     #[must_use]
     pub fn unsettled(&self) -> usize {
-        let session = self.connection.links.get(self.key).map(|link| link.session);
-        session.and_then(|session| self.connection.sessions.get(session)).map_or(0, |session| session.outgoing.len())
+        let connection = &*self.connection;
+        let session = connection.links.get(self.key).and_then(|link| connection.sessions.get(link.session));
+        let Some(session) = session else { return 0 };
+        let links = session.handles.iter().flatten().filter_map(|key| connection.links.get(*key));
+        let resuming = links.filter(|link| link.role == Role::Sender).filter_map(|link| link.resuming.as_ref());
+        session.outgoing.len() + resuming.map(|resuming| resuming.len()).sum::<usize>()
     }
 
     fn block(&mut self) {

@@ -169,21 +169,19 @@ impl Connection {
         };
         link.skipping = false;
         // Credit counts messages, not frames (2.6.7). Peers differ in whether one that is resumed counts again.
+        let resumed = transfer.resume && link.resuming.is_some();
         if link.allowed > 0 {
             link.allowed -= 1;
-        } else if transfer.resume && link.resuming.is_some() {
-            link.overdraft += 1;
+        } else if !resumed && link.overdrawn < link.overdraft {
             link.overdrawn += 1;
-        } else if link.overdrawn < link.overdraft {
-            link.overdrawn += 1;
-        } else {
+        } else if !resumed {
             return Err(Error::new(ErrorCondition::TRANSFER_LIMIT_EXCEEDED, "a message beyond the credit"));
         }
         link.credit = link.credit.saturating_sub(1);
         link.delivery_count = link.delivery_count.next();
         link.available = link.available.saturating_sub(1);
         if transfer.resume {
-            let again = link.resuming.as_mut().and_then(|resuming| resuming.take(tag));
+            let again = link.resuming.as_mut().and_then(|resuming| resuming.take(tag, number));
             if link.resuming.as_ref().is_some_and(|resuming| resuming.is_received()) {
                 link.resuming = None;
             }
@@ -362,7 +360,7 @@ impl Again {
             session.incoming.push(number, incoming);
         }
         let delivery = (!restated && !self.settled).then_some(number);
-        Event::Reassociated { link, previous: known.delivery, delivery, state }
+        Event::Reassociated { link, tag: known.tag, previous: known.delivery, delivery, state }
     }
 }
 

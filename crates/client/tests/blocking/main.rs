@@ -31,7 +31,8 @@ struct Ends {
 
 fn listen() -> (Acceptor, ConnectOptions) {
     let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::address(Ipv4Addr::LOCALHOST))).unwrap();
-    let options = ConnectOptions::new(format!("amqp://{}", acceptor.local_endpoint()).parse().unwrap());
+    let mut options = ConnectOptions::new(format!("amqp://{}", acceptor.local_endpoint()).parse().unwrap());
+    options.reconnect = None;
     (acceptor, options)
 }
 

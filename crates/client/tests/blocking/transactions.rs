@@ -245,7 +245,7 @@ enum Command {
 fn silent_coordinator(commands: u32) -> (TransactionController, JoinHandle<Vec<Command>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
-    (options.sasl_enabled, options.close_timeout) = (false, PATIENCE);
+    (options.sasl_enabled, options.close_timeout, options.reconnect) = (false, PATIENCE, None);
     let peer = thread::spawn(move || coordinate(Peer::accept(&listener, 65_536), commands));
     let session = Connection::open(options).unwrap().session().unwrap();
     (session.transaction_controller().unwrap(), peer)

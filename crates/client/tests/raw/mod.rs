@@ -32,6 +32,8 @@ impl Peer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
         options.sasl_enabled = false;
+        // What is lost is over: links that go over to the next connection have tests of their own.
+        options.reconnect = None;
         change(&mut options);
         let thread = tokio::task::spawn_blocking(move || {
             script(Self::accept(&listener, frame));

@@ -261,6 +261,7 @@ async fn a_connection_that_is_cut_off_anywhere_ends_in_an_error() {
         let mut options = ConnectOptions::new(format!("amqpws://{}", listener.local_addr().unwrap()).parse().unwrap());
         options.connect_timeout = PATIENCE;
         options.close_timeout = PATIENCE;
+        options.reconnect = None;
         let address = broker.addr().unwrap();
         let middle = tokio::spawn(async move { cut_after(limit, &listener, address).await });
         let life = async {

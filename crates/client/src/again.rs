@@ -1,0 +1,375 @@
+//! A connection that is lost and made anew: what its sessions and links do meanwhile, and how they go over to the next
+//! engine.
+//!
+//! ```text
+//!  connected ──lost──▶ down: the dead engine stays, calls wait ──another engine has opened──▶ sessions are begun,
+//!      ▲                 │                                        links attached again, with what was not settled
+//!      │                 └──the limits are reached, or closed──▶ over
+//!      └───────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::time::Instant;
+
+use postroad_codec::v1_0::{DeliveryNumber, Role};
+
+use crate::event::ConnectionEvent;
+use crate::moved::Moved;
+use crate::state::{LinkEntry, State};
+use crate::v1_0::{DeliveryTag, Demand, Engine, How, LinkId, SessionId, Suspended};
+use crate::{ConnectionError, Guarantee, LinkError, LinkOptions, Node};
+
+/// How a link is attached again.
+#[derive(Debug)]
+pub(crate) struct Again {
+    pub(crate) name: String,
+    /// To the node, and on the terms, to which it was attached first; or else to the peer's coordinator, whose
+    /// transactions are gone.
+    pub(crate) terms: Option<Terms>,
+}
+
+/// What a link is attached to, and how.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    pub(crate) role: Role,
+    pub(crate) node: Node,
+    pub(crate) options: LinkOptions,
+}
+
+/// What is still to come before a link that was attached again can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joining {
+    /// Nothing.
+    Not,
+    /// The peer's attach, for a link that is new to the peer.
+    Anew,
+    /// What becomes of the deliveries that the link brought along.
+    Resuming,
+}
+
+/// A connection that was lost and is not made anew.
+#[derive(Debug)]
+pub(crate) struct Down {
+    pub(crate) since: Instant,
+}
+
+impl Again {
+    fn is_exactly_once(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.options.guarantee == Guarantee::ExactlyOnce)
+    }
+
+    /// Whether what is not settled is sent again to a container that is not the one it was sent to.
+    fn resends_elsewhere(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.options.resend_elsewhere && !self.is_exactly_once())
+    }
+}
+
+impl LinkEntry {
+    /// Whether the link is there and what it brought along is dealt with.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.attached && self.joining == Joining::Not
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.again.as_ref().map(|again| again.name.clone()).unwrap_or_default()
+    }
+}
+
+impl State {
+    /// The connection is lost: it is over, or waits to be made anew.
+    pub(crate) fn lose(&mut self, error: ConnectionError) {
+        if self.over.is_some() || self.down.is_some() {
+            return;
+        }
+        let wanted = self.reconnects && self.opened && self.close_by.is_none();
+        if !wanted || !error.is_passing() {
+            return self.end_connection(error);
+        }
+        self.opened = false;
+        self.lost = Some(error.clone());
+        self.down = Some(Down { since: Instant::now() });
+        self.tell(ConnectionEvent::Lost(error.clone()));
+        // What was on its way out is out.
+        let ending = self.drop_teardown();
+        for session in ending {
+            self.end_session(session, &LinkError::SessionEnded(None));
+        }
+        self.drop_drains();
+        let lost = LinkError::Connection(error);
+        let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            let Some(entry) = self.links.get(key).filter(|entry| entry.over.is_none()) else { continue };
+            let id = entry.id;
+            match entry.again.as_deref() {
+                _ if entry.detaching || entry.abandoned => self.end_link(id, LinkError::DetachedByPeer),
+                None => self.end_link(id, lost.clone()),
+                Some(Again { terms: None, .. }) => self.undo_control(key, &lost),
+                Some(_) => {}
+            }
+            // Whoever is in the middle of a message has to hear of it.
+            if let Some(entry) = self.links.get_mut(key) {
+                entry.waiters.wake(&mut self.wakes);
+            }
+        }
+        self.waiters.wake(&mut self.wakes);
+    }
+
+    /// Goes on with the engine of another connection, which is open; not when this one is over.
+    pub(crate) fn adopt(&mut self, candidate: &mut Self, broker: String) -> Option<()> {
+        let down = self.down.take().filter(|_| self.over.is_none())?;
+        let same_container = self.engine.container() == candidate.engine.container();
+        std::mem::swap(&mut self.engine, &mut candidate.engine);
+        let dead = &mut candidate.engine;
+        self.epoch += 1;
+        self.opened = true;
+        self.forget_index();
+        self.tell(ConnectionEvent::Reopened { broker, same_container, after: down.since.elapsed() });
+        let failed: Vec<usize> = self
+            .sessions
+            .iter_mut()
+            .filter_map(|(key, entry)| {
+                if entry.over.is_some() {
+                    return None;
+                }
+                entry.begun = false;
+                match self.engine.begin() {
+                    Ok(id) => {
+                        entry.id = id;
+                        None
+                    }
+                    Err(_) => Some(key),
+                }
+            })
+            .collect();
+        let mut before = std::mem::take(&mut self.moved);
+        let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            if self.links[key].over.is_some() {
+                continue;
+            }
+            self.take_over(key, dead, &mut before, same_container);
+        }
+        // The peer takes fewer sessions than the one before.
+        for key in failed {
+            let error = LinkError::SessionEnded(None);
+            let entry = &mut self.sessions[key];
+            entry.over = Some(error.clone());
+            entry.waiters.wake(&mut self.wakes);
+            let links: Vec<usize> =
+                self.links.iter().filter(|(_, link)| link.session == key).map(|(key, _)| key).collect();
+            for link in links {
+                self.end_entry(link, error.clone());
+            }
+        }
+        for (_, entry) in &mut self.links {
+            entry.waiters.wake(&mut self.wakes);
+        }
+        self.waiters.wake(&mut self.wakes);
+        // What came behind the peer's open.
+        self.take_news();
+        Some(())
+    }
+
+    /// Attaches a link of the engine before to this one.
+    fn take_over(&mut self, key: usize, dead: &mut Engine, before: &mut Moved, same_container: bool) {
+        let entry = &mut self.links[key];
+        let (old, session) = (entry.id, entry.session);
+        let Some(again) = entry.again.as_deref() else { return };
+        let exactly_once = again.is_exactly_once();
+        let resends = same_container || again.resends_elsewhere() || again.terms.is_none();
+        let demand = dead.demand(old);
+        let (suspended, settled) = dead.suspend(old, !exactly_once);
+        entry.left.extend(settled);
+        let Some(mut suspended) = suspended else { return self.end_entry(key, LinkError::Closed) };
+        let resumes = exactly_once && same_container;
+        if !resumes && !resends {
+            let lost = self.lost_error();
+            let unsettled = suspended.take_unsettled();
+            self.doubt_all(key, unsettled, &lost);
+        }
+        if resumes {
+            let (epoch, serial) = (self.epoch - 1, self.links[key].serial);
+            for (tag, number) in suspended.taken() {
+                self.moved.take_over(before, serial, tag, epoch, number);
+            }
+        } else {
+            self.links[key].since = self.epoch;
+        }
+        let session = self.sessions[session].id;
+        self.attach_again(key, session, suspended, resumes);
+        self.demand_again(key, demand);
+    }
+
+    fn demand_again(&mut self, key: usize, demand: Option<Demand>) {
+        let Self { links, engine, .. } = self;
+        if let (Some(entry), Some(demand)) = (links.get(key).filter(|entry| entry.over.is_none()), demand) {
+            engine.demand_again(entry.id, demand, entry.overdraft);
+        }
+    }
+
+    /// Attaches a link on a session of this engine.
+    fn attach_again(&mut self, key: usize, session: SessionId, mut suspended: Suspended, resumes: bool) {
+        let Self { engine, links, .. } = self;
+        let entry = &mut links[key];
+        let Some(again) = entry.again.as_deref() else { return };
+        let attached = match &again.terms {
+            Some(Terms { role, node, options }) => {
+                let how = match resumes {
+                    true => How::Resume(&mut suspended),
+                    false if *role == Role::Sender && !suspended.is_empty() => How::Restart(&mut suspended),
+                    false => How::Anew,
+                };
+                let joining = if matches!(how, How::Anew) { Joining::Anew } else { Joining::Resuming };
+                let attached = engine.attach_again(session, again.name.clone(), *role, node, options, how);
+                attached.map(|id| (id, joining))
+            }
+            None => engine.attach_coordinator(session, again.name.clone()).map(|id| (id, Joining::Anew)),
+        };
+        match attached {
+            Ok((id, joining)) => {
+                entry.id = id;
+                entry.joining = joining;
+                (entry.attached, entry.confirmed) = (false, false);
+                self.index_link(key, id);
+            }
+            Err(error) => {
+                let error = LinkError::Limit(error);
+                self.keep_doubts(key, suspended, &error);
+                self.end_entry(key, error);
+            }
+        }
+    }
+
+    /// The peer has attached a link.
+    pub(crate) fn attached(&mut self, link: LinkId) {
+        let Some(key) = self.key_of(link) else { return };
+        let remote = self.engine.remote(link);
+        let address = remote.and_then(|remote| remote.address().map(ToOwned::to_owned));
+        let has_terminus = remote.is_some_and(|remote| remote.has_terminus());
+        let entry = &mut self.links[key];
+        entry.attached = true;
+        let previous = std::mem::replace(&mut entry.address, address.clone());
+        if entry.joining == Joining::Not || !has_terminus {
+            // One that is attached for the first time, or refused.
+            return;
+        }
+        let (Some(again), Some(remote)) = (entry.again.as_deref(), remote) else { return };
+        let (name, joining) = (again.name.clone(), entry.joining);
+        let mut dynamic = false;
+        if let Some(Terms { role, node, options }) = &again.terms {
+            dynamic = node.dynamic;
+            if let Err(error) = remote.grants(*role, node, options) {
+                self.engine.detach(link);
+                return self.lose_link(link, LinkError::from_attach(error));
+            }
+        }
+        if dynamic && previous != address {
+            let address = address.unwrap_or_default();
+            self.tell(ConnectionEvent::NodeRenewed { link: name.clone(), previous, address });
+        }
+        if joining == Joining::Anew {
+            self.joined(key, name, false);
+        }
+    }
+
+    /// What a link brought along is dealt with.
+    pub(crate) fn resumed(&mut self, link: LinkId, complete: bool, remembered: bool) {
+        let Some(key) = self.key_of(link) else { return };
+        if !complete {
+            // Nothing new may be sent before the link was attached again, for the rest (2.7.3).
+            self.engine.detach_for_now(link);
+            return;
+        }
+        let epoch = self.epoch;
+        let entry = &mut self.links[key];
+        let serial = entry.serial;
+        if !remembered {
+            entry.since = epoch;
+            self.moved.forget_link(serial);
+        }
+        let name = self.links[key].name();
+        self.joined(key, name, remembered);
+        self.wake_link(link);
+    }
+
+    fn joined(&mut self, key: usize, link: String, resumed: bool) {
+        self.links[key].joining = Joining::Not;
+        self.tell(ConnectionEvent::LinkAttached { link, resumed });
+    }
+
+    /// The peer has detached a link, or its end of the detach has come.
+    pub(crate) fn link_ended(&mut self, link: LinkId, error: LinkError, closed: bool) {
+        let Some(key) = self.key_of(link) else { return self.end_link(link, error) };
+        let entry = &self.links[key];
+        let next_round = !closed && entry.joining == Joining::Resuming && error == LinkError::DetachedByPeer;
+        if !next_round || entry.detaching || entry.abandoned {
+            return self.lose_link(link, error);
+        }
+        let (session, serial, epoch) = (self.sessions[entry.session].id, entry.serial, self.epoch);
+        let demand = self.engine.demand(link);
+        let (suspended, _) = self.engine.suspend(link, false);
+        match suspended {
+            Some(suspended) => {
+                let mut before = std::mem::take(&mut self.moved);
+                for (tag, number) in suspended.taken() {
+                    self.moved.take_over(&mut before, serial, tag, epoch, number);
+                }
+                self.moved.keep_others(before, serial);
+                self.attach_again(key, session, suspended, true);
+                self.demand_again(key, demand);
+            }
+            None => self.lose_link(link, error),
+        }
+    }
+
+    /// A link is over, and those who watch the connection are told.
+    fn lose_link(&mut self, link: LinkId, error: LinkError) {
+        let name = self.key_of(link).map(|key| &self.links[key]).filter(|entry| !entry.detaching && !entry.abandoned);
+        let name = name.map(LinkEntry::name);
+        self.end_link(link, error.clone());
+        if let Some(link) = name {
+            self.tell(ConnectionEvent::LinkLost { link, error });
+        }
+    }
+
+    /// Ends a link that the engine does not know.
+    fn end_entry(&mut self, key: usize, error: LinkError) {
+        let entry = &mut self.links[key];
+        if entry.over.is_some() {
+            return;
+        }
+        entry.over = Some(error.clone());
+        entry.waiters.wake(&mut self.wakes);
+        entry.sends.fail(&error, &mut self.wakes);
+        let (link, serial) = (entry.name(), entry.serial);
+        self.moved.forget_link(serial);
+        self.tell(ConnectionEvent::LinkLost { link, error });
+        self.tidy_link(key);
+    }
+
+    /// A delivery that the link brought along has a number again, or is over.
+    pub(crate) fn reassociated(&mut self, link: LinkId, tag: DeliveryTag, number: Option<DeliveryNumber>) {
+        let Some(key) = self.key_of(link) else { return };
+        let serial = self.links[key].serial;
+        if let Some(outcome) = self.moved.arrived(serial, tag, number)
+            && let Some(number) = number
+        {
+            self.engine.update(link, number, outcome);
+        }
+    }
+
+    /// The sender has settled a delivery, which is over with that.
+    pub(crate) fn settled_by_sender(&mut self, link: LinkId, number: DeliveryNumber) {
+        if self.moved.is_empty() {
+            return;
+        }
+        if let Some(key) = self.key_of(link) {
+            let serial = self.links[key].serial;
+            self.moved.forget(serial, number);
+        }
+    }
+
+    /// Why the connection was lost last, as what ends a link.
+    pub(crate) fn lost_error(&self) -> LinkError {
+        LinkError::Connection(self.lost.clone().unwrap_or(ConnectionError::Closed))
+    }
+}

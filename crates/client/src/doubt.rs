@@ -1,0 +1,111 @@
+//! Messages in doubt: they were handed over, the connection was lost before the receiver told an outcome, and nothing can
+//! be found out by resuming the link.
+
+use bytes::Bytes;
+
+use crate::event::ConnectionEvent;
+use crate::state::{State, UNTRACKED};
+use crate::types::{DecodeError, DeliveryTag};
+use crate::v1_0::{Doubt, LinkId, Suspended};
+use crate::{LinkError, Message, SendError, Sender};
+
+/// A message that may have arrived or not. To send it again may be to send it twice.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct InDoubt {
+    /// The tag under which it was sent.
+    pub tag: DeliveryTag,
+    /// The message as it was encoded, where it was kept: not one that was sent in parts, nor on a connection that is not
+    /// made anew.
+    pub encoded: Option<Bytes>,
+    /// Why it is in doubt.
+    pub error: LinkError,
+}
+
+impl InDoubt {
+    /// The message, where it was kept.
+    ///
+    /// # Errors
+    /// When it is of another format than the standard's.
+    pub fn message(&self) -> Option<Result<Message, DecodeError>> {
+        self.encoded.as_ref().map(Message::decode)
+    }
+}
+
+/// Messages in doubt that a sender keeps at most. Beyond it the oldest go; their outcomes have told of them all the same.
+const KEPT: usize = 16_384;
+
+impl Sender {
+    /// Takes the messages that are in doubt, oldest first. Each has also been told as [`SendError::InDoubt`] to whoever
+    /// waits for its outcome, or been counted by [`sync`](Self::sync).
+    ///
+    /// Up to 16 384 are kept, the newest ones.
+    #[must_use = "they are not kept any longer"]
+    pub fn take_in_doubt(&self) -> Vec<InDoubt> {
+        self.link.with(|state| state.links[self.link.key].in_doubt.drain(..).collect())
+    }
+}
+
+impl State {
+    /// A delivery is in doubt, while its link goes on.
+    pub(crate) fn in_doubt(&mut self, link: LinkId, doubt: Doubt) {
+        let Some(key) = self.key_of(link) else { return };
+        let error = self.lost_error();
+        let Self { links, wakes, .. } = self;
+        let entry = &mut links[key];
+        let sends = &mut entry.sends;
+        sends.in_flight = sends.in_flight.saturating_sub(1);
+        if doubt.token == UNTRACKED {
+            sends.untracked = sends.untracked.saturating_sub(1);
+            sends.doubts += 1;
+            if sends.untracked == 0 {
+                sends.sync_waiters.wake(wakes);
+            }
+        } else {
+            sends.finish(doubt.token as usize, Err(SendError::InDoubt(error.clone())), wakes);
+        }
+        entry.waiters.wake(wakes);
+        self.keep_doubt(key, doubt, error);
+    }
+
+    /// Keeps what a link had not settled as messages in doubt.
+    pub(crate) fn keep_doubts(&mut self, key: usize, suspended: Suspended, error: &LinkError) {
+        for doubt in suspended.into_doubts() {
+            self.keep_doubt(key, doubt, error.clone());
+        }
+    }
+
+    /// As [`State::keep_doubts`], on a link that goes on: whoever waits for the outcomes is told.
+    pub(crate) fn doubt_all(&mut self, key: usize, suspended: Suspended, error: &LinkError) {
+        self.keep_doubts(key, suspended, error);
+        let Self { links, wakes, .. } = self;
+        let sends = &mut links[key].sends;
+        sends.doubts += std::mem::take(&mut sends.untracked);
+        sends.in_flight = 0;
+        sends.fail(error, wakes);
+    }
+
+    fn keep_doubt(&mut self, key: usize, doubt: Doubt, error: LinkError) {
+        let entry = &mut self.links[key];
+        if entry.in_doubt.len() >= KEPT {
+            entry.in_doubt.pop_front();
+        }
+        entry.in_doubt.push_back(InDoubt { tag: doubt.tag, encoded: doubt.message, error });
+        entry.sends.untold += 1;
+        if entry.sends.untold == 1 {
+            self.doubted.push(key);
+        }
+    }
+
+    /// Tells those who watch the connection of messages in doubt.
+    pub(crate) fn tell_of_doubts(&mut self) {
+        for key in std::mem::take(&mut self.doubted) {
+            let Some(entry) = self.links.get_mut(key) else { continue };
+            let messages = std::mem::take(&mut entry.sends.untold);
+            if messages > 0 {
+                let link = entry.name();
+                self.tell(ConnectionEvent::InDoubt { link, messages });
+            }
+        }
+    }
+}

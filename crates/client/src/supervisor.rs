@@ -1,0 +1,220 @@
+//! The task of a connection: it has it driven, and makes it anew when it is lost.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use postroad_address::BrokerUrl;
+use postroad_amqp::v1_0 as amqp;
+
+use crate::driver::Driver;
+use crate::event::ConnectionEvent;
+use crate::reconnect::{Next, Reconnect, Schedule};
+use crate::state::Shared;
+use crate::tls_header::ask_for_tls;
+use crate::v1_0::Engine;
+use crate::wait::Place;
+use crate::{ConnectError, ConnectOptions, ConnectionError, TlsMode};
+
+/// Keeps a client's connection open.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    shared: Arc<Shared>,
+    options: ConnectOptions,
+    brokers: Vec<BrokerUrl>,
+    /// The broker that the connection goes to, or went to last.
+    at: usize,
+    _ends: Ends,
+}
+
+/// A connection that is lost sooner than this after it was opened counts as a failed attempt, so that a broker is not
+/// hammered that takes connections and drops them.
+const LASTING: Duration = Duration::from_secs(1);
+
+/// Ends a connection whose task is gone: a runtime that goes away takes its connections with it, and whoever waits is
+/// told.
+#[derive(Debug)]
+pub(crate) struct Ends(pub(crate) Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.turn(|state| {
+            state.end_connection(ConnectionError::Runtime);
+            state.engine.handle_eof();
+        });
+    }
+}
+
+/// Drives a connection that is not made anew.
+pub(crate) async fn drive(_ends: Ends, driver: Driver) {
+    driver.await;
+}
+
+impl Supervisor {
+    /// Opens a connection to the first broker of the list that takes it.
+    pub(crate) async fn open(options: ConnectOptions) -> Result<(Self, Driver), ConnectError> {
+        let brokers = options.brokers();
+        // Nobody has to wait to hear that the options are of no use.
+        for broker in &brokers {
+            options.at(broker).check()?;
+        }
+        let policy = match options.reconnect.clone() {
+            Some(policy) if policy.initially => policy,
+            _ => {
+                let attempts = u32::try_from(brokers.len()).unwrap_or(u32::MAX);
+                Reconnect { attempts: Some(attempts), timeout: None, ..Reconnect::default() }
+            }
+        };
+        let mut schedule = Schedule::new(policy, brokers.len(), 0, 0, Instant::now(), random());
+        let mut failed = Vec::new();
+        while let Next::Try { broker, at } = schedule.next(Instant::now(), random()) {
+            tokio::time::sleep_until(at.into()).await;
+            let url = &brokers[broker];
+            let error = match dial(&options.at(url), options.connect_timeout).await {
+                Ok((shared, driver)) => {
+                    let reconnects = options.reconnect.is_some();
+                    shared.with(|state| state.reconnects = reconnects);
+                    let _ends = Ends(shared.clone());
+                    return Ok((Self { shared, options, brokers, at: broker, _ends }, driver));
+                }
+                Err(error) => error,
+            };
+            tracing::info!(broker = %url.redacted(), %error, "no connection");
+            if error.is_final() {
+                schedule.leave_out(broker);
+            }
+            // The last error of each.
+            failed.retain(|(known, _)| *known != broker);
+            failed.push((broker, error));
+        }
+        failed.sort_by_key(|(broker, _)| *broker);
+        Err(match failed.len() {
+            1 => failed.remove(0).1,
+            _ => ConnectError::Brokers(
+                failed.into_iter().map(|(broker, error)| (brokers[broker].redacted().to_string(), error)).collect(),
+            ),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Drives the connection until it is over.
+    pub(crate) async fn run(mut self, mut driver: Driver) {
+        let (mut opened, mut lately) = (Instant::now(), 0);
+        loop {
+            driver.over().await;
+            let down = self.shared.with(|state| state.down.is_some());
+            if let Some(last_words) = driver.linger() {
+                if down {
+                    // They must not hold the next connection up.
+                    tokio::spawn(last_words);
+                } else {
+                    last_words.await;
+                }
+            }
+            if !down {
+                return;
+            }
+            lately = if opened.elapsed() < LASTING { lately + 1 } else { 0 };
+            match self.reconnect(lately).await {
+                Some(next) => driver = next,
+                None => return,
+            }
+            opened = Instant::now();
+        }
+    }
+
+    /// Makes a connection anew; nothing when it is over instead.
+    async fn reconnect(&mut self, lately: u32) -> Option<Driver> {
+        let policy = self.options.reconnect.clone().unwrap_or_default();
+        let mut schedule = Schedule::new(policy, self.brokers.len(), self.at, lately, Instant::now(), random());
+        let mut last = None;
+        loop {
+            let Next::Try { broker, at } = schedule.next(Instant::now(), random()) else {
+                self.give_up(schedule.attempts(), last);
+                return None;
+            };
+            self.unless_over(tokio::time::sleep_until(at.into())).await?;
+            let (url, attempt) = (self.brokers[broker].redacted().to_string(), schedule.attempts());
+            self.shared.with(|state| state.tell(ConnectionEvent::Trying { broker: url.clone(), attempt }));
+            let options = self.options.at(&self.brokers[broker]);
+            let left = schedule.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let timeout = left.map_or(options.connect_timeout, |left| left.min(options.connect_timeout));
+            let error = match self.unless_over(dial(&options, timeout)).await? {
+                Ok((candidate, mut driver)) => {
+                    self.at = broker;
+                    self.adopt(&candidate, url)?;
+                    driver.drive_for(self.shared.clone());
+                    return Some(driver);
+                }
+                Err(error) => error,
+            };
+            if error.is_final() {
+                schedule.leave_out(broker);
+            }
+            self.shared.with(|state| {
+                state.tell(ConnectionEvent::Failed { broker: url, attempt, error: error.clone() });
+            });
+            last = Some(Box::new(error));
+        }
+    }
+
+    /// Has the connection go on with the engine of another one that was opened for it.
+    fn adopt(&self, candidate: &Shared, broker: String) -> Option<()> {
+        let mut candidate = candidate.lock();
+        self.shared.turn(|state| state.adopt(&mut candidate, broker))
+    }
+
+    fn give_up(&self, attempts: u32, last: Option<Box<ConnectError>>) {
+        self.shared.turn(|state| {
+            let lost = Box::new(state.lost.clone().unwrap_or(ConnectionError::Closed));
+            state.end_connection(ConnectionError::GaveUp { lost, attempts, last });
+        });
+    }
+
+    /// Waits for something, unless the connection is closed meanwhile.
+    async fn unless_over<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        let mut what = pin!(what);
+        let mut over = pin!(self.shared.wait(Place::Connection, |state| state.over.clone()));
+        poll_fn(|cx| {
+            if over.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            what.as_mut().poll(cx).map(Some)
+        })
+        .await
+    }
+}
+
+/// Connects, authenticates and opens.
+async fn dial(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<Shared>, Driver), ConnectError> {
+    match tokio::time::timeout(timeout, establish(options, timeout)).await {
+        Ok(result) => result,
+        Err(_) => Err(ConnectError::Timeout(timeout)),
+    }
+}
+
+async fn establish(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<Shared>, Driver), ConnectError> {
+    let (config, sasl) = (options.config()?, options.sasl()?);
+    let transport = options.preconnection()?.initiate().timeout(timeout).await?;
+    let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
+    if options.tls_mode == TlsMode::Header {
+        stream = ask_for_tls(stream, options).await?;
+    }
+    let shared = Shared::new(Engine(amqp::Connection::client(config, sasl, Instant::now())));
+    let mut driver = Driver::new(shared.clone(), stream);
+    driver.opened().await?;
+    Ok((shared, driver))
+}
+
+/// A number from 0 to 1.
+fn random() -> f64 {
+    let mut bytes = [0; 4];
+    // Without random numbers all come back at one moment; that is no reason not to come back.
+    let _ = getrandom::fill(&mut bytes);
+    f64::from(u32::from_ne_bytes(bytes)) / f64::from(u32::MAX)
+}
