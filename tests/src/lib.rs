@@ -22,6 +22,7 @@
 
 pub mod capture;
 pub mod certificates;
+pub mod chaos;
 pub mod corpus;
 pub mod fuzz;
 pub mod meter;

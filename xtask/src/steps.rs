@@ -160,15 +160,19 @@ struct Notes {
     peers: BTreeSet<String>,
     tests: u64,
     ignored: u64,
+    /// The last line of a run under faults.
+    count: Option<String>,
 }
 
 const SKIPPED: &str = "skipped: ";
 const PEER: &str = "peer: ";
 const RESULT: &str = "test result: ";
+/// How the last line begins of a run that counts messages.
+const COUNT: &str = "sent ";
 
 impl Notes {
     fn wants(line: &str) -> bool {
-        [SKIPPED, PEER, RESULT].iter().any(|what| line.contains(what))
+        line.starts_with(COUNT) || [SKIPPED, PEER, RESULT].iter().any(|what| line.contains(what))
     }
 
     fn take(&mut self, line: &str) {
@@ -188,12 +192,14 @@ impl Notes {
             };
             self.tests += count(" passed").unwrap_or(0);
             self.ignored += count(" ignored").unwrap_or(0);
+        } else if line.starts_with(COUNT) {
+            self.count = Some(line.to_owned());
         }
     }
 
     fn summary(&self) -> String {
         match (self.tests, self.ignored) {
-            (0, 0) => String::new(),
+            (0, 0) => self.count.clone().unwrap_or_default(),
             (tests, 0) => format!("{tests} tests"),
             (tests, ignored) => format!("{tests} tests, {ignored} ignored"),
         }
@@ -264,6 +270,12 @@ mod tests {
         skipped.sort();
         assert_eq!(skipped, ["proton: no venv", "rabbitmq: not installed"]);
         assert_eq!(Vec::from_iter(ran.peers), ["rhea 3.0.5", "tshark 4.0"]);
+    }
+
+    #[test]
+    fn last_count_of_messages_is_told() {
+        let ran = shell("echo 'sent 1 of 2'; echo 'messages sent 3'; echo 'sent 2 received 2 lost 0'; echo done", LONG);
+        assert_eq!(ran.outcome, Outcome::Passed("sent 2 received 2 lost 0".into()));
     }
 
     #[test]

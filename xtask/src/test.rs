@@ -100,6 +100,7 @@ const STEPS: &[Step] = &[
         what: "each fuzz target for ten seconds",
         run: |c| c.cargo(&["run", "-p", "tests", "--release", "--bin", "fuzz-smoke", "--", "--seconds", "10"], 20),
     },
+    Step { name: "chaos", what: "each guarantee over connections that are cut a hundred times", run: run_chaos },
     Step { name: "peers", what: "other people's clients and brokers, into target/peers", run: fetch_peers },
     Step {
         name: "interop",
@@ -250,6 +251,28 @@ fn fetch_peers(context: &Context<'_>) -> Ran {
         workspace::command(&env::current_exe().map_or_else(|_| "cargo".into(), |path| path.display().to_string()));
     command.arg("peers").args(install.then_some("--install")).current_dir(context.root);
     context.run(command, 15)
+}
+
+/// The guarantees, as the program that checks them calls them.
+const GUARANTEES: &[&str] = &["at-most-once", "at-least-once"];
+
+/// Without optimization: that is built already, and quicker than to build the other.
+fn run_chaos(context: &Context<'_>) -> Ran {
+    let program = ["--package", "tests", "--bin", "chaos"];
+    let built = context.cargo(&[&["build"], &program[..]].concat(), 15);
+    if !matches!(built.outcome, Outcome::Passed(_)) {
+        return built;
+    }
+    let (mut failed, mut told) = (Vec::new(), Vec::new());
+    for guarantee in GUARANTEES {
+        println!("--- {guarantee}");
+        let run = ["--", "--messages", "50000", "--cuts", "100", "--guarantee", guarantee];
+        match context.cargo(&[&["run", "--quiet"], &program[..], &run].concat(), 4).outcome {
+            Outcome::Passed(last) => told.push(format!("{guarantee}: {last}")),
+            Outcome::Failed(why) | Outcome::Skipped(why) => failed.push(format!("{guarantee}: {why}")),
+        }
+    }
+    Ran::of(if failed.is_empty() { Outcome::Passed(told.join("; ")) } else { Outcome::Failed(failed.join("; ")) })
 }
 
 fn run_examples(context: &Context<'_>) -> Ran {

@@ -1,0 +1,87 @@
+//! Messages over connections that are cut all the time: see `postroad_tests::chaos`.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use postroad_client::Guarantee;
+use postroad_tests::chaos::{self, Failure, Options, Table};
+
+/// Sends messages through an embedded broker while the connections of sender and receiver are cut, and counts what comes.
+///
+/// The cuts are spread over the messages: the sender waits where they are late, and nothing ends before there were as many.
+/// They come in both directions, in the middle of frames too, during attach, transfer, disposition and resume; there are
+/// delays, and times at which nobody is let in. At the end everything is settled and the queue emptied, without faults.
+/// The last line is `sent N received N lost N repeated N cuts N`, by the numbers in the payloads.
+///
+/// Exit status: 0, the guarantee was kept; 1, it was broken; 2, the run did not come to its end; 64, usage.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Messages to send.
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    messages: u64,
+    /// Cuts to make, both ends together.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    cuts: u64,
+    /// What is asked of the links.
+    #[arg(long, value_enum, default_value = "at-least-once")]
+    guarantee: Asked,
+    /// Fixes payloads and faults; how they fall together is up to the machine.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Seconds for which nothing may move.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    patience: u64,
+    /// Seconds for all of it; by default a minute, and 1 ms for each message and 100 ms for each cut.
+    #[arg(long, value_name = "SECONDS")]
+    limit: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Asked {
+    AtMostOnce,
+    AtLeastOnce,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody may be reading.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
+        }
+    };
+    let Arguments { messages, cuts, guarantee, seed, patience, limit } = arguments;
+    let guarantee = match guarantee {
+        Asked::AtMostOnce => Guarantee::AtMostOnce,
+        Asked::AtLeastOnce => Guarantee::AtLeastOnce,
+    };
+    let usual = Duration::from_secs(60) + Duration::from_millis(messages.saturating_add(cuts.saturating_mul(100)));
+    let (patience, limit) = (Duration::from_secs(patience), limit.map_or(usual, Duration::from_secs));
+    let options = Options { messages, cuts, guarantee, seed, patience, limit };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error.into()),
+    };
+    let report = match runtime.block_on(chaos::run(&options)) {
+        Ok(report) => report,
+        Err(failure) => return failed(&failure),
+    };
+    println!("{}", Table(&report));
+    let breach = report.count.breach(options.guarantee);
+    if let Some(breach) = &breach {
+        let [lost, repeated] = &report.odd_ones;
+        println!(
+            "broken by {breach}; first lost {lost:?}, first repeated {repeated:?}, {} foreign",
+            report.count.foreign
+        );
+    }
+    println!("{report}");
+    if breach.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn failed(failure: &Failure) -> ExitCode {
+    eprintln!("{failure}");
+    ExitCode::from(2)
+}
