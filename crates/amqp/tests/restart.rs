@@ -230,7 +230,13 @@ fn what_a_receiver_had_is_over() {
         peer.take_bytes();
         peer.engine.receiver(link).set_credit(2);
         peer.send(attach_sender("a").initial_delivery_count(u32::MAX));
-        let over = |number| Event::Reassociated { link, previous: DeliveryNumber(number), delivery: None, state: None };
+        let over = |number: u32| Event::Reassociated {
+            link,
+            tag: tag(number.into()),
+            previous: DeliveryNumber(number),
+            delivery: None,
+            state: None,
+        };
         let resumed = Event::Resumed { link, complete: true, remembered: false };
         let events = match how {
             How::Restart => vec![Event::LinkAttached(link), resumed],

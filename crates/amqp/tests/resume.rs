@@ -342,7 +342,7 @@ fn a_receiver_with_all_of_a_message_takes_nothing_of_it_again() {
     peer.send(first.payload(all[..500].to_vec())).send(continuation().payload(all[500..].to_vec()));
     let events = peer.events();
     let previous = postroad_codec::v1_0::DeliveryNumber(0);
-    let again = Event::Reassociated { link, previous, delivery: Some(previous), state: None };
+    let again = Event::Reassociated { link, tag: tag(0), previous, delivery: Some(previous), state: None };
     assert!(events.contains(&again), "{events:?}");
     assert_eq!(received(&mut peer.engine, link).len(), 0);
     peer.engine.receiver(link).dispose(previous, Some(DeliveryState::Accepted), true);

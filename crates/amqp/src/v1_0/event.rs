@@ -110,10 +110,13 @@ pub enum Event {
         /// The message, where it was kept.
         message: Option<Bytes>,
     },
-    /// A delivery that was received before the link was attached again, and taken, has a new number, or is over.
+    /// A delivery that was received before the link was attached again, and taken, has a new number, or is over. Its tag
+    /// tells which it is: where unsettled maps did not fit into frames, numbers of several sessions wait side by side.
     Reassociated {
         /// The link.
         link: LinkId,
+        /// Its tag.
+        tag: DeliveryTag,
         /// Its number until now.
         previous: DeliveryNumber,
         /// Its number from now on; none when the sender has settled it.

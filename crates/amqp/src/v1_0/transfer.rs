@@ -360,7 +360,7 @@ impl Again {
             session.incoming.push(number, incoming);
         }
         let delivery = (!restated && !self.settled).then_some(number);
-        Event::Reassociated { link, previous: known.delivery, delivery, state }
+        Event::Reassociated { link, tag: known.tag, previous: known.delivery, delivery, state }
     }
 }
 
