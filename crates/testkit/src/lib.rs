@@ -31,4 +31,4 @@ pub use frames::{
 pub use pair::{Pair, Side};
 pub use rng::Rng;
 pub use scripted::ScriptedPeer;
-pub use wire::{Chunks, Wire};
+pub use wire::{Chunks, CutIn, Wire};
