@@ -257,7 +257,7 @@ impl Connection {
         let frame = self.frame_limit();
         let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
         let (id, role, limit) = (link.id, link.role, link.peer_limit());
-        let resend_lost = link.terms.resend_lost;
+        let (resend_lost, in_parts) = (link.terms.resend_lost, link.terms.in_parts);
         let (Some(resuming), Some(remote)) = (&mut link.resuming, &mut link.remote) else { return };
         if resuming.exchanged {
             return;
@@ -306,8 +306,10 @@ impl Connection {
                         resuming.expected.insert((unsettled.tag, place), unsettled);
                     }
                     Told::Unknown => resuming.later.push((place, unsettled)),
-                    // The sender has settled it. The owner knows of it when it had come as a whole.
-                    Told::Absent | Told::Forgotten if unsettled.is_whole() && !resuming.anew => {
+                    // The sender has settled it. The owner hears of what it has taken, be it a part.
+                    Told::Absent | Told::Forgotten
+                        if !resuming.anew && (unsettled.is_whole() || (in_parts && unsettled.received.is_some())) =>
+                    {
                         self.events.push_back(Event::Reassociated {
                             link: id,
                             tag: unsettled.tag,
