@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0 as amqp;
-use postroad_codec::v1_0::Role;
 use postroad_taps::{
     BlockingError, EndpointAddress, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Protocol,
     Security,
@@ -13,10 +12,11 @@ use postroad_taps::{
 
 use crate::link::Link;
 use crate::options::{OUTGOING, SUBPROTOCOL, bytes_only, random_uuid};
+use crate::protocol::{LinkId, Remote, Role};
 use crate::state::State;
 use crate::tls_header;
 use crate::types::PeerError;
-use crate::v1_0::{LinkId, Remote};
+use crate::v1_0::Engine;
 use crate::wait::Place;
 use crate::{
     AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session,
@@ -155,7 +155,7 @@ impl Acceptor {
         config.idle_timeout = options.idle_timeout;
         config.handshake_timeout = Some(options.handshake_timeout);
         let sasl = anonymous(secure);
-        let engine = amqp::Connection::server(config, Some(sasl), Instant::now());
+        let engine = Engine::new(amqp::Connection::server(config, Some(sasl), Instant::now()));
         Ok(Connection::serve(engine, stream, &first, Duration::from_secs(10)).await?)
     }
 }
@@ -214,7 +214,7 @@ impl Connection {
             while let Some(id) = state.incoming.as_mut().and_then(VecDeque::pop_front) {
                 // The peer may have given it up while it waited; the next is behind it.
                 if let Some(remote) = state.engine.remote(id) {
-                    return Some(Ok(IncomingLink::new(self.clone(), id, remote)));
+                    return Some(Ok(IncomingLink::new(self.clone(), id, &remote)));
                 }
             }
             state.over.clone().map(Err)
@@ -224,16 +224,16 @@ impl Connection {
 }
 
 impl IncomingLink {
-    fn new(connection: Connection, id: LinkId, remote: Remote<'_>) -> Self {
+    fn new(connection: Connection, id: LinkId, remote: &Remote) -> Self {
         Self {
             connection,
             id,
-            name: remote.name().to_owned(),
-            role: remote.role(),
-            settled: remote.is_settled(),
-            second: remote.settles_second(),
-            source: remote.source_address().map(ToOwned::to_owned),
-            target: remote.target_address().map(ToOwned::to_owned),
+            name: remote.name.clone(),
+            role: remote.role,
+            settled: remote.settled,
+            second: remote.second,
+            source: remote.source.as_ref().and_then(|node| node.address.clone()),
+            target: remote.target.as_ref().and_then(|node| node.address.clone()),
             answered: false,
         }
     }

@@ -10,12 +10,12 @@
 
 use std::time::Instant;
 
-use postroad_codec::v1_0::{DeliveryNumber, Role};
-
 use crate::event::ConnectionEvent;
 use crate::moved::Moved;
+use crate::protocol::{
+    DeliveryNumber, DeliveryTag, Demand, How, LinkId, Protocol, Role, SessionId, Suspended, Take, To,
+};
 use crate::state::{LinkEntry, State};
-use crate::v1_0::{DeliveryTag, Demand, Engine, How, LinkId, SessionId, Suspended};
 use crate::{ConnectionError, Guarantee, LinkError, LinkOptions, Node};
 
 /// How a link is attached again.
@@ -102,6 +102,8 @@ impl State {
             self.end_session(session, &LinkError::SessionEnded(None));
         }
         self.drop_drains();
+        // Who asked asks again.
+        self.asked.clear();
         let lost = LinkError::Connection(error);
         let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -124,9 +126,10 @@ impl State {
     /// Goes on with the engine of another connection, which is open; not when this one is over.
     pub(crate) fn adopt(&mut self, candidate: &mut Self, broker: String) -> Option<()> {
         let down = self.down.take().filter(|_| self.over.is_none())?;
-        let same_container = self.engine.container() == candidate.engine.container();
+        let [before, now] = [&self.engine, &candidate.engine].map(|engine| engine.peer().map(|peer| peer.container));
+        let same_container = before == now;
         std::mem::swap(&mut self.engine, &mut candidate.engine);
-        let dead = &mut candidate.engine;
+        let dead = &mut *candidate.engine;
         self.epoch += 1;
         self.opened = true;
         self.forget_index();
@@ -178,34 +181,34 @@ impl State {
     }
 
     /// Attaches a link of the engine before to this one.
-    fn take_over(&mut self, key: usize, dead: &mut Engine, before: &mut Moved, same_container: bool) {
+    fn take_over(&mut self, key: usize, dead: &mut dyn Protocol, before: &mut Moved, same_container: bool) {
         let entry = &mut self.links[key];
         let (old, session) = (entry.id, entry.session);
         let Some(again) = entry.again.as_deref() else { return };
         let exactly_once = again.is_exactly_once();
         let resends = same_container || again.resends_elsewhere() || again.terms.is_none();
-        let demand = dead.demand(old);
-        let (suspended, settled) = dead.suspend(old, !exactly_once);
+        let demand = demand(dead, old);
+        // What is not settled and was not taken comes again.
+        let (suspended, settled) = dead.release(old, if exactly_once { Take::None } else { Take::Settled });
         entry.left.extend(settled);
         let Some(mut suspended) = suspended else { return self.end_entry(key, LinkError::Closed) };
         let resumes = exactly_once && same_container;
         if !resumes && !resends {
             let lost = self.lost_error();
-            let unsettled = suspended.take_unsettled();
-            self.doubt_all(key, unsettled, &lost);
+            self.doubt_all(key, &mut suspended, &lost);
         }
         let mut demand = demand;
         if resumes {
             let (epoch, serial) = (self.epoch - 1, self.links[key].serial);
             for (tag, number) in suspended.taken() {
                 self.moved.take_over(before, serial, tag, epoch, number);
-                demand = demand.map(Demand::and_one);
+                demand = demand.map(|demand| Demand { credit: demand.credit.saturating_add(1), ..demand });
             }
         } else {
             self.links[key].since = self.epoch;
         }
         let session = self.sessions[session].id;
-        self.links[key].parts = (suspended.len() + 1, 0);
+        self.links[key].parts = (suspended.unsettled.len() + 1, 0);
         self.attach_again(key, session, suspended, resumes);
         self.demand_again(key, demand);
     }
@@ -213,7 +216,11 @@ impl State {
     fn demand_again(&mut self, key: usize, demand: Option<Demand>) {
         let Self { links, engine, .. } = self;
         if let (Some(entry), Some(demand)) = (links.get(key).filter(|entry| entry.over.is_none()), demand) {
-            engine.demand_again(entry.id, demand, entry.overdraft);
+            engine.set_overdraft(entry.id, entry.overdraft);
+            engine.grant(entry.id, demand.credit);
+            if demand.drain && demand.credit > 0 {
+                engine.drain(entry.id);
+            }
         }
     }
 
@@ -230,10 +237,10 @@ impl State {
                     false => How::Anew,
                 };
                 let joining = if matches!(how, How::Anew) { Joining::Anew } else { Joining::Resuming };
-                let attached = engine.attach_again(session, again.name.clone(), *role, node, options, how);
-                attached.map(|id| (id, joining))
+                let to = To::Node { role: *role, node, options };
+                engine.attach(session, &again.name, to, how).map(|id| (id, joining))
             }
-            None => engine.attach_coordinator(session, again.name.clone()).map(|id| (id, Joining::Anew)),
+            None => engine.attach(session, &again.name, To::Coordinator, How::Anew).map(|id| (id, Joining::Anew)),
         };
         match attached {
             Ok((id, joining)) => {
@@ -254,8 +261,8 @@ impl State {
     pub(crate) fn attached(&mut self, link: LinkId) {
         let Some(key) = self.key_of(link) else { return };
         let remote = self.engine.remote(link);
-        let address = remote.and_then(|remote| remote.address().map(ToOwned::to_owned));
-        let has_terminus = remote.is_some_and(|remote| remote.has_terminus());
+        let address = remote.as_ref().and_then(|remote| remote.address().map(ToOwned::to_owned));
+        let has_terminus = remote.as_ref().is_some_and(|remote| remote.has_terminus());
         let entry = &mut self.links[key];
         entry.attached = true;
         let previous = std::mem::replace(&mut entry.address, address.clone());
@@ -266,9 +273,9 @@ impl State {
         let (Some(again), Some(remote)) = (entry.again.as_deref(), remote) else { return };
         let (name, joining) = (again.name.clone(), entry.joining);
         let mut dynamic = false;
-        if let Some(Terms { role, node, options }) = &again.terms {
+        if let Some(Terms { node, options, .. }) = &again.terms {
             dynamic = node.dynamic;
-            if let Err(error) = remote.grants(*role, node, options) {
+            if let Err(error) = remote.grants(node, options) {
                 self.engine.detach(link);
                 return self.lose_link(link, LinkError::from_attach(error));
             }
@@ -337,10 +344,10 @@ impl State {
             return self.lose_link(link, error);
         }
         let (session, serial, epoch) = (self.sessions[entry.session].id, entry.serial, self.epoch);
-        let demand = self.engine.demand(link);
-        let (suspended, _) = self.engine.suspend(link, false);
+        let demand = demand(&mut *self.engine, link);
+        let (suspended, _) = self.engine.release(link, Take::None);
         match suspended {
-            Some(suspended) if !self.is_stuck(key, suspended.len()) => {
+            Some(suspended) if !self.is_stuck(key, suspended.unsettled.len()) => {
                 let mut before = std::mem::take(&mut self.moved);
                 for (tag, number) in suspended.taken() {
                     self.moved.take_over(&mut before, serial, tag, epoch, number);
@@ -426,4 +433,12 @@ impl State {
     pub(crate) fn lost_error(&self) -> LinkError {
         LinkError::Connection(self.lost.clone().unwrap_or(ConnectionError::Closed))
     }
+}
+
+/// What a receiver wants of its sender, counting what has come and was not taken: it comes again.
+fn demand(engine: &mut dyn Protocol, link: LinkId) -> Option<Demand> {
+    engine.receives(link).then(|| {
+        let queued = u32::try_from(engine.queued(link)).unwrap_or(u32::MAX);
+        Demand { credit: engine.granted(link).saturating_add(queued), drain: engine.is_draining(link) }
+    })
 }

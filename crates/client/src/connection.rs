@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_amqp::v1_0::{self as amqp, LimitError};
+use postroad_amqp::v1_0 as amqp;
 use postroad_taps::ByteStream;
 
 use crate::driver::Driver;
+use crate::protocol::{LimitError, Protocol};
 use crate::state::{Shared, State};
 use crate::supervisor::{self, Ends, Supervisor};
 use crate::types::PeerError;
-use crate::v1_0::Engine;
 use crate::wait::Place;
 use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, LinkError, Session};
 
@@ -51,12 +51,12 @@ impl Connection {
 
     /// Takes an engine that serves over a stream, of which `first` was read already, and waits until its client has opened.
     pub(crate) async fn serve(
-        engine: amqp::Connection,
+        engine: Box<dyn Protocol>,
         stream: ByteStream,
         first: &[u8],
         close_timeout: Duration,
     ) -> Result<Self, ConnectionError> {
-        let shared = Shared::new(Engine(engine));
+        let shared = Shared::new(engine);
         shared.with(|state| state.incoming = Some(VecDeque::new()));
         let mut driver = Driver::new(shared.clone(), stream).behind(first);
         driver.opened().await?;
@@ -117,23 +117,21 @@ impl Connection {
     /// The id of the peer's container.
     #[must_use]
     pub fn remote_container(&self) -> Option<String> {
-        self.inner.shared.with(|state| state.engine.open().map(|open| open.container_id.to_string()))
+        self.inner.shared.with(|state| state.engine.peer().map(|peer| peer.container))
     }
 
     /// A property that the peer told of itself, such as `product` or `version`.
     #[doc(alias = "remote_properties")]
     #[must_use]
     pub fn remote_property(&self, name: &str) -> Option<crate::types::Value> {
-        self.inner.shared.with(|state| state.engine.open()?.properties.as_ref()?.get_str(name).cloned())
+        let peer = self.inner.shared.with(|state| state.engine.peer())?;
+        peer.properties.into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// The extensions that the peer offers.
     #[must_use]
     pub fn remote_offered_capabilities(&self) -> Vec<String> {
-        self.inner.shared.with(|state| {
-            let open = state.engine.open();
-            open.map(|open| open.offered_capabilities.iter().map(ToString::to_string).collect()).unwrap_or_default()
-        })
+        self.inner.shared.with(|state| state.engine.peer().unwrap_or_default().offers)
     }
 
     /// Closes the connection with an error, and does not wait for the answer.

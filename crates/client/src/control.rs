@@ -2,8 +2,8 @@
 //! any more.
 
 use crate::LinkError;
+use crate::protocol::{LinkId, MessageFormat, Outgoing, TransactionId};
 use crate::state::{Slot, State, UNTRACKED};
-use crate::v1_0::{self, LinkId, Outgoing, TransactionId};
 
 /// What a control link has beside any other that sends.
 #[derive(Debug, Default)]
@@ -68,12 +68,13 @@ impl State {
             }
             let Some(entry) = self.entry(link).filter(|entry| entry.over.is_none()) else { return };
             let Some(id) = entry.control.as_mut().and_then(|control| control.abandoned.pop()) else { return };
-            let encoded = v1_0::discharge(&id, true);
+            let tag = entry.sends.next_tag.into();
+            let encoded = self.engine.discharge(&id, true);
             let message = Outgoing {
                 encoded: &encoded,
                 content: None,
-                format: postroad_codec::v1_0::MessageFormat(0),
-                tag: entry.sends.next_tag.into(),
+                format: MessageFormat(0),
+                tag,
                 settled: false,
                 token: UNTRACKED,
                 more: false,

@@ -4,11 +4,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use postroad_codec::v1_0::MessageFormat;
-
+use crate::protocol::{MessageFormat, TransactionId};
 use crate::sender::{Encoded, Handover, Put};
 use crate::state::{Slot, State};
-use crate::v1_0::{self, TransactionId};
 use crate::{AttachError, Guarantee, LinkError, Outcome, Sender, Session, Transaction, TransactionError};
 
 /// The link to a peer's coordinator, over which transactions are declared and discharged: the controller's end of it.
@@ -64,7 +62,7 @@ impl Session {
     pub async fn transaction_controller(&self) -> Result<TransactionController, TransactionError> {
         let link = self.attach_coordinator().await.map_err(TransactionError::of_attach)?;
         let control = Sender::new(link, Guarantee::AtLeastOnce);
-        if !control.link.wait(|_, remote| Some(remote.answers_as_coordinator())).await? {
+        if !control.link.wait(|_, remote| Some(remote.coordinates)).await? {
             // An answer that names a node, or nothing, is none of a coordinator.
             let offered = "another target, or none".to_owned();
             let asked = "a coordinator of transactions";
@@ -85,7 +83,8 @@ impl TransactionController {
     /// A transaction whose future is dropped is rolled back as soon as it is there.
     pub async fn declare(&self) -> Result<Transaction, TransactionError> {
         let how = Handover::tracked(MessageFormat(0));
-        let put = self.control.put_when_credited(&Encoded::whole(v1_0::declare()), how).await;
+        let command = self.control.link.with(|state| state.engine.declare());
+        let put = self.control.put_when_credited(&Encoded::whole(command), how).await;
         let Put { token, epoch, .. } = put.map_err(|error| TransactionError::of_command(error, false))?;
         let mut declaring = Declaring { control: Arc::clone(&self.control), token: Some(token as usize) };
         let id = poll_fn(|cx| declaring.poll(cx)).await?;
@@ -98,7 +97,7 @@ impl TransactionController {
     pub fn capabilities(&self) -> Vec<String> {
         self.control.link.with(|state| {
             let entry = &state.links[self.control.link.key];
-            state.engine.remote(entry.id).and_then(v1_0::Remote::coordinator).unwrap_or_default()
+            state.engine.remote(entry.id).and_then(|remote| remote.coordinator).unwrap_or_default()
         })
     }
 

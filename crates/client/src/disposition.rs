@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use postroad_codec::v1_0::DeliveryNumber;
-
 use crate::moved::Place;
+use crate::protocol::{DeliveryNumber, DeliveryTag, LinkId};
 use crate::state::{Shared, State};
 use crate::types::{Fields, PeerError};
-use crate::v1_0::{DeliveryTag, LinkId};
 use crate::{LinkError, Message, Outcome, Session};
 
 /// Settles the messages of one connection, from any task, while others receive. Clones cost a counter; neither

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use crate::event::ConnectionEvent;
+use crate::protocol::{Doubt, LinkId, Suspended};
 use crate::state::{State, UNTRACKED};
 use crate::types::{DecodeError, DeliveryTag};
-use crate::v1_0::{Doubt, LinkId, Suspended};
 use crate::{LinkError, Message, SendError, Sender};
 
 /// A message that may have arrived or not. To send it again may be to send it twice.
@@ -69,15 +69,17 @@ impl State {
     }
 
     /// Keeps what a link had not settled as messages in doubt.
-    pub(crate) fn keep_doubts(&mut self, key: usize, suspended: Suspended, error: &LinkError) {
-        for doubt in suspended.into_doubts() {
+    pub(crate) fn keep_doubts(&mut self, key: usize, mut suspended: Suspended, error: &LinkError) {
+        for doubt in suspended.take_doubts() {
             self.keep_doubt(key, doubt, error.clone());
         }
     }
 
     /// As [`State::keep_doubts`], on a link that goes on: whoever waits for the outcomes is told.
-    pub(crate) fn doubt_all(&mut self, key: usize, suspended: Suspended, error: &LinkError) {
-        self.keep_doubts(key, suspended, error);
+    pub(crate) fn doubt_all(&mut self, key: usize, suspended: &mut Suspended, error: &LinkError) {
+        for doubt in suspended.take_doubts() {
+            self.keep_doubt(key, doubt, error.clone());
+        }
         let Self { links, wakes, .. } = self;
         let sends = &mut links[key].sends;
         sends.doubts += std::mem::take(&mut sends.untracked);

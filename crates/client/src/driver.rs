@@ -8,13 +8,13 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use postroad_amqp::v1_0::Transmit;
 use postroad_taps::ByteStream;
 use tokio::io::AsyncWrite;
 use tokio::time::Sleep;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::ConnectionError;
+use crate::protocol::Transmit;
 use crate::state::Shared;
 use crate::trace::Trace;
 

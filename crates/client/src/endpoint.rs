@@ -62,28 +62,25 @@ impl Connection {
     #[doc(alias = "container")]
     #[must_use]
     pub fn container_id(&self) -> String {
-        self.inner.shared.with(|state| state.engine.config().container_id.to_string())
+        self.inner.shared.with(|state| state.engine.own().container)
     }
 
     /// The host that our open asks the peer for; none at the end that is connected to.
     #[must_use]
     pub fn hostname(&self) -> Option<String> {
-        self.inner.shared.with(|state| state.engine.config().hostname.as_ref().map(ToString::to_string))
+        self.inner.shared.with(|state| state.engine.own().host)
     }
 
     /// The host that the peer's open asks us for.
     #[must_use]
     pub fn remote_hostname(&self) -> Option<String> {
-        self.inner.shared.with(|state| state.engine.open()?.hostname.as_ref().map(ToString::to_string))
+        self.inner.shared.with(|state| state.engine.peer()?.host)
     }
 
     /// The extensions that the peer would use.
     #[must_use]
     pub fn remote_desired_capabilities(&self) -> Vec<String> {
-        self.inner.shared.with(|state| {
-            let open = state.engine.open();
-            open.map(|open| open.desired_capabilities.iter().map(ToString::to_string).collect()).unwrap_or_default()
-        })
+        self.inner.shared.with(|state| state.engine.peer().unwrap_or_default().desires)
     }
 }
 
@@ -118,7 +115,8 @@ impl Link {
         self.with(|state| {
             let id = state.links[self.key].id;
             let (source, target) = state.engine.own_nodes(id);
-            let (remote_source, remote_target) = state.engine.remote_nodes(id);
+            let (remote_source, remote_target) =
+                state.engine.remote(id).map_or((None, None), |remote| (remote.source, remote.target));
             Nodes { source, target, remote_source, remote_target }
         })
     }
@@ -201,10 +199,10 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use postroad_amqp::v1_0::{self as amqp, Config};
-    use postroad_codec::v1_0::Role;
 
     use super::*;
     use crate::connection::Inner;
+    use crate::protocol::{How, Role, To};
     use crate::state::Shared;
     use crate::v1_0::Engine;
     use crate::{LinkOptions, Session};
@@ -214,7 +212,7 @@ mod tests {
     #[test]
     fn an_end_has_said_nothing_before_it_has_answered() {
         let engine = amqp::Connection::client(Config::new("client"), None, Instant::now());
-        let shared = Shared::new(Engine(engine));
+        let shared = Shared::new(Engine::new(engine));
         let connection = Connection { inner: Arc::new(Inner { shared, close_timeout: Duration::ZERO }) };
         let unanswered = EndpointStates { local: ACTIVE, remote: EndpointState::Uninit };
         assert_eq!(connection.state(), unanswered);
@@ -223,7 +221,8 @@ mod tests {
             let id = state.engine.begin().unwrap();
             let session = state.add_session(id, true);
             let (node, options) = (Node::at("a"), LinkOptions::default());
-            let link = state.engine.attach(id, "link".to_owned(), Role::Sender, &node, &options).unwrap();
+            let to = To::Node { role: Role::Sender, node: &node, options: &options };
+            let link = state.engine.attach(id, "link", to, How::Anew).unwrap();
             (session, state.add_link(link, session))
         });
         let session = Session::new(connection.clone(), session);

@@ -36,12 +36,16 @@ mod driver;
 mod endpoint;
 mod error;
 mod event;
+#[cfg(test)]
+mod fake;
 mod link;
 mod message;
 mod moved;
 mod node;
 mod options;
 mod outcome;
+mod protocol;
+mod query;
 mod reader;
 mod receiver;
 mod reconnect;

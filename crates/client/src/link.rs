@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::protocol::{LinkId, Remote};
 use crate::state::{LinkEntry, State};
-use crate::v1_0::{LinkId, Remote};
 use crate::wait::Place;
 use crate::{LinkError, Node, Session};
 
@@ -33,14 +33,14 @@ impl Link {
     /// Waits until `ready` says something about the link, or the link is over.
     pub(crate) async fn wait<R>(
         &self,
-        mut ready: impl FnMut(&mut LinkEntry, Remote<'_>) -> Option<R>,
+        mut ready: impl FnMut(&mut LinkEntry, &Remote) -> Option<R>,
     ) -> Result<R, LinkError> {
         let ready = |state: &mut State| {
             let entry = &mut state.links[self.key];
             if let Some(error) = &entry.over {
                 return Some(Err(error.clone()));
             }
-            state.engine.remote(entry.id).and_then(|remote| ready(entry, remote)).map(Ok)
+            state.engine.remote(entry.id).and_then(|remote| ready(entry, &remote)).map(Ok)
         };
         self.session.shared().wait(Place::Link(self.key), ready).await
     }
@@ -67,7 +67,7 @@ impl Link {
 
     /// The node at the far end as the peer's attach tells it.
     pub(crate) fn remote(&self) -> Option<Node> {
-        self.with(|state| state.engine.remote(state.links[self.key].id)?.node())
+        self.with(|state| state.engine.remote(state.links[self.key].id)?.node().cloned())
     }
 
     pub(crate) fn error(&self) -> Option<LinkError> {

@@ -87,6 +87,12 @@ impl Message {
         Ok(())
     }
 
+    /// Notes where a message that was made elsewhere came from.
+    #[cfg(test)]
+    pub(crate) fn came_from(&mut self, origin: Origin) {
+        self.origin = Some(origin);
+    }
+
     #[inline]
     pub(crate) fn decode_received(payload: Bytes, format: MessageFormat, origin: Origin) -> Result<Self, DecodeError> {
         let inner = if format == MessageFormat(0) {

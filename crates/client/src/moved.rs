@@ -2,10 +2,8 @@
 
 use std::collections::HashMap;
 
-use postroad_codec::v1_0::DeliveryNumber;
-
 use crate::Outcome;
-use crate::v1_0::DeliveryTag;
+use crate::protocol::{DeliveryNumber, DeliveryTag};
 
 /// Deliveries that outlived their connection, by link and tag: the tag is all that stays (AMQP 1.0 part 2, 2.6.12).
 #[derive(Debug, Default)]

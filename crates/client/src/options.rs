@@ -4,15 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use postroad_address::{BrokerUrl, Scheme};
-use postroad_amqp::sasl::{Client, Credentials, Secret};
-use postroad_amqp::v1_0::{ClientSasl, Config};
-use postroad_codec::v1_0::{Fields, MIN_MAX_FRAME_SIZE, Map, Symbol, Value};
+use postroad_amqp::sasl::Secret;
 use postroad_taps::{
     Preconnection, Protocol, RemoteEndpoint, Security, SelectionProperty, TlsConfig, TransportProperties,
 };
 use uuid::Uuid;
 
-use crate::{ConnectError, Reconnect};
+use crate::types::Value;
+use crate::{ConnectError, Reconnect, v1_0};
 
 /// The parameters of a connection. Debug shows no secret.
 #[derive(Clone)]
@@ -121,8 +120,7 @@ impl ConnectOptions {
 
     /// Whether they can be used, as far as that can be told before anybody is asked.
     pub(crate) fn check(&self) -> Result<(), ConnectError> {
-        self.config()?;
-        self.sasl()?;
+        v1_0::client(self)?;
         self.preconnection().map(drop)
     }
 
@@ -167,64 +165,8 @@ impl ConnectOptions {
     }
 
     /// Whether everything but the TLS header goes over TLS.
-    fn is_secure(&self) -> bool {
+    pub(crate) fn is_secure(&self) -> bool {
         self.url.scheme().is_secure() || self.tls_mode == TlsMode::Header
-    }
-
-    pub(crate) fn config(&self) -> Result<Config, ConnectError> {
-        let mut config = Config::new(self.container_id.clone());
-        let host = || (self.url.scheme() != Scheme::AmqpUnix).then(|| self.url.host().to_owned());
-        config.hostname = self.virtual_host.clone().or_else(host).map(Into::into);
-        config.max_frame_size = self.max_frame_size;
-        config.outgoing_bytes = OUTGOING;
-        config.idle_timeout = self.idle_timeout;
-        // The connect timeout spans it.
-        config.handshake_timeout = None;
-        let mut properties = Map::default();
-        properties.insert(Symbol::from_static("product"), "postroad");
-        properties.insert(Symbol::from_static("version"), env!("CARGO_PKG_VERSION"));
-        for (name, value) in &self.properties {
-            let symbol = Symbol::new(name.clone());
-            let text = || ConnectError::Options(format!("the name of property {name:?} is not ASCII"));
-            properties.insert(symbol.ok_or_else(text)?, value.clone());
-        }
-        config.properties = Some(Fields(properties));
-        // The engine would leave the properties out.
-        if config.open_len() > MIN_MAX_FRAME_SIZE as usize {
-            return Err(ConnectError::Options(format!(
-                "container id, host and properties take {} bytes, and {MIN_MAX_FRAME_SIZE} at most before the peer has told its \
-                 limit",
-                config.open_len()
-            )));
-        }
-        Ok(config)
-    }
-
-    /// The exchange that shows who we are: a token where there is one, else a password where there is a user, else the identity of the TLS
-    /// certificate where EXTERNAL is the mechanism, else nobody.
-    pub(crate) fn sasl(&self) -> Result<Option<ClientSasl>, ConnectError> {
-        if !self.sasl_enabled {
-            return Ok(None);
-        }
-        let user = self.user.clone().or_else(|| self.url.user().map(Into::into)).filter(|user| !user.is_empty());
-        let password = self.password.clone().or_else(|| self.url.password().map(Into::into));
-        let external = self.sasl_mechanisms.iter().any(|name| name == "EXTERNAL");
-        let credentials = match (&self.token, user, external) {
-            (Some(token), user, _) => Credentials::Bearer { token: token.clone(), user },
-            (None, Some(user), false) => {
-                let password = password.unwrap_or_default();
-                Credentials::Password { user, password: Secret::from(password), authorization: None }
-            }
-            (None, user, true) => Credentials::External { authorization: user },
-            (None, None, false) => Credentials::Anonymous { trace: None },
-        };
-        let mut nonce = [0; 24];
-        getrandom::fill(&mut nonce).map_err(|error| ConnectError::Options(format!("no random numbers: {error}")))?;
-        let mut client = Client::new(credentials, nonce).allow_insecure(self.allow_insecure_mechs);
-        if !self.sasl_mechanisms.is_empty() {
-            client = client.allowed(self.sasl_mechanisms.iter().cloned());
-        }
-        Ok(Some(ClientSasl { client, secure: self.is_secure() }))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use postroad_codec::v1_0::{Decode as _, DecodeError, DecodeErrorKind, MessageFormat, Position, Reader, Value};
 
-use crate::v1_0::Delivery;
+use crate::protocol::Delivery;
 use crate::{LinkError, Message, Origin, Outcome, ReceiveError, Receiver};
 
 /// A receiver that gives the content of messages as it comes, so that content of any length passes in bounded memory:

@@ -8,9 +8,9 @@ use tokio::task::consume_budget;
 
 use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
+use crate::protocol::{Delivery, LinkId};
 use crate::state::State;
 use crate::types::{DecodeError, Fields, PeerError, Value};
-use crate::v1_0::{Delivery, LinkId};
 use crate::wait::Place;
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
@@ -584,8 +584,8 @@ impl Receiver {
 
     fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
         let origin = self.origin(&delivery);
-        Message::decode_received(delivery.payload, delivery.message_format, origin)
-            .map_err(|error| self.refuse_malformed(origin, error))
+        let decode = self.link.session.shared().wire().decode;
+        decode(delivery.payload, delivery.message_format, origin).map_err(|error| self.refuse_malformed(origin, error))
     }
 
     /// Rejects a message that cannot be read.

@@ -7,14 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 use tokio::task::consume_budget;
 
 use crate::link::Link;
+use crate::protocol::{DeliveryNumber, DeliveryTag, MessageFormat, Outgoing, Refusal, TransactionId};
 use crate::sink::SinkState;
 use crate::state::{Shared, Slot, State, UNTRACKED};
 use crate::tag::behind;
-use crate::v1_0::{DeliveryTag, Outgoing, Refusal, TransactionId};
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
@@ -294,7 +293,7 @@ impl Sender {
     ) -> Result<Result<Put, Encoded>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
-            let content = message.encode_to(scratch);
+            let content = (self.link.session.shared().wire().encode)(message, scratch);
             let how = Handover::new(message.message_format(), tracked, transaction);
             let result = self.link.with(|state| self.put(state, scratch, content, how));
             let result = match result {

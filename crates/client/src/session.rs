@@ -3,14 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use postroad_amqp::v1_0::LimitError;
-use postroad_codec::v1_0::Role;
-
 use crate::again::{Again, Terms};
 use crate::link::Link;
 use crate::options::random_uuid;
+use crate::protocol::{How, LimitError, Role, SessionId, To};
 use crate::state::{Shared, State};
-use crate::v1_0::SessionId;
 use crate::wait::Place;
 use crate::{AttachError, Connection, Guarantee, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
 
@@ -133,7 +130,8 @@ impl Session {
         let attaching = async {
             let link = self
                 .attach_by(name.clone(), timeout, |state, session| {
-                    let id = state.engine.attach(session, name.clone(), role, node, &options)?;
+                    let to = To::Node { role, node, options: &options };
+                    let id = state.engine.attach(session, &name, to, How::Anew)?;
                     let key = state.add_link(id, self.inner.key);
                     let entry = &mut state.links[key];
                     entry.second = exactly_once && role == Role::Receiver;
@@ -143,7 +141,7 @@ impl Session {
                     Ok(key)
                 })
                 .await?;
-            link.wait(|_, remote| Some(remote.grants(role, node, &options))).await??;
+            link.wait(|_, remote| Some(remote.grants(node, &options))).await??;
             Ok(link)
         };
         tokio::time::timeout(timeout, attaching).await.unwrap_or(Err(LinkError::Timeout(timeout).into()))
@@ -154,7 +152,7 @@ impl Session {
         let options = LinkOptions::default();
         let (name, timeout) = (own_name(&options), options.timeout);
         let attaching = self.attach_by(name.clone(), timeout, |state, session| {
-            let id = state.engine.attach_coordinator(session, name.clone())?;
+            let id = state.engine.attach(session, &name, To::Coordinator, How::Anew)?;
             let key = state.add_link(id, self.inner.key);
             state.make_control(key);
             state.links[key].again = Some(Box::new(Again { name: name.clone(), terms: None }));

@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use futures_sink::Sink;
-use postroad_codec::v1_0::MessageFormat;
 use tokio::time::Sleep;
 
+use crate::protocol::MessageFormat;
 use crate::sender::{Encoded, Handover};
 use crate::state::State;
 use crate::wait::Place;

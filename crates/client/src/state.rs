@@ -1,12 +1,11 @@
 //! What the driver and the handles of a connection share.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use postroad_amqp::v1_0 as amqp;
 use slab::Slab;
 use tokio::sync::broadcast;
 
@@ -15,9 +14,10 @@ use crate::control::Control;
 use crate::doubt::InDoubt;
 use crate::event::ConnectionEvent;
 use crate::moved::Moved;
+use crate::protocol::{Delivery, LinkId, News, Protocol, SessionId, Take, TransactionId, Wire};
+use crate::query::Asked;
 use crate::teardown::Teardown;
 use crate::types::{ErrorCondition, PeerError};
-use crate::v1_0::{Delivery, Engine, LinkId, News, SessionId, TransactionId};
 use crate::wait::Waiters;
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
@@ -26,6 +26,7 @@ use crate::{ConnectionError, LinkError, Outcome, SendError};
 pub(crate) struct Shared {
     /// Tells this connection from every other of the process.
     number: u64,
+    wire: Wire,
     /// Changes whenever the connection is lost and whenever it is made anew: see [`State::stamp`].
     stamp: AtomicU32,
     state: Mutex<State>,
@@ -33,7 +34,7 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) engine: Engine,
+    pub(crate) engine: Box<dyn Protocol>,
     pub(crate) links: Slab<LinkEntry>,
     /// Our links by the index of the engine's.
     by_engine: Vec<Option<usize>>,
@@ -55,6 +56,8 @@ pub(crate) struct State {
     pub(crate) doubted: Vec<usize>,
     /// Links that have told a part of what is not settled.
     pub(crate) partly: Vec<usize>,
+    /// Questions to the peer.
+    pub(crate) asked: HashMap<u64, Asked>,
     pub(crate) events: Option<broadcast::Sender<ConnectionEvent>>,
     serial: u64,
     /// When the driver stops waiting for the peer's close, and how long that is since we closed.
@@ -165,7 +168,8 @@ const DRAIN: Duration = Duration::from_millis(20);
 pub(crate) const UNTRACKED: u64 = u64::MAX;
 
 impl Shared {
-    pub(crate) fn new(engine: Engine) -> Arc<Self> {
+    pub(crate) fn new(engine: Box<dyn Protocol>) -> Arc<Self> {
+        let wire = engine.wire();
         let state = State {
             engine,
             links: Slab::new(),
@@ -181,6 +185,7 @@ impl Shared {
             moved: Moved::default(),
             doubted: Vec::new(),
             partly: Vec::new(),
+            asked: HashMap::new(),
             events: None,
             serial: 0,
             close_by: None,
@@ -193,7 +198,13 @@ impl Shared {
         };
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+        Arc::new(Self { number, wire, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+    }
+
+    /// How messages are written and read.
+    #[inline]
+    pub(crate) fn wire(&self) -> Wire {
+        self.wire
     }
 
     /// What [`State::stamp`] was when it last changed: whoever keeps messages outside the lock sees by it that they may
@@ -315,11 +326,11 @@ impl State {
 
     /// Adds a link that the engine has begun to attach.
     pub(crate) fn add_link(&mut self, id: LinkId, session: usize) -> usize {
-        self.serial += 1;
+        let serial = self.next_serial();
         let key = self.links.insert(LinkEntry {
             id,
             session,
-            serial: self.serial,
+            serial,
             again: None,
             joining: Joining::Not,
             parts: (0, 0),
@@ -342,6 +353,12 @@ impl State {
         });
         self.index_link(key, id);
         key
+    }
+
+    /// A number that was not given out before.
+    pub(crate) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
     }
 
     /// Notes the engine's link that an entry is.
@@ -411,10 +428,8 @@ impl State {
                 News::SettledBySender { link, number } => self.settled_by_sender(link, number),
                 News::InDoubt { link, doubt } => self.in_doubt(link, doubt),
                 News::SessionEnded(session, error) => self.end_session(session, &error),
-                News::Closed(error) => self.lose(match error {
-                    amqp::ConnectionError::Closed => ConnectionError::Closed,
-                    error => ConnectionError::Protocol(error),
-                }),
+                News::Closed(error) => self.lose(error),
+                News::Answer { token, answer } => self.answered(token, answer),
                 News::Drained(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.drained = true;
@@ -435,7 +450,7 @@ impl State {
                     }
                 }
                 News::LinkIncoming(link)
-                    if self.engine.remote(link).is_some_and(|remote| remote.coordinator().is_some()) =>
+                    if self.engine.remote(link).is_some_and(|remote| remote.coordinator.is_some()) =>
                 {
                     let text = "this container has no transactions";
                     self.engine.refuse(link, PeerError::new(ErrorCondition::NOT_IMPLEMENTED, text));
@@ -549,7 +564,7 @@ impl State {
 
     /// Ends a link: whoever waits for anything on it is told why.
     pub(crate) fn end_link(&mut self, id: LinkId, error: LinkError) {
-        let (suspended, left) = self.engine.release(id);
+        let (suspended, left) = self.engine.release(id, Take::All);
         let Some(key) = self.key_of(id) else { return };
         self.by_engine[id.index()] = None;
         if let Some(suspended) = suspended {

@@ -7,16 +7,14 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use postroad_address::BrokerUrl;
-use postroad_amqp::v1_0 as amqp;
 
 use crate::driver::Driver;
 use crate::event::ConnectionEvent;
 use crate::reconnect::{Next, Reconnect, Schedule};
 use crate::state::Shared;
 use crate::tls_header::ask_for_tls;
-use crate::v1_0::Engine;
 use crate::wait::Place;
-use crate::{ConnectError, ConnectOptions, ConnectionError, TlsMode};
+use crate::{ConnectError, ConnectOptions, ConnectionError, TlsMode, v1_0};
 
 /// Keeps a client's connection open.
 #[derive(Debug)]
@@ -199,13 +197,13 @@ async fn dial(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<Shared
 }
 
 async fn establish(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<Shared>, Driver), ConnectError> {
-    let (config, sasl) = (options.config()?, options.sasl()?);
+    let engine = v1_0::client(options)?;
     let transport = options.preconnection()?.initiate().timeout(timeout).await?;
     let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
     if options.tls_mode == TlsMode::Header {
         stream = ask_for_tls(stream, options).await?;
     }
-    let shared = Shared::new(Engine(amqp::Connection::client(config, sasl, Instant::now())));
+    let shared = Shared::new(engine);
     let mut driver = Driver::new(shared.clone(), stream);
     driver.opened().await?;
     Ok((shared, driver))

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::protocol::{LinkId, SessionId};
 use crate::state::State;
-use crate::v1_0::{LinkId, SessionId};
 use crate::{ConnectionError, LinkError};
 
 /// What is still to be ended.

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use postroad_codec::v1_0::MessageFormat;
-
 use crate::disposition::{Origin, Whereabouts};
+use crate::protocol::{MessageFormat, TransactionId};
 use crate::sender::{Encoded, Handover, Put, Settlement};
 use crate::state::State;
 use crate::types::{Fields, PeerError};
-use crate::v1_0::{self, TransactionId};
 use crate::{LinkError, Message, Outcome, SendError, Sender, TransactionError};
 
 /// A transaction that is open. Dropping it rolls it back, without waiting for that.
@@ -226,9 +224,11 @@ impl Transaction {
 
     async fn discharge(&mut self, how: Discharge) -> Result<(), TransactionError> {
         // The outcomes in it must not come behind it.
-        self.control.link.with(|state| state.engine.flush());
         let fail = how == Discharge::Rollback;
-        let command = Encoded::whole(v1_0::discharge(&self.id, fail));
+        let command = self.control.link.with(|state| {
+            state.engine.flush();
+            Encoded::whole(state.engine.discharge(&self.id, fail))
+        });
         let handover = Handover { epoch: Some(self.epoch), ..Handover::tracked(MessageFormat(0)) };
         let put = self.control.put_when_credited(&command, handover).await;
         let Put { token, .. } = put.map_err(|error| TransactionError::of_command(error, false))?;

@@ -3,11 +3,10 @@
 use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use postroad_codec::v1_0::{DeliveryNumber, MessageFormat};
 
+use crate::protocol::{DeliveryNumber, MessageFormat, Refusal};
 use crate::sender::{Encoded, Handover, Put};
 use crate::state::State;
-use crate::v1_0::Refusal;
 use crate::wait::Place;
 use crate::{LinkError, Message, Outcome, SendError, Sender, Settlement};
 

@@ -239,3 +239,18 @@ async fn a_message_is_settled_on_its_own_connection_only() {
     other_receiver.accept(&second).unwrap();
     assert_eq!((one.await, other.await), (Ok(Outcome::Accepted), Ok(Outcome::Accepted)));
 }
+
+#[tokio::test]
+async fn a_peer_can_be_asked_for_a_node() {
+    let broker = postroad_broker::Broker::builder().queue("there").auto_create(false).listen("amqp://127.0.0.1:0");
+    let broker = broker.start().await.unwrap();
+    let options = postroad_client::ConnectOptions::new(broker.urls()[0].parse().unwrap());
+    let connection = postroad_client::Connection::open(options).await.unwrap();
+    let session = connection.session().await.unwrap();
+    let node = session.query("there").await.unwrap().expect("there is one");
+    assert_eq!(node.address.as_deref(), Some("there"));
+    assert_eq!(session.query("not there").await, Ok(None));
+    assert_eq!(broker.queue_stats("there").unwrap().consumers, 0, "nothing is left of the question");
+    connection.close().await.unwrap();
+    assert!(session.query("there").await.is_err());
+}

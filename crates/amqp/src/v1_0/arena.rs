@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Key {
     pub(crate) index: u32,
-    serial: u32,
+    pub(crate) serial: u32,
 }
 
 #[derive(Debug)]

@@ -14,7 +14,21 @@ pub struct SessionId(pub(crate) Key);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub(crate) Key);
 
+impl SessionId {
+    /// The id of a session of another engine of the same shape, such as one that plays a part in a test.
+    #[must_use]
+    pub const fn new(index: u32, serial: u32) -> Self {
+        Self(Key { index, serial })
+    }
+}
+
 impl LinkId {
+    /// The id of a link of another engine of the same shape, such as one that plays a part in a test.
+    #[must_use]
+    pub const fn new(index: u32, serial: u32) -> Self {
+        Self(Key { index, serial })
+    }
+
     /// A small number that no other link of the engine has now: an index for the owner's own table. It
     /// is used again once the link is released.
     #[inline]

@@ -77,6 +77,22 @@ impl Default for LinkTerms {
 const PART: usize = 256;
 
 impl Delivery {
+    /// A whole message that came unsettled.
+    #[must_use]
+    pub fn new(number: DeliveryNumber, tag: DeliveryTag, payload: Bytes) -> Self {
+        Self {
+            number,
+            tag,
+            message_format: MessageFormat(0),
+            settled: false,
+            state: None,
+            payload,
+            continues: false,
+            more: false,
+            aborted: false,
+        }
+    }
+
     /// What it counts for while it waits for its owner.
     #[inline]
     pub(crate) fn weight(&self) -> usize {
