@@ -74,7 +74,7 @@ pub enum Failure {
     /// A proxy did not start.
     #[error("proxy: {0}")]
     Proxy(#[from] std::io::Error),
-    /// An end has lost what it cannot make again.
+    /// An end has lost what it cannot make again, or an outcome of a message: with where everything stands, once it is told.
     #[error("{end}: {why}")]
     End {
         /// Which end.
@@ -97,9 +97,6 @@ const FRAME: u32 = 4096;
 const AHEAD: u64 = 4;
 /// How long a cut waits for its place before it comes wherever the connection is.
 const LATE: Duration = Duration::from_millis(100);
-
-/// How long a sender that waits leaves a lost connection lost.
-const MEND: Duration = Duration::from_millis(2);
 
 /// Sends messages, cuts connections, and counts.
 ///
@@ -127,7 +124,7 @@ pub async fn run(options: &Options) -> Result<Report, Failure> {
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 None => break,
-                Some(result) => result.expect("no task panics")?,
+                Some(result) => result.expect("no task panics").map_err(|failure| stage.explain(failure))?,
             },
             why = &mut watching => return Err(Failure::Stuck(stage.dump(&why))),
         }
@@ -149,7 +146,7 @@ struct Stage {
     options: Options,
     broker: Broker,
     proxies: [Proxy; 2],
-    board: Board,
+    board: Arc<Board>,
     ledger: std::sync::Mutex<Ledger>,
 }
 
@@ -164,7 +161,7 @@ impl Stage {
         let at = broker.addr().expect("it listens on TCP");
         let proxies = [calm_proxy(at, options.seed).await?, calm_proxy(at, !options.seed).await?];
         let ledger = std::sync::Mutex::new(Ledger::new(options.messages));
-        Ok(Self { options: options.clone(), broker, proxies, board: Board::default(), ledger })
+        Ok(Self { options: options.clone(), broker, proxies, board: Arc::default(), ledger })
     }
 
     /// The cuts that an end is to have.
@@ -186,6 +183,14 @@ impl Stage {
             cuts => self.due(end, cuts + AHEAD),
         };
         of(0).min(of(1))
+    }
+
+    /// Adds to what has ended a run where everything stood.
+    fn explain(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::End { end, why } => Failure::End { end, why: self.dump(&why) },
+            other => other,
+        }
     }
 
     /// Where everything stands.
@@ -230,26 +235,23 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
     let Options { messages, guarantee, seed, .. } = stage.options;
     let board = &stage.board;
     board.doing(0, "connects");
-    let mut end = Sending::open(stage.proxies[0].addr(), QUEUE, guarantee).await?;
+    let end = Sending::open(stage.proxies[0].addr(), QUEUE, guarantee, board).await?;
+    board.doing(0, "sends");
     let mut allowed = 0;
     for id in 0..messages {
         if id >= allowed {
             board.doing(0, "waits for cuts");
-            while !board.until_or(MEND, |_| stage.allowed() > id).await {
-                end.mend(board).await;
-            }
+            board.until(|_| stage.allowed() > id).await;
             allowed = stage.allowed();
             board.doing(0, "sends");
         }
-        end.submit(Message::from(payload::make(id, seed)), board).await?;
+        end.submit(&Message::from(payload::make(id, seed))).await?;
         board.sent.store(id + 1, Relaxed);
     }
     board.doing(0, "waits for the last cuts");
-    while !board.until_or(MEND, |board| board.calm.load(SeqCst)).await {
-        end.mend(board).await;
-    }
+    board.until(|board| board.calm.load(SeqCst)).await;
     board.doing(0, "waits for outcomes");
-    end.settle(board).await?;
+    end.settle().await?;
     board.doing(0, "closes");
     end.close().await?;
     board.settled.store(true, Relaxed);
@@ -261,7 +263,7 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
 async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
     let board = &stage.board;
     board.doing(1, "connects");
-    let mut end = Receiving::open(stage.proxies[1].addr(), QUEUE, stage.options.guarantee).await?;
+    let mut end = Receiving::open(stage.proxies[1].addr(), QUEUE, stage.options.guarantee, board).await?;
     board.doing(1, "receives");
     let note = |message: &Message| {
         let id = message.bytes().and_then(|bytes| payload::read(bytes, stage.options.seed));
@@ -271,14 +273,21 @@ async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
     loop {
         tokio::select! {
             biased;
-            message = end.receive(board) => end.accept(&message?, note),
+            message = end.receive() => {
+                let message = message?;
+                note(&message);
+                end.accept(&message);
+            }
             () = board.until(|board| board.settled.load(Relaxed)) => break,
         }
     }
     board.doing(1, "empties the queue");
     loop {
-        match end.fetch(Duration::from_millis(50), board).await? {
-            Some(message) => end.accept(&message, note),
+        match end.fetch(Duration::from_millis(50)).await? {
+            Some(message) => {
+                note(&message);
+                end.accept(&message);
+            }
             None if stage.broker.queue_stats(QUEUE).is_some_and(|stats| stats.ready + stats.unsettled == 0) => break,
             None => {}
         }

@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use postroad_client::Guarantee;
 use postroad_tests::chaos::{self, Failure, Options, Table};
 
@@ -24,8 +25,8 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 100)]
     cuts: u64,
     /// What is asked of the links.
-    #[arg(long, value_enum, default_value = "at-least-once")]
-    guarantee: Asked,
+    #[arg(long, value_name = "GUARANTEE", default_value = "at-least-once", value_parser = guarantee())]
+    guarantee: Guarantee,
     /// Fixes payloads and faults; how they fall together is up to the machine.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -37,10 +38,15 @@ struct Arguments {
     limit: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Asked {
-    AtMostOnce,
-    AtLeastOnce,
+const GUARANTEES: [(&str, Guarantee); 3] = [
+    ("at-most-once", Guarantee::AtMostOnce),
+    ("at-least-once", Guarantee::AtLeastOnce),
+    ("exactly-once", Guarantee::ExactlyOnce),
+];
+
+fn guarantee() -> impl TypedValueParser<Value = Guarantee> {
+    let find = |name: String| GUARANTEES.iter().find(|(one, _)| *one == name).expect("it is one of these").1;
+    PossibleValuesParser::new(GUARANTEES.map(|(name, _)| name)).map(find)
 }
 
 fn main() -> ExitCode {
@@ -53,10 +59,6 @@ fn main() -> ExitCode {
         }
     };
     let Arguments { messages, cuts, guarantee, seed, patience, limit } = arguments;
-    let guarantee = match guarantee {
-        Asked::AtMostOnce => Guarantee::AtMostOnce,
-        Asked::AtLeastOnce => Guarantee::AtLeastOnce,
-    };
     let usual = Duration::from_secs(60) + Duration::from_millis(messages.saturating_add(cuts.saturating_mul(100)));
     let (patience, limit) = (Duration::from_secs(patience), limit.map_or(usual, Duration::from_secs));
     let options = Options { messages, cuts, guarantee, seed, patience, limit };
