@@ -1,6 +1,5 @@
 //! The two ends of a run, as the client gives them: it makes anew what is cut, and nobody here notices.
 
-use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -11,31 +10,33 @@ use postroad_client::{
     Reconnect, Sender, Session,
 };
 
-use super::board::Board;
-use super::{ENDS, FRAME, Failure};
+use super::Failure;
+use super::stage::Stage;
 
 /// The end that sends.
 pub(super) struct Sending {
+    stage: Arc<Stage>,
+    end: usize,
     connection: Connection,
     sender: Sender,
 }
 
 /// The end that receives.
 pub(super) struct Receiving {
+    stage: Arc<Stage>,
+    end: usize,
     connection: Connection,
     receiver: Receiver,
 }
 
+/// So many bytes a frame may have that larger messages take several.
+pub(super) const FRAME: u32 = 4096;
 /// Messages that are handed over and have no outcome.
 const WINDOW: usize = 2_000;
 /// Messages that the receiver takes ahead.
 const PREFETCH: u32 = 500;
 /// How often a link is asked for that is cut while it is attached for the first time.
 const ATTEMPTS: usize = 100;
-
-fn failure(end: usize, why: impl Display) -> Failure {
-    Failure::End { end: ENDS[end], why: why.to_string() }
-}
 
 /// How a connection is made, and made anew: at once, and with short pauses where that fails.
 fn options(at: SocketAddr) -> ConnectOptions {
@@ -51,7 +52,7 @@ fn options(at: SocketAddr) -> ConnectOptions {
     options
 }
 
-fn link(guarantee: Guarantee) -> LinkOptions {
+pub(super) fn link(guarantee: Guarantee) -> LinkOptions {
     let mut link = LinkOptions::default();
     link.guarantee = guarantee;
     link.prefetch = PREFETCH;
@@ -59,24 +60,28 @@ fn link(guarantee: Guarantee) -> LinkOptions {
     link
 }
 
-async fn connect(end: usize, at: SocketAddr, board: &Arc<Board>) -> Result<(Connection, Session), Failure> {
-    let connection = Connection::open(options(at)).await.map_err(|error| failure(end, error))?;
-    let (mut events, board) = (connection.events(), Arc::clone(board));
+/// Connects an end through its proxy, and begins a session.
+pub(super) async fn connect(stage: &Stage, end: usize) -> Result<(Connection, Session), Failure> {
+    let connection = Connection::open(options(stage.proxies[end].addr())).await;
+    let connection = connection.map_err(|error| stage.failure(end, error))?;
+    let (mut events, board, name) = (connection.events(), Arc::clone(&stage.board), stage.ends[end]);
     // It ends with the connection.
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
             if let ConnectionEvent::Reopened { .. } = event {
                 board.reconnects.fetch_add(1, Relaxed);
             }
-            board.tell(format!("{}: {event:?}", ENDS[end]));
+            board.tell(format!("{name}: {event:?}"));
         }
     });
-    let session = again(|| connection.session()).await.map_err(|error| failure(end, error))?;
+    let session = again(|| connection.session()).await.map_err(|error| stage.failure(end, error))?;
     Ok((connection, session))
 }
 
 /// Asks for a session or a link until it is there: the connection may be cut meanwhile.
-async fn again<T, F: Future<Output = Result<T, AttachError>>>(ask: impl Fn() -> F) -> Result<T, AttachError> {
+pub(super) async fn again<T, F: Future<Output = Result<T, AttachError>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, AttachError> {
     let mut attempts = 0;
     loop {
         attempts += 1;
@@ -89,51 +94,44 @@ async fn again<T, F: Future<Output = Result<T, AttachError>>>(ask: impl Fn() -> 
 }
 
 impl Sending {
-    pub(super) async fn open(
-        at: SocketAddr,
-        queue: &str,
-        guarantee: Guarantee,
-        board: &Arc<Board>,
-    ) -> Result<Self, Failure> {
-        let (connection, session) = connect(0, at, board).await?;
-        let sender = again(|| session.sender_with(Node::at(queue), link(guarantee))).await;
-        Ok(Self { connection, sender: sender.map_err(|error| failure(0, error))? })
+    pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
+        let (connection, session) = connect(stage, end).await?;
+        let sender = again(|| session.sender_with(Node::at(queue), link(stage.options.guarantee))).await;
+        let sender = sender.map_err(|error| stage.failure(end, error))?;
+        Ok(Self { stage: Arc::clone(stage), end, connection, sender })
     }
 
     /// Hands a message over, once there is room.
     pub(super) async fn submit(&self, message: &Message) -> Result<(), Failure> {
-        self.sender.submit(message).await.map_err(|error| failure(0, error))
+        self.sender.submit(message).await.map_err(|error| self.stage.failure(self.end, error))
     }
 
     /// Waits until everything has an outcome.
     pub(super) async fn settle(&self) -> Result<(), Failure> {
-        self.sender.sync().await.map_err(|error| failure(0, error))
+        self.sender.sync().await.map_err(|error| self.stage.failure(self.end, error))
     }
 
     pub(super) async fn close(self) -> Result<(), Failure> {
-        self.sender.close().await.map_err(|error| failure(0, error))?;
-        self.connection.close().await.map_err(|error| failure(0, error))
+        let Self { stage, end, connection, sender } = self;
+        sender.close().await.map_err(|error| stage.failure(end, error))?;
+        connection.close().await.map_err(|error| stage.failure(end, error))
     }
 }
 
 impl Receiving {
-    pub(super) async fn open(
-        at: SocketAddr,
-        queue: &str,
-        guarantee: Guarantee,
-        board: &Arc<Board>,
-    ) -> Result<Self, Failure> {
-        let (connection, session) = connect(1, at, board).await?;
-        let receiver = again(|| session.receiver_with(Node::at(queue), link(guarantee))).await;
-        Ok(Self { connection, receiver: receiver.map_err(|error| failure(1, error))? })
+    pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
+        let (connection, session) = connect(stage, end).await?;
+        let receiver = again(|| session.receiver_with(Node::at(queue), link(stage.options.guarantee))).await;
+        let receiver = receiver.map_err(|error| stage.failure(end, error))?;
+        Ok(Self { stage: Arc::clone(stage), end, connection, receiver })
     }
 
     pub(super) async fn receive(&mut self) -> Result<Message, Failure> {
-        self.receiver.receive().await.map_err(|error| failure(1, error))
+        self.receiver.receive().await.map_err(|error| self.stage.failure(self.end, error))
     }
 
     pub(super) async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
-        self.receiver.fetch(timeout).await.map_err(|error| failure(1, error))
+        self.receiver.fetch(timeout).await.map_err(|error| self.stage.failure(self.end, error))
     }
 
     pub(super) fn accept(&self, message: &Message) {
@@ -142,7 +140,8 @@ impl Receiving {
     }
 
     pub(super) async fn close(self) -> Result<(), Failure> {
-        self.receiver.close().await.map_err(|error| failure(1, error))?;
-        self.connection.close().await.map_err(|error| failure(1, error))
+        let Self { stage, end, connection, receiver } = self;
+        receiver.close().await.map_err(|error| stage.failure(end, error))?;
+        connection.close().await.map_err(|error| stage.failure(end, error))
     }
 }
