@@ -34,6 +34,8 @@ mirror! {
     pass fn connections(&self) -> usize;
     pass fn open_transactions(&self) -> usize;
     pass fn held_bytes(&self) -> usize;
+    pass fn suspended_links(&self) -> usize;
+    pass fn forget_suspended_links(&self) -> usize;
     pass fn declare_queue(&self, name: &str) -> Result<bool, QueueError>;
     pass fn declare_topic(&self, name: &str) -> Result<bool, QueueError>;
     pass fn delete_queue(&self, name: &str) -> bool;
@@ -86,6 +88,8 @@ mirror! {
     with fn idle_timeout(timeout: Option<Duration>);
     with fn handshake_timeout(timeout: Duration);
     with fn transaction_timeout(timeout: Option<Duration>);
+    with fn max_link_timeout(timeout: Duration);
+    with fn links_that_never_expire(yes: bool);
 }
 
 impl Builder {

@@ -45,7 +45,7 @@ impl Broker {
 
     pub(crate) fn new(shared: Arc<Shared>, listening: Vec<Listening>, handshake: Duration) -> Self {
         let mut broker = {
-            let janitor = tokio::spawn(janitor::run(Arc::clone(&shared.nodes)));
+            let janitor = tokio::spawn(janitor::run(Arc::clone(&shared.nodes), Arc::clone(&shared.links)));
             Self { shared, listeners: Vec::new(), urls: Vec::new(), janitor }
         };
         for Listening { url, listener } in listening {
@@ -85,6 +85,19 @@ impl Broker {
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.shared.nodes.budget.used()
+    }
+
+    /// How many links are suspended: their connection, session or attachment has ended, and what is left of them waits
+    /// for somebody to attach them again.
+    #[must_use]
+    pub fn suspended_links(&self) -> usize {
+        self.shared.links.suspended()
+    }
+
+    /// Gives up all suspended links, and says how many there were. What was sent over them and is not settled goes back
+    /// to its queue as failed deliveries; whoever attaches one again attaches a new link.
+    pub fn forget_suspended_links(&self) -> usize {
+        self.shared.links.take_all().len()
     }
 
     /// Makes a queue, and says whether it is new.

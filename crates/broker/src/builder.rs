@@ -16,6 +16,8 @@ use postroad_taps::{
 use crate::broker::{Broker, Listening};
 use crate::connections::ConnectionLimits;
 use crate::error::{QueueError, StartError};
+use crate::link_expiry::ExpiryLimits;
+use crate::link_table::TableLimits;
 use crate::node::{Kind, NodeLimits, Nodes};
 use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
@@ -41,6 +43,7 @@ pub struct Builder {
     idle_timeout: Option<Duration>,
     handshake_timeout: Duration,
     transaction_timeout: Option<Duration>,
+    link_expiry: ExpiryLimits,
 }
 
 /// What a broker takes before it says no.
@@ -61,6 +64,11 @@ pub struct Limits {
     pub links_per_connection: usize,
     /// Links on a session; the next ones are refused.
     pub links_per_session: usize,
+    /// Links that are kept for a while when they are detached, or would be; the next ones are granted no time beyond their
+    /// detach.
+    pub resumable_links: usize,
+    /// The same of one user who is not anonymous.
+    pub resumable_links_per_user: usize,
     /// Queues and other nodes; the next ones are not made.
     pub nodes: usize,
     /// Messages in a queue, unsettled ones included. Near it senders get less credit, and what comes all the
@@ -93,8 +101,8 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 nodes, a million
-    /// messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of a topic with 10 000 messages or 64 MiB in
+    /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 links that can be resumed
+    /// and 1024 of one user, 10 000 nodes, a million messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of a topic with 10 000 messages or 64 MiB in
     /// each, 256 open transactions of a connection that hold 64 MiB, messages of 16 MiB, frames of 64 KiB, those
     /// with a token of 8 KiB.
     fn default() -> Self {
@@ -105,6 +113,8 @@ impl Default for Limits {
             sessions_per_connection: 256,
             links_per_connection: 1024,
             links_per_session: 1024,
+            resumable_links: 10_000,
+            resumable_links_per_user: 1024,
             nodes: 10_000,
             queue_messages: 1_000_000,
             queue_bytes: 256 * 1024 * 1024,
@@ -140,6 +150,7 @@ impl Default for Builder {
             idle_timeout: Some(Duration::from_secs(120)),
             handshake_timeout: Duration::from_secs(10),
             transaction_timeout: Some(Duration::from_secs(300)),
+            link_expiry: ExpiryLimits { longest: Duration::from_secs(600), never: false },
         }
     }
 }
@@ -284,6 +295,20 @@ impl Builder {
         self
     }
 
+    /// How long a link is kept at most after its detach, session or connection, where its client asks for that: ten
+    /// minutes by default, in whole seconds. Zero keeps none.
+    pub fn max_link_timeout(mut self, timeout: Duration) -> Self {
+        self.link_expiry.longest = timeout;
+        self
+    }
+
+    /// Keeps links as long as the broker runs where clients ask for that (expiry policy `never`). Off by default: they
+    /// get [`max_link_timeout`](Self::max_link_timeout) from the end of their connection on.
+    pub fn links_that_never_expire(mut self, yes: bool) -> Self {
+        self.link_expiry.never = yes;
+        self
+    }
+
     /// Makes the queues, opens the sockets, and serves clients on the runtime that this is called in.
     ///
     /// # Errors
@@ -370,6 +395,8 @@ impl Builder {
                 bytes: limits.transaction_bytes,
                 timeout: self.transaction_timeout,
             },
+            resumable: TableLimits { all: limits.resumable_links, per_user: limits.resumable_links_per_user },
+            expiry: self.link_expiry,
         };
         let mut listening = Vec::new();
         for url in self.listen {

@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 use tracing::debug;
 
+use crate::mailbox::Post;
 use crate::passwords::Checking;
 use crate::peer::Peer;
 use crate::shared::{READ, Registered};
@@ -87,7 +88,7 @@ pub(crate) struct Driver<T> {
     input: Option<BytesMut>,
     output: Transmit,
     unflushed: bool,
-    signals: Vec<u32>,
+    post: Post,
     timer: Option<(Instant, Pin<Box<Sleep>>)>,
     ending: Ending,
     /// The client's password, while it is checked.
@@ -131,7 +132,7 @@ impl<T: Transport> Driver<T> {
             input,
             output: Transmit::default(),
             unflushed: false,
-            signals: Vec::new(),
+            post: Post::default(),
             timer: None,
             ending: Ending::Running,
             checking: None,
@@ -140,10 +141,8 @@ impl<T: Transport> Driver<T> {
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(order) = self.registered.mailbox.poll(&mut self.signals, cx) {
-            self.peer.obey(order);
-        }
-        self.peer.touch_all(&mut self.signals);
+        self.registered.mailbox.poll(&mut self.post, cx);
+        self.peer.deliver(&mut self.post);
         for _ in 0..ROUNDS {
             let now = Instant::now();
             if self.poll_timer(now, cx) {

@@ -7,7 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use postroad_amqp::v1_0::{Connection, Delivery, LinkId, SessionId};
 use postroad_codec::v1_0::{
-    DecodeError, DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode, Sections,
+    DecodeError, DeliveryNumber, DeliveryState, Error, ErrorCondition, MessageFormat, Outcome, ReceiverSettleMode,
+    Sections,
 };
 
 use crate::error::clip;
@@ -53,6 +54,15 @@ enum To {
     },
 }
 
+/// How deliveries are taken in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manner {
+    /// Unsettled ones are released: the broker is going down.
+    pub(crate) closing: bool,
+    /// No outcome can be told now, but it can when the link is attached again: none is forgotten before.
+    pub(crate) tell_later: bool,
+}
+
 /// A sender's first window, in messages, and its largest.
 const FIRST_WINDOW: u32 = 64;
 const LARGEST_WINDOW: u32 = 1024;
@@ -85,6 +95,46 @@ impl Incoming {
         Self { id, session, to, settles_first, window: FIRST_WINDOW, weight: 1, unsettled: 0, deliveries }
     }
 
+    /// Goes on with another link.
+    pub(crate) fn resume(&mut self, id: LinkId, session: SessionId, wake: Wake, mode: ReceiverSettleMode) {
+        (self.id, self.session) = (id, session);
+        self.settles_first = mode != ReceiverSettleMode::SECOND;
+        self.wake_by(wake);
+    }
+
+    /// Has the queue wake it in another way from now on. It has no credit meanwhile.
+    pub(crate) fn wake_by(&self, wake: Wake) {
+        if let To::Node { hold, producer } = &self.to {
+            hold.node.lock().queue.wake_producer_by(*producer, wake);
+        }
+    }
+
+    /// Notes how many deliveries have an outcome that the sender has not settled.
+    pub(crate) fn set_unsettled(&mut self, count: usize) {
+        self.unsettled = count;
+    }
+
+    /// Takes note of what the sender makes of a delivery that it resumes, which may be nothing.
+    pub(crate) fn resumed(&mut self, delivery: Option<DeliveryNumber>, engine: &mut Connection) {
+        if let Some(number) = delivery {
+            if !self.settles_first {
+                return;
+            }
+            let mut receiver = engine.receiver(self.id);
+            let outcome = receiver.states(number).and_then(|states| states.local.cloned());
+            receiver.dispose(number, outcome, true);
+        }
+        self.settled_by_sender();
+    }
+
+    /// The node; none where each message says where it goes.
+    pub(crate) fn hold(&self) -> Option<&Hold> {
+        match &self.to {
+            To::Node { hold, .. } => Some(hold),
+            To::Relay { .. } => None,
+        }
+    }
+
     /// Takes note that the sender has settled a delivery of which it knows the outcome.
     pub(crate) fn settled_by_sender(&mut self) {
         self.unsettled = self.unsettled.saturating_sub(1);
@@ -97,19 +147,20 @@ impl Incoming {
         engine: &mut Connection,
         scratch: &mut Scratch,
         transactions: &mut Transactions,
-        closing: bool,
+        Manner { closing, tell_later }: Manner,
     ) -> Result<(), Error> {
+        let settles_first = self.settles_first && !tell_later;
         let mut deliveries = std::mem::take(&mut self.deliveries);
         let mut receiver = engine.receiver(self.id);
         receiver.take_all(&mut deliveries);
-        if !self.settles_first {
+        if !settles_first {
             self.unsettled += deliveries.iter().filter(|delivery| !delivery.settled).count();
         }
         if closing {
             // A queue that is about to vanish takes nothing that its sender could still send elsewhere.
             deliveries.retain(|delivery| {
                 if !delivery.settled {
-                    receiver.dispose(delivery.number, Some(DeliveryState::Released), self.settles_first);
+                    receiver.dispose(delivery.number, Some(DeliveryState::Released), settles_first);
                 }
                 delivery.settled
             });
@@ -117,7 +168,7 @@ impl Incoming {
         let heaviest = deliveries.iter().map(|delivery| delivery.payload.len()).max().unwrap_or(0);
         self.weight = heaviest.max(self.weight - self.weight / 8).max(1);
         let mut lost = None;
-        let mut doors = Doors { engine, link: self.id, settles_first: self.settles_first, lost: &mut lost, scratch };
+        let mut doors = Doors { engine, link: self.id, settles_first, lost: &mut lost, scratch };
         match &mut self.to {
             To::Node { hold, .. } => doors.put(hold.nodes(), &hold.node, deliveries.drain(..), transactions),
             To::Relay { nodes, auto_create, last } => {

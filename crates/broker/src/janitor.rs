@@ -1,5 +1,5 @@
 //! What has to be done in queues though nobody comes by: messages that expire are removed, and senders hear of room that
-//! other queues have made.
+//! other queues have made, and links that nobody has attached again in time are given up.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::mailbox::wake_all;
 use crate::node::{Kind, Node, Nodes};
+use crate::suspended::Links;
 use crate::topic;
 
 /// Whether there is something to do. One task waits for it; no message has a timer of its own.
@@ -34,9 +35,27 @@ impl Janitor {
     }
 }
 
-/// Looks through the queues while there is a reason to.
-pub(crate) async fn run(nodes: Arc<Nodes>) {
-    tokio::join!(sweep(&nodes), feed(&nodes));
+/// Looks through the queues while there is a reason to, and through the suspended links as each one's time is over.
+pub(crate) async fn run(nodes: Arc<Nodes>, links: Arc<Links>) {
+    tokio::join!(sweep(&nodes), feed(&nodes), expire(&links));
+}
+
+/// Gives up the links whose time is over.
+async fn expire(links: &Links) {
+    loop {
+        // Whoever changes the table while it is looked at is heard all the same.
+        let changed = links.changed.notified();
+        match links.next_due() {
+            Some(due) => {
+                let _ = tokio::time::timeout_at(due.into(), changed).await;
+            }
+            None => changed.await,
+        }
+        for link in links.expire(Instant::now()) {
+            drop(link);
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// Removes what has expired.

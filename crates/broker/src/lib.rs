@@ -27,6 +27,8 @@
 //!   [`NodeOptions::dead_letter`] names one.
 //! - Transactions: posting, retiring and acquiring in several at once, over any session of a connection; a commit is all
 //!   or nothing.
+//! - Links whose client asks for it are kept for a while after their detach, session or connection, and are resumed with
+//!   what was not settled. Whoever attaches a link that another connection has steals it.
 //! - The anonymous terminus routes each message by its `to`.
 //! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
 //!   unless that is allowed as well.
@@ -36,8 +38,8 @@
 //! # What it never does
 //! It keeps nothing on disk: a terminus or node that is to be durable is refused with `amqp:not-implemented`. It
 //! never blocks a connection on another: a client that stops reading costs what its credit allows, and a queue
-//! that is full withholds credit from its senders. Subscriptions that outlive their link are refused, as are distributed
-//! transactions; filters are not told back: none is applied.
+//! that is full withholds credit from its senders. Distributed transactions are refused; filters are not told back: none is
+//! applied.
 //!
 //! The guide, with a table of all limits, is `docs/guide/broker.md`.
 //!
@@ -63,6 +65,8 @@ mod error;
 mod expiry;
 mod incoming;
 mod janitor;
+mod link_expiry;
+mod link_table;
 mod mailbox;
 mod message;
 mod node;
@@ -74,6 +78,7 @@ mod posting;
 mod provisional;
 mod queue;
 mod shared;
+mod suspended;
 mod terminus;
 mod topic;
 mod trace;

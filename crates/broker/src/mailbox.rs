@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use std::time::Instant;
 
 use crate::node::Node;
+use crate::suspended::Place;
 use crate::topic;
 
 /// The one part of a connection that others reach: which of its links to look at, and the task to
@@ -16,9 +17,20 @@ pub(crate) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Inner {
-    links: Vec<u32>,
-    order: Option<Order>,
+    post: Post,
     waker: Option<Waker>,
+}
+
+/// What came for a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Post {
+    /// Slots of links to look at.
+    pub(crate) links: Vec<u32>,
+    /// Links that others attach, by slot, each with its ticket in the link table.
+    pub(crate) yields: Vec<(u32, u64)>,
+    /// Whether links that wait for another connection to yield them may have been yielded.
+    pub(crate) try_again: bool,
+    pub(crate) order: Option<Order>,
 }
 
 /// What the broker tells a connection to do.
@@ -31,18 +43,30 @@ pub(crate) enum Order {
 impl Mailbox {
     /// Asks the connection to look at one of its links. A link that is gone is looked for in vain.
     pub(crate) fn look_at(&self, slot: u32) {
-        let mut inner = self.lock();
-        inner.links.push(slot);
-        let waker = inner.waker.take();
-        drop(inner);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        self.put(|post| post.links.push(slot));
+    }
+
+    /// Has the connection give up a link that somebody else attaches.
+    pub(crate) fn yield_link(&self, slot: u32, ticket: u64) {
+        self.put(|post| {
+            if !post.yields.contains(&(slot, ticket)) {
+                post.yields.push((slot, ticket));
+            }
+        });
+    }
+
+    /// Tells that a link which the connection waits for may be free.
+    pub(crate) fn try_again(&self) {
+        self.put(|post| post.try_again = true);
     }
 
     pub(crate) fn order(&self, order: Order) {
+        self.put(|post| post.order = Some(order));
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Post)) {
         let mut inner = self.lock();
-        inner.order = Some(order);
+        put(&mut inner.post);
         let waker = inner.waker.take();
         drop(inner);
         if let Some(waker) = waker {
@@ -51,14 +75,16 @@ impl Mailbox {
     }
 
     /// Takes what came, and leaves the task's waker for what comes next.
-    pub(crate) fn poll(&self, links: &mut Vec<u32>, cx: &Context<'_>) -> Option<Order> {
+    pub(crate) fn poll(&self, post: &mut Post, cx: &Context<'_>) {
         let mut inner = self.lock();
-        links.append(&mut inner.links);
+        post.links.append(&mut inner.post.links);
+        post.yields.append(&mut inner.post.yields);
+        post.try_again |= std::mem::take(&mut inner.post.try_again);
+        post.order = inner.post.order.take();
         match &mut inner.waker {
             Some(waker) => waker.clone_from(cx.waker()),
             empty => *empty = Some(cx.waker().clone()),
         }
-        inner.order.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -73,6 +99,8 @@ pub(crate) enum Wake {
     Link { mailbox: Arc<Mailbox>, slot: u32 },
     /// The topic whose subscription the queue is, for its senders.
     Topic(Weak<Node>),
+    /// A link that is suspended: it has nothing to do but to go with its node.
+    Suspended(Arc<Place>),
 }
 
 impl Wake {
@@ -84,6 +112,7 @@ impl Wake {
                     topic::feed(&node);
                 }
             }
+            Self::Suspended(place) => place.drop_if_deleted(),
         }
     }
 }

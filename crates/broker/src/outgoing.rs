@@ -1,9 +1,9 @@
 //! The sending end of a link: a consumer of a queue.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
-use postroad_amqp::v1_0::{Connection, LinkId, Message, SendError, SessionId, Update};
+use postroad_amqp::v1_0::{Connection, LinkId, LinkState, Message, SendError, SessionId, Update};
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
 use slab::Slab;
 
@@ -113,6 +113,61 @@ impl Outgoing {
         }
     }
 
+    /// Readies itself for a time without a link, and has `state` tell the same of what is not settled. What only one of
+    /// them knows is over: it was part of a transaction. The queue hears of everything that was settled, and counts the
+    /// rest.
+    pub(crate) fn suspend(&mut self, state: &mut LinkState, scratch: &mut Scratch) {
+        for (message, how) in self.provisional.undo() {
+            self.conclude(message, Some(how));
+        }
+        self.returned.extend(self.provisional.drain_presettled().map(|held| (held, Return::Released)));
+        state.unsettled.retain(|unsettled| self.has(Self::message_of(unsettled.token)));
+        self.keep_only(state.unsettled.iter().map(|unsettled| Self::message_of(unsettled.token)));
+        self.flush(true, scratch);
+    }
+
+    /// Has the queue wake it in another way from now on.
+    pub(crate) fn wake_by(&self, wake: Wake) {
+        self.hold.node.lock().queue.wake_consumer_by(self.consumer, wake);
+    }
+
+    /// Gives back what is not among these messages.
+    fn keep_only(&mut self, messages: impl Iterator<Item = usize>) {
+        let known: HashSet<usize> = messages.collect();
+        let unknown: Vec<usize> =
+            self.unsettled.iter().map(|(key, _)| key).filter(|key| !known.contains(key)).collect();
+        for message in unknown {
+            self.conclude(message, Some(Return::Failed));
+        }
+    }
+
+    /// Goes on with another link.
+    pub(crate) fn resume(&mut self, id: LinkId, session: SessionId, slot: u32, wake: Wake, presettled: bool) {
+        (self.id, self.session, self.slot, self.presettled) = (id, session, slot, presettled);
+        self.wake_by(wake);
+    }
+
+    /// Gives back everything that is not settled: its client has forgotten it.
+    pub(crate) fn start_over(&mut self) {
+        self.keep_only(std::iter::empty());
+    }
+
+    /// Names the deliveries of a link anew that gets another slot.
+    pub(crate) fn rename(state: &mut LinkState, slot: u32) {
+        for unsettled in &mut state.unsettled {
+            unsettled.token = token(slot, unsettled.token & NO_KEY);
+        }
+    }
+
+    /// The message that a token names, among those that are not settled.
+    fn message_of(token: u64) -> usize {
+        (token & NO_KEY) as usize
+    }
+
+    pub(crate) fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
     /// The slot of the link that a token belongs to.
     pub(crate) fn slot_of(token: u64) -> usize {
         (token >> SLOT_SHIFT) as usize
@@ -124,7 +179,7 @@ impl Outgoing {
         if update.link != self.id {
             return None;
         }
-        let message = (update.token & NO_KEY) as usize;
+        let message = Self::message_of(update.token);
         if !update.settled {
             return Retirement::of(update, message);
         }
@@ -307,7 +362,7 @@ impl Outgoing {
             let payload = rewritten.as_ref().unwrap_or(&held.payload);
             let keep = !self.browse && !self.presettled;
             let key = if keep { self.unsettled.vacant_key() as u64 } else { NO_KEY };
-            let token = u64::from(self.slot) << SLOT_SHIFT | key;
+            let token = token(self.slot, key);
             let message = Message {
                 message_format: held.format,
                 settled: self.presettled,
@@ -373,6 +428,10 @@ impl Outgoing {
     pub(crate) fn deleted(&self) -> Error {
         deleted(&self.hold)
     }
+}
+
+fn token(slot: u32, key: u64) -> u64 {
+    u64::from(slot) << SLOT_SHIFT | key
 }
 
 pub(crate) fn deleted(hold: &Hold) -> Error {

@@ -11,14 +11,20 @@ use tracing::debug;
 
 use crate::coordinator::Coordinator;
 use crate::error::clip;
-use crate::incoming::Incoming;
-use crate::mailbox::{Mailbox, Order};
+use crate::incoming::{Incoming, Manner};
+use crate::link_expiry::{LinkExpiry, Parting};
+use crate::link_table::LinkKey;
+use crate::mailbox::{Mailbox, Order, Post};
 use crate::outgoing::{Look, Outgoing, Scratch};
 use crate::shared::{Registered, Shared};
 use crate::transaction::Transactions;
 
 mod attaching;
+mod parting;
 mod transacting;
+
+use attaching::Waiting;
+use parting::Leaving;
 
 /// A client's connection and links.
 #[derive(Debug)]
@@ -39,12 +45,30 @@ pub(crate) struct Peer {
     refusal: Option<Error>,
     /// Links that we have detached, as far as they are not known to be forgotten.
     departing: Vec<LinkId>,
+    /// The connection's name in the link table.
+    connection: u64,
+    /// Links that wait for another connection to yield them.
+    waiting: Vec<Waiting>,
+    /// Whether one of them may have been yielded.
+    try_again: bool,
+    /// Links that others attach, by slot and ticket.
+    yields: Vec<(u32, u64)>,
+    /// Slots of links that are to be suspended, and what has ended since that was done last.
+    leaving: Vec<usize>,
+    ended: Vec<SessionId>,
+    over: bool,
 }
 
 #[derive(Debug)]
 struct Link {
     kind: Kind,
     dirty: bool,
+    /// Its name in the link table, and its stay there.
+    key: Arc<LinkKey>,
+    ticket: u64,
+    /// How long it is kept when it is detached; `None`: it is not.
+    expiry: Option<LinkExpiry>,
+    leaving: Option<Box<Leaving>>,
 }
 
 #[derive(Debug)]
@@ -89,11 +113,30 @@ impl Peer {
             key: registered.key(),
             refusal: registered.refusal.clone(),
             departing: Vec::new(),
+            connection: registered.shared.links.connection(),
+            waiting: Vec::new(),
+            try_again: false,
+            yields: Vec::new(),
+            leaving: Vec::new(),
+            ended: Vec::new(),
+            over: false,
         }
     }
 
+    /// Takes in what others have for this connection. [`Peer::work`] does it.
+    pub(crate) fn deliver(&mut self, post: &mut Post) {
+        if let Some(order) = post.order.take() {
+            self.obey(order);
+        }
+        for slot in post.links.drain(..) {
+            self.touch(slot as usize);
+        }
+        self.yields.append(&mut post.yields);
+        self.try_again |= std::mem::take(&mut post.try_again);
+    }
+
     /// Does as the broker says.
-    pub(crate) fn obey(&mut self, order: Order) {
+    fn obey(&mut self, order: Order) {
         let Order::Close { settle_by } = order;
         if self.stage == Stage::Serving {
             self.stage = Stage::Settling { until: settle_by };
@@ -101,13 +144,8 @@ impl Peer {
             for slot in 0..self.links.capacity() {
                 self.touch(slot);
             }
-        }
-    }
-
-    /// Has others' signals looked at.
-    pub(crate) fn touch_all(&mut self, slots: &mut Vec<u32>) {
-        for slot in slots.drain(..) {
-            self.touch(slot as usize);
+            // Nothing is attached any more.
+            self.try_again = true;
         }
     }
 
@@ -117,6 +155,9 @@ impl Peer {
         while let Some(event) = self.engine.poll_event() {
             self.handle(event);
         }
+        self.suspend_leaving();
+        self.yield_links();
+        self.attach_waiting(now);
         self.time_out(now);
         let mut again = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
@@ -141,7 +182,8 @@ impl Peer {
             Stage::Serving => None,
             Stage::Closing { until } => until,
         };
-        [stage, self.transactions.due()].into_iter().flatten().min()
+        let waiting = self.waiting.iter().map(|waiting| waiting.until).min();
+        [stage, waiting, self.transactions.due()].into_iter().flatten().min()
     }
 
     /// Whether the client has sent its close, and with it everything that it will ever send.
@@ -188,13 +230,16 @@ impl Peer {
             }
             Event::Readable(id) => {
                 let Some(&slot) = self.by_id.get(&id) else { return };
-                let incoming = match self.links.get_mut(slot).map(|link| &mut link.kind) {
-                    Some(Kind::Incoming(incoming)) => incoming,
-                    Some(Kind::Coordinator(_)) => return self.coordinate(slot),
-                    Some(Kind::Outgoing(_)) | None => return,
+                let Some(link) = self.links.get_mut(slot) else { return };
+                let incoming = match &mut link.kind {
+                    Kind::Incoming(incoming) => incoming,
+                    Kind::Coordinator(_) => return self.coordinate(slot),
+                    Kind::Outgoing(_) => return,
                 };
-                let closing = self.stage != Stage::Serving;
-                match incoming.receive(&mut self.engine, &mut self.scratch, &mut self.transactions, closing) {
+                let told = self.engine.is_attached(id) && self.engine.error().is_none();
+                let manner =
+                    Manner { closing: self.stage != Stage::Serving, tell_later: link.expiry.is_some() && !told };
+                match incoming.receive(&mut self.engine, &mut self.scratch, &mut self.transactions, manner) {
                     Ok(()) => self.touch(slot),
                     Err(error) => self.detach(slot, error),
                 }
@@ -219,12 +264,17 @@ impl Peer {
                 incoming.settled_by_sender();
                 self.touch(slot);
             }
-            Event::LinkDetached { link, error, .. } => {
+            Event::Reassociated { link, delivery, .. } => {
+                let Some(&slot) = self.by_id.get(&link) else { return };
+                let Some(Link { kind: Kind::Incoming(incoming), .. }) = self.links.get_mut(slot) else { return };
+                incoming.resumed(delivery, &mut self.engine);
+                self.touch(slot);
+            }
+            Event::LinkDetached { link, closed, error } => {
                 if let Some(error) = error {
                     debug!(%error, "link detached by the peer");
                 }
-                self.remove(link);
-                let _ = self.engine.release(link);
+                self.part(link, closed, Parting::Link);
             }
             Event::SessionEnded { session, .. } => self.end(session),
             Event::Closed(error) => {
@@ -234,9 +284,7 @@ impl Peer {
                     }
                     error => tracing::info!(%error, "connection over"),
                 }
-                self.transactions.clear();
-                self.by_id.clear();
-                self.links.clear();
+                self.end_all();
             }
             Event::Opened => {
                 let container = self.engine.remote_open().map(|open| open.container_id.to_string());
@@ -315,28 +363,13 @@ impl Peer {
         self.depart(id);
     }
 
-    fn end(&mut self, session: SessionId) {
-        let ended: Vec<LinkId> =
-            self.links.iter().filter(|(_, link)| link.session() == session).map(|(_, link)| link.id()).collect();
-        for id in ended {
-            self.remove(id);
-            let _ = self.engine.release(id);
-        }
-    }
-
-    fn remove(&mut self, id: LinkId) {
-        let Some(slot) = self.by_id.remove(&id) else { return };
-        match self.links.remove(slot).kind {
-            Kind::Outgoing(mut outgoing) => {
-                for (key, orphan) in outgoing.orphans() {
-                    // Otherwise it goes back as it is dropped.
-                    if let Some(transaction) = self.transactions.by_key(key) {
-                        transaction.orphans.push(orphan);
-                    }
-                }
+    /// Has the outcomes that wait for a commit wait for it without their link.
+    fn adopt_orphans(&mut self, outgoing: &mut Outgoing) {
+        for (key, orphan) in outgoing.orphans() {
+            // Otherwise it goes back as it is dropped.
+            if let Some(transaction) = self.transactions.by_key(key) {
+                transaction.orphans.push(orphan);
             }
-            Kind::Incoming(_) => {}
-            Kind::Coordinator(_) => self.roll_back_all(id),
         }
     }
 
@@ -377,6 +410,8 @@ mod tests {
 
     use super::*;
     use crate::connections::ConnectionLimits;
+    use crate::link_expiry::ExpiryLimits;
+    use crate::link_table::TableLimits;
     use crate::node::{NodeLimits, Nodes};
     use crate::options::Policies;
     use crate::queue::QueueLimits;
@@ -402,6 +437,8 @@ mod tests {
             tls: None,
             max_links_per_session: 10,
             transactions: TransactionLimits { open: 1, bytes: 1, timeout: None },
+            resumable: TableLimits { all: 1, per_user: 1 },
+            expiry: ExpiryLimits { longest: Duration::ZERO, never: false },
         };
         let queue = QueueLimits { messages: 1, bytes: 1 };
         let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };

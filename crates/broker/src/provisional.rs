@@ -129,6 +129,15 @@ impl Provisional {
         self.presettled.drain().flat_map(|(_, held)| held)
     }
 
+    /// Takes everything out of its transaction. Answers the messages that are not the consumer's any more, since they were
+    /// acquired there, and how they come back.
+    pub(crate) fn undo(&mut self) -> Vec<(usize, Return)> {
+        self.acquires = None;
+        self.transactions.clear();
+        let parts = std::mem::take(&mut self.deliveries);
+        parts.into_iter().filter(|(_, part)| part.acquired).map(|(message, _)| (message, Return::Failed)).collect()
+    }
+
     fn take(&mut self, key: TxnKey) -> Vec<(usize, Part)> {
         let messages = self.transactions.remove(&key).unwrap_or_default();
         let taken = messages.into_iter().filter_map(|message| Some((message, self.deliveries.remove(&message)?)));
@@ -198,11 +207,11 @@ impl Outgoing {
     /// What is left in transactions when the link ends: retired messages wait for their commit all the same.
     pub(crate) fn orphans(&mut self) -> Vec<(TxnKey, Orphan)> {
         let mut orphans = Vec::new();
-        for (message, part) in std::mem::take(&mut self.provisional.deliveries) {
-            if part.outcome.is_some() || part.settled {
-                let how = self.how(part.outcome.map(DeliveryState::from));
-                orphans.extend(self.orphan(message, how).map(|orphan| (part.key, orphan)));
-            }
+        let is_retired = |part: &Part| part.outcome.is_some() || part.settled;
+        let retired: Vec<(usize, Part)> = self.provisional.deliveries.extract_if(|_, part| is_retired(part)).collect();
+        for (message, part) in retired {
+            let how = self.how(part.outcome.map(DeliveryState::from));
+            orphans.extend(self.orphan(message, how).map(|orphan| (part.key, orphan)));
         }
         self.provisional.transactions.clear();
         for (key, held) in std::mem::take(&mut self.provisional.presettled) {

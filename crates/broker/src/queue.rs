@@ -91,15 +91,15 @@ pub(crate) struct Demand {
 pub struct QueueStats {
     /// Messages that wait for a consumer.
     pub ready: usize,
-    /// Messages that were sent to consumers and are not settled.
+    /// Messages that were sent to consumers and are not settled, those of suspended links included.
     pub unsettled: usize,
     /// Messages that were posted in a transaction that is not committed.
     pub uncommitted: usize,
     /// Bytes of all these messages.
     pub bytes: usize,
-    /// Links that receive from the queue, those that browse included.
+    /// Links that receive from the queue, those included that browse, and those that are suspended.
     pub consumers: usize,
-    /// Links that send to the queue.
+    /// Links that send to the queue, those that are suspended included.
     pub producers: usize,
     /// Messages that have ever come.
     pub enqueued: u64,
@@ -394,6 +394,13 @@ impl<W: Clone> Queue<W> {
         self.browsers += usize::from(browse);
         let mode = if browse { Mode::Browse { next: 0, hungry: false } } else { Mode::Take(Taker::default()) };
         self.consumers.insert(Consumer { uid, wake, told: false, mode })
+    }
+
+    /// Has a consumer woken in another way from now on.
+    pub(crate) fn wake_consumer_by(&mut self, id: usize, wake: W) {
+        if let Some(consumer) = self.consumers.get_mut(id) {
+            (consumer.wake, consumer.told) = (wake, false);
+        }
     }
 
     /// Removes a consumer; what was assigned to it is free again. [`Queue::dispatch`] afterwards.

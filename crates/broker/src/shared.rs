@@ -13,9 +13,12 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::connections::{ConnectionLimits, Connections};
+use crate::link_expiry::ExpiryLimits;
+use crate::link_table::TableLimits;
 use crate::mailbox::{Mailbox, Order};
 use crate::node::Nodes;
 use crate::passwords::Passwords;
+use crate::suspended::Links;
 use crate::transaction::{Ledger, TransactionLimits};
 
 /// A broker, as its connections see it.
@@ -26,6 +29,7 @@ pub(crate) struct Shared {
     pub(crate) buffers: Buffers,
     pub(crate) passwords: Passwords,
     pub(crate) ledger: Arc<Ledger>,
+    pub(crate) links: Arc<Links>,
     sasl: Arc<sasl::ServerConfig>,
     anonymous: bool,
     connections: Mutex<Connections>,
@@ -45,6 +49,9 @@ pub(crate) struct Settings {
     pub(crate) max_links: usize,
     pub(crate) max_links_per_session: usize,
     pub(crate) transactions: TransactionLimits,
+    /// How many links are kept after they are detached, and how long.
+    pub(crate) resumable: TableLimits,
+    pub(crate) expiry: ExpiryLimits,
     /// What clients get that ask for TLS where the transport has none.
     pub(crate) tls: Option<TlsConfig>,
 }
@@ -70,9 +77,11 @@ impl Security {
 
 impl Shared {
     pub(crate) fn new(nodes: Arc<Nodes>, settings: Settings, sasl: sasl::ServerConfig, anonymous: bool) -> Self {
+        let links = Arc::new(Links::new(settings.resumable));
         Self {
             nodes,
             settings,
+            links,
             buffers: Buffers::default(),
             passwords: Passwords::default(),
             ledger: Arc::default(),
@@ -118,12 +127,13 @@ impl Shared {
         self.connections().len()
     }
 
-    /// Tells every connection to end, and takes no more.
+    /// Tells every connection to end, and takes no more. Links are not kept any more.
     pub(crate) fn close_all(&self, order: Order) {
         let mut connections = self.connections();
         connections.shut = Some(order);
         let mailboxes = connections.mailboxes();
         drop(connections);
+        drop(self.links.close());
         self.closing.send_replace(true);
         for mailbox in mailboxes {
             mailbox.order(order);

@@ -59,48 +59,26 @@ pub(crate) fn grant_source(
             return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
         }
     };
-    let wanted = Wanted {
-        address: asked.address.as_ref(),
-        durable: asked.durable,
-        dynamic: asked.dynamic,
-        properties: asked.dynamic_node_properties.as_ref(),
-        capabilities: &asked.capabilities,
-    };
+    let wanted = Wanted::of_source(asked);
     if wanted.address.is_none() && !wanted.dynamic {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "the source has no address"));
     }
     let mut hold = wanted.find(nodes, auto_create)?;
     let topic = hold.node.kind == Kind::Topic;
     if topic {
-        if asked.expiry_policy == TerminusExpiryPolicy::NEVER {
-            let text = "a subscription that outlives its link: the broker keeps none";
-            return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
-        }
         hold = topic::subscribe(hold, nodes, wanted.share(&attach.name, scope))?;
     }
     // Whoever reads a subscription takes its copies away, and no other's.
-    let copies = browse || topic;
     let browse = browse && !topic;
-    let source = Source {
-        address: Some(Address(hold.node.name.clone())),
-        durable: TerminusDurability::NONE,
-        // Nothing of a link outlives its detach yet.
-        expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
-        dynamic: asked.dynamic,
-        dynamic_node_properties: wanted.answered_properties(&hold),
-        distribution_mode: Some(if copies { DistributionMode::COPY } else { DistributionMode::MOVE }),
-        // Filters are told back as far as they are applied, and none is.
-        filter: None,
-        // A delivery that is settled without an outcome counts as a failed one.
-        default_outcome: Some(Outcome::modified(true, false, None)),
-        outcomes: ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"]
-            .into_iter()
-            .map(Symbol::from_static)
-            .collect(),
-        capabilities: wanted.answered_capabilities(&hold),
-        ..Source::default()
-    };
+    let source = wanted.answered_source(&hold, browse);
     Ok(GrantedSource { hold, source, browse })
+}
+
+/// What is there of a source that is attached again.
+pub(crate) fn source_again(asked: &Source, hold: &Hold) -> Result<Source, Error> {
+    let wanted = Wanted::of_source(asked);
+    wanted.refuse_what_is_missing()?;
+    Ok(wanted.answered_source(hold, false))
 }
 
 /// Finds or makes the target of a link.
@@ -110,26 +88,19 @@ pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
         None => return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that sends needs a target")),
         Some(_) => return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, "this kind of target is not implemented")),
     };
-    let wanted = Wanted {
-        address: asked.address.as_ref(),
-        durable: asked.durable,
-        dynamic: asked.dynamic,
-        properties: asked.dynamic_node_properties.as_ref(),
-        capabilities: &asked.capabilities,
-    };
+    let wanted = Wanted::of_target(asked);
     wanted.refuse_what_is_missing()?;
     let anonymous = !asked.dynamic && asked.address.as_ref().is_none_or(|address| address.is_empty());
     let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create)?) };
-    let target = Target {
-        address: hold.as_ref().map(|hold| Address(hold.node.name.clone())),
-        durable: TerminusDurability::NONE,
-        expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
-        dynamic: asked.dynamic,
-        dynamic_node_properties: hold.as_ref().and_then(|hold| wanted.answered_properties(hold)),
-        capabilities: hold.as_ref().map_or_else(Multiple::default, |hold| wanted.answered_capabilities(hold)),
-        ..Target::default()
-    };
+    let target = wanted.answered_target(hold.as_ref());
     Ok(GrantedTarget { hold, target })
+}
+
+/// What is there of a target that is attached again.
+pub(crate) fn target_again(asked: &Target, hold: Option<&Hold>) -> Result<Target, Error> {
+    let wanted = Wanted::of_target(asked);
+    wanted.refuse_what_is_missing()?;
+    Ok(wanted.answered_target(hold))
 }
 
 /// What sources and targets have in common.
@@ -141,7 +112,63 @@ struct Wanted<'a> {
     capabilities: &'a Multiple<Symbol>,
 }
 
-impl Wanted<'_> {
+impl<'a> Wanted<'a> {
+    fn of_source(source: &'a Source) -> Self {
+        Self {
+            address: source.address.as_ref(),
+            durable: source.durable,
+            dynamic: source.dynamic,
+            properties: source.dynamic_node_properties.as_ref(),
+            capabilities: &source.capabilities,
+        }
+    }
+
+    fn of_target(target: &'a Target) -> Self {
+        Self {
+            address: target.address.as_ref(),
+            durable: target.durable,
+            dynamic: target.dynamic,
+            properties: target.dynamic_node_properties.as_ref(),
+            capabilities: &target.capabilities,
+        }
+    }
+
+    /// What is really there. How long it is kept beyond the link is the caller's to add.
+    fn answered_source(&self, hold: &Hold, browse: bool) -> Source {
+        let copies = browse || hold.addressed().kind == Kind::Topic;
+        Source {
+            address: Some(Address(hold.node.name.clone())),
+            durable: TerminusDurability::NONE,
+            expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
+            dynamic: self.dynamic,
+            dynamic_node_properties: self.answered_properties(hold),
+            distribution_mode: Some(if copies { DistributionMode::COPY } else { DistributionMode::MOVE }),
+            // Filters are told back as far as they are applied, and none is.
+            filter: None,
+            // A delivery that is settled without an outcome counts as a failed one.
+            default_outcome: Some(Outcome::modified(true, false, None)),
+            outcomes: ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"]
+                .into_iter()
+                .map(Symbol::from_static)
+                .collect(),
+            capabilities: self.answered_capabilities(hold),
+            ..Source::default()
+        }
+    }
+
+    /// As [`Wanted::answered_source`]; without a node it is the anonymous terminus.
+    fn answered_target(&self, hold: Option<&Hold>) -> Target {
+        Target {
+            address: hold.map(|hold| Address(hold.node.name.clone())),
+            durable: TerminusDurability::NONE,
+            expiry_policy: TerminusExpiryPolicy::LINK_DETACH,
+            dynamic: self.dynamic,
+            dynamic_node_properties: hold.and_then(|hold| self.answered_properties(hold)),
+            capabilities: hold.map_or_else(Multiple::default, |hold| self.answered_capabilities(hold)),
+            ..Target::default()
+        }
+    }
+
     /// Refuses what would need something that is not there.
     fn refuse_what_is_missing(&self) -> Result<(), Error> {
         let durable_node = self.properties.and_then(|properties| properties.0.0.get_str("durable"));

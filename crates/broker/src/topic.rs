@@ -236,7 +236,7 @@ pub(crate) fn dissolve(state: &mut NodeState) -> Vec<Wake> {
         let mut bound = binding.queue.lock();
         bound.deleted = true;
         bound.queue.clear();
-        woken.extend(bound.queue.users().into_iter().filter(|wake| matches!(wake, Wake::Link { .. })));
+        woken.extend(bound.queue.users().into_iter().filter(|wake| !matches!(wake, Wake::Topic(_))));
     }
     woken
 }

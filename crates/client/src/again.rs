@@ -44,7 +44,15 @@ pub(crate) enum Joining {
     Anew,
     /// What becomes of the deliveries that the link brought along.
     Resuming,
+    /// Nothing, for those deliveries that an attach had room for. When they are settled the link is attached again, for
+    /// the rest (2.7.3); nothing new comes or goes before.
+    Partly,
+    /// What becomes of the next of those.
+    NextPart,
 }
+
+/// So many attaches in a row may settle nothing before a link counts as lost.
+const VAIN: u32 = 3;
 
 /// A connection that was lost and is not made anew.
 #[derive(Debug)]
@@ -66,7 +74,7 @@ impl Again {
 impl LinkEntry {
     /// Whether the link is there and what it brought along is dealt with.
     pub(crate) fn is_usable(&self) -> bool {
-        self.attached && self.joining == Joining::Not
+        self.attached && matches!(self.joining, Joining::Not | Joining::Partly)
     }
 
     pub(crate) fn name(&self) -> String {
@@ -186,15 +194,18 @@ impl State {
             let unsettled = suspended.take_unsettled();
             self.doubt_all(key, unsettled, &lost);
         }
+        let mut demand = demand;
         if resumes {
             let (epoch, serial) = (self.epoch - 1, self.links[key].serial);
             for (tag, number) in suspended.taken() {
                 self.moved.take_over(before, serial, tag, epoch, number);
+                demand = demand.map(Demand::and_one);
             }
         } else {
             self.links[key].since = self.epoch;
         }
         let session = self.sessions[session].id;
+        self.links[key].parts = (suspended.len() + 1, 0);
         self.attach_again(key, session, suspended, resumes);
         self.demand_again(key, demand);
     }
@@ -274,20 +285,23 @@ impl State {
     /// What a link brought along is dealt with.
     pub(crate) fn resumed(&mut self, link: LinkId, complete: bool, remembered: bool) {
         let Some(key) = self.key_of(link) else { return };
-        if !complete {
-            // Nothing new may be sent before the link was attached again, for the rest (2.7.3).
-            self.engine.detach_for_now(link);
-            return;
-        }
         let epoch = self.epoch;
         let entry = &mut self.links[key];
-        let serial = entry.serial;
+        let (serial, joining) = (entry.serial, entry.joining);
         if !remembered {
             entry.since = epoch;
             self.moved.forget_link(serial);
         }
         let name = self.links[key].name();
-        self.joined(key, name, remembered);
+        if joining == Joining::NextPart {
+            self.links[key].joining = Joining::Not;
+        } else {
+            self.joined(key, name, remembered);
+        }
+        if !complete {
+            self.links[key].joining = Joining::Partly;
+            self.partly.push(key);
+        }
         self.wake_link(link);
     }
 
@@ -296,29 +310,65 @@ impl State {
         self.tell(ConnectionEvent::LinkAttached { link, resumed });
     }
 
+    /// Detaches the links that are to tell the next part of what is not settled.
+    pub(crate) fn go_on_with_parts(&mut self) {
+        for key in std::mem::take(&mut self.partly) {
+            let Some(entry) = self.links.get(key) else { continue };
+            let waits = entry.joining == Joining::Partly && entry.over.is_none() && self.down.is_none();
+            if !waits {
+                continue;
+            }
+            let id = entry.id;
+            if self.engine.is_round_over(id) {
+                self.links[key].joining = Joining::NextPart;
+                self.engine.detach_for_now(id);
+            } else {
+                self.partly.push(key);
+            }
+        }
+    }
+
     /// The peer has detached a link, or its end of the detach has come.
     pub(crate) fn link_ended(&mut self, link: LinkId, error: LinkError, closed: bool) {
         let Some(key) = self.key_of(link) else { return self.end_link(link, error) };
         let entry = &self.links[key];
-        let next_round = !closed && entry.joining == Joining::Resuming && error == LinkError::DetachedByPeer;
-        if !next_round || entry.detaching || entry.abandoned {
+        let next_part = !closed && entry.joining == Joining::NextPart && error == LinkError::DetachedByPeer;
+        if !next_part || entry.detaching || entry.abandoned {
             return self.lose_link(link, error);
         }
         let (session, serial, epoch) = (self.sessions[entry.session].id, entry.serial, self.epoch);
         let demand = self.engine.demand(link);
         let (suspended, _) = self.engine.suspend(link, false);
         match suspended {
-            Some(suspended) => {
+            Some(suspended) if !self.is_stuck(key, suspended.len()) => {
                 let mut before = std::mem::take(&mut self.moved);
                 for (tag, number) in suspended.taken() {
                     self.moved.take_over(&mut before, serial, tag, epoch, number);
                 }
                 self.moved.keep_others(before, serial);
                 self.attach_again(key, session, suspended, true);
+                self.links[key].joining = Joining::NextPart;
                 self.demand_again(key, demand);
             }
-            None => self.lose_link(link, error),
+            suspended => {
+                if let Some(suspended) = suspended {
+                    self.keep_doubts(key, suspended, &error);
+                }
+                self.lose_link(link, error);
+            }
         }
+    }
+
+    /// Whether two ends that tell a part after a part come no further: then what one of them tells the other one does
+    /// not know.
+    fn is_stuck(&mut self, key: usize, unsettled: usize) -> bool {
+        let (least, vain) = &mut self.links[key].parts;
+        if unsettled < *least {
+            (*least, *vain) = (unsettled, 0);
+        } else {
+            *vain += 1;
+        }
+        *vain > VAIN
     }
 
     /// A link is over, and those who watch the connection are told.
@@ -349,7 +399,11 @@ impl State {
     /// A delivery that the link brought along has a number again, or is over.
     pub(crate) fn reassociated(&mut self, link: LinkId, tag: DeliveryTag, number: Option<DeliveryNumber>) {
         let Some(key) = self.key_of(link) else { return };
-        let serial = self.links[key].serial;
+        let entry = &mut self.links[key];
+        // It took credit, and is no message that comes.
+        entry.aborted = true;
+        entry.waiters.wake(&mut self.wakes);
+        let serial = entry.serial;
         if let Some(outcome) = self.moved.arrived(serial, tag, number)
             && let Some(number) = number
         {

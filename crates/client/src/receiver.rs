@@ -428,6 +428,9 @@ impl Receiver {
         });
         let Some((stamp, stale)) = caught_up else {
             // What is settled is ours in any case.
+            if batch.is_empty() {
+                link.with(|state| batch.append(&mut state.links[link.key].left));
+            }
             return batch.front().is_some_and(|delivery| delivery.settled);
         };
         if stale {

@@ -186,7 +186,8 @@ impl Sender {
     pub fn credit(&self) -> u32 {
         self.link.with(|state| {
             let entry = &state.links[self.link.key];
-            if entry.over.is_some() { 0 } else { state.engine.credit(entry.id) }
+            let here = entry.over.is_none() && entry.is_usable() && state.down.is_none();
+            if here { state.engine.credit(entry.id) } else { 0 }
         })
     }
 

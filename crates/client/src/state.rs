@@ -53,6 +53,8 @@ pub(crate) struct State {
     pub(crate) moved: Moved,
     /// Links with messages in doubt that nobody has been told of.
     pub(crate) doubted: Vec<usize>,
+    /// Links that have told a part of what is not settled.
+    pub(crate) partly: Vec<usize>,
     pub(crate) events: Option<broadcast::Sender<ConnectionEvent>>,
     serial: u64,
     /// When the driver stops waiting for the peer's close, and how long that is since we closed.
@@ -90,6 +92,9 @@ pub(crate) struct LinkEntry {
     pub(crate) again: Option<Box<Again>>,
     /// What is still to come before the link that was attached again can be used.
     pub(crate) joining: Joining,
+    /// The fewest deliveries that such a link had not settled when it told a part of them, and how often that was in
+    /// vain.
+    pub(crate) parts: (usize, u32),
     /// The engine since which this is the same link to the peer: what came before comes again.
     pub(crate) since: u32,
     /// Whether we settle what we receive only when the sender has (2.6.12, receiver mode second).
@@ -175,6 +180,7 @@ impl Shared {
             lost: None,
             moved: Moved::default(),
             doubted: Vec::new(),
+            partly: Vec::new(),
             events: None,
             serial: 0,
             close_by: None,
@@ -316,6 +322,7 @@ impl State {
             serial: self.serial,
             again: None,
             joining: Joining::Not,
+            parts: (0, 0),
             since: self.epoch,
             second: false,
             detaching: false,
@@ -446,6 +453,9 @@ impl State {
             }
         }
         self.tell_of_doubts();
+        if !self.partly.is_empty() {
+            self.go_on_with_parts();
+        }
     }
 
     /// The peer wants credit used or given up: those who wait for it come first.

@@ -125,6 +125,10 @@ impl Suspended {
         self.0.unsettled.is_empty()
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.unsettled.len()
+    }
+
     /// Deliveries that came and that we have taken.
     pub(crate) fn taken(&self) -> impl Iterator<Item = (DeliveryTag, DeliveryNumber)> {
         let taken = self.0.unsettled.iter().filter(|unsettled| unsettled.received.is_some());
@@ -162,6 +166,13 @@ pub(crate) enum How<'a> {
 pub(crate) struct Demand {
     credit: u32,
     drain: bool,
+}
+
+impl Demand {
+    /// With credit for one more delivery: one that is resumed uses some, as most peers have it.
+    pub(crate) fn and_one(self) -> Self {
+        Self { credit: self.credit.saturating_add(1), ..self }
+    }
 }
 
 impl Engine {
@@ -298,12 +309,24 @@ impl Engine {
         self.0.attach(session, name, role, terms(role, node, options))
     }
 
-    /// Accepts a link of the peer's on the peer's terms.
+    /// Accepts a link of the peer's on the peer's terms, but for what is to outlive it: nothing at our end does.
     pub(crate) fn accept(&mut self, link: LinkId, options: &LinkOptions) -> Result<(), LimitError> {
         let attach = self.0.remote_attach(link).ok_or(LimitError::Ended)?;
+        let (mut source, mut target) = (attach.source.as_deref().cloned(), attach.target.as_deref().cloned());
+        match (attach.role.opposite(), &mut source, &mut target) {
+            (Role::Sender, Some(source), _) => {
+                (source.expiry_policy, source.timeout) = (TerminusExpiryPolicy::LINK_DETACH, Seconds(0));
+                source.durable = TerminusDurability::NONE;
+            }
+            (Role::Receiver, _, Some(AttachTarget::Target(target))) => {
+                (target.expiry_policy, target.timeout) = (TerminusExpiryPolicy::LINK_DETACH, Seconds(0));
+                target.durable = TerminusDurability::NONE;
+            }
+            _ => {}
+        }
         let terms = LinkTerms {
-            source: attach.source.as_deref().cloned(),
-            target: attach.target.as_deref().cloned(),
+            source,
+            target,
             snd_settle_mode: attach.snd_settle_mode,
             rcv_settle_mode: attach.rcv_settle_mode,
             max_message_size: options.max_message_size,
@@ -320,6 +343,11 @@ impl Engine {
 
     pub(crate) fn detach(&mut self, link: LinkId) {
         self.0.detach(link, true, None);
+    }
+
+    /// Whether a link that told a part of what is not settled is done with that part.
+    pub(crate) fn is_round_over(&self, link: LinkId) -> bool {
+        self.0.is_round_over(link)
     }
 
     /// Detaches a link that is to be attached again at once.

@@ -36,7 +36,10 @@ const MIN_FRAME_SIZE: u32 = 512;
 impl ConnectionBuilder {
     /// The defaults for a broker. A path in the URL is an address for whoever reads it, and means nothing here.
     pub fn new(url: BrokerUrl) -> Self {
-        Self { options: ConnectOptions::new(url) }
+        let mut options = ConnectOptions::new(url);
+        // As the original has it: reconnect is off.
+        options.reconnect = None;
+        Self { options }
     }
 
     /// Sets the user to authenticate; it counts before the URL's.

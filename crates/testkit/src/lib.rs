@@ -39,4 +39,4 @@ pub use pair::{Pair, Side};
 pub use proxy::{Door, Proxy};
 pub use rng::Rng;
 pub use scripted::ScriptedPeer;
-pub use wire::{Chunks, Wire};
+pub use wire::{Chunks, CutIn, Wire};

@@ -321,6 +321,9 @@ async fn pass(
 
 /// Passes on what is here, without waiting for anything.
 fn flush(lane: &mut Lane, from: &TcpStream, to: &TcpStream) {
+    if lane.is_stalled() {
+        return;
+    }
     let mut rest = lane.rest().to_vec();
     let mut buffer = [0; CHUNK];
     while let Ok(count @ 1..) = from.try_read(&mut buffer) {

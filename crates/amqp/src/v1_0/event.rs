@@ -110,7 +110,8 @@ pub enum Event {
         /// The message, where it was kept.
         message: Option<Bytes>,
     },
-    /// A delivery that was received before the link was attached again, and taken, has a new number, or is over.
+    /// A delivery that was received before the link was attached again, and taken, has a new number, or is over. Its tag
+    /// tells which it is: where unsettled maps did not fit into frames, numbers of several sessions wait side by side.
     Reassociated {
         /// The link.
         link: LinkId,

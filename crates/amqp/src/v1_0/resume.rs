@@ -180,6 +180,11 @@ impl Resuming {
         self.exchanged && self.expected.is_empty() && self.later.is_empty() && !self.told_incomplete
     }
 
+    /// Whether nothing of what was told is left to be sent or to come.
+    fn is_told(&self) -> bool {
+        self.decided.is_empty() && self.expected.is_empty()
+    }
+
     /// Whether a sender may send something new.
     fn is_over(&self) -> bool {
         self.exchanged && self.decided.is_empty() && !self.incomplete
@@ -252,12 +257,25 @@ impl Link {
 }
 
 impl Connection {
+    /// Whether everything is settled that the maps of a link have told which was attached again with a map that lacks
+    /// entries ([`Event::Resumed`] without `complete`): then it is time to detach it and to attach it again, for the
+    /// rest. What the maps told is on the link until then, and nothing new comes or goes (2.7.3).
+    #[must_use]
+    pub fn is_round_over(&self, link: LinkId) -> bool {
+        let Some(link) = self.link(link).filter(|link| link.phase == Phase::Attached) else { return false };
+        let told = link.resuming.as_ref().is_none_or(|resuming| resuming.exchanged && resuming.is_told());
+        told && self.sessions.get(link.session).is_some_and(|session| match link.role {
+            Role::Sender => session.outgoing.iter().all(|(_, slot)| slot.link != link.id),
+            Role::Receiver => session.incoming.iter().all(|(_, slot)| slot.link != link.id) && link.queue.is_empty(),
+        })
+    }
+
     /// Compares the two maps of a link that is attached again, once both are known.
     pub(crate) fn exchange_unsettled(&mut self, key: Key) {
         let frame = self.frame_limit();
         let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
         let (id, role, limit) = (link.id, link.role, link.peer_limit());
-        let resend_lost = link.terms.resend_lost;
+        let (resend_lost, in_parts) = (link.terms.resend_lost, link.terms.in_parts);
         let (Some(resuming), Some(remote)) = (&mut link.resuming, &mut link.remote) else { return };
         if resuming.exchanged {
             return;
@@ -306,8 +324,10 @@ impl Connection {
                         resuming.expected.insert((unsettled.tag, place), unsettled);
                     }
                     Told::Unknown => resuming.later.push((place, unsettled)),
-                    // The sender has settled it. The owner knows of it when it had come as a whole.
-                    Told::Absent | Told::Forgotten if unsettled.is_whole() && !resuming.anew => {
+                    // The sender has settled it. The owner hears of what it has taken, be it a part.
+                    Told::Absent | Told::Forgotten
+                        if !resuming.anew && (unsettled.is_whole() || (in_parts && unsettled.received.is_some())) =>
+                    {
                         self.events.push_back(Event::Reassociated {
                             link: id,
                             tag: unsettled.tag,

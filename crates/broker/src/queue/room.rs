@@ -7,6 +7,15 @@ impl<W: Clone> Queue<W> {
         self.producers.insert(Producer { wake, starving: false, credit: 0 })
     }
 
+    /// Has a producer woken in another way from now on. It has no credit meanwhile, and wants none.
+    pub(crate) fn wake_producer_by(&mut self, id: usize, wake: W) {
+        self.note_credit(id, 0);
+        self.set_starving(id, false);
+        if let Some(producer) = self.producers.get_mut(id) {
+            producer.wake = wake;
+        }
+    }
+
     pub(crate) fn remove_producer(&mut self, id: usize) {
         if let Some(producer) = self.producers.try_remove(id) {
             self.starving -= usize::from(producer.starving);

@@ -1,12 +1,14 @@
 //! A client for tests: the engine, a stream, and waiting.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use postroad_amqp::sasl;
 use postroad_amqp::v1_0::{
-    ClientSasl, Config, Connection, ConnectionError, Delivery, Event, LinkId, LinkTerms, Message, SessionId, Update,
+    ClientSasl, Config, Connection, ConnectionError, Delivery, Event, LinkId, LinkState, LinkTerms, Message, SessionId,
+    Update,
 };
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
@@ -41,6 +43,13 @@ impl Client {
         stream.set_nodelay(true).expect("a socket has the option");
         Self::open(stream, None).await.expect("an anonymous client gets in")
     }
+
+    /// As [`Client::connect`], with the container id of a client that may have been there before.
+    pub(crate) async fn connect_as(broker: &Broker, container: &str) -> Self {
+        let stream = TcpStream::connect(broker.addr().expect("it listens")).await.expect("it accepts");
+        stream.set_nodelay(true).expect("a socket has the option");
+        Self::open_with(stream, None, Config::new(container)).await.expect("an anonymous client gets in")
+    }
 }
 
 impl<S: Stream> Client<S> {
@@ -49,7 +58,10 @@ impl<S: Stream> Client<S> {
         stream: S,
         credentials: Option<(sasl::Credentials, bool)>,
     ) -> Result<Self, ConnectionError> {
-        Self::open_with(stream, credentials, Config::new("test")).await
+        // Links of one name in one container are one link.
+        static CONTAINERS: AtomicUsize = AtomicUsize::new(0);
+        let container = format!("test-{}", CONTAINERS.fetch_add(1, Ordering::Relaxed));
+        Self::open_with(stream, credentials, Config::new(container)).await
     }
 
     pub(crate) async fn open_with(
@@ -132,6 +144,40 @@ impl<S: Stream> Client<S> {
         let answer = self.engine.remote_attach(link).expect("it has come");
         let granted = if role == Role::Sender { answer.target.is_some() } else { answer.source.is_some() };
         if granted { Ok(link) } else { Err(self.detached(link).await.expect("a refusal says why")) }
+    }
+
+    /// Attaches a link again, and takes over what it had not settled.
+    pub(crate) async fn resume(&mut self, state: &mut LinkState, terms: LinkTerms) -> LinkId {
+        let link = self.engine.resume(self.session(), state, terms).expect("names and handles are free");
+        self.wait("attach", |event| matches!(event, Event::LinkAttached(id) if *id == link).then_some(())).await;
+        link
+    }
+
+    /// Cuts the connection, and answers what was left of a link then. Nothing that waits is written or read.
+    pub(crate) fn lose(mut self, link: LinkId) -> LinkState {
+        self.engine.handle_eof();
+        self.engine.release(link).expect("it is not released")
+    }
+
+    /// Detaches a link without closing it, and answers what is left of it.
+    pub(crate) async fn leave(&mut self, link: LinkId) -> LinkState {
+        self.engine.detach(link, false, None);
+        let detached =
+            |event: &Event| matches!(event, Event::LinkDetached { link: id, .. } if *id == link).then_some(());
+        self.wait("detach", detached).await;
+        self.engine.release(link).expect("it is not released")
+    }
+
+    /// Waits until a link is stolen, and answers what is left of it.
+    pub(crate) async fn stolen(&mut self, link: LinkId) -> LinkState {
+        let error = self
+            .wait("theft", |event| match event {
+                Event::LinkDetached { link: id, closed: false, error } if *id == link => Some(error.clone()),
+                _ => None,
+            })
+            .await;
+        assert_eq!(error.map(|error| error.condition), Some(ErrorCondition::STOLEN));
+        self.engine.release(link).expect("it is not released")
     }
 
     /// Waits until the broker detaches a link.

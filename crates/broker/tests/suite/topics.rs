@@ -8,7 +8,7 @@ use postroad_amqp::v1_0::{LinkId, LinkTerms};
 use postroad_broker::{Broker, NodeOptions, Overflow};
 use postroad_codec::v1_0::{
     DeliveryState, DistributionMode, ErrorCondition, Fields, Message, NodeProperties, Properties, Role, Source, Symbol,
-    Target, TerminusExpiryPolicy, Value,
+    Target, Value,
 };
 
 use crate::client::{Client, assert_refused, numbered, text};
@@ -312,9 +312,6 @@ async fn subscriptions_are_bounded_and_end_with_their_link() {
     assert_refused(client.receiver("t", 1).await, &ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
     client.detach(first).await;
     client.receiver("t", 1).await.unwrap();
-
-    let durable = Source { expiry_policy: TerminusExpiryPolicy::NEVER, ..Source::at("t") };
-    assert_refused(client.attach_source(durable, 1).await, &ErrorCondition::NOT_IMPLEMENTED);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
-    Encode, ErrorCondition, Frame, FrameHeader, Message, Performative, ProtocolHeader, SaslFrame, SaslInit,
-    SaslResponse, Source, Symbol, Target,
+    Encode, ErrorCondition, Frame, FrameHeader, Map, Message, Performative, ProtocolHeader, SaslFrame, SaslInit,
+    SaslResponse, Source, Symbol, Target, Value,
 };
 use postroad_testkit::{attach_receiver, attach_sender, begin, detach, flow, open, transfer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,19 +19,19 @@ use crate::{broker, eventually, start};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client of which the test writes every byte.
-struct Raw {
+pub(crate) struct Raw {
     stream: TcpStream,
 }
 
 impl Raw {
-    async fn connect(broker: &Broker) -> Self {
+    pub(crate) async fn connect(broker: &Broker) -> Self {
         let stream = TcpStream::connect(broker.addr().unwrap()).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self { stream }
     }
 
     /// With header, open and one session behind it.
-    async fn begun(broker: &Broker) -> Self {
+    pub(crate) async fn begun(broker: &Broker) -> Self {
         let mut raw = Self::connect(broker).await;
         raw.write(&[&ProtocolHeader::AMQP.to_bytes()[..], &open().to_bytes(), &begin().to_bytes()].concat()).await;
         assert_eq!(raw.header().await, ProtocolHeader::AMQP);
@@ -46,14 +46,14 @@ impl Raw {
         (raw, credit)
     }
 
-    async fn attach_sender(&mut self, name: &str, handle: u32) -> u32 {
+    pub(crate) async fn attach_sender(&mut self, name: &str, handle: u32) -> u32 {
         self.write(&attach_sender(name).handle(handle).target(Target::at("q0")).to_bytes()).await;
         let credit = |frame: &Performative| matches!(frame, Performative::Flow(flow) if flow.handle.is_some());
         let Performative::Flow(flow) = self.until(credit).await else { panic!("no flow") };
         flow.link_credit.unwrap()
     }
 
-    async fn write(&mut self, bytes: &[u8]) {
+    pub(crate) async fn write(&mut self, bytes: &[u8]) {
         tokio::time::timeout(PATIENCE, self.stream.write_all(bytes)).await.expect("it reads").unwrap();
     }
 
@@ -64,7 +64,7 @@ impl Raw {
     }
 
     /// The next frame; none where the broker has hung up.
-    async fn frame(&mut self) -> Option<Frame> {
+    pub(crate) async fn frame(&mut self) -> Option<Frame> {
         let reading = async {
             let size = self.stream.read_u32().await.ok()?;
             let mut frame = size.to_be_bytes().to_vec();
@@ -75,7 +75,7 @@ impl Raw {
         tokio::time::timeout(PATIENCE, reading).await.expect("it answers or hangs up")
     }
 
-    async fn until(&mut self, is: impl Fn(&Performative) -> bool) -> Performative {
+    pub(crate) async fn until(&mut self, is: impl Fn(&Performative) -> bool) -> Performative {
         loop {
             match self.frame().await {
                 Some(Frame::Amqp { performative, .. }) if is(&performative) => return performative,
@@ -86,7 +86,7 @@ impl Raw {
     }
 
     /// Reads the detach of a link of ours, the end of our session or the close, and its condition.
-    async fn ended_by(&mut self) -> (&'static str, ErrorCondition) {
+    pub(crate) async fn ended_by(&mut self) -> (&'static str, ErrorCondition) {
         let ends = |frame: &Performative| {
             matches!(frame, Performative::Detach(_) | Performative::End(_) | Performative::Close(_))
         };
@@ -178,7 +178,8 @@ async fn a_client_may_vanish_at_every_byte() {
 #[tokio::test]
 async fn every_prefix_with_noise_behind_it_ends_that_connection_alone() {
     let broker = start(Broker::builder().queue("q0").queue("q1")).await;
-    let mut bystander = Raw::sending(&broker).await.0;
+    let mut bystander = Raw::begun(&broker).await;
+    bystander.attach_sender("bystander", 0).await;
     let said = conversation();
     for cut in (0..said.len()).step_by(3) {
         let mut raw = Raw::connect(&broker).await;
@@ -244,6 +245,22 @@ async fn a_handle_in_use_costs_the_session_and_a_name_in_use_the_older_link() {
     raw.write(&begin().channel(1).to_bytes()).await;
     raw.until(|frame| matches!(frame, Performative::Begin(_))).await;
     eventually("its links are gone", || broker.queue_stats("q0").unwrap().producers == 0).await;
+}
+
+#[tokio::test]
+async fn a_map_of_a_link_that_is_gone_is_answered_by_none() {
+    let broker = broker().await;
+    let mut raw = Raw::begun(&broker).await;
+    let map = Map(vec![(Value::Binary(b"tag"[..].into()), Value::Null)]);
+    for (handle, map) in [(0, Some(map)), (1, Some(Map::default())), (2, None)] {
+        let name = format!("link-{handle}");
+        let attach = attach_sender(&name).handle(handle).target(Target::at("q0")).with(|attach| attach.unsettled = map);
+        raw.write(&attach.to_bytes()).await;
+        let answer = raw.until(|frame| matches!(frame, Performative::Attach(_))).await;
+        let Performative::Attach(answer) = answer else { unreachable!("just looked") };
+        assert_eq!((answer.unsettled, answer.incomplete_unsettled), (None, false));
+    }
+    raw.works(0, 0).await;
 }
 
 #[tokio::test]

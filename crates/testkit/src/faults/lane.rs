@@ -46,6 +46,7 @@ pub struct Lane {
     /// Whether no more bytes will come.
     ended: bool,
     over: bool,
+    stalled: bool,
     /// Faults of the plan whose place is known, by the number of bytes before them.
     due: Vec<(u64, Fault)>,
     /// How many frames each rule of the plan has counted.
@@ -79,6 +80,7 @@ impl Lane {
             opaque: false,
             ended: false,
             over: false,
+            stalled: false,
             due: Vec::new(),
             counts: Vec::new(),
             generation,
@@ -110,6 +112,12 @@ impl Lane {
     #[must_use]
     pub fn has_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Whether nothing more is passed on though the connection is there: not when it is cut, either.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
     }
 
     /// What was read and not passed on, given up.
@@ -310,7 +318,7 @@ impl Lane {
                 Action::Cut(Cut::by(ending, &mut choice))
             }
             Fault::Stall => {
-                self.over = true;
+                (self.over, self.stalled) = (true, true);
                 Action::Stall
             }
             Fault::Delay(time) => Action::Wait(time),

@@ -1,0 +1,158 @@
+//! Links that end, and what is kept of them: their detach, the end of their session or connection, and other connections
+//! that attach them (part 2, 2.6.1 and 2.6.4 to 2.6.6).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use postroad_amqp::v1_0::{LinkId, LinkState, SessionId};
+use postroad_codec::v1_0::{Error, ErrorCondition};
+use tracing::debug;
+
+use super::{Kind, Link, Peer};
+use crate::link_expiry::{Parting, Timer};
+use crate::link_table::LinkKey;
+use crate::mailbox::Wake;
+use crate::suspended::{Place, Suspended};
+
+/// A link that is to be suspended, once all that has happened to it is known.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    state: LinkState,
+    parting: Parting,
+}
+
+impl Peer {
+    /// Takes a link out of the engine that is not attached any more, and keeps what is to be kept of it.
+    pub(super) fn part(&mut self, id: LinkId, closed: bool, parting: Parting) {
+        self.waiting.retain(|waiting| waiting.id != id);
+        let state = self.engine.release(id);
+        let Some(&slot) = self.by_id.get(&id) else { return };
+        let Some(link) = self.links.get_mut(slot) else { return };
+        match state.filter(|_| !closed && link.expiry.is_some()) {
+            Some(state) if link.leaving.is_none() => {
+                // The events that the engine still has may tell of deliveries that were settled before.
+                link.leaving = Some(Box::new(Leaving { state, parting }));
+                self.leaving.push(slot);
+            }
+            Some(_) => {}
+            None if link.leaving.is_some() => {}
+            None => self.remove(id),
+        }
+    }
+
+    /// Parts with all links of a session.
+    pub(super) fn end(&mut self, session: SessionId) {
+        let attached = self.links.iter().filter(|(_, link)| link.session() == session).map(|(_, link)| link.id());
+        let waiting = self.waiting.iter().map(|waiting| waiting.id);
+        let waiting = waiting.filter(|id| self.engine.session_of(*id).is_none_or(|of| of == session));
+        let ended: Vec<LinkId> = attached.chain(waiting).collect();
+        for id in ended {
+            self.part(id, false, Parting::Session);
+        }
+        self.ended.push(session);
+    }
+
+    /// Parts with all links there are.
+    pub(super) fn end_all(&mut self) {
+        self.transactions.clear();
+        self.waiting.clear();
+        let ids: Vec<(LinkId, bool)> = self.links.iter().map(|(_, link)| (link.id(), link.expiry.is_some())).collect();
+        for (id, resumable) in ids {
+            if resumable {
+                self.part(id, false, Parting::Connection);
+            } else {
+                self.remove(id);
+            }
+        }
+        self.over = true;
+    }
+
+    /// Suspends what was found to be leaving. All events have been handled.
+    pub(super) fn suspend_leaving(&mut self) {
+        for slot in std::mem::take(&mut self.leaving) {
+            let leaving = self.links.get_mut(slot).and_then(|link| link.leaving.take());
+            if let Some(leaving) = leaving {
+                self.suspend(slot, *leaving);
+            }
+        }
+        for session in std::mem::take(&mut self.ended) {
+            self.shared.links.session_ended(self.connection, session, self.scratch.now);
+        }
+        if std::mem::take(&mut self.over) {
+            self.shared.links.connection_ended(self.connection, self.scratch.now);
+        }
+    }
+
+    fn suspend(&mut self, slot: usize, Leaving { state, parting }: Leaving) {
+        let link = self.links.remove(slot);
+        self.by_id.remove(&link.id());
+        let session = link.session();
+        let Link { kind, key, ticket, expiry, .. } = link;
+        let suspended = match kind {
+            Kind::Outgoing(mut outgoing) => {
+                self.adopt_orphans(&mut outgoing);
+                Suspended::outgoing(state, outgoing, &mut self.scratch)
+            }
+            Kind::Incoming(incoming) => Suspended::incoming(state, incoming),
+            Kind::Coordinator(_) => return self.shared.links.release(&key, ticket),
+        };
+        let Some(expiry) = expiry else { return self.shared.links.release(&key, ticket) };
+        let timer = expiry.timer(parting, self.connection, session, self.scratch.now);
+        debug!(link = &*key.name, unsettled = suspended.state.unsettled.len(), "link suspended");
+        self.keep(&key, ticket, suspended, timer, expiry.timeout());
+    }
+
+    /// Puts what is left of a link into the table.
+    pub(super) fn keep(&self, key: &Arc<LinkKey>, ticket: u64, left: Suspended, timer: Timer, timeout: Duration) {
+        let place = Arc::new(Place { table: Arc::downgrade(&self.shared.links), key: Arc::clone(key), ticket });
+        left.wake_by(&Wake::Suspended(Arc::clone(&place)));
+        drop(self.shared.links.suspend(key, ticket, left, timer, timeout));
+        // Its node may have been deleted before the table knew of the link.
+        place.drop_if_deleted();
+    }
+
+    /// Gives up links that others attach. All events have been handled: nothing of this connection happens to them any
+    /// more.
+    pub(super) fn yield_links(&mut self) {
+        for (slot, ticket) in std::mem::take(&mut self.yields) {
+            let Some(link) = self.links.get(slot as usize).filter(|link| link.ticket == ticket) else { continue };
+            let id = link.id();
+            debug!(link = &*link.key.name, "link stolen");
+            let text = "the link was attached on another connection of its container";
+            self.engine.detach(id, false, Some(Error::new(ErrorCondition::STOLEN, text)));
+            self.part(id, false, Parting::Link);
+            self.depart(id);
+        }
+        self.suspend_leaving();
+    }
+
+    pub(super) fn remove(&mut self, id: LinkId) {
+        let Some(slot) = self.by_id.remove(&id) else { return };
+        let link = self.links.remove(slot);
+        match link.kind {
+            Kind::Outgoing(mut outgoing) => self.adopt_orphans(&mut outgoing),
+            Kind::Incoming(_) => {}
+            Kind::Coordinator(_) => self.roll_back_all(id),
+        }
+        self.shared.links.release(&link.key, link.ticket);
+    }
+}
+
+/// Whatever ends the task, what its links had is kept or goes back.
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What the engine knows cannot be relied on.
+            for (_, link) in &self.links {
+                self.shared.links.release(&link.key, link.ticket);
+            }
+            return;
+        }
+        self.engine.handle_eof();
+        self.scratch.now = Instant::now();
+        while let Some(event) = self.engine.poll_event() {
+            self.handle(event);
+        }
+        self.suspend_leaving();
+    }
+}
