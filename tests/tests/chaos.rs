@@ -18,7 +18,7 @@ fn at_least_once_loses_none_and_what_comes_again_is_seen() {
     let report = under_faults(Guarantee::AtLeastOnce, 1);
     assert_eq!((report.count.sent, report.count.received, report.count.lost), (5_000, 5_000, 0));
     assert_eq!(report.count.breach(Guarantee::AtLeastOnce), None);
-    assert!(report.cuts() >= 40, "{report}");
+    assert!(report.blows.cuts() >= 40, "{report}");
     assert_eq!(report.count.breach(Guarantee::AtMostOnce).as_deref(), Some("repeated messages"));
 }
 
@@ -34,9 +34,21 @@ fn at_most_once_repeats_none_and_what_is_lost_is_seen() {
 #[test]
 fn cuts_come_in_both_directions_and_inside_frames() {
     let report = under_faults(Guarantee::AtLeastOnce, 2);
-    for stats in &report.stats {
+    for stats in &report.blows.stats {
         assert!(stats.cuts >= 20 && stats.inside_frames() > 0, "{stats:?}");
     }
+}
+
+#[test]
+fn transactions_keep_every_message_in_one_place() {
+    let (patience, limit) = (Duration::from_secs(60), Duration::from_secs(120));
+    let guarantee = Guarantee::AtLeastOnce;
+    let options = Options { messages: 300, cuts: 60, guarantee, seed: 4, patience, limit };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let report = runtime.block_on(chaos::run_transfers(&options)).unwrap();
+    assert_eq!(report.breach(), None, "{report}");
+    assert_eq!((report.count.received, report.count.lost, report.count.repeated), (300, 0, 0));
+    assert!(report.blows.cuts() >= 60 && report.rolled_back > 0, "{report:?}");
 }
 
 fn program(arguments: &[&str]) -> Output {
@@ -56,6 +68,12 @@ fn last_line_and_status_tell_what_became_of_it() {
     assert!(text.starts_with("stuck: not done after 0 s") && text.contains("  receiver: "), "{text}");
     assert_eq!(stuck.status.code(), Some(2));
 
+    let output = program(&["--transactions", "50", "--cuts", "6"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().last().unwrap().starts_with("moved 50 lost 0 repeated 0 in-doubt "), "{text}");
+    assert_eq!(output.status.code(), Some(0));
+
+    assert_eq!(program(&["--transactions", "50", "--messages", "3"]).status.code(), Some(64));
     assert_eq!(program(&["--guarantee", "twice"]).status.code(), Some(64));
     assert_eq!(program(&["--messages", "0"]).status.code(), Some(64));
     assert_eq!(program(&["--help"]).status.code(), Some(0));

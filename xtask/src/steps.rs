@@ -168,11 +168,12 @@ const SKIPPED: &str = "skipped: ";
 const PEER: &str = "peer: ";
 const RESULT: &str = "test result: ";
 /// How the last line begins of a run that counts messages.
-const COUNT: &str = "sent ";
+const COUNTS: [&str; 2] = ["sent ", "moved "];
 
 impl Notes {
     fn wants(line: &str) -> bool {
-        line.starts_with(COUNT) || [SKIPPED, PEER, RESULT].iter().any(|what| line.contains(what))
+        COUNTS.iter().any(|what| line.starts_with(what))
+            || [SKIPPED, PEER, RESULT].iter().any(|what| line.contains(what))
     }
 
     fn take(&mut self, line: &str) {
@@ -192,7 +193,7 @@ impl Notes {
             };
             self.tests += count(" passed").unwrap_or(0);
             self.ignored += count(" ignored").unwrap_or(0);
-        } else if line.starts_with(COUNT) {
+        } else if COUNTS.iter().any(|what| line.starts_with(what)) {
             self.count = Some(line.to_owned());
         }
     }

@@ -100,7 +100,11 @@ const STEPS: &[Step] = &[
         what: "each fuzz target for ten seconds",
         run: |c| c.cargo(&["run", "-p", "tests", "--release", "--bin", "fuzz-smoke", "--", "--seconds", "10"], 20),
     },
-    Step { name: "chaos", what: "each guarantee over connections that are cut a hundred times", run: run_chaos },
+    Step {
+        name: "chaos",
+        what: "guarantees and transactions over connections that are cut a hundred times",
+        run: run_chaos,
+    },
     Step { name: "peers", what: "other people's clients and brokers, into target/peers", run: fetch_peers },
     Step {
         name: "interop",
@@ -253,8 +257,12 @@ fn fetch_peers(context: &Context<'_>) -> Ran {
     context.run(command, 15)
 }
 
-/// The guarantees, as the program that checks them calls them.
-const GUARANTEES: &[&str] = &["at-most-once", "at-least-once"];
+/// What is run under faults: by which name, and with which arguments.
+const CHAOS: &[(&str, &[&str])] = &[
+    ("at-most-once", &["--messages", "50000", "--guarantee", "at-most-once"]),
+    ("at-least-once", &["--messages", "50000", "--guarantee", "at-least-once"]),
+    ("transactions", &["--transactions", "1000"]),
+];
 
 /// Without optimization: that is built already, and quicker than to build the other.
 fn run_chaos(context: &Context<'_>) -> Ran {
@@ -264,12 +272,12 @@ fn run_chaos(context: &Context<'_>) -> Ran {
         return built;
     }
     let (mut failed, mut told) = (Vec::new(), Vec::new());
-    for guarantee in GUARANTEES {
-        println!("--- {guarantee}");
-        let run = ["--", "--messages", "50000", "--cuts", "100", "--guarantee", guarantee];
-        match context.cargo(&[&["run", "--quiet"], &program[..], &run].concat(), 4).outcome {
-            Outcome::Passed(last) => told.push(format!("{guarantee}: {last}")),
-            Outcome::Failed(why) | Outcome::Skipped(why) => failed.push(format!("{guarantee}: {why}")),
+    for (name, arguments) in CHAOS {
+        println!("--- {name}");
+        let run = [&["run", "--quiet"], &program[..], &["--", "--cuts", "100"], *arguments].concat();
+        match context.cargo(&run, 4).outcome {
+            Outcome::Passed(last) => told.push(format!("{name}: {last}")),
+            Outcome::Failed(why) | Outcome::Skipped(why) => failed.push(format!("{name}: {why}")),
         }
     }
     Ran::of(if failed.is_empty() { Outcome::Passed(told.join("; ")) } else { Outcome::Failed(failed.join("; ")) })

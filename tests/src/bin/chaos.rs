@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use postroad_client::Guarantee;
-use postroad_tests::chaos::{self, Failure, Options, Table};
+use postroad_tests::chaos::{self, Doubts, Failure, Options, Report, Table, TransferReport};
 
 /// Sends messages through an embedded broker while the connections of sender and receiver are cut, and counts what comes.
 ///
@@ -20,12 +21,17 @@ struct Arguments {
     /// Messages to send.
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     messages: u64,
+    /// Moves so many messages from one queue to another instead, each in a transaction. The last line is then `moved N lost
+    /// N repeated N in-doubt N cuts N`, by where the messages are at the end.
+    #[arg(long, value_name = "N", conflicts_with_all = ["messages", "guarantee"],
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    transactions: Option<u64>,
     /// Cuts to make, both ends together.
     #[arg(long, value_name = "N", default_value_t = 100)]
     cuts: u64,
     /// What is asked of the links.
-    #[arg(long, value_enum, default_value = "at-least-once")]
-    guarantee: Asked,
+    #[arg(long, value_name = "GUARANTEE", default_value = "at-least-once", value_parser = guarantee())]
+    guarantee: Guarantee,
     /// Fixes payloads and faults; how they fall together is up to the machine.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -37,10 +43,15 @@ struct Arguments {
     limit: Option<u64>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Asked {
-    AtMostOnce,
-    AtLeastOnce,
+const GUARANTEES: [(&str, Guarantee); 3] = [
+    ("at-most-once", Guarantee::AtMostOnce),
+    ("at-least-once", Guarantee::AtLeastOnce),
+    ("exactly-once", Guarantee::ExactlyOnce),
+];
+
+fn guarantee() -> impl TypedValueParser<Value = Guarantee> {
+    let find = |name: String| GUARANTEES.iter().find(|(one, _)| *one == name).expect("it is one of these").1;
+    PossibleValuesParser::new(GUARANTEES.map(|(name, _)| name)).map(find)
 }
 
 fn main() -> ExitCode {
@@ -52,11 +63,8 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
         }
     };
-    let Arguments { messages, cuts, guarantee, seed, patience, limit } = arguments;
-    let guarantee = match guarantee {
-        Asked::AtMostOnce => Guarantee::AtMostOnce,
-        Asked::AtLeastOnce => Guarantee::AtLeastOnce,
-    };
+    let Arguments { messages, transactions, cuts, guarantee, seed, patience, limit } = arguments;
+    let messages = transactions.unwrap_or(messages);
     let usual = Duration::from_secs(60) + Duration::from_millis(messages.saturating_add(cuts.saturating_mul(100)));
     let (patience, limit) = (Duration::from_secs(patience), limit.map_or(usual, Duration::from_secs));
     let options = Options { messages, cuts, guarantee, seed, patience, limit };
@@ -64,21 +72,50 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),
     };
-    let report = match runtime.block_on(chaos::run(&options)) {
-        Ok(report) => report,
-        Err(failure) => return failed(&failure),
-    };
-    println!("{}", Table(&report));
-    let breach = report.count.breach(options.guarantee);
+    let shown = runtime.block_on(async {
+        if transactions.is_some() {
+            chaos::run_transfers(&options).await.map(|report| show_transfers(&report))
+        } else {
+            chaos::run(&options).await.map(|report| show(&report, options.guarantee))
+        }
+    });
+    match shown {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => failed(&failure),
+    }
+}
+
+/// Prints what a run has shown, and says whether the guarantee was kept.
+fn show(report: &Report, guarantee: Guarantee) -> bool {
+    println!("{}", Table(&report.blows));
+    let breach = report.count.breach(guarantee);
     if let Some(breach) = &breach {
-        let [lost, repeated] = &report.odd_ones;
-        println!(
-            "broken by {breach}; first lost {lost:?}, first repeated {repeated:?}, {} foreign",
-            report.count.foreign
-        );
+        tell_breach(breach, &report.odd_ones, report.count.foreign);
     }
     println!("{report}");
-    if breach.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    breach.is_none()
+}
+
+/// The same of transactions.
+fn show_transfers(report: &TransferReport) -> bool {
+    println!("{}", Table(&report.blows));
+    let Doubts { committed, rolled_back, .. } = report.doubts;
+    println!(
+        "commits in doubt: {committed} were committed, {rolled_back} were not; {} rolled back",
+        report.rolled_back
+    );
+    let breach = report.breach();
+    if let Some(breach) = &breach {
+        tell_breach(breach, &report.odd_ones, report.count.foreign);
+        println!("committed and undone: {:?}", report.undone);
+    }
+    println!("{report}");
+    breach.is_none()
+}
+
+fn tell_breach(breach: &str, [lost, repeated]: &[Vec<u64>; 2], foreign: u64) {
+    println!("broken by {breach}; first lost {lost:?}, first repeated {repeated:?}, {foreign} foreign");
 }
 
 fn failed(failure: &Failure) -> ExitCode {

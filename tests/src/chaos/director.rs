@@ -11,6 +11,8 @@ use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Point, Rule};
 pub(super) struct Director {
     rng: Rng,
     guarantee: Guarantee,
+    /// Messages from one cut to the next.
+    share: u64,
 }
 
 /// A blow to a connection, and what those meet that are made after it.
@@ -66,9 +68,10 @@ const BEGINNING: [FrameKind; 16] = [
 ];
 
 impl Director {
-    /// For links with a guarantee, which says what there is to be cut at.
-    pub(super) fn new(seed: u64, guarantee: Guarantee) -> Self {
-        Self { rng: Rng::new(seed), guarantee }
+    /// For links with a guarantee, which says what there is to be cut at, and that have about `share` messages from one
+    /// cut to the next.
+    pub(super) fn new(seed: u64, guarantee: Guarantee, share: u64) -> Self {
+        Self { rng: Rng::new(seed), guarantee, share }
     }
 
     /// The next blow, with so many cuts at most, and one at least.
@@ -97,10 +100,12 @@ impl Director {
     fn working(&mut self) -> Rule {
         if self.rng.one_in(6) {
             // Anywhere.
-            let at = At::Byte(self.rng.below(20_000) as u64);
+            let most = self.share.saturating_mul(100).clamp(200, 20_000);
+            let at = At::Byte(self.rng.below(most as usize) as u64);
             return Rule { direction: self.direction(), ..Rule::cut(at) };
         }
         let (kind, most) = WORKING[self.rng.below(WORKING.len())];
+        let most = most.min(usize::try_from(self.share).unwrap_or(usize::MAX)).max(1);
         let nth = 1 + self.rng.below(most) as u64;
         Rule::cut(At::frame(self.said(kind)).nth(nth).at(self.point()))
     }
@@ -159,7 +164,7 @@ mod tests {
     fn seed_repeats_and_every_place_has_its_turn() {
         let guarantee = Guarantee::AtLeastOnce;
         let run = |seed| {
-            let mut director = Director::new(seed, guarantee);
+            let mut director = Director::new(seed, guarantee, 1000);
             (0..200).map(|_| director.next(9)).collect::<Vec<_>>()
         };
         assert_eq!(run(1), run(1));
@@ -174,7 +179,7 @@ mod tests {
             })
             .collect();
         for kind in BEGINNING.iter().chain(WORKING.iter().map(|(kind, _)| kind)) {
-            assert!(kinds.contains(&Director::new(1, guarantee).said(*kind)), "{kind}");
+            assert!(kinds.contains(&Director::new(1, guarantee, 1000).said(*kind)), "{kind}");
         }
         assert!(strikes.iter().any(|strike| strike.cuts.iter().any(|rule| matches!(rule.at, At::Byte(_)))));
         assert!(strikes.iter().any(|strike| strike.delay.is_some()));
@@ -184,7 +189,7 @@ mod tests {
 
     #[test]
     fn no_more_cuts_than_asked_for() {
-        let mut director = Director::new(3, Guarantee::AtMostOnce);
+        let mut director = Director::new(3, Guarantee::AtMostOnce, 1);
         for most in 1..100 {
             let strike = director.next(most);
             assert!((1..=most).contains(&(strike.cuts.len() as u64)));

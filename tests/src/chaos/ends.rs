@@ -1,171 +1,147 @@
-//! The two ends of a run, as the client gives them.
+//! The two ends of a run, as the client gives them: it makes anew what is cut, and nobody here notices.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use postroad_client::{ConnectOptions, Connection, Guarantee, LinkOptions, Message, Node, Receiver, Sender};
+use postroad_client::{
+    AttachError, ConnectOptions, Connection, ConnectionEvent, Guarantee, LinkOptions, Message, Node, Receiver,
+    Reconnect, Sender, Session,
+};
 
-use super::board::Board;
-use super::{ENDS, FRAME, Failure};
+use super::Failure;
+use super::stage::Stage;
 
 /// The end that sends.
 pub(super) struct Sending {
-    at: SocketAddr,
-    queue: &'static str,
-    guarantee: Guarantee,
-    link: Option<(Connection, Sender)>,
-    /// What was handed over since all was settled.
-    since: Vec<Message>,
+    stage: Arc<Stage>,
+    end: usize,
+    connection: Connection,
+    sender: Sender,
 }
-
-/// Messages that are settled together.
-const BATCH: usize = 500;
 
 /// The end that receives.
 pub(super) struct Receiving {
-    at: SocketAddr,
-    queue: &'static str,
-    guarantee: Guarantee,
-    link: Option<(Connection, Receiver)>,
+    stage: Arc<Stage>,
+    end: usize,
+    connection: Connection,
+    receiver: Receiver,
 }
 
+/// So many bytes a frame may have that larger messages take several.
+pub(super) const FRAME: u32 = 4096;
+/// Messages that are handed over and have no outcome.
+const WINDOW: usize = 2_000;
+/// Messages that the receiver takes ahead.
+const PREFETCH: u32 = 500;
+/// How often a link is asked for that is cut while it is attached for the first time.
+const ATTEMPTS: usize = 100;
+
+/// How a connection is made, and made anew: at once, and with short pauses where that fails.
 fn options(at: SocketAddr) -> ConnectOptions {
     let mut options = ConnectOptions::new(format!("amqp://{at}").parse().expect("an address makes a URL"));
-    options.connect_timeout = Duration::from_secs(2);
+    let mut reconnect = Reconnect::default();
+    reconnect.interval = Duration::from_millis(1);
+    reconnect.max_interval = Duration::from_millis(5);
+    reconnect.initially = true;
+    options.reconnect = Some(reconnect);
+    options.connect_timeout = Duration::from_secs(5);
+    options.idle_timeout = Some(Duration::from_secs(10));
     options.max_frame_size = FRAME;
     options
 }
 
-async fn session(at: SocketAddr) -> Option<(Connection, postroad_client::Session)> {
-    let connection = Connection::open(options(at)).await.ok()?;
-    let session = connection.session().await.ok()?;
-    Some((connection, session))
+pub(super) fn link(guarantee: Guarantee) -> LinkOptions {
+    let mut link = LinkOptions::default();
+    link.guarantee = guarantee;
+    link.prefetch = PREFETCH;
+    link.max_unsettled = Some(WINDOW);
+    link
+}
+
+/// Connects an end through its proxy, and begins a session.
+pub(super) async fn connect(stage: &Stage, end: usize) -> Result<(Connection, Session), Failure> {
+    let connection = Connection::open(options(stage.proxies[end].addr())).await;
+    let connection = connection.map_err(|error| stage.failure(end, error))?;
+    let (mut events, board, name) = (connection.events(), Arc::clone(&stage.board), stage.ends[end]);
+    // It ends with the connection.
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            if let ConnectionEvent::Reopened { .. } = event {
+                board.reconnects.fetch_add(1, Relaxed);
+            }
+            board.tell(format!("{name}: {event:?}"));
+        }
+    });
+    let session = again(|| connection.session()).await.map_err(|error| stage.failure(end, error))?;
+    Ok((connection, session))
+}
+
+/// Asks for a session or a link until it is there: the connection may be cut meanwhile.
+pub(super) async fn again<T, F: Future<Output = Result<T, AttachError>>>(
+    ask: impl Fn() -> F,
+) -> Result<T, AttachError> {
+    let mut attempts = 0;
+    loop {
+        attempts += 1;
+        match ask().await {
+            Err(AttachError::Link(_)) if attempts < ATTEMPTS => {}
+            result => return result,
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
 }
 
 impl Sending {
-    pub(super) async fn open(at: SocketAddr, queue: &'static str, guarantee: Guarantee) -> Result<Self, Failure> {
-        Ok(Self { at, queue, guarantee, link: None, since: Vec::new() })
+    pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
+        let (connection, session) = connect(stage, end).await?;
+        let sender = again(|| session.sender_with(Node::at(queue), link(stage.options.guarantee))).await;
+        let sender = sender.map_err(|error| stage.failure(end, error))?;
+        Ok(Self { stage: Arc::clone(stage), end, connection, sender })
     }
 
-    async fn sender(&mut self, board: &Board) -> &Sender {
-        while self.link.is_none() {
-            let mut link = LinkOptions::default();
-            link.guarantee = self.guarantee;
-            link.timeout = Duration::from_secs(2);
-            if let Some((connection, session)) = session(self.at).await
-                && let Ok(sender) = session.sender_with(Node::at(self.queue), link).await
-            {
-                board.reconnects.fetch_add(1, Relaxed);
-                board.tell(format!("{} connected", ENDS[0]));
-                self.link = Some((connection, sender));
-            } else {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-        &self.link.as_ref().expect("just made").1
+    /// Hands a message over, once there is room.
+    pub(super) async fn submit(&self, message: &Message) -> Result<(), Failure> {
+        self.sender.submit(message).await.map_err(|error| self.stage.failure(self.end, error))
     }
 
-    /// Connects again where the connection is lost.
-    pub(super) async fn mend(&mut self, board: &Board) {
-        if self.link.as_ref().is_some_and(|(_, sender)| sender.error().is_some()) {
-            self.link = None;
-        }
-        self.sender(board).await;
-    }
-
-    pub(super) async fn submit(&mut self, message: Message, board: &Board) -> Result<(), Failure> {
-        if self.guarantee == Guarantee::AtMostOnce {
-            while self.sender(board).await.submit(&message).await.is_err() {
-                self.link = None;
-            }
-            return Ok(());
-        }
-        self.since.push(message);
-        if self.since.len() < BATCH { Ok(()) } else { self.settle(board).await }
-    }
-
-    pub(super) async fn settle(&mut self, board: &Board) -> Result<(), Failure> {
-        self.mend(board).await;
-        loop {
-            let since = std::mem::take(&mut self.since);
-            let sender = self.sender(board).await;
-            let done = async {
-                for message in &since {
-                    sender.submit(message).await.ok()?;
-                }
-                sender.sync().await.ok()
-            };
-            if done.await.is_some() {
-                return Ok(());
-            }
-            self.since = since;
-            self.link = None;
-        }
+    /// Waits until everything has an outcome.
+    pub(super) async fn settle(&self) -> Result<(), Failure> {
+        self.sender.sync().await.map_err(|error| self.stage.failure(self.end, error))
     }
 
     pub(super) async fn close(self) -> Result<(), Failure> {
-        let Some((connection, sender)) = self.link else { return Ok(()) };
-        let end = |why: String| Failure::End { end: ENDS[0], why };
-        sender.close().await.map_err(|error| end(error.to_string()))?;
-        connection.close().await.map_err(|error| end(error.to_string()))
+        let Self { stage, end, connection, sender } = self;
+        sender.close().await.map_err(|error| stage.failure(end, error))?;
+        connection.close().await.map_err(|error| stage.failure(end, error))
     }
 }
 
 impl Receiving {
-    pub(super) async fn open(at: SocketAddr, queue: &'static str, guarantee: Guarantee) -> Result<Self, Failure> {
-        Ok(Self { at, queue, guarantee, link: None })
+    pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
+        let (connection, session) = connect(stage, end).await?;
+        let receiver = again(|| session.receiver_with(Node::at(queue), link(stage.options.guarantee))).await;
+        let receiver = receiver.map_err(|error| stage.failure(end, error))?;
+        Ok(Self { stage: Arc::clone(stage), end, connection, receiver })
     }
 
-    async fn receiver(&mut self, board: &Board) -> &mut Receiver {
-        while self.link.is_none() {
-            let mut link = LinkOptions::default();
-            link.guarantee = self.guarantee;
-            link.prefetch = 500;
-            link.timeout = Duration::from_secs(2);
-            if let Some((connection, session)) = session(self.at).await
-                && let Ok(receiver) = session.receiver_with(Node::at(self.queue), link).await
-            {
-                board.reconnects.fetch_add(1, Relaxed);
-                board.tell(format!("{} connected", ENDS[1]));
-                self.link = Some((connection, receiver));
-            } else {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        }
-        &mut self.link.as_mut().expect("just made").1
+    pub(super) async fn receive(&mut self) -> Result<Message, Failure> {
+        self.receiver.receive().await.map_err(|error| self.stage.failure(self.end, error))
     }
 
-    pub(super) async fn receive(&mut self, board: &Board) -> Result<Message, Failure> {
-        loop {
-            match self.receiver(board).await.receive().await {
-                Ok(message) => return Ok(message),
-                Err(_) => self.link = None,
-            }
-        }
+    pub(super) async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
+        self.receiver.fetch(timeout).await.map_err(|error| self.stage.failure(self.end, error))
     }
 
-    pub(super) async fn fetch(&mut self, timeout: Duration, board: &Board) -> Result<Option<Message>, Failure> {
-        loop {
-            match self.receiver(board).await.fetch(timeout).await {
-                Ok(message) => return Ok(message),
-                Err(_) => self.link = None,
-            }
-        }
-    }
-
-    pub(super) fn accept(&mut self, message: &Message, note: impl FnOnce(&Message)) {
-        note(message);
-        if let Some((_, receiver)) = &self.link {
-            // Otherwise it comes again.
-            let _ = receiver.accept(message);
-        }
+    pub(super) fn accept(&self, message: &Message) {
+        // A message that cannot be settled any more comes again.
+        let _ = self.receiver.accept(message);
     }
 
     pub(super) async fn close(self) -> Result<(), Failure> {
-        let Some((connection, receiver)) = self.link else { return Ok(()) };
-        let end = |why: String| Failure::End { end: ENDS[1], why };
-        receiver.close().await.map_err(|error| end(error.to_string()))?;
-        connection.close().await.map_err(|error| end(error.to_string()))
+        let Self { stage, end, connection, receiver } = self;
+        receiver.close().await.map_err(|error| stage.failure(end, error))?;
+        connection.close().await.map_err(|error| stage.failure(end, error))
     }
 }

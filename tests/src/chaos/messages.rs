@@ -1,0 +1,101 @@
+//! A sender, a queue, and a receiver.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Duration;
+
+use postroad_client::Message;
+use tokio::task::JoinSet;
+
+use super::ends::{Receiving, Sending};
+use super::stage::Stage;
+use super::{Failure, Options, Report, payload};
+
+/// The queue that messages go through.
+const QUEUE: &str = "chaos";
+
+/// Sends messages, cuts connections, and counts.
+///
+/// # Errors
+/// When it does not come to its end: that is not what breaks a guarantee, which is in the report.
+///
+/// # Cancel safety
+/// A dropped future leaves nothing that outlives the runtime.
+pub async fn run(options: &Options) -> Result<Report, Failure> {
+    let stage = Stage::set(options, ["sender", "receiver"], &[QUEUE]).await?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(send(Arc::clone(&stage)));
+    tasks.spawn(receive(Arc::clone(&stage)));
+    let blows = stage.perform(tasks).await?;
+    let ledger = stage.ledger.lock().expect("no holder panics");
+    let sent = stage.board.sent.load(Relaxed);
+    Ok(Report { count: ledger.count(sent), odd_ones: ledger.odd_ones(sent), blows })
+}
+
+/// Sends everything, and has it settled.
+async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
+    let Options { messages, seed, .. } = stage.options;
+    let board = &stage.board;
+    board.doing(0, "connects");
+    let end = Sending::open(&stage, 0, QUEUE).await?;
+    board.doing(0, "sends");
+    let mut allowed = 0;
+    for id in 0..messages {
+        if id >= allowed {
+            board.doing(0, "waits for cuts");
+            board.until(|_| stage.allowed() > id).await;
+            allowed = stage.allowed();
+            board.doing(0, "sends");
+        }
+        end.submit(&Message::from(payload::make(id, seed))).await?;
+        board.sent.store(id + 1, Relaxed);
+    }
+    board.doing(0, "waits for the last cuts");
+    board.until(|board| board.calm.load(SeqCst)).await;
+    board.doing(0, "waits for outcomes");
+    end.settle().await?;
+    board.doing(0, "closes");
+    end.close().await?;
+    board.settled.store(true, Relaxed);
+    board.doing(0, "is done");
+    Ok(())
+}
+
+/// Receives everything, and empties the queue at the end.
+async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
+    let board = &stage.board;
+    board.doing(1, "connects");
+    let mut end = Receiving::open(&stage, 1, QUEUE).await?;
+    board.doing(1, "receives");
+    let note = |message: &Message| {
+        let id = message.bytes().and_then(|bytes| payload::read(bytes, stage.options.seed));
+        stage.ledger.lock().expect("no holder panics").note(id);
+        board.came.fetch_add(1, Relaxed);
+    };
+    loop {
+        tokio::select! {
+            biased;
+            message = end.receive() => {
+                let message = message?;
+                note(&message);
+                end.accept(&message);
+            }
+            () = board.until(|board| board.settled.load(Relaxed)) => break,
+        }
+    }
+    board.doing(1, "empties the queue");
+    loop {
+        match end.fetch(Duration::from_millis(50)).await? {
+            Some(message) => {
+                note(&message);
+                end.accept(&message);
+            }
+            None if stage.waiting(QUEUE) == 0 => break,
+            None => {}
+        }
+    }
+    board.doing(1, "closes");
+    end.close().await?;
+    board.doing(1, "is done");
+    Ok(())
+}
