@@ -1,9 +1,9 @@
-//! Scripted peers, frame builders and two engines on one clock, for tests.
+//! Scripted peers, frame builders, two engines on one clock and a simulation, for tests.
 //!
 //! Nothing here opens a socket, reads the time or draws a number that a seed does not fix: a test that
 //! fails once fails again. A [`ScriptedPeer`] stands opposite of one engine, so that a test reads as a
 //! trace of the protocol; a [`Pair`] lets two engines talk over a [`Wire`] that is slow, cuts bytes
-//! anywhere, stalls, or breaks.
+//! anywhere, stalls, or breaks. [`simulate`] plays links that outlive their connections, against what they guarantee.
 //!
 //! ```
 //! use postroad_amqp::v1_0::{Config, Event};
@@ -22,6 +22,7 @@ mod frames;
 mod pair;
 mod rng;
 mod scripted;
+mod simulation;
 mod wire;
 
 pub use frames::{
@@ -31,4 +32,5 @@ pub use frames::{
 pub use pair::{Pair, Side};
 pub use rng::Rng;
 pub use scripted::ScriptedPeer;
+pub use simulation::{Stats, simulate};
 pub use wire::{Chunks, CutIn, Wire};
