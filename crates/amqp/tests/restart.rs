@@ -429,3 +429,93 @@ fn two_engines_restart_a_link() {
         }
     }
 }
+
+/// A peer that attaches its sending link `a` and tells these deliveries, and the link that waits to be accepted.
+fn telling_peer(tags: &[u64]) -> (ScriptedPeer, LinkId) {
+    let mut peer = ScriptedPeer::with_session(Config::new("engine"));
+    let map = tags.iter().map(|number| (Value::Binary(Bytes::copy_from_slice(tag(*number).as_bytes())), Value::Null));
+    let map = Map(map.collect());
+    peer.send(attach_sender("a").with(|attach| attach.unsettled = Some(map)));
+    let link = peer.events().into_iter().find_map(|event| match event {
+        Event::LinkIncoming(link) => Some(link),
+        _ => None,
+    });
+    (peer, link.unwrap())
+}
+
+#[test]
+fn who_has_forgotten_a_link_says_so_until_it_is_heard() {
+    let forgotten = || {
+        let (mut peer, link) = telling_peer(&[7, 8]);
+        peer.engine.accept(link, resumable()).unwrap();
+        assert_eq!(peer.take(attach_receiver("a")).0.unsettled, None);
+        (peer, link)
+    };
+    // The answer is lost: whoever still tells the deliveries has not heard, and an empty map would have it send them.
+    let (mut peer, link) = forgotten();
+    let mut state = peer.engine.release(link).unwrap();
+    assert_eq!(state.unheard, [tag(7), tag(8)]);
+    for _ in 0..2 {
+        let (mut peer, link) = telling_peer(&[8, 9]);
+        peer.engine.accept_resumed(link, &mut state, resumable()).unwrap();
+        assert_eq!(peer.take(attach_receiver("a")).0.unsettled, None);
+        assert!(peer.events().contains(&Event::Resumed { link, complete: true, remembered: true }));
+        state = peer.engine.release(link).unwrap();
+        assert_eq!(state.unheard, [tag(8), tag(9)]);
+    }
+    // Whoever tells others has heard.
+    let (mut peer, link) = telling_peer(&[10]);
+    peer.engine.accept_resumed(link, &mut state, resumable()).unwrap();
+    assert_eq!(peer.take(attach_receiver("a")).0.unsettled, Some(Map::default()));
+    // So has whoever sends something: it has got our credit.
+    let (mut peer, link) = forgotten();
+    peer.engine.receiver(link).set_credit(1);
+    peer.expect(flow().handle(0).link_credit(1));
+    peer.send(transfer(0).delivery_tag(tag(7)));
+    let state = peer.engine.release(link).unwrap();
+    assert_eq!((&state.unheard[..], state.unsettled.len()), (&[][..], 1));
+}
+
+#[test]
+fn what_a_peer_tells_is_noted_in_part() {
+    let (mut peer, link) = telling_peer(&(0..1000).collect::<Vec<_>>());
+    peer.engine.accept(link, resumable()).unwrap();
+    assert_eq!(peer.engine.release(link).unwrap().unheard.len(), 16);
+}
+
+#[test]
+fn a_link_that_nobody_has_answered_is_new_again() {
+    let refuse = detach().closed(true).error(error("test:no"));
+    for (answers, anew) in
+        [(vec![], true), (vec![attach_receiver("a").target(None)], true), (vec![attach_receiver("a")], false)]
+    {
+        let (mut peer, session) = serving_peer();
+        let link = peer.engine.attach(session, "a", Role::Sender, resumable()).unwrap();
+        peer.take_bytes();
+        let refused = answers.iter().any(|answer| answer.to_bytes() == attach_receiver("a").target(None).to_bytes());
+        for answer in answers {
+            peer.send(answer);
+        }
+        if refused {
+            peer.send_bytes(&refuse.to_bytes());
+        }
+        peer.engine.handle_eof();
+        let mut state = peer.engine.release(link).unwrap();
+        assert_eq!(state.anew, anew);
+        let (mut peer, session) = serving_peer();
+        peer.engine.resume(session, &mut state, resumable()).unwrap();
+        assert_eq!(peer.take(attach_sender("a")).0.unsettled.is_none(), anew);
+    }
+}
+
+#[test]
+fn an_outcome_that_crosses_a_detach_is_told_and_not_answered() {
+    let (mut peer, link) = common::sending_peer(Config::new("engine"), 1);
+    send(&mut peer.engine, link, 0).unwrap();
+    peer.engine.detach(link, false, None);
+    peer.take_bytes();
+    peer.send(postroad_testkit::accepted(0)).expect_nothing();
+    assert_eq!(peer.events(), [accepted(link, 0)]);
+    peer.send(detach());
+    assert_eq!(peer.engine.release(link).unwrap().unsettled, []);
+}

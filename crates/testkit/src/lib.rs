@@ -1,4 +1,5 @@
 //! Scripted peers, frame builders, two engines on one clock, and faults of connections, for tests.
+//! Scripted peers, frame builders, two engines on one clock and a simulation, for tests.
 //!
 //! Nothing here opens a socket, reads the time or draws a number that a seed does not fix: a test that
 //! fails once fails again. A [`ScriptedPeer`] stands opposite of one engine, so that a test reads as a
@@ -7,6 +8,7 @@
 //!
 //! The feature `net` adds what that sentence leaves out: a proxy on loopback sockets that does to real connections what
 //! [`faults`] decides.
+//! anywhere, stalls, or breaks. [`simulate`] plays links that outlive their connections, against what they guarantee.
 //!
 //! ```
 //! use postroad_amqp::v1_0::{Config, Event};
@@ -28,6 +30,7 @@ mod pair;
 mod proxy;
 mod rng;
 mod scripted;
+mod simulation;
 mod wire;
 
 pub use frames::{
@@ -39,4 +42,5 @@ pub use pair::{Pair, Side};
 pub use proxy::{Door, Proxy};
 pub use rng::Rng;
 pub use scripted::ScriptedPeer;
+pub use simulation::{Stats, simulate};
 pub use wire::{Chunks, CutIn, Wire};

@@ -98,7 +98,10 @@ impl Connection {
             link.delivery_count = link.terms.initial_delivery_count;
         }
         match self.own_attach(key, state) {
-            Ok(attach) => self.put(channel, &attach),
+            Ok(attach) => {
+                self.links.get_mut(key).expect("just added").anew = attach.unsettled.is_none();
+                self.put(channel, &attach);
+            }
             Err(error) => {
                 self.forget_link(key);
                 return Err(error);
@@ -112,8 +115,11 @@ impl Connection {
         let limit = self.frame_limit();
         let link = self.links.get_mut(key).expect("the caller has it");
         link.resuming = state.as_mut().map(|(state, anew)| Box::new(Resuming::new(state, *anew)));
-        if link.fit_unsettled(limit) && FrameHeader::LENGTH + link.attach().encoded_len() <= limit {
-            return Ok(link.attach());
+        if link.fit_unsettled(limit) {
+            let attach = link.attach();
+            if FrameHeader::LENGTH + attach.encoded_len() <= limit {
+                return Ok(attach);
+            }
         }
         if let (Some((state, _)), Some(resuming)) = (state, link.resuming.take()) {
             state.unsettled = resuming.into_unsettled();
@@ -143,6 +149,9 @@ impl Connection {
         mut terms: LinkTerms,
     ) -> Result<(), LimitError> {
         terms.continue_from(state);
+        if self.links.get(link.0).is_some_and(|link| !link.tells(&state.unheard)) {
+            state.unheard.clear();
+        }
         self.accept_link(link, terms, Some(state))
     }
 
@@ -204,6 +213,7 @@ impl Connection {
         session.handles[handle as usize] = Some(link.0);
         let waiting = self.links.get_mut(link.0).expect("looked up above");
         waiting.phase = Phase::Attached;
+        waiting.unheard = waiting.unanswered(&attach);
         if waiting.role == Role::Sender {
             waiting.delivery_count = waiting.terms.initial_delivery_count;
         }
@@ -237,7 +247,7 @@ impl Connection {
     /// that is still attached is closed first. Deliveries that nobody has taken are gone: of the settled
     /// ones nothing remains. No event of the link follows but those that were waiting for
     /// [`poll_event`](Connection::poll_event) already and are the last word on a delivery: an [`Event::Update`] that tells
-    /// of a settled one, an [`Event::InDoubt`].
+    /// of a settled one, an [`Event::InDoubt`]. A received delivery that the state does not have is over.
     pub fn release(&mut self, link: LinkId) -> Option<LinkState> {
         if self.link(link)?.released {
             return None;
@@ -375,6 +385,7 @@ impl Connection {
                 self.events.push_back(Event::LinkAttached(id));
                 let has_credit = link.role == Role::Receiver && link.credit > 0;
                 if has_terminus {
+                    link.anew = false;
                     self.exchange_unsettled(id.0);
                 }
                 if has_credit {
@@ -447,6 +458,8 @@ impl Connection {
             rcv_settle_mode: link.terms.rcv_settle_mode,
             in_parts: link.terms.in_parts,
             delivery_count: link.delivery_count,
+            anew: link.anew,
+            unheard: std::mem::take(&mut link.unheard),
             unsettled: Vec::new(),
         };
         let (mut unsettled, places) = link.resuming.take().map(|resuming| resuming.into_places()).unwrap_or_default();

@@ -3,6 +3,7 @@
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Disposition, Role};
 
 use super::arena::Key;
+use super::link::Phase;
 use super::{Connection, Event, Update};
 
 impl Connection {
@@ -56,10 +57,13 @@ impl Connection {
         let (link_id, token) = (outgoing.link, outgoing.token);
         if settled {
             let outgoing = session.outgoing.remove(delivery).expect("just looked up");
+            let mut attached = true;
             if let Some(link) = link {
                 link.log.forget(&outgoing.kept);
+                attached = link.phase == Phase::Attached;
             }
-            if !disposition.settled {
+            // Behind our detach it makes no sense: the peer hears of it when the link is resumed.
+            if !disposition.settled && attached {
                 session.dispose(Role::Sender, delivery, state.clone(), true);
             }
         }

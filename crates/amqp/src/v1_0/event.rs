@@ -102,7 +102,9 @@ pub enum Event {
         /// The link.
         link: LinkId,
         /// Whether that was all of them. Where not, an unsettled map did not fit into a frame: nothing new is sent
-        /// before the link has been detached and attached again, for the rest (2.7.3).
+        /// before the link has been detached and attached again, for the rest (2.7.3). The sending end should detach it,
+        /// as the other one does not know what is still to come, and not before some of the deliveries are settled or a
+        /// time has passed: otherwise the next maps are the same.
         complete: bool,
         /// Whether the peer told what it has not settled. Where not, it has no state of the link (2.7.3): what a sender
         /// brought along was sent again as new, or is in doubt, as [`resend_lost`](super::LinkTerms::resend_lost) says.
@@ -133,7 +135,7 @@ pub enum Event {
         tag: DeliveryTag,
         /// Its number until now.
         previous: DeliveryNumber,
-        /// Its number from now on; none when the sender has settled it.
+        /// Its number from now on; none when the sender has settled it, and no part of it follows.
         delivery: Option<DeliveryNumber>,
         /// Its state at the sender, where it told.
         state: Option<DeliveryState>,

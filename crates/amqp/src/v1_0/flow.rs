@@ -63,6 +63,10 @@ impl Connection {
         let Some(link) = self.links.get_mut(key).filter(|link| link.phase == Phase::Attached) else { return };
         match link.role {
             Role::Sender => {
+                if flow.delivery_count.is_some() {
+                    // 2.7.4: a receiver that has not got our attach tells no count.
+                    link.heard();
+                }
                 link.credit = credit(link, flow);
                 link.drain = flow.drain;
                 link.drain_due &= flow.drain;

@@ -157,6 +157,10 @@ pub(crate) struct Link {
     pub(crate) resuming: Option<Box<Resuming>>,
     /// Whether the owner has heard that all of these are dealt with.
     pub(crate) resumed: bool,
+    /// Whether our attach told no map, and the peer has not taken it on.
+    pub(crate) anew: bool,
+    /// Some of the deliveries that the peer told, where our answer told no map and nothing shows that the peer has got it.
+    pub(crate) unheard: Vec<DeliveryTag>,
 
     // Sending end.
     pub(crate) log: SendLog,
@@ -287,6 +291,8 @@ impl Link {
             told: false,
             resuming: None,
             resumed: false,
+            anew: false,
+            unheard: Vec::new(),
             log: SendLog::default(),
             parked: None,
             open: None,
@@ -339,6 +345,13 @@ impl Link {
             self.delivery_count = attach.initial_delivery_count.unwrap_or_default();
         }
         self.remote = Some(Box::new(attach));
+    }
+
+    /// The peer is known to have got our attach, and to mean the link.
+    #[inline]
+    pub(crate) fn heard(&mut self) {
+        self.anew = false;
+        self.unheard.clear();
     }
 
     /// Bytes of the delivery of which only a part has come.

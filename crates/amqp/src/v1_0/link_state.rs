@@ -28,6 +28,12 @@ pub struct LinkState {
     pub in_parts: bool,
     /// The number of deliveries so far.
     pub delivery_count: SequenceNo,
+    /// Whether our end began without a state and no answer has come. The peer may still have deliveries of before, and
+    /// would take an empty map for the word that they never came, so the next attach tells no map either.
+    pub anew: bool,
+    /// Some of the deliveries that the peer told where our end answered that it has no state, until something shows that
+    /// the peer has heard that. As long as it still tells one of them, it is answered so again.
+    pub unheard: Vec<DeliveryTag>,
     /// Deliveries that are not settled at our end, oldest first.
     pub unsettled: Vec<Unsettled>,
 }

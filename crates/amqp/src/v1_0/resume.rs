@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    Decode, DeliveryNumber, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map, Position,
-    Reader, Received, Role, Transfer, Value,
+    Attach, Decode, DeliveryNumber, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map,
+    Position, Reader, Received, Role, Transfer, Value,
 };
 
 use super::arena::Key;
@@ -116,10 +116,14 @@ pub(crate) fn resolve(local: Option<&DeliveryState>, can_resend: bool, told: &To
     }
 }
 
+/// Deliveries by which it is known again that a peer has not heard that we have no state.
+const UNHEARD: usize = 16;
+
 impl Resuming {
     /// Takes the deliveries over, and tells no map of them when it is attached `anew`.
     pub(crate) fn new(state: &mut LinkState, anew: bool) -> Self {
         let deliveries: VecDeque<_> = std::mem::take(&mut state.unsettled).into();
+        let anew = anew || state.anew || !state.unheard.is_empty();
         Self { told: deliveries.len(), deliveries, anew, ..Self::default() }
     }
 
@@ -230,6 +234,29 @@ impl Unsettled {
 }
 
 impl Link {
+    /// Some of the deliveries that the peer told, where this answer says that we know nothing. None of them can be settled
+    /// before the peer has heard that.
+    pub(crate) fn unanswered(&self, answer: &Attach) -> Vec<DeliveryTag> {
+        match answer.unsettled {
+            None => self.told_tags().take(UNHEARD).collect(),
+            Some(_) => Vec::new(),
+        }
+    }
+
+    /// Whether the peer tells one of these deliveries.
+    pub(crate) fn tells(&self, tags: &[DeliveryTag]) -> bool {
+        self.told_tags().any(|tag| tags.contains(&tag))
+    }
+
+    /// The tags in the peer's map.
+    fn told_tags(&self) -> impl Iterator<Item = DeliveryTag> {
+        let map = self.remote.as_ref().and_then(|remote| remote.unsettled.as_ref());
+        map.into_iter().flat_map(|map| map.iter()).filter_map(|(key, _)| match key {
+            Value::Binary(tag) => DeliveryTag::new(tag),
+            _ => None,
+        })
+    }
+
     /// Tells no more deliveries in the attach than fit into a frame of so many bytes; whether any number does.
     pub(crate) fn fit_unsettled(&mut self, limit: usize) -> bool {
         let Some(resuming) = &self.resuming else { return true };

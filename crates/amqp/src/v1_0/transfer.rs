@@ -168,6 +168,8 @@ impl Connection {
             return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
         };
         link.skipping = false;
+        // The credit for it was given behind our attach.
+        link.heard();
         // Credit counts messages, not frames (2.6.7). Peers differ in whether one that is resumed counts again.
         let resumed = transfer.resume && link.resuming.is_some();
         if link.allowed > 0 {
@@ -359,7 +361,8 @@ impl Again {
             };
             session.incoming.push(number, incoming);
         }
-        let delivery = (!restated && !self.settled).then_some(number);
+        // What follows of it in parts has the new number, be it the news that it is given up.
+        let delivery = (!restated && (!self.settled || self.part.is_some())).then_some(number);
         Event::Reassociated { link, tag: known.tag, previous: known.delivery, delivery, state }
     }
 }
