@@ -104,14 +104,14 @@ impl State {
         self.drop_drains();
         // Who asked asks again.
         self.asked.clear();
-        let lost = LinkError::Connection(error);
+        let (over, lost) = (LinkError::Connection(error.clone()), LinkError::Interrupted(error));
         let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
         for key in keys {
             let Some(entry) = self.links.get(key).filter(|entry| entry.over.is_none()) else { continue };
             let id = entry.id;
             match entry.again.as_deref() {
                 _ if entry.detaching || entry.abandoned => self.end_link(id, LinkError::DetachedByPeer),
-                None => self.end_link(id, lost.clone()),
+                None => self.end_link(id, over.clone()),
                 Some(Again { terms: None, .. }) => self.undo_control(key, &lost),
                 Some(_) => {}
             }
@@ -429,9 +429,9 @@ impl State {
         }
     }
 
-    /// Why the connection was lost last, as what ends a link.
+    /// Why the connection was lost last, for whoever was in the middle of something.
     pub(crate) fn lost_error(&self) -> LinkError {
-        LinkError::Connection(self.lost.clone().unwrap_or(ConnectionError::Closed))
+        LinkError::Interrupted(self.lost.clone().unwrap_or(ConnectionError::Closed))
     }
 }
 

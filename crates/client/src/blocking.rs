@@ -42,6 +42,7 @@
 mod acceptor;
 mod connection;
 mod errors;
+mod events;
 mod guard;
 mod receiver;
 mod sender;
@@ -51,6 +52,7 @@ mod transaction;
 
 pub use acceptor::{Acceptor, IncomingLink};
 pub use connection::Connection;
+pub use events::ConnectionEvents;
 pub use guard::ConnectionGuard;
 pub use postroad_taps::blocking::{BlockingError, Guard, Runtime, TimedOut, Wrap, mirror};
 pub use receiver::{Iter, Receiver};

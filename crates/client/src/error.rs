@@ -215,6 +215,9 @@ pub enum LinkError {
     /// The connection is over.
     #[error(transparent)]
     Connection(#[from] ConnectionError),
+    /// The connection was lost in the middle of it. It is made anew, and so is the link.
+    #[error("the connection was lost: {0}")]
+    Interrupted(ConnectionError),
     /// The message to settle came over another connection.
     #[error("the message came over another connection")]
     ForeignMessage,
@@ -267,7 +270,7 @@ impl LinkError {
     pub fn peer_error(&self) -> Option<&PeerError> {
         match self {
             Self::Detached(error) | Self::SessionEnded(Some(error)) => Some(error),
-            Self::Connection(error) => error.peer_error(),
+            Self::Connection(error) | Self::Interrupted(error) => error.peer_error(),
             _ => None,
         }
     }

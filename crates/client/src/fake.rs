@@ -262,6 +262,10 @@ impl Protocol for Fake {
         self.capacity(link)
     }
 
+    fn kept_bytes(&mut self, _: LinkId) -> usize {
+        0
+    }
+
     fn has_rest(&mut self, _: LinkId) -> bool {
         false
     }
@@ -438,7 +442,7 @@ mod tests {
         // On another container nobody knows what became of it.
         lose(&connection, &third);
         let doubt = now(&connection, settlement);
-        assert!(matches!(doubt, Err(SendError::InDoubt(LinkError::Connection(_)))), "{doubt:?}");
+        assert!(matches!(doubt, Err(SendError::InDoubt(LinkError::Interrupted(_)))), "{doubt:?}");
         let out = third.link(Role::Sender);
         assert_eq!(third.lock().at(out).how, "anew");
         assert_eq!(sender.take_in_doubt()[0].encoded.as_deref(), Some(&b"kept"[..]));

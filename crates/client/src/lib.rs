@@ -49,6 +49,7 @@ mod query;
 mod reader;
 mod receiver;
 mod reconnect;
+mod recovery;
 mod sender;
 mod session;
 mod sink;
@@ -84,6 +85,7 @@ pub use postroad_taps::{BlockingError, CryptoProvider, TlsConfig, TlsConfigBuild
 pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
 pub use reconnect::Reconnect;
+pub use recovery::Recovery;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 pub use transaction::Transaction;

@@ -101,8 +101,11 @@ pub struct LinkOptions {
     /// [`Guarantee::ExactlyOnce`].
     pub resend_elsewhere: bool,
     /// Messages of a sender that may be under way, handed over and without an outcome: at the bound, handing over waits.
-    /// What has to be kept until it is settled is bounded by that. `None` is no bound.
+    /// By default 10 000; `None` is no bound.
     pub max_unsettled: Option<usize>,
+    /// Bytes of those messages that a sender keeps until they are settled, so that they can be sent again: at the bound,
+    /// which the last message may exceed, handing over waits. By default 64 MiB.
+    pub max_unsettled_bytes: usize,
     /// Whether the peer may attach the link to a node of another address than the one that was asked for. Otherwise that
     /// is [`AttachError::OtherNode`](crate::AttachError::OtherNode).
     pub any_node: bool,
@@ -125,6 +128,7 @@ impl Default for LinkOptions {
             resume_timeout: Duration::from_secs(600),
             resend_elsewhere: false,
             max_unsettled: Some(10_000),
+            max_unsettled_bytes: 64 * 1024 * 1024,
             any_node: false,
             keep: false,
             in_parts: false,

@@ -85,6 +85,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     /// Messages that can be handed over now; where it is 0, news follows when it no longer is.
     fn capacity(&mut self, link: LinkId) -> u32;
     fn credit(&mut self, link: LinkId) -> u32;
+    /// Bytes of the messages that are kept until they are settled.
+    fn kept_bytes(&mut self, link: LinkId) -> usize;
     /// Whether the rest of a message that was handed over waits for the peer's window.
     fn has_rest(&mut self, link: LinkId) -> bool;
     /// Notes how many messages wait at a sender.

@@ -12,7 +12,7 @@ use tokio::task::consume_budget;
 use crate::link::Link;
 use crate::protocol::{DeliveryNumber, DeliveryTag, MessageFormat, Outgoing, Refusal, TransactionId};
 use crate::sink::SinkState;
-use crate::state::{Shared, Slot, State, UNTRACKED};
+use crate::state::{LinkEntry, Shared, Slot, State, UNTRACKED};
 use crate::tag::behind;
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
@@ -317,10 +317,21 @@ impl Sender {
         if let Some(error) = &entry.over {
             return Err(SendError::NotSent(error.clone()));
         }
-        let full = entry.sends.max_in_flight.is_some_and(|max| entry.sends.in_flight >= max);
         let here = entry.is_usable() && state.down.is_none();
-        let room = here && (self.settled || !full) && state.engine.capacity(entry.id) > 0;
-        Ok(room.then_some(()))
+        let (id, full) = (entry.id, here && self.is_full(state));
+        Ok((here && !full && state.engine.capacity(id) > 0).then_some(()))
+    }
+
+    /// Whether so much is under way that nothing more can be; whoever waits is woken then.
+    #[inline]
+    fn is_full(&self, state: &mut State) -> bool {
+        let State { engine, links, .. } = state;
+        let LinkEntry { sends, id, .. } = &mut links[self.link.key];
+        let full = !self.settled
+            && (sends.max_in_flight.is_some_and(|max| sends.in_flight >= max)
+                || (sends.max_bytes > 0 && sends.in_flight > 0 && engine.kept_bytes(*id) >= sends.max_bytes));
+        sends.held_back |= full;
+        full
     }
 
     /// Under the lock: frame header, delivery and append, nothing else.
@@ -333,22 +344,20 @@ impl Sender {
         how: Handover<'_>,
     ) -> Result<Put, SendError> {
         let Handover { format, tag: chosen, tracked, more, transaction, epoch } = how;
-        let State { engine, links, down, epoch: present, .. } = state;
-        if epoch.is_some_and(|epoch| epoch != *present || down.is_some()) {
+        if epoch.is_some_and(|epoch| epoch != state.epoch || state.down.is_some()) {
             // What it belongs to is gone with the connection.
             return Err(SendError::NotSent(state.lost_error()));
         }
-        let entry = &mut links[self.link.key];
+        let entry = &state.links[self.link.key];
         if let Some(error) = &entry.over {
             return Err(SendError::NotSent(error.clone()));
         }
-        if down.is_some() || !entry.is_usable() {
+        if state.down.is_some() || !entry.is_usable() || self.is_full(state) {
             return Err(SendError::NoCredit);
         }
+        let State { engine, links, epoch: present, .. } = state;
+        let entry = &mut links[self.link.key];
         let sends = &mut entry.sends;
-        if !self.settled && sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
-            return Err(SendError::NoCredit);
-        }
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
         let tag = chosen.unwrap_or_else(|| DeliveryTag::from(sends.next_tag));

@@ -126,7 +126,8 @@ impl Session {
             keep: exactly_once || (keep && options.guarantee == Guarantee::AtLeastOnce && role == Role::Sender),
             ..options.clone()
         };
-        let (timeout, max_unsettled) = (options.timeout, options.max_unsettled);
+        let timeout = options.timeout;
+        let max_bytes = if options.keep && role == Role::Sender { options.max_unsettled_bytes.max(1) } else { 0 };
         let attaching = async {
             let link = self
                 .attach_by(name.clone(), timeout, |state, session| {
@@ -135,7 +136,7 @@ impl Session {
                     let key = state.add_link(id, self.inner.key);
                     let entry = &mut state.links[key];
                     entry.second = exactly_once && role == Role::Receiver;
-                    entry.sends.max_in_flight = max_unsettled;
+                    (entry.sends.max_in_flight, entry.sends.max_bytes) = (options.max_unsettled, max_bytes);
                     let terms = Terms { role, node: node.clone(), options: options.clone() };
                     entry.again = Some(Box::new(Again { name: name.clone(), terms: Some(terms) }));
                     Ok(key)

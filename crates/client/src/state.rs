@@ -137,6 +137,10 @@ pub(crate) struct Sends {
     /// Messages under way, whether anybody waits for them or not, and the most there may be.
     pub(crate) in_flight: usize,
     pub(crate) max_in_flight: Option<usize>,
+    /// The most bytes that may be kept of them; 0 is no bound.
+    pub(crate) max_bytes: usize,
+    /// Whether somebody waits for either.
+    pub(crate) held_back: bool,
     /// Of those that nobody waits for by name, the ones that are in doubt since the last sync, and those that nobody was
     /// told of by an event.
     pub(crate) doubts: usize,
@@ -508,7 +512,7 @@ impl State {
         let key = by_engine.get(link.index()).copied().flatten();
         let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) else { return };
         let sends = &mut entry.sends;
-        if sends.max_in_flight.is_some_and(|max| sends.in_flight >= max) {
+        if std::mem::take(&mut sends.held_back) {
             entry.waiters.wake(wakes);
         }
         sends.in_flight = sends.in_flight.saturating_sub(1);

@@ -11,6 +11,8 @@ pub(crate) struct SendLog {
     segments: VecDeque<Segment>,
     /// Number of the first segment.
     first: u64,
+    /// Bytes of all messages.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -32,6 +34,17 @@ pub(crate) enum Kept {
     Joined(Box<(Bytes, Bytes)>),
 }
 
+impl Kept {
+    fn len(&self) -> usize {
+        match self {
+            Self::Nothing => 0,
+            Self::Logged { length, .. } => *length as usize,
+            Self::Shared(message) => message.len(),
+            Self::Joined(pieces) => pieces.0.len() + pieces.1.len(),
+        }
+    }
+}
+
 const SEGMENT: usize = 64 * 1024;
 const SMALL: usize = 4096;
 
@@ -40,6 +53,7 @@ impl SendLog {
     pub(crate) fn keep(&mut self, front: &[u8], content: Option<&Bytes>) -> Kept {
         let behind = content.map_or(&[][..], |content| content);
         let length = front.len() + behind.len();
+        self.bytes += length;
         match content {
             _ if length <= SMALL => {}
             Some(content) if front.is_empty() => return Kept::Shared(content.clone()),
@@ -63,6 +77,7 @@ impl SendLog {
 
     /// Forgets a message that is settled.
     pub(crate) fn forget(&mut self, kept: &Kept) {
+        self.bytes -= kept.len();
         let Kept::Logged { segment, .. } = kept else { return };
         let index = (segment - self.first) as usize;
         let last = index + 1 == self.segments.len();
@@ -76,6 +91,11 @@ impl SendLog {
             self.segments.pop_front();
             self.first += 1;
         }
+    }
+
+    /// Bytes of all messages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The message, where it was kept.
@@ -126,7 +146,7 @@ mod tests {
         assert!(log.segments.len() > 1, "the first message is still there");
         assert_eq!(log.get(&kept[0]).unwrap()[..4], [0; 4]);
         log.forget(&kept[0]);
-        assert_eq!(log.segments.len(), 1);
+        assert_eq!((log.segments.len(), log.bytes()), (1, 0));
         let again = log.keep(b"again", None);
         assert_eq!(log.get(&again).unwrap(), "again");
         assert_eq!(log.segments.len(), 1);

@@ -328,6 +328,12 @@ impl SenderMut<'_> {
         self.connection.links.get(self.key).is_some_and(|link| link.drain)
     }
 
+    /// Bytes of the messages that this link keeps until they are settled ([`LinkTerms::keep`](super::LinkTerms::keep)).
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.connection.links.get(self.key).map_or(0, |link| link.log.bytes())
+    }
+
     /// Deliveries of this session that are not settled yet, with those that its links brought along.
     #[must_use]
     pub fn unsettled(&self) -> usize {

@@ -1,6 +1,6 @@
 //! A connection to a peer.
 
-use super::{ConnectionGuard, IncomingLink, Runtime, Session, Wrap, mirror};
+use super::{ConnectionEvents, ConnectionGuard, IncomingLink, Runtime, Session, Wrap, mirror};
 use crate::types::{PeerError, Value};
 use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, EndpointStates, Message};
 
@@ -25,6 +25,7 @@ mirror! {
     pass fn remote_offered_capabilities(&self) -> Vec<String>;
     pass fn remote_desired_capabilities(&self) -> Vec<String>;
     pass fn brought(&self, message: &Message) -> bool;
+    pass fn events(&self) -> ConnectionEvents;
     pass fn abort(&self, error: PeerError) -> ();
 }
 

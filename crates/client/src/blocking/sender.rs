@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{ConnectionGuard, Guard as _, MessageWriter, Session, Wrap, mirror};
 use crate::types::DeliveryTag;
-use crate::{EndpointStates, LinkError, Message, Node, Outcome, SendError, SyncError};
+use crate::{EndpointStates, InDoubt, LinkError, Message, Node, Outcome, SendError, SyncError};
 
 mirror! {
     /// A sender. Every method takes `&self`: threads can share one.
@@ -29,6 +29,7 @@ mirror! {
     pass fn unsettled(&self) -> usize;
     pass fn max_unsettled(&self) -> Option<usize>;
     pass fn set_max_unsettled(&self, max: Option<usize>) -> ();
+    pass fn take_in_doubt(&self) -> Vec<InDoubt>;
     pass fn credit(&self) -> u32;
     pass fn set_available(&self, messages: u32) -> ();
     pass fn name(&self) -> &str;

@@ -16,6 +16,7 @@ mirror! {
     wait fn streaming_receiver(&self, node: impl Into<Node>) -> Result<StreamingReceiver, AttachError>;
     wait fn streaming_receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<StreamingReceiver, AttachError>;
     wait fn transaction_controller(&self) -> Result<TransactionController, TransactionError>;
+    wait fn query(&self, address: &str) -> Result<Option<Node>, LinkError>;
     wait fn close(&self) -> Result<(), LinkError>;
     pass fn brought(&self, message: &Message) -> bool;
     pass fn connection(&self) -> Connection;

@@ -337,6 +337,11 @@ impl Protocol for Engine {
         self.inner.sender(link).credit()
     }
 
+    #[inline]
+    fn kept_bytes(&mut self, link: LinkId) -> usize {
+        self.inner.sender(link).kept_bytes()
+    }
+
     fn has_rest(&mut self, link: LinkId) -> bool {
         let sends = self.inner.has_link(link) && self.inner.role_of(link) == Some(Role::Sender);
         sends && self.inner.sender(link).has_rest()

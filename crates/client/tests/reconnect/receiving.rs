@@ -66,7 +66,7 @@ async fn what_is_not_settled_comes_again_and_what_came_before_cannot_be_settled_
     road.proxy.set_door(Door::Refused);
     road.proxy.cut_all();
     crate::until(&mut events, |event| matches!(event, postroad_client::ConnectionEvent::Lost(_)).then_some(())).await;
-    assert!(matches!(receiver.accept(&before), Err(LinkError::Connection(_))), "there is nobody to tell");
+    assert!(matches!(receiver.accept(&before), Err(LinkError::Interrupted(_))), "there is nobody to tell");
     road.proxy.set_door(Door::Open);
     attached(&mut events).await;
     assert_eq!(receiver.accept(&before), Err(LinkError::Stale));

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use postroad_client::{Guarantee, LinkError, Message, Outcome, SendError};
-use postroad_testkit::faults::{At, Direction, FrameKind, Plan, Point, Rule};
+use postroad_client::{Guarantee, LinkError, Message, Outcome, Recovery, SendError};
+use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Plan, Point, Rule};
 
 use crate::{PATIENCE, Road, attached, guaranteed, numbered};
 
@@ -136,4 +136,47 @@ async fn a_close_while_there_is_no_connection_ends_everything_at_once() {
     });
     closed.unwrap();
     assert!(matches!(sent, Err(SendError::NotSent(LinkError::Connection(_)))), "{sent:?}");
+}
+
+#[tokio::test]
+async fn bytes_that_are_kept_are_bounded_too() {
+    let road = Road::new(&["q"]).await;
+    let connection = road.connect().await;
+    let mut options = guaranteed(Guarantee::AtLeastOnce);
+    options.max_unsettled_bytes = 1000;
+    let sender = connection.session().await.unwrap().sender_with("q", options).await.unwrap();
+    road.proxy.arm(Rule::new(Fault::Stall, At::frame(FrameKind::Disposition)).in_direction(Direction::ToClient));
+    let message = Message::from("x".repeat(400).as_str());
+    let mut sent = 0;
+    let waiting = async {
+        loop {
+            sender.submit(&message).await.unwrap();
+            sent += 1;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_millis(200), waiting).await.is_err());
+    assert_eq!((sent, sender.unsettled()), (3, 3), "the last may exceed it");
+    road.proxy.cut_all();
+    tokio::time::timeout(PATIENCE, sender.submit(&message)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, sender.sync()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn errors_say_what_is_to_be_made_anew() {
+    let road = Road::new(&["q"]).await;
+    let connection = road.connect().await;
+    let session = connection.session().await.unwrap();
+    let refused = session.sender("not here").await.unwrap_err();
+    assert_eq!(refused.recovery(), Recovery::Link);
+    let sender = session.sender("q").await.unwrap();
+    let mut events = connection.events();
+    let mut writer = sender.begin(&Message::new());
+    writer.write("part").await.unwrap();
+    road.proxy.cut_all();
+    attached(&mut events).await;
+    assert_eq!(writer.write("rest").await.unwrap_err().recovery(), Recovery::Nothing);
+    drop(writer);
+    assert_eq!(sender.send(&Message::from("next")).await, Ok(Outcome::Accepted));
+    connection.close().await.unwrap();
+    assert!(sender.send(&Message::from("late")).await.unwrap_err().recovery() >= Recovery::Session);
 }

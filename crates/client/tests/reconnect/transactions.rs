@@ -21,9 +21,9 @@ async fn an_open_transaction_is_gone_and_the_controller_goes_on() {
     road.proxy.cut_all();
     crate::attached(&mut events).await;
     let late = transaction.send(&sender, &Message::from("late")).await;
-    assert!(matches!(late, Err(SendError::NotSent(LinkError::Connection(_)))), "{late:?}");
+    assert!(matches!(late, Err(SendError::NotSent(LinkError::Interrupted(_)))), "{late:?}");
     let committed = transaction.commit().await;
-    assert!(matches!(committed, Err(TransactionError::Link(LinkError::Connection(_)))), "{committed:?}");
+    assert!(matches!(committed, Err(TransactionError::Link(LinkError::Interrupted(_)))), "{committed:?}");
 
     let transaction = tokio::time::timeout(PATIENCE, controller.declare()).await.unwrap().unwrap();
     transaction.send(&sender, &Message::from("done")).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_commit_under_way_is_in_doubt_and_either_way_whole() {
             false => Rule::cut(At::frame(FrameKind::Transfer).at(point)).in_direction(Direction::ToServer),
         });
         let committed = tokio::time::timeout(PATIENCE, transaction.commit()).await.unwrap();
-        assert!(matches!(committed, Err(TransactionError::InDoubt(LinkError::Connection(_)))), "{committed:?}");
+        assert!(matches!(committed, Err(TransactionError::InDoubt(LinkError::Interrupted(_)))), "{committed:?}");
         road.proxy.set_door(Door::Open);
         let expected: &[&str] = if arrives { &["a", "b"] } else { &[] };
         assert_eq!(road.drain("q").await, expected);
