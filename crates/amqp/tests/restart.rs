@@ -3,7 +3,7 @@
 mod common;
 
 use bytes::Bytes;
-use common::{received, resumable, send, tag};
+use common::{received, resumable, send, serving_peer, states, tag};
 use postroad_amqp::v1_0::{
     Config, Event, LimitError, LinkId, LinkState, LinkTerms, Message, SessionId, Unsettled, Update,
 };
@@ -13,21 +13,6 @@ use postroad_codec::v1_0::{
 use postroad_testkit::{
     Builder, ScriptedPeer, Side, attach_receiver, attach_sender, begin, detach, error, flow, open, transfer,
 };
-
-/// States of both ends of a link on which so many messages were sent, and none settled.
-fn states(count: u64) -> (LinkState, LinkState) {
-    let mut pair = common::pair();
-    let (session, _) = pair.session();
-    let (ours, theirs) = pair.link_with(session, "a", Role::Sender, resumable(), resumable());
-    pair.server.receiver(theirs).set_credit(100);
-    pair.run();
-    for number in 0..count {
-        send(&mut pair.client, ours, number).unwrap();
-    }
-    pair.run();
-    assert_eq!(received(&mut pair.server, theirs).len() as u64, count);
-    (pair.client.release(ours).unwrap(), pair.server.release(theirs).unwrap())
-}
 
 /// Deliveries of every kind: sent, with an outcome, in a transaction, and not kept.
 fn mixed() -> LinkState {
@@ -57,15 +42,6 @@ fn attach(
         How::Restart => peer.engine.restart(session, state, terms),
         How::Resume => peer.engine.resume(session, state, terms),
     }
-}
-
-fn serving_peer() -> (ScriptedPeer, SessionId) {
-    let mut peer = ScriptedPeer::of_client(Config::new("engine"));
-    peer.send_header(postroad_codec::v1_0::ProtocolHeader::AMQP).send(open()).take_bytes();
-    let session = peer.engine.begin().unwrap();
-    peer.expect(begin()).send(begin().remote_channel(0));
-    peer.events();
-    (peer, session)
 }
 
 /// A peer to which the engine attaches a link with this state again, and which has answered with no map.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use postroad_codec::v1_0::{
     Attach, Decode, DeliveryNumber, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map,
-    Position, Reader, Received, Role, Transfer, Value,
+    MessageFormat, Position, Reader, Received, Role, Transfer, Value,
 };
 
 use super::arena::Key;
@@ -165,6 +165,12 @@ impl Resuming {
         self.deliveries.iter().any(|unsettled| unsettled.tag == *tag)
             || self.decided.iter().any(|(_, unsettled, _)| unsettled.tag == *tag)
             || self.later.iter().any(|(_, unsettled)| unsettled.tag == *tag)
+    }
+
+    /// The format of the delivery with this tag that waits for the sender to resume it.
+    pub(crate) fn format_of(&self, tag: DeliveryTag) -> Option<MessageFormat> {
+        let (_, first) = self.expected.range((tag, 0)..=(tag, usize::MAX)).next()?;
+        Some(first.message_format)
     }
 
     /// Takes the delivery with this tag, when it waits for the sender to resume it; it has this number now.

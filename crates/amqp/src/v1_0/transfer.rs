@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Position, Reader, Received as Extent, Role,
-    Transfer,
+    DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, MessageFormat, Position, Reader,
+    Received as Extent, Role, Transfer,
 };
 
 use super::arena::Key;
@@ -161,6 +161,7 @@ impl Connection {
             if transfer.delivery_tag.is_some_and(|tag| tag != partial.delivery.tag) {
                 return Err(Error::new(ErrorCondition::NOT_ALLOWED, "another delivery-tag within a delivery"));
             }
+            check_format(transfer, partial.delivery.message_format)?;
             return Ok(Self::receive_more(link, transfer, payload, copies));
         }
         let (Some(number), Some(tag)) = (transfer.delivery_id, transfer.delivery_tag) else {
@@ -183,6 +184,9 @@ impl Connection {
         link.delivery_count = link.delivery_count.next();
         link.available = link.available.saturating_sub(1);
         if transfer.resume {
+            if let Some(format) = link.resuming.as_ref().and_then(|resuming| resuming.format_of(tag)) {
+                check_format(transfer, format)?;
+            }
             let again = link.resuming.as_mut().and_then(|resuming| resuming.take(tag, number));
             if link.resuming.as_ref().is_some_and(|resuming| resuming.is_received()) {
                 link.resuming = None;
@@ -319,6 +323,18 @@ impl Connection {
         link.usual = bytes.len();
         delivery.payload = bytes.into();
         Received::Delivery(delivery)
+    }
+}
+
+/// 2.7.5: the format of a delivery does not change on its way.
+#[inline]
+fn check_format(transfer: &Transfer, format: MessageFormat) -> Result<(), Error> {
+    match transfer.message_format {
+        Some(other) if other != format => {
+            let text = format!("message-format {} within a delivery of format {}", other.0, format.0);
+            Err(Error::new(ErrorCondition::NOT_ALLOWED, text))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -3,10 +3,10 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use postroad_amqp::v1_0::{
-    Config, Connection, Delivery, Event, LinkId, LinkState, LinkTerms, Message, SendError, Update,
+    Config, Connection, Delivery, Event, LinkId, LinkState, LinkTerms, Message, SendError, SessionId, Update,
 };
 use postroad_codec::v1_0::{AttachTarget, DeliveryNumber, DeliveryTag, Role, Source, Target};
-use postroad_testkit::{Pair, ScriptedPeer, Side, attach_receiver, attach_sender, flow};
+use postroad_testkit::{Pair, ScriptedPeer, Side, attach_receiver, attach_sender, begin, flow, open};
 
 pub(crate) fn config() -> Config {
     Config::new("engine")
@@ -130,4 +130,29 @@ pub(crate) fn resumed_on(mut pair: Pair, client: &mut LinkState, server: &mut Li
     let theirs = theirs.expect("a link came");
     pair.server.accept_resumed(theirs, server, resumable()).unwrap();
     (pair, ours, theirs)
+}
+
+/// States of both ends of a link on which so many messages were sent, and none settled.
+pub(crate) fn states(count: u64) -> (LinkState, LinkState) {
+    let mut pair = pair();
+    let (session, _) = pair.session();
+    let (ours, theirs) = pair.link_with(session, "a", Role::Sender, resumable(), resumable());
+    pair.server.receiver(theirs).set_credit(100);
+    pair.run();
+    for number in 0..count {
+        send(&mut pair.client, ours, number).unwrap();
+    }
+    pair.run();
+    assert_eq!(received(&mut pair.server, theirs).len() as u64, count);
+    (pair.client.release(ours).unwrap(), pair.server.release(theirs).unwrap())
+}
+
+/// A peer that serves, and a session that it has answered.
+pub(crate) fn serving_peer() -> (ScriptedPeer, SessionId) {
+    let mut peer = ScriptedPeer::of_client(Config::new("engine"));
+    peer.send_header(postroad_codec::v1_0::ProtocolHeader::AMQP).send(open()).take_bytes();
+    let session = peer.engine.begin().unwrap();
+    peer.expect(begin()).send(begin().remote_channel(0));
+    peer.events();
+    (peer, session)
 }
