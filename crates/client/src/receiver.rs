@@ -464,9 +464,11 @@ impl Receiver {
     /// Waits until a message is here.
     async fn arrival(&mut self) -> Result<(), LinkError> {
         loop {
-            self.seek();
-            let link = &self.link;
-            let here = |state: &mut State| here(state, link.key);
+            if self.seek() {
+                return Ok(());
+            }
+            let (link, stamp) = (&self.link, self.stamp);
+            let here = |state: &mut State| here(state, link.key, stamp);
             if link.session.shared().wait(Place::Link(link.key), here).await? {
                 return Ok(());
             }
@@ -483,19 +485,25 @@ impl Receiver {
             if let Some(delivery) = self.next() {
                 return Poll::Ready(self.open(delivery));
             }
-            self.seek();
-            let link = &self.link;
-            let here = |state: &mut State| here(state, link.key);
+            if self.seek() {
+                continue;
+            }
+            let (link, stamp) = (&self.link, self.stamp);
+            let here = |state: &mut State| here(state, link.key, stamp);
             ready!(link.session.shared().poll_at(Place::Link(link.key), ticket, cx, here))?;
         }
     }
 
-    /// Sees to it that a message can come.
-    fn seek(&mut self) {
+    /// Sees to it that a message can come; `true` when one is here.
+    fn seek(&mut self) -> bool {
+        if self.link.session.shared().stamp() != self.stamp && self.catch_up() && !self.batch.is_empty() {
+            return true;
+        }
         self.recount();
         if self.outstanding <= self.prefetch / 2 {
             self.top_up(self.prefetch.max(1));
         }
+        false
     }
 
     /// Grants credit as the owner says, from what there is.
@@ -519,7 +527,7 @@ impl Receiver {
 
     fn start_drain(&self) {
         let link = &self.link;
-        link.with(|state| {
+        link.session.shared().turn(|state| {
             let entry = &mut state.links[link.key];
             if entry.over.is_none() {
                 entry.drained = false;
@@ -606,7 +614,7 @@ impl Receiver {
 }
 
 /// Whether a message is here; `false` where credit is to be counted anew.
-fn here(state: &mut State, key: usize) -> Option<Result<bool, LinkError>> {
+fn here(state: &mut State, key: usize, stamp: u32) -> Option<Result<bool, LinkError>> {
     let entry = &mut state.links[key];
     if !entry.left.is_empty() {
         return Some(Ok(true));
@@ -621,7 +629,8 @@ fn here(state: &mut State, key: usize) -> Option<Result<bool, LinkError>> {
     if state.engine.queued(entry.id) > 0 {
         return Some(Ok(true));
     }
-    (entry.drained || entry.aborted).then_some(Ok(false))
+    let entry = &state.links[key];
+    (entry.drained || entry.aborted || state.stamp() != stamp).then_some(Ok(false))
 }
 
 /// Messages of a link that are here, `taken` of them outside the engine, or may still come.

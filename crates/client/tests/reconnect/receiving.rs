@@ -157,3 +157,27 @@ async fn asking_whether_there_is_a_message_works_across_a_loss() {
     };
     tokio::time::timeout(PATIENCE, drained).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn whoever_waits_with_messages_of_the_past_gets_those_that_come_again() {
+    let road = Road::new(&["q"]).await;
+    fill(&road, 8).await;
+    let connection = road.connect().await;
+    let mut options = LinkOptions::default();
+    options.prefetch = 8;
+    let mut receiver = connection.session().await.unwrap().receiver_with("q", options).await.unwrap();
+    // All credit is used, and seven are here.
+    let first = next(&mut receiver).await;
+    while receiver.available() < 7 {
+        tokio::task::yield_now().await;
+    }
+    let mut events = connection.events();
+    road.proxy.set_door(Door::Refused);
+    road.proxy.cut_all();
+    crate::until(&mut events, |event| matches!(event, postroad_client::ConnectionEvent::Lost(_)).then_some(())).await;
+    let mut waiting = Box::pin(receiver.receive());
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut waiting).await.is_err());
+    road.proxy.set_door(Door::Open);
+    let again = tokio::time::timeout(PATIENCE, waiting).await.expect("it is granted credit").unwrap();
+    assert_eq!(again.text(), first.text());
+}
