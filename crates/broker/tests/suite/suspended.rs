@@ -353,7 +353,7 @@ async fn resume_in_rounds(client: &mut Client, mut state: LinkState, terms: impl
             client.engine.receiver(link).set_credit(1000);
         }
         let ended = |event: &Event| match event {
-            Event::Resumed { link: of, complete } if *of == link => Some(*complete),
+            Event::Resumed { link: of, complete, .. } if *of == link => Some(*complete),
             _ => None,
         };
         let complete = client.wait("the end of it", ended).await;
