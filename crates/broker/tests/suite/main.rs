@@ -8,6 +8,7 @@ mod delivery;
 mod expiry;
 mod frames;
 mod hostile;
+mod hostile_links;
 mod limits;
 mod link_cuts;
 mod nodes;
