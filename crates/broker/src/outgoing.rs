@@ -198,6 +198,13 @@ impl Outgoing {
         None
     }
 
+    /// Takes note that nobody knows what became of a delivery.
+    pub(crate) fn in_doubt(&mut self, link: LinkId, token: u64) {
+        if link == self.id {
+            self.conclude(Self::message_of(token), Some(Return::Failed));
+        }
+    }
+
     /// How a message comes back that is settled in this state; `None`: it is gone for good.
     pub(crate) fn how(&self, state: Option<DeliveryState>) -> Option<Return> {
         match state {

@@ -228,6 +228,13 @@ impl Peer {
                     }
                 }
             }
+            Event::InDoubt { link, token, .. } => {
+                let slot = Outgoing::slot_of(token);
+                if let Some(Link { kind: Kind::Outgoing(outgoing), .. }) = self.links.get_mut(slot) {
+                    outgoing.in_doubt(link, token);
+                    self.touch(slot);
+                }
+            }
             Event::Readable(id) => {
                 let Some(&slot) = self.by_id.get(&id) else { return };
                 let Some(link) = self.links.get_mut(slot) else { return };

@@ -174,6 +174,8 @@ impl Outgoing {
 
     /// Ends a transaction for the deliveries of this link. The queue hears of it at the next look.
     pub(crate) fn discharge(&mut self, key: TxnKey, commit: bool, engine: &mut Connection) {
+        // The engine may have given it up, while more is to be heard of its deliveries before it is suspended.
+        let attached = engine.role_of(self.id).is_some();
         if self.provisional.acquires.as_ref().is_some_and(|(other, _)| *other == key) {
             self.provisional.acquire_in(None);
         }
@@ -192,11 +194,16 @@ impl Outgoing {
                 (false, _) if settled => None,
                 // Live again, as before the consumer told its outcome.
                 (false, _) => {
-                    engine.sender(self.id).revert(delivery);
+                    if attached {
+                        engine.sender(self.id).revert(delivery);
+                    }
                     continue;
                 }
             };
-            if !settled && let Some(state) = &state {
+            if attached
+                && !settled
+                && let Some(state) = &state
+            {
                 engine.sender(self.id).settle_as(delivery, state.clone());
             }
             let how = self.how(state);

@@ -168,6 +168,10 @@ pub(crate) struct Broker {
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = value::duration)]
     pub(crate) transaction_timeout: Duration,
 
+    /// How long a link is kept at most for a client that asks for that and is gone.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = value::duration)]
+    pub(crate) max_link_timeout: Duration,
+
     #[command(flatten)]
     pub(crate) limits: Limits,
 }
@@ -199,6 +203,14 @@ pub(crate) struct Limits {
     /// The most senders and receivers on one session (1024).
     #[arg(long, value_name = "N", value_parser = value::count)]
     pub(crate) max_links_per_session: Option<u64>,
+
+    /// The most senders and receivers that are kept for clients that are gone, or would be (10k).
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_resumable_links: Option<u64>,
+
+    /// The most of them of one user (1024).
+    #[arg(long, value_name = "N", value_parser = value::count)]
+    pub(crate) max_resumable_links_per_user: Option<u64>,
 
     /// The most queues and topics (10k).
     #[arg(long, value_name = "N", value_parser = value::count)]

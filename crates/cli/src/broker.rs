@@ -30,7 +30,7 @@ pub(crate) async fn run(args: args::Broker, talk: Talk) -> Result<Exit, Failure>
     if let (Some(cert), Some(key)) = (&args.cert, &args.key) {
         builder = builder.tls_files(cert, key);
     }
-    builder = builder.transaction_timeout(Some(args.transaction_timeout));
+    builder = builder.transaction_timeout(Some(args.transaction_timeout)).max_link_timeout(args.max_link_timeout);
     builder = builder.with_limits(|limits| args.limits.apply(limits));
     let broker = builder.start().await.map_err(|error| not_started(&error))?;
     for url in broker.urls() {
@@ -66,6 +66,8 @@ impl args::Limits {
             (self.max_sessions, &mut limits.sessions_per_connection),
             (self.max_links, &mut limits.links_per_connection),
             (self.max_links_per_session, &mut limits.links_per_session),
+            (self.max_resumable_links, &mut limits.resumable_links),
+            (self.max_resumable_links_per_user, &mut limits.resumable_links_per_user),
             (self.max_nodes, &mut limits.nodes),
             (self.max_queue_messages, &mut limits.queue_messages),
             (self.max_queue_bytes, &mut limits.queue_bytes),

@@ -61,6 +61,10 @@ impl Peer {
         if commit {
             transaction.orphans.drain(..).for_each(|orphan| orphan.commit());
             for (link, number) in transaction.unsettled.drain(..) {
+                if self.engine.role_of(link).is_none() {
+                    // Whoever has detached it knows the outcome by that of the discharge.
+                    continue;
+                }
                 // 4.4.4: their state shows the outcome that was applied.
                 self.engine.receiver(link).dispose(number, Some(DeliveryState::Accepted), false);
             }
