@@ -52,7 +52,7 @@ pub(crate) enum Joining {
 }
 
 /// So many attaches in a row may settle nothing before a link counts as lost.
-const VAIN: u32 = 3;
+const VAIN: u32 = 1000;
 
 /// A connection that was lost and is not made anew.
 #[derive(Debug)]
@@ -198,10 +198,12 @@ impl State {
             self.doubt_all(key, &mut suspended, &lost);
         }
         let mut demand = demand;
+        self.links[key].open = 0;
         if resumes {
             let (epoch, serial) = (self.epoch - 1, self.links[key].serial);
             for (tag, number) in suspended.taken() {
                 self.moved.take_over(before, serial, tag, epoch, number);
+                self.links[key].open += 1;
                 demand = demand.map(|demand| Demand { credit: demand.credit.saturating_add(1), ..demand });
             }
         } else {
@@ -217,6 +219,7 @@ impl State {
         let Self { links, engine, .. } = self;
         if let (Some(entry), Some(demand)) = (links.get(key).filter(|entry| entry.over.is_none()), demand) {
             engine.set_overdraft(entry.id, entry.overdraft);
+            // What is resumed counts, and is unsettled already.
             engine.grant(entry.id, demand.credit);
             if demand.drain && demand.credit > 0 {
                 engine.drain(entry.id);
@@ -263,8 +266,10 @@ impl State {
         let remote = self.engine.remote(link);
         let address = remote.as_ref().and_then(|remote| remote.address().map(ToOwned::to_owned));
         let has_terminus = remote.as_ref().is_some_and(|remote| remote.has_terminus());
+        let exactly_once = self.links[key].again.as_ref().is_some_and(|again| again.is_exactly_once());
+        let map_room = if exactly_once { self.engine.map_capacity(link) } else { usize::MAX };
         let entry = &mut self.links[key];
-        entry.attached = true;
+        (entry.attached, entry.map_room) = (true, map_room);
         let previous = std::mem::replace(&mut entry.address, address.clone());
         if entry.joining == Joining::Not || !has_terminus {
             // One that is attached for the first time, or refused.
@@ -407,6 +412,9 @@ impl State {
     pub(crate) fn reassociated(&mut self, link: LinkId, tag: DeliveryTag, number: Option<DeliveryNumber>) {
         let Some(key) = self.key_of(link) else { return };
         let entry = &mut self.links[key];
+        if number.is_none() {
+            entry.open = entry.open.saturating_sub(1);
+        }
         // It took credit, and is no message that comes.
         entry.aborted = true;
         entry.waiters.wake(&mut self.wakes);
@@ -419,14 +427,33 @@ impl State {
     }
 
     /// The sender has settled a delivery, which is over with that.
+    #[inline]
     pub(crate) fn settled_by_sender(&mut self, link: LinkId, number: DeliveryNumber) {
-        if self.moved.is_empty() {
-            return;
+        let Some(key) = self.key_of(link) else { return };
+        let Self { links, moved, wakes, .. } = self;
+        let entry = &mut links[key];
+        entry.open = entry.open.saturating_sub(1);
+        if std::mem::take(&mut entry.starved) {
+            // There is room for credit again.
+            entry.aborted = true;
+            entry.waiters.wake(wakes);
         }
-        if let Some(key) = self.key_of(link) {
-            let serial = self.links[key].serial;
-            self.moved.forget(serial, number);
+        if !moved.is_empty() {
+            moved.forget(entry.serial, number);
         }
+    }
+
+    /// Allows the sender of a link so many messages, as far as an attach could tell what is unsettled then.
+    pub(crate) fn grant(&mut self, key: usize, credit: u32) {
+        let Self { links, engine, .. } = self;
+        let entry = &mut links[key];
+        let room = match entry.second {
+            true => entry.map_room.saturating_sub(entry.open).saturating_sub(engine.queued(entry.id)),
+            false => usize::MAX,
+        };
+        let most = u32::try_from(room).unwrap_or(u32::MAX);
+        entry.starved = credit > most;
+        engine.grant(entry.id, credit.min(most));
     }
 
     /// Why the connection was lost last, for whoever was in the middle of something.

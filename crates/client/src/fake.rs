@@ -177,6 +177,10 @@ impl Protocol for Fake {
 
     fn detach_for_now(&mut self, _: LinkId) {}
 
+    fn map_capacity(&self, _: LinkId) -> usize {
+        usize::MAX
+    }
+
     fn is_round_over(&self, _: LinkId) -> bool {
         false
     }

@@ -55,6 +55,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     fn detach(&mut self, link: LinkId);
     /// Detaches a link that is to be attached again at once.
     fn detach_for_now(&mut self, link: LinkId);
+    /// So many deliveries of a link may be unsettled so that it can be resumed with one attach.
+    fn map_capacity(&self, link: LinkId) -> usize;
     /// Whether a link that told a part of what is not settled is done with that part.
     fn is_round_over(&self, link: LinkId) -> bool;
     /// Frees a link, and gives back what outlives it and the messages that had come on it. What is not settled and

@@ -374,7 +374,13 @@ impl Receiver {
                 batch.append(&mut entry.left);
                 if entry.over.is_none() && state.down.is_none() {
                     (*id, *epoch) = (entry.id, state.epoch);
+                    let before = batch.len();
                     state.engine.take_all(*id, batch);
+                    if state.links[link.key].second {
+                        let unsettled =
+                            batch.iter().skip(before).filter(|delivery| !delivery.settled && !delivery.more);
+                        state.links[link.key].open += unsettled.count();
+                    }
                     *outstanding = outstanding_of(state, link.key, batch.len());
                 }
             });
@@ -401,10 +407,9 @@ impl Receiver {
             if entry.over.is_some() {
                 return;
             }
-            let id = entry.id;
-            let here = batch.len() + state.engine.queued(id);
-            state.engine.grant(id, target.saturating_sub(u32::try_from(here).unwrap_or(u32::MAX)));
-            *outstanding = target;
+            let here = u32::try_from(batch.len() + state.engine.queued(entry.id)).unwrap_or(u32::MAX);
+            state.grant(link.key, target.saturating_sub(here));
+            *outstanding = outstanding_of(state, link.key, batch.len());
         });
     }
 
@@ -508,7 +513,7 @@ impl Receiver {
                 state.set_overdraft(link.key, credit.max(granted));
             }
             state.engine.stop_draining(id);
-            state.engine.grant(id, credit);
+            state.grant(link.key, credit);
         });
     }
 

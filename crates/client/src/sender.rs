@@ -326,9 +326,9 @@ impl Sender {
     #[inline]
     fn is_full(&self, state: &mut State) -> bool {
         let State { engine, links, .. } = state;
-        let LinkEntry { sends, id, .. } = &mut links[self.link.key];
+        let LinkEntry { sends, id, map_room, .. } = &mut links[self.link.key];
         let full = !self.settled
-            && (sends.max_in_flight.is_some_and(|max| sends.in_flight >= max)
+            && (sends.in_flight >= sends.max_in_flight.unwrap_or(usize::MAX).min(*map_room)
                 || (sends.max_bytes > 0 && sends.in_flight > 0 && engine.kept_bytes(*id) >= sends.max_bytes));
         sends.held_back |= full;
         full

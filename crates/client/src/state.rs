@@ -102,6 +102,12 @@ pub(crate) struct LinkEntry {
     pub(crate) since: u32,
     /// Whether we settle what we receive only when the sender has (2.6.12, receiver mode second).
     pub(crate) second: bool,
+    /// The most deliveries that may be unsettled so that an attach tells them all, and those that a receiver has
+    /// taken and the sender not settled, where that counts.
+    pub(crate) map_room: usize,
+    pub(crate) open: usize,
+    /// Whether a receiver was granted less than it wants because of that.
+    pub(crate) starved: bool,
     /// Whether our end is being detached for good.
     pub(crate) detaching: bool,
     pub(crate) attached: bool,
@@ -340,6 +346,9 @@ impl State {
             parts: (0, 0),
             since: self.epoch,
             second: false,
+            map_room: usize::MAX,
+            open: 0,
+            starved: false,
             detaching: false,
             attached: false,
             confirmed: false,

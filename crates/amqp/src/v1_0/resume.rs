@@ -3,7 +3,7 @@
 //! Each end tells the deliveries that it has not settled, by tag, with their states. Where the two maps differ, the
 //! sender acts: it knows whether the message can be sent again, and its view of an outcome is the one that counts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
@@ -29,6 +29,8 @@ pub(crate) struct Resuming {
     expected: BTreeMap<(DeliveryTag, usize), Unsettled>,
     /// Those of them, from the front, that our attach tells.
     told: usize,
+    /// Deliveries of the sender's map that a receiver with a whole map of its own lacks: they are sent again as new ones.
+    awaited: BTreeSet<DeliveryTag>,
     /// What a sender does about deliveries, once it has credit for them.
     decided: VecDeque<(usize, Unsettled, Resolution)>,
     /// Deliveries that one of the maps left out: they wait for another attach.
@@ -187,12 +189,17 @@ impl Resuming {
 
     /// Whether nothing is left for a receiver to wait for.
     pub(crate) fn is_received(&self) -> bool {
-        self.exchanged && self.expected.is_empty() && self.later.is_empty() && !self.told_incomplete
+        self.exchanged && self.expected.is_empty() && self.later.is_empty() && !self.incomplete
     }
 
     /// Whether nothing of what was told is left to be sent or to come.
     fn is_told(&self) -> bool {
-        self.decided.is_empty() && self.expected.is_empty()
+        self.decided.is_empty() && self.expected.is_empty() && self.awaited.is_empty()
+    }
+
+    /// Notes that a delivery has come that is none of those that are resumed.
+    pub(crate) fn came(&mut self, tag: &DeliveryTag) {
+        self.awaited.remove(tag);
     }
 
     /// Whether a sender may send something new.
@@ -274,6 +281,16 @@ impl Link {
         if tell(too_many - 1) {
             return true;
         }
+        // Who answers tells first what the other end has told: what both tell is settled, and the maps shrink.
+        let known = self.remote.as_ref().and_then(|attach| attach.unsettled.as_ref()).and_then(read_map);
+        if let (Some(known), Some(resuming)) = (known, &mut self.resuming) {
+            let (told, rest) = resuming.deliveries.drain(..).partition::<Vec<_>, _>(|one| known.contains_key(&one.tag));
+            resuming.deliveries.extend(told.into_iter().chain(rest));
+        }
+        let mut tell = |told: usize| {
+            self.resuming.as_mut().expect("looked up above").told = told;
+            FrameHeader::LENGTH + self.attach().encoded_len() <= limit
+        };
         if !tell(0) {
             return false;
         }
@@ -290,6 +307,14 @@ impl Link {
 }
 
 impl Connection {
+    /// So many deliveries, of which each takes `entry` bytes, fit into the map of an attach of a link: while no more are
+    /// unsettled, a link is resumed with one attach.
+    #[must_use]
+    pub fn map_capacity(&self, link: LinkId, entry: usize) -> usize {
+        let attach = self.link(link).map_or(0, |link| link.attach().encoded_len());
+        self.frame_limit().saturating_sub(FrameHeader::LENGTH + attach) / entry.max(1)
+    }
+
     /// Whether everything is settled that the maps of a link have told which was attached again with a map that lacks
     /// entries ([`Event::Resumed`] without `complete`): then it is time to detach it and to attach it again, for the
     /// rest. What the maps told is on the link until then, and nothing new comes or goes (2.7.3).
@@ -372,6 +397,10 @@ impl Connection {
                     Told::Absent | Told::Forgotten => {}
                 },
             }
+        }
+        if role == Role::Receiver && resuming.incomplete && !resuming.told_incomplete {
+            let open = |state: &Option<DeliveryState>| state.as_ref().is_none_or(|state| !state.is_terminal());
+            resuming.awaited = map.into_iter().filter(|(_, state)| open(state)).map(|(tag, _)| tag).collect();
         }
         match role {
             Role::Sender => self.put_resumed(key),

@@ -208,6 +208,9 @@ impl Connection {
             let text = "a new delivery where an unsettled map lacked entries";
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
         }
+        if let Some(resuming) = &mut link.resuming {
+            resuming.came(&tag);
+        }
         Self::receive_first(link, number, tag, transfer, payload, copies)
     }
 

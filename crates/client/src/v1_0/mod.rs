@@ -235,6 +235,12 @@ impl Protocol for Engine {
         self.inner.detach(link, false, None);
     }
 
+    fn map_capacity(&self, link: LinkId) -> usize {
+        // A sender tells our tags, and mostly no states; a receiver the peer's tags, with outcomes.
+        let entry = if self.receives(link) { 64 } else { 16 };
+        self.inner.map_capacity(link, entry).max(1)
+    }
+
     fn is_round_over(&self, link: LinkId) -> bool {
         self.inner.is_round_over(link)
     }
