@@ -27,6 +27,8 @@ pub(super) struct Board {
     pub(super) calm: AtomicBool,
     /// Whether everything was sent and settled.
     pub(super) settled: AtomicBool,
+    /// Whether nothing moves any more: whoever waits says what it sees, and waits on.
+    pub(super) stuck: AtomicBool,
     /// What each end does.
     doing: [Mutex<&'static str>; 2],
     events: Mutex<VecDeque<String>>,
@@ -65,6 +67,18 @@ impl Board {
     /// What changes as long as anything moves.
     pub(super) fn movement(&self) -> (u64, u64, u64) {
         (self.sent.load(Ordering::Relaxed), self.came.load(Ordering::Relaxed), self.all_cuts())
+    }
+
+    /// Waits for something that ends; where everything is stuck, `see` says what there is to be seen.
+    pub(super) async fn or_stuck<T>(&self, ends: impl Future<Output = T>, see: impl FnOnce() -> String) -> T {
+        tokio::select! {
+            biased;
+            result = ends => result,
+            () = self.until(|board| board.stuck.load(Ordering::Relaxed)) => {
+                self.tell(see());
+                std::future::pending().await
+            }
+        }
     }
 
     /// Waits until something is so.

@@ -103,12 +103,20 @@ impl Sending {
 
     /// Hands a message over, once there is room.
     pub(super) async fn submit(&self, message: &Message) -> Result<(), Failure> {
-        self.sender.submit(message).await.map_err(|error| self.stage.failure(self.end, error))
+        let submitted = self.stage.board.or_stuck(self.sender.submit(message), || self.sight()).await;
+        submitted.map_err(|error| self.stage.failure(self.end, error))
     }
 
     /// Waits until everything has an outcome.
     pub(super) async fn settle(&self) -> Result<(), Failure> {
-        self.sender.sync().await.map_err(|error| self.stage.failure(self.end, error))
+        let settled = self.stage.board.or_stuck(self.sender.sync(), || self.sight()).await;
+        settled.map_err(|error| self.stage.failure(self.end, error))
+    }
+
+    fn sight(&self) -> String {
+        let Self { stage, end, sender, .. } = self;
+        let (credit, unsettled, error) = (sender.credit(), sender.unsettled(), sender.error());
+        format!("{} sees a credit of {credit}, {unsettled} unsettled, error {error:?}", stage.ends[*end])
     }
 
     pub(super) async fn close(self) -> Result<(), Failure> {
@@ -132,6 +140,13 @@ impl Receiving {
 
     pub(super) async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, Failure> {
         self.receiver.fetch(timeout).await.map_err(|error| self.stage.failure(self.end, error))
+    }
+
+    /// What there is to be seen of the link.
+    pub(super) fn sight(&self) -> String {
+        let Self { stage, end, receiver, .. } = self;
+        let (credit, here, error) = (receiver.credit(), receiver.available(), receiver.error());
+        format!("{} sees a credit of {credit}, {here} messages here, error {error:?}", stage.ends[*end])
     }
 
     pub(super) fn accept(&self, message: &Message) {

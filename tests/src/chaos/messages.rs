@@ -80,7 +80,13 @@ async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
                 note(&message);
                 end.accept(&message);
             }
-            () = board.until(|board| board.settled.load(Relaxed)) => break,
+            () = board.until(|board| board.settled.load(Relaxed) || board.stuck.load(Relaxed)) => {
+                if board.settled.load(Relaxed) {
+                    break;
+                }
+                board.tell(end.sight());
+                std::future::pending().await
+            }
         }
     }
     board.doing(1, "empties the queue");

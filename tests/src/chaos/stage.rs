@@ -124,6 +124,8 @@ impl Stage {
                 (last, moved) = (movement, Instant::now());
             }
             if moved.elapsed() > patience {
+                self.board.stuck.store(true, Relaxed);
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 return format!("stuck: nothing has moved for {} s", patience.as_secs());
             }
             if self.started.elapsed() > limit {
