@@ -219,6 +219,38 @@ fn maps_that_do_not_fit_into_a_frame_go_in_parts() {
     assert!(rounds > 1);
 }
 
+#[test]
+fn two_maps_that_lack_entries_do_not_go_round_in_circles() {
+    let (mut sender, mut receiver) = states(230);
+    // What the receiver has the sender has settled, and what the sender has not settled never came.
+    sender.unsettled.drain(..100);
+    receiver.unsettled.truncate(100);
+    let (mut rounds, mut came, mut over) = (0, 0, 0);
+    while !sender.unsettled.is_empty() || !receiver.unsettled.is_empty() {
+        rounds += 1;
+        assert!(rounds < 20, "{} and {} are left", sender.unsettled.len(), receiver.unsettled.len());
+        let small = || {
+            let mut config = Config::new("small");
+            config.max_frame_size = 512;
+            config
+        };
+        let (mut pair, ours, theirs) = resumed_on(Pair::new(small(), small()), &mut sender, &mut receiver);
+        pair.server.receiver(theirs).set_credit(1000);
+        pair.run();
+        for event in pair.events(Side::Server) {
+            over += usize::from(matches!(event, Event::Reassociated { delivery: None, .. }));
+        }
+        for delivery in received(&mut pair.server, theirs) {
+            came += 1;
+            pair.server.receiver(theirs).dispose(delivery.number, Some(DeliveryState::Accepted), true);
+        }
+        pair.run();
+        sender = pair.client.release(ours).unwrap();
+        receiver = pair.server.release(theirs).unwrap();
+    }
+    assert_eq!((came, over), (130, 100));
+}
+
 /// A peer that serves, to which the engine resumes its link `a`.
 fn resuming_peer(role: Role, count: u64) -> (ScriptedPeer, LinkId, SessionId) {
     let (sender, receiver) = states(count);

@@ -35,7 +35,7 @@ fn guarantees_hold_whatever_happens_to_connections() {
     // They come by everything that they are to check.
     assert!(stats.connections > 3 * RUNS, "{stats:?}");
     let seen = [stats.resumed, stats.restarted, stats.reassociated, stats.in_doubt, stats.stolen, stats.expired];
-    assert!(seen.iter().all(|count| *count > RUNS / 20) && stats.incomplete > 50, "{stats:?}");
+    assert!(seen.iter().all(|count| *count > RUNS / 20) && stats.incomplete > RUNS / 20, "{stats:?}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub(crate) struct Resuming {
     /// Deliveries of the sender's map that a receiver with a whole map of its own lacks: they are sent again as new ones.
     awaited: BTreeSet<DeliveryTag>,
     /// What a sender does about deliveries, once it has credit for them.
+    /// Those that the peer alone knows have no place.
     decided: VecDeque<(usize, Unsettled, Resolution)>,
     /// Deliveries that one of the maps left out: they wait for another attach.
     later: Vec<(usize, Unsettled)>,
@@ -79,6 +80,8 @@ pub(crate) enum Resolution {
     Restate(DeliveryState),
     /// Gives it up: it cannot be sent again, or no longer needs to be.
     Abort(Option<DeliveryState>),
+    /// Says that it is over: the receiver has it, and we have no record of it.
+    Disown,
     /// Nothing any more: the receiver has no record of it.
     Over(Option<DeliveryState>),
     /// Nothing any more: the receiver has no record of anything, and may have had the message all the same.
@@ -151,7 +154,8 @@ impl Resuming {
 
     /// Everything that has not been dealt with, with its place, and the places of what has been.
     pub(crate) fn into_places(self) -> (Vec<(usize, Unsettled)>, BTreeMap<u32, usize>) {
-        let decided = self.decided.into_iter().map(|(place, unsettled, _)| (place, unsettled));
+        let ours = self.decided.into_iter().filter(|(place, ..)| *place < usize::MAX);
+        let decided = ours.map(|(place, unsettled, _)| (place, unsettled));
         let expected = self.expected.into_iter().map(|((_, place), unsettled)| (place, unsettled));
         let told = self.deliveries.into_iter().enumerate();
         (decided.chain(told).chain(expected).chain(self.later).collect(), self.places)
@@ -159,7 +163,8 @@ impl Resuming {
 
     /// Deliveries that have not been dealt with.
     pub(crate) fn len(&self) -> usize {
-        self.deliveries.len() + self.expected.len() + self.decided.len() + self.later.len()
+        let decided = self.decided.iter().filter(|(place, ..)| *place < usize::MAX).count();
+        self.deliveries.len() + self.expected.len() + decided + self.later.len()
     }
 
     /// Whether a sender has a delivery of this tag that has not been dealt with.
@@ -171,15 +176,23 @@ impl Resuming {
 
     /// The format of the delivery with this tag that waits for the sender to resume it.
     pub(crate) fn format_of(&self, tag: DeliveryTag) -> Option<MessageFormat> {
-        let (_, first) = self.expected.range((tag, 0)..=(tag, usize::MAX)).next()?;
-        Some(first.message_format)
+        let expected = self.expected.range((tag, 0)..=(tag, usize::MAX)).map(|(_, unsettled)| unsettled);
+        let later = self.later.iter().map(|(_, unsettled)| unsettled).filter(|unsettled| unsettled.tag == tag);
+        expected.chain(later).next().map(|unsettled| unsettled.message_format)
     }
 
-    /// Takes the delivery with this tag, when it waits for the sender to resume it; it has this number now.
+    /// Takes the delivery with this tag, when it waits for the sender to resume it, or might be left for another attach;
+    /// it has this number now.
     pub(crate) fn take(&mut self, tag: DeliveryTag, number: DeliveryNumber) -> Option<Unsettled> {
-        let (&first, _) = self.expected.range((tag, 0)..=(tag, usize::MAX)).next()?;
-        self.places.insert(number.0, first.1);
-        self.expected.remove(&first)
+        let (place, unsettled) = match self.expected.range((tag, 0)..=(tag, usize::MAX)).next() {
+            Some((&first, _)) => (first.1, self.expected.remove(&first)?),
+            None => {
+                let index = self.later.iter().position(|(_, unsettled)| unsettled.tag == tag)?;
+                self.later.remove(index)
+            }
+        };
+        self.places.insert(number.0, place);
+        Some(unsettled)
     }
 
     /// Whether our own map lacked entries, so that nothing but what is resumed may come.
@@ -218,6 +231,20 @@ impl Unsettled {
     fn fits(&self, limit: u64, frame: usize) -> bool {
         self.message.as_ref().is_some_and(|message| message.len() as u64 <= limit)
             && self.local_state.as_ref().is_none_or(|state| state_fits(state, frame))
+    }
+
+    /// One of which we have no record.
+    fn disowned(tag: DeliveryTag) -> Self {
+        Self {
+            tag,
+            message_format: MessageFormat(0),
+            delivery: DeliveryNumber(0),
+            token: 0,
+            local_state: None,
+            remote_state: None,
+            received: None,
+            message: None,
+        }
     }
 
     /// What its owner hears when it is not to be sent again.
@@ -356,11 +383,14 @@ impl Connection {
             false => Told::Absent,
         };
         for (place, unsettled) in std::mem::take(&mut resuming.deliveries).into_iter().enumerate() {
-            if resuming.told_incomplete && place >= resuming.told {
-                resuming.later.push((place, unsettled));
-                continue;
-            }
-            let told = map.remove(&unsettled.tag).filter(|_| !forgotten).map_or_else(|| absent.clone(), Told::State);
+            let untold = resuming.told_incomplete && place >= resuming.told;
+            let told = match map.remove(&unsettled.tag).filter(|_| !forgotten) {
+                // A receiver cannot know whether the sender has heard enough to resume it.
+                Some(_) if untold && role == Role::Receiver => Told::Unknown,
+                Some(state) => Told::State(state),
+                None if untold => Told::Unknown,
+                None => absent.clone(),
+            };
             match role {
                 Role::Sender => {
                     let can_resend = unsettled.fits(limit, frame) && (resend_lost || !forgotten);
@@ -401,6 +431,11 @@ impl Connection {
         if role == Role::Receiver && resuming.incomplete && !resuming.told_incomplete {
             let open = |state: &Option<DeliveryState>| state.as_ref().is_none_or(|state| !state.is_terminal());
             resuming.awaited = map.into_iter().filter(|(_, state)| open(state)).map(|(tag, _)| tag).collect();
+        } else if role == Role::Sender && resuming.told_incomplete {
+            // Our map cannot say that they are over, so each is told by itself: otherwise two ends whose maps lack entries
+            // might tell each other for ever what the other one does not know.
+            let disowned = map.into_keys().map(|tag| (usize::MAX, Unsettled::disowned(tag), Resolution::Disown));
+            resuming.decided.extend(disowned);
         }
         match role {
             Role::Sender => self.put_resumed(key),
@@ -437,7 +472,9 @@ impl Connection {
             let delivery = self.put_resolution(key, &unsettled, resolution);
             let resuming = self.links.get_mut(key).and_then(|link| link.resuming.as_mut());
             let resuming = resuming.expect("it lasts as long as something is decided");
-            resuming.places.insert(delivery.0, place);
+            if place < usize::MAX {
+                resuming.places.insert(delivery.0, place);
+            }
             resuming.putting = false;
         }
     }
@@ -481,6 +518,10 @@ impl Connection {
             Resolution::Abort(state) => {
                 transfer.aborted = true;
                 news = Some((state, true));
+            }
+            Resolution::Disown => {
+                transfer.message_format = None;
+                transfer.aborted = true;
             }
             Resolution::Later | Resolution::Over(_) | Resolution::Doubt => unreachable!("nothing is sent for them"),
         }

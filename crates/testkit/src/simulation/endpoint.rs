@@ -37,8 +37,8 @@ pub(super) struct Endpoint {
     // The receiving end.
     /// What was taken and is not over.
     pub(super) open: Vec<Open>,
-    /// The message of which parts were taken.
-    pub(super) reading: Option<Reading>,
+    /// The messages of which parts were taken: one that arrives, and others that wait for another attach.
+    pub(super) reading: Vec<Reading>,
 }
 
 /// Whether a link is attached, and to what.
@@ -69,6 +69,8 @@ pub(super) struct Habits {
     pub(super) in_parts: bool,
     /// Whether delivery tags are as long as they may be.
     pub(super) long_tags: bool,
+    /// Whether one who receives may change its mind until the sender has settled.
+    pub(super) fickle: bool,
     /// Milliseconds that an outcome waits for, at most.
     pub(super) patience: usize,
     /// Credit, at most.
@@ -93,6 +95,7 @@ pub(super) struct Open {
     current: bool,
     pub(super) id: usize,
     decided: bool,
+    changed: bool,
     due: Instant,
 }
 
@@ -100,6 +103,8 @@ pub(super) struct Open {
 pub(super) struct Reading {
     tag: DeliveryTag,
     number: DeliveryNumber,
+    /// Whether the number is one of this connection.
+    current: bool,
     bytes: Vec<u8>,
 }
 
@@ -119,7 +124,7 @@ impl Endpoint {
             parts: None,
             round_at: None,
             open: Vec::new(),
-            reading: None,
+            reading: Vec::new(),
         }
     }
 
@@ -158,9 +163,10 @@ impl Endpoint {
         self.closing = false;
         self.outstanding.values_mut().for_each(|one| one.settle_at = None);
         self.open.iter_mut().for_each(|open| open.current = false);
+        self.reading.iter_mut().for_each(|reading| reading.current = false);
         if self.guarantee != Guarantee::ExactlyOnce {
             // The other end has forgotten it.
-            (self.open, self.reading) = (Vec::new(), None);
+            (self.open, self.reading) = (Vec::new(), Vec::new());
         }
     }
 
@@ -182,7 +188,7 @@ impl Endpoint {
             Role::Receiver if self.guarantee == Guarantee::ExactlyOnce => {
                 // Given up by the sender, and nobody has taken the news.
                 let has = |reading: &Reading| state.unsettled.iter().any(|unsettled| unsettled.tag == reading.tag);
-                self.reading = self.reading.take().filter(has);
+                self.reading.retain(has);
                 for open in &self.open {
                     let unsettled = state.unsettled.iter().find(|unsettled| unsettled.tag == open.tag);
                     let unsettled = unsettled.unwrap_or_else(|| panic!("{open:?} is not given back: {state:?}"));
@@ -201,14 +207,12 @@ impl Endpoint {
         for open in std::mem::take(&mut self.open) {
             ledger.letters[open.id].excuses += 1;
         }
-        self.reading = None;
+        self.reading.clear();
         let mut again = Vec::new();
         for one in std::mem::take(&mut self.outstanding).into_values() {
-            if one.outcome.is_none() {
-                ledger.letters[one.id].excuses += 1;
-                if ledger.ended(one.id, End::InDoubt) {
-                    again.push(one.id);
-                }
+            ledger.letters[one.id].excuses += 1;
+            if ledger.ended(one.id, one.outcome.map_or(End::InDoubt, End::Outcome)) {
+                again.push(one.id);
             }
         }
         again.into_iter().rev().for_each(|id| self.queue.push_front(id));
@@ -228,11 +232,13 @@ impl Endpoint {
                 self.end(one.id, End::InDoubt, ledger);
             }
             Event::Reassociated { tag, previous, delivery, state, .. } => {
-                if let Some(reading) = self.reading.as_mut().filter(|reading| reading.tag == tag) {
+                let reading = self.reading.iter().position(|reading| reading.tag == tag && !reading.current);
+                if let Some(index) = reading {
+                    let reading = &mut self.reading[index];
                     assert_eq!(reading.number, previous);
                     match delivery {
-                        Some(delivery) => reading.number = delivery,
-                        None => self.reading = None,
+                        Some(delivery) => (reading.number, reading.current) = (delivery, true),
+                        None => drop(self.reading.remove(index)),
                     }
                     return;
                 }
@@ -245,19 +251,21 @@ impl Endpoint {
                     None => {
                         let settled = state.filter(DeliveryState::is_terminal);
                         assert!(settled.is_none() || open.decided, "{open:?} is settled before it is decided");
+                        ledger.settled(open.id, settled);
                         self.open.remove(index);
                     }
                 }
             }
-            Event::SettledBySender { delivery, .. } => {
+            Event::SettledBySender { delivery, state, .. } => {
                 let index = self.open.iter().position(|open| open.number == delivery && open.current);
                 let index = index.unwrap_or_else(|| panic!("{delivery:?} is no delivery that was taken"));
                 let open = self.open.remove(index);
                 assert!(open.decided, "{open:?} is settled before it is decided");
+                ledger.settled(open.id, state);
             }
             // Only the sender knows when it has told everything that it can.
             Event::Resumed { complete: false, .. } if self.role == Role::Sender => {
-                self.round_at = Some(now + Duration::from_millis(30));
+                self.round_at = Some(now + Duration::from_millis(100));
             }
             Event::Resumed { complete: true, .. } => {
                 assert!(self.role == Role::Sender || self.guarantee == Guarantee::ExactlyOnce || self.open.is_empty());
@@ -270,9 +278,9 @@ impl Endpoint {
         let one = self.outstanding.get_mut(&update.token).expect("news of a delivery that is over");
         let outcome = update.state.filter(DeliveryState::is_terminal);
         if let (Some(known), Some(outcome)) = (&one.outcome, &outcome) {
-            assert_eq!(known, outcome, "message {} has two outcomes", one.id);
+            assert!(self.habits.fickle || known == outcome, "message {} has two outcomes", one.id);
         }
-        let (id, known) = (one.id, one.outcome.is_some());
+        let id = one.id;
         one.delivery = update.delivery;
         if update.settled {
             self.outstanding.remove(&update.token);
@@ -281,15 +289,14 @@ impl Endpoint {
             one.settle_at = Some(now + delay(rng, self.habits.patience));
         }
         match outcome {
-            _ if known => {}
-            Some(outcome) => self.end(id, End::Outcome(outcome), ledger),
+            Some(outcome) if update.settled => self.end(id, End::Outcome(outcome), ledger),
             None if update.settled => {
                 let letter = &mut ledger.letters[id];
                 assert!(letter.in_parts > 0, "message {id} was kept, and is given up");
                 letter.excuses += 1;
                 self.end(id, End::InDoubt, ledger);
             }
-            None => {}
+            _ => {}
         }
     }
 
@@ -299,9 +306,21 @@ impl Endpoint {
         }
     }
 
+    /// What is left, for people.
+    pub(super) fn summary(&self, name: &str) -> String {
+        let life = match &self.life {
+            Life::None => "not there",
+            Life::Live(..) => "attached",
+            Life::Kept(_) => "kept",
+        };
+        let (queue, sent, open) = (self.queue.len(), self.outstanding.len(), self.open.len());
+        let (guarantee, role) = (self.guarantee, self.role);
+        format!("{name}, {role:?}, {guarantee:?}, {life}: {queue} to send, {sent} sent, {open} taken")
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty() && self.outstanding.is_empty() && self.open.is_empty() && self.reading.is_none()
+        self.queue.is_empty() && self.outstanding.is_empty() && self.open.is_empty() && self.reading.is_empty()
     }
 
     /// What the user does now. An engine whose connection is lost is still there for its answers.
@@ -332,6 +351,10 @@ impl Endpoint {
         for token in settled {
             let one = self.outstanding.remove(&token).expect("just listed");
             sender.settle(one.delivery);
+            let outcome = one.outcome.expect("it is settled because of that");
+            if ledger.ended(one.id, End::Outcome(outcome)) {
+                self.queue.push_front(one.id);
+            }
         }
         if let Some((delivery, rest)) = self.parts.take() {
             if !calm && rng.one_in(8) && self.guarantee != Guarantee::AtMostOnce {
@@ -409,19 +432,19 @@ impl Endpoint {
         let Scene { now, ledger, rng, trace, .. } = scene;
         let (tag, number) = (delivery.tag, delivery.number);
         if self.habits.in_parts {
-            let reading = match self.reading.take() {
-                Some(reading) if delivery.continues => Some(reading),
-                _ => None,
+            let known = self.reading.iter().position(|reading| reading.number == number && reading.current);
+            assert_eq!(delivery.continues, known.is_some(), "{delivery:?} continues nothing");
+            let mut reading = match known {
+                Some(index) => self.reading.remove(index),
+                None => Reading { tag, number, current: true, bytes: Vec::new() },
             };
-            assert_eq!(delivery.continues, reading.is_some(), "{delivery:?} continues nothing");
-            let mut reading = reading.unwrap_or(Reading { tag, number, bytes: Vec::new() });
             assert_eq!((reading.tag, reading.number), (tag, number));
             reading.bytes.extend_from_slice(&delivery.payload);
             if delivery.aborted {
                 return;
             }
             if delivery.more {
-                self.reading = Some(reading);
+                self.reading.push(reading);
                 return;
             }
             delivery.payload = reading.bytes.into();
@@ -435,14 +458,18 @@ impl Endpoint {
         }
         assert!(!self.open.iter().any(|open| open.tag == tag), "{tag:?} is used again while it is not settled");
         let due = *now + delay(rng, self.habits.patience);
-        self.open.push(Open { tag, number, current: true, id, decided: false, due });
+        self.open.push(Open { tag, number, current: true, id, decided: false, changed: false, due });
     }
 
     fn decide(&mut self, mut engine: Option<(&mut Connection, LinkId)>, scene: &mut Scene<'_>) {
         let Scene { calm, now, ledger, rng, trace } = scene;
         let (calm, now) = (*calm, *now);
         let first = self.guarantee != Guarantee::ExactlyOnce;
-        for open in self.open.iter_mut().filter(|open| !open.decided && open.due <= now) {
+        let fickle = self.habits.fickle && !calm;
+        for open in self.open.iter_mut().filter(|open| open.due <= now) {
+            if open.decided && !(fickle && !open.changed && rng.one_in(4)) {
+                continue;
+            }
             let state = if calm && rng.below(10) > 0 { DeliveryState::Accepted } else { outcome(rng) };
             match (&mut engine, &mut self.life) {
                 // What was resumed and has no number yet waits for it.
@@ -457,7 +484,7 @@ impl Endpoint {
             }
             trace.say(|| format!("message {} is {state:?}", open.id));
             ledger.decided(open.id, state);
-            open.decided = true;
+            (open.changed, open.decided) = (open.decided, true);
         }
         self.open.retain(|open| !first || !open.decided);
     }

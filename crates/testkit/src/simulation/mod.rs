@@ -5,9 +5,11 @@
 //! links as a broker's link table does, and forgets it when it has expired. Messages have numbers, and a ledger holds
 //! what became of each against what its link guarantees.
 
+mod client;
 mod endpoint;
 mod ledger;
 mod network;
+mod server;
 mod world;
 
 use std::any::Any;
