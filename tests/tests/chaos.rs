@@ -4,7 +4,8 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use postroad_client::Guarantee;
-use postroad_tests::chaos::{self, Options, Report};
+use postroad_testkit::faults::FrameKind;
+use postroad_tests::chaos::{self, Options, Report, Table};
 
 fn under_faults(guarantee: Guarantee, seed: u64) -> Report {
     let (patience, limit) = (Duration::from_secs(60), Duration::from_secs(120));
@@ -29,6 +30,14 @@ fn at_most_once_repeats_none_and_what_is_lost_is_seen() {
     assert_eq!(report.count.received + report.count.lost, 5_000);
     assert_eq!(report.count.breach(Guarantee::AtMostOnce), None);
     assert_eq!(report.count.breach(Guarantee::AtLeastOnce).as_deref(), Some("lost messages"));
+}
+
+#[test]
+fn exactly_once_loses_and_repeats_none_while_links_resume() {
+    let report = under_faults(Guarantee::ExactlyOnce, 1);
+    assert_eq!((report.count.received, report.count.lost, report.count.repeated), (5_000, 0, 0));
+    let resumes = report.blows.stats.iter().map(|stats| stats.cuts_at(FrameKind::ResumingAttach)).sum::<u64>();
+    assert!(resumes > 0, "{}", Table(&report.blows));
 }
 
 #[test]

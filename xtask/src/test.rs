@@ -261,6 +261,7 @@ fn fetch_peers(context: &Context<'_>) -> Ran {
 const CHAOS: &[(&str, &[&str])] = &[
     ("at-most-once", &["--messages", "50000", "--guarantee", "at-most-once"]),
     ("at-least-once", &["--messages", "50000", "--guarantee", "at-least-once"]),
+    ("exactly-once", &["--messages", "50000", "--guarantee", "exactly-once"]),
     ("transactions", &["--transactions", "1000"]),
 ];
 
