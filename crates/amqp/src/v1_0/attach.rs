@@ -149,10 +149,13 @@ impl Connection {
         mut terms: LinkTerms,
     ) -> Result<(), LimitError> {
         terms.continue_from(state);
-        if self.links.get(link.0).is_some_and(|link| !link.tells(&state.unheard)) {
-            state.unheard.clear();
+        let heard = self.links.get(link.0).is_some_and(|link| !link.tells(&state.unheard));
+        let unheard = if heard { std::mem::take(&mut state.unheard) } else { Vec::new() };
+        let accepted = self.accept_link(link, terms, Some(state));
+        if heard && accepted.is_err() {
+            state.unheard = unheard;
         }
-        self.accept_link(link, terms, Some(state))
+        accepted
     }
 
     fn accept_link(&mut self, link: LinkId, terms: LinkTerms, state: Option<&mut LinkState>) -> Result<(), LimitError> {
