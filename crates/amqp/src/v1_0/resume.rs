@@ -3,7 +3,7 @@
 //! Each end tells the deliveries that it has not settled, by tag, with their states. Where the two maps differ, the
 //! sender acts: it knows whether the message can be sent again, and its view of an outcome is the one that counts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
@@ -27,6 +27,8 @@ pub(crate) struct Resuming {
     deliveries: VecDeque<Unsettled>,
     /// Those that a receiver waits for the sender to resume, in any order: by tag and place.
     expected: BTreeMap<(DeliveryTag, usize), Unsettled>,
+    /// Those that a sender told whose map lacks entries, and that have never come here: it sends them again.
+    awaited: BTreeSet<DeliveryTag>,
     /// Those of them, from the front, that our attach tells.
     told: usize,
     /// What a sender does about deliveries, once it has credit for them.
@@ -187,12 +189,17 @@ impl Resuming {
 
     /// Whether nothing is left for a receiver to wait for.
     pub(crate) fn is_received(&self) -> bool {
-        self.exchanged && self.expected.is_empty() && self.later.is_empty() && !self.told_incomplete
+        self.exchanged && self.is_told() && self.later.is_empty() && !self.told_incomplete
+    }
+
+    /// Takes note of a delivery that has come, whether it was resumed or is as good as new.
+    pub(crate) fn has_come(&mut self, tag: &DeliveryTag) {
+        self.awaited.remove(tag);
     }
 
     /// Whether nothing of what was told is left to be sent or to come.
     fn is_told(&self) -> bool {
-        self.decided.is_empty() && self.expected.is_empty()
+        self.decided.is_empty() && self.expected.is_empty() && self.awaited.is_empty()
     }
 
     /// Whether a sender may send something new.
@@ -299,7 +306,10 @@ impl Connection {
         let told = link.resuming.as_ref().is_none_or(|resuming| resuming.exchanged && resuming.is_told());
         told && self.sessions.get(link.session).is_some_and(|session| match link.role {
             Role::Sender => session.outgoing.iter().all(|(_, slot)| slot.link != link.id),
-            Role::Receiver => session.incoming.iter().all(|(_, slot)| slot.link != link.id) && link.queue.is_empty(),
+            Role::Receiver => {
+                let settled = session.incoming.iter().all(|(_, slot)| slot.link != link.id);
+                settled && link.queue.is_empty() && link.partial.is_none()
+            }
         })
     }
 
@@ -376,6 +386,11 @@ impl Connection {
         match role {
             Role::Sender => self.put_resumed(key),
             Role::Receiver => {
+                if remote.incomplete_unsettled && !forgotten && !resuming.told_incomplete {
+                    // With a state, or where our map lacks it too, nothing need come of one in this round.
+                    map.retain(|_, state| state.is_none());
+                    resuming.awaited = map.into_keys().collect();
+                }
                 self.events.push_back(resuming.event(id));
                 if resuming.is_received() {
                     link.resuming = None;
