@@ -4,7 +4,9 @@ mod common;
 
 use common::{pattern, received, resumable, resumed, resumed_on, send, tag};
 use postroad_amqp::v1_0::{Config, Connection, Event, LimitError, LinkId, LinkState, Message, SessionId, Unsettled};
-use postroad_codec::v1_0::{Body, DeliveryState, ErrorCondition, Map, Message as Amqp, Position, Role, Value};
+use postroad_codec::v1_0::{
+    Body, DeliveryState, DeliveryTag, ErrorCondition, Map, Message as Amqp, Position, Role, Value,
+};
 use postroad_testkit::{
     Pair, ScriptedPeer, Side, attach_receiver, attach_sender, begin, continuation, detach, disposition, error, flow,
     open, transfer,
@@ -249,6 +251,31 @@ fn two_maps_that_lack_entries_do_not_go_round_in_circles() {
         receiver = pair.server.release(theirs).unwrap();
     }
     assert_eq!((came, over), (130, 100));
+}
+
+#[test]
+fn a_round_goes_on_until_what_the_sender_told_has_come() {
+    let (mut sender, mut receiver) = states(100);
+    // The receiver has none of them, so its map is complete and empty.
+    receiver.unsettled.clear();
+    for (number, unsettled) in sender.unsettled.iter_mut().enumerate() {
+        unsettled.tag = DeliveryTag::new(&number.to_be_bytes()).unwrap();
+    }
+    let mut small = Config::new("small");
+    small.max_frame_size = 512;
+    let pair = Pair::new(small.clone(), small);
+    let (mut pair, _, theirs) = resumed_on(pair, &mut sender, &mut receiver);
+    pair.run();
+    assert!(!pair.server.is_round_over(theirs), "nothing has come yet");
+    pair.server.receiver(theirs).set_credit(1000);
+    pair.run();
+    let came = received(&mut pair.server, theirs);
+    assert!(!came.is_empty() && came.len() < 100);
+    assert!(!pair.server.is_round_over(theirs), "nothing is settled yet");
+    for delivery in came {
+        pair.server.receiver(theirs).dispose(delivery.number, Some(DeliveryState::Accepted), true);
+    }
+    assert!(pair.server.is_round_over(theirs));
 }
 
 /// A peer that serves, to which the engine resumes its link `a`.

@@ -27,10 +27,10 @@ pub(crate) struct Resuming {
     deliveries: VecDeque<Unsettled>,
     /// Those that a receiver waits for the sender to resume, in any order: by tag and place.
     expected: BTreeMap<(DeliveryTag, usize), Unsettled>,
+    /// Those that a sender told whose map lacks entries, and that have never come here: it sends them again.
+    awaited: BTreeSet<DeliveryTag>,
     /// Those of them, from the front, that our attach tells.
     told: usize,
-    /// Deliveries of the sender's map that a receiver with a whole map of its own lacks: they are sent again as new ones.
-    awaited: BTreeSet<DeliveryTag>,
     /// What a sender does about deliveries, once it has credit for them.
     /// Those that the peer alone knows have no place.
     decided: VecDeque<(usize, Unsettled, Resolution)>,
@@ -202,17 +202,17 @@ impl Resuming {
 
     /// Whether nothing is left for a receiver to wait for.
     pub(crate) fn is_received(&self) -> bool {
-        self.exchanged && self.expected.is_empty() && self.later.is_empty() && !self.incomplete
+        self.exchanged && self.is_told() && self.later.is_empty() && !self.told_incomplete
+    }
+
+    /// Takes note of a delivery that has come, whether it was resumed or is as good as new.
+    pub(crate) fn has_come(&mut self, tag: &DeliveryTag) {
+        self.awaited.remove(tag);
     }
 
     /// Whether nothing of what was told is left to be sent or to come.
     fn is_told(&self) -> bool {
         self.decided.is_empty() && self.expected.is_empty() && self.awaited.is_empty()
-    }
-
-    /// Notes that a delivery has come that is none of those that are resumed.
-    pub(crate) fn came(&mut self, tag: &DeliveryTag) {
-        self.awaited.remove(tag);
     }
 
     /// Whether a sender may send something new.
@@ -351,7 +351,10 @@ impl Connection {
         let told = link.resuming.as_ref().is_none_or(|resuming| resuming.exchanged && resuming.is_told());
         told && self.sessions.get(link.session).is_some_and(|session| match link.role {
             Role::Sender => session.outgoing.iter().all(|(_, slot)| slot.link != link.id),
-            Role::Receiver => session.incoming.iter().all(|(_, slot)| slot.link != link.id) && link.queue.is_empty(),
+            Role::Receiver => {
+                let settled = session.incoming.iter().all(|(_, slot)| slot.link != link.id);
+                settled && link.queue.is_empty() && link.partial.is_none()
+            }
         })
     }
 
@@ -428,18 +431,21 @@ impl Connection {
                 },
             }
         }
-        if role == Role::Receiver && resuming.incomplete && !resuming.told_incomplete {
-            let open = |state: &Option<DeliveryState>| state.as_ref().is_none_or(|state| !state.is_terminal());
-            resuming.awaited = map.into_iter().filter(|(_, state)| open(state)).map(|(tag, _)| tag).collect();
-        } else if role == Role::Sender && resuming.told_incomplete {
+        if role == Role::Sender && resuming.told_incomplete {
             // Our map cannot say that they are over, so each is told by itself: otherwise two ends whose maps lack entries
             // might tell each other for ever what the other one does not know.
-            let disowned = map.into_keys().map(|tag| (usize::MAX, Unsettled::disowned(tag), Resolution::Disown));
+            let disowned = std::mem::take(&mut map).into_keys();
+            let disowned = disowned.map(|tag| (usize::MAX, Unsettled::disowned(tag), Resolution::Disown));
             resuming.decided.extend(disowned);
         }
         match role {
             Role::Sender => self.put_resumed(key),
             Role::Receiver => {
+                if remote.incomplete_unsettled && !forgotten && !resuming.told_incomplete {
+                    // With a state, or where our map lacks it too, nothing need come of one in this round.
+                    map.retain(|_, state| state.is_none());
+                    resuming.awaited = map.into_keys().collect();
+                }
                 self.events.push_back(resuming.event(id));
                 if resuming.is_received() {
                     link.resuming = None;

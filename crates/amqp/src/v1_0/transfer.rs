@@ -183,6 +183,9 @@ impl Connection {
         link.credit = link.credit.saturating_sub(1);
         link.delivery_count = link.delivery_count.next();
         link.available = link.available.saturating_sub(1);
+        if let Some(resuming) = &mut link.resuming {
+            resuming.has_come(&tag);
+        }
         if transfer.resume {
             if let Some(format) = link.resuming.as_ref().and_then(|resuming| resuming.format_of(tag)) {
                 check_format(transfer, format)?;
@@ -204,12 +207,12 @@ impl Connection {
                 }
             }
         }
+        if link.resuming.as_ref().is_some_and(|resuming| resuming.is_received()) {
+            link.resuming = None;
+        }
         if link.resuming.as_ref().is_some_and(|resuming| resuming.told_incomplete()) {
             let text = "a new delivery where an unsettled map lacked entries";
             return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
-        }
-        if let Some(resuming) = &mut link.resuming {
-            resuming.came(&tag);
         }
         Self::receive_first(link, number, tag, transfer, payload, copies)
     }
