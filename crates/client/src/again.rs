@@ -8,7 +8,7 @@
 //!      └───────────────────────────────────────────────────────────────────────┘
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::event::ConnectionEvent;
 use crate::moved::Moved;
@@ -16,6 +16,7 @@ use crate::protocol::{
     DeliveryNumber, DeliveryTag, Demand, How, LinkId, Protocol, Role, SessionId, Suspended, Take, To,
 };
 use crate::state::{LinkEntry, State};
+use crate::types::ErrorCondition;
 use crate::{ConnectionError, Guarantee, LinkError, LinkOptions, Node};
 
 /// How a link is attached again.
@@ -50,6 +51,9 @@ pub(crate) enum Joining {
     /// What becomes of the next of those.
     NextPart,
 }
+
+/// How long after a connection was made anew what is left of the one before may still be read by the peer.
+const STOLEN: Duration = Duration::from_secs(5);
 
 /// So many attaches in a row may settle nothing before a link counts as lost.
 const VAIN: u32 = 1000;
@@ -131,7 +135,7 @@ impl State {
         std::mem::swap(&mut self.engine, &mut candidate.engine);
         let dead = &mut *candidate.engine;
         self.epoch += 1;
-        self.opened = true;
+        (self.opened, self.adopted) = (true, Some(Instant::now()));
         self.forget_index();
         self.tell(ConnectionEvent::Reopened { broker, same_container, after: down.since.elapsed() });
         let failed: Vec<usize> = self
@@ -345,7 +349,14 @@ impl State {
         let Some(key) = self.key_of(link) else { return self.end_link(link, error) };
         let entry = &self.links[key];
         let next_part = !closed && entry.joining == Joining::NextPart && error == LinkError::DetachedByPeer;
-        if !next_part || entry.detaching || entry.abandoned {
+        let gone = entry.detaching || entry.abandoned;
+        if !gone && self.is_stolen_by_ourselves(&error) {
+            self.engine.close(None);
+            self.lose(ConnectionError::Stolen);
+            self.engine.handle_eof();
+            return;
+        }
+        if !next_part || gone {
             return self.lose_link(link, error);
         }
         let (session, serial, epoch) = (self.sessions[entry.session].id, entry.serial, self.epoch);
@@ -369,6 +380,14 @@ impl State {
                 self.lose_link(link, error);
             }
         }
+    }
+
+    /// Whether a link seems to be stolen by what is left of our last connection, of which the peer reads the attach only
+    /// now: then the next connection has it again. Two owners of a name do not fight for it, since each of them gives in
+    /// once its connection has lasted for a while.
+    fn is_stolen_by_ourselves(&self, error: &LinkError) -> bool {
+        let stolen = error.peer_error().is_some_and(|error| error.condition == ErrorCondition::STOLEN);
+        stolen && self.adopted.is_some_and(|adopted| adopted.elapsed() < STOLEN)
     }
 
     /// Whether two ends that tell a part after a part come no further: then what one of them tells the other one does

@@ -188,11 +188,9 @@ impl State {
         if let Some(error) = &self.over {
             return Err(LinkError::Connection(error.clone()));
         }
-        if origin.epoch != self.epoch {
+        // A link that tells what is not settled part after part is attached several times to one engine.
+        if origin.epoch != self.epoch || !self.engine.has_link(origin.link) {
             return self.find_moved(origin);
-        }
-        if !self.engine.has_link(origin.link) {
-            return Err(LinkError::Closed);
         }
         // While there is no connection, outcomes wait with those deliveries that the next one resumes.
         if self.down.is_some() && !self.settles_second(origin.link) {

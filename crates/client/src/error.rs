@@ -117,6 +117,9 @@ pub enum ConnectionError {
     #[cfg(feature = "websocket")]
     #[error(transparent)]
     WebSocket(#[from] postroad_taps::WebSocketError),
+    /// The peer took a link of it for that of an earlier connection of ours, which it had not read to its end.
+    #[error("a link was taken over by what is left of an earlier connection")]
+    Stolen,
     /// We closed it.
     #[error("the connection is closed")]
     Closed,
@@ -176,7 +179,7 @@ impl ConnectionError {
     pub(crate) fn is_passing(&self) -> bool {
         use amqp::ConnectionError as Error;
         match self {
-            Self::Transport(_) | Self::Tls(_) => true,
+            Self::Transport(_) | Self::Tls(_) | Self::Stolen => true,
             #[cfg(feature = "websocket")]
             Self::WebSocket(_) => true,
             // What comes garbled may come whole the next time.

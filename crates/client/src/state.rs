@@ -46,6 +46,8 @@ pub(crate) struct State {
     pub(crate) epoch: u32,
     /// Set while a connection that was lost is not made anew: the engine is the dead one.
     pub(crate) down: Option<Down>,
+    /// When the engine was taken over from another connection.
+    pub(crate) adopted: Option<Instant>,
     /// Whether a connection that is lost is made anew.
     pub(crate) reconnects: bool,
     /// Why the connection was lost last.
@@ -190,6 +192,7 @@ impl Shared {
             over: None,
             epoch: 0,
             down: None,
+            adopted: None,
             reconnects: false,
             lost: None,
             moved: Moved::default(),

@@ -229,10 +229,12 @@ pub enum AddressError {
         hint: &'static str,
     },
     /// A guarantee that the link cannot give.
-    #[error("{asked} is not available here")]
+    #[error("{asked} is not available here: {missing}")]
     GuaranteeUnavailable {
         /// The reliability that was asked for.
-        asked: &'static str,
+        asked: String,
+        /// What the broker's answer lacks.
+        missing: String,
     },
     /// There is no such node, and nobody was asked to make it.
     #[doc(alias = "ResolutionError")]
@@ -354,6 +356,9 @@ impl From<client::AttachError> for LinkError {
     fn from(error: client::AttachError) -> Self {
         match error {
             client::AttachError::Link(error) => error.into(),
+            client::AttachError::GuaranteeUnavailable { asked, missing } => {
+                Self::Address(AddressError::GuaranteeUnavailable { asked: asked.to_string(), missing })
+            }
             error => Self::Limit(error.to_string()),
         }
     }

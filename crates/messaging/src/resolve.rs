@@ -219,6 +219,7 @@ fn guarantee(options: &Options, role: Role) -> Guarantee {
         && (options.node.node_type == Some(NodeType::Topic) || options.mode == Some(Mode::Browse));
     match options.link.reliability {
         Some(Reliability::Unreliable | Reliability::AtMostOnce) => Guarantee::AtMostOnce,
+        Some(Reliability::ExactlyOnce) => Guarantee::ExactlyOnce,
         None if unreliable => Guarantee::AtMostOnce,
         _ => Guarantee::AtLeastOnce,
     }
@@ -228,9 +229,6 @@ fn guarantee(options: &Options, role: Role) -> Guarantee {
 fn refuse_unsupported(options: &Options, role: Role) -> Result<(), AddressError> {
     const NO_SUCH_THING: &str = "AMQP 1.0 has nothing for it";
     const BIND: &str = "make the binding at the broker";
-    if options.link.reliability == Some(Reliability::ExactlyOnce) {
-        return Err(AddressError::GuaranteeUnavailable { asked: Reliability::ExactlyOnce.as_str() });
-    }
     let link = &options.link;
     let cases = [
         (
@@ -384,7 +382,5 @@ mod tests {
             let error = Resolved::new(text, Role::Receiver).unwrap_err();
             assert!(matches!(error, AddressError::Unsupported { option, .. } if option == wanted), "{error:?}");
         }
-        let error = Resolved::new("q; {link: {reliability: exactly-once}}", Role::Sender).unwrap_err();
-        assert_eq!(error, AddressError::GuaranteeUnavailable { asked: "exactly-once" });
     }
 }

@@ -17,6 +17,7 @@ impl ConnectionEvents {
     ///
     /// # Errors
     /// Inside an async runtime.
+    #[allow(clippy::should_implement_trait, reason = "an iterator could not say that the call was not made")]
     pub fn next(&mut self) -> Result<Option<ConnectionEvent>, BlockingError> {
         self.runtime.run(self.inner.next())
     }

@@ -166,3 +166,33 @@ async fn a_link_that_another_broker_refuses_is_lost_alone() {
     assert!(matches!(session.sender("only-here").await, Err(AttachError::Link(_))));
     assert_eq!(second.drain("q").await, ["y"]);
 }
+
+#[tokio::test]
+async fn a_link_that_what_is_left_of_us_has_stolen_is_taken_back_and_one_that_another_has_is_not() {
+    let road = Road::new(&["q"]).await;
+    let mut options = road.options();
+    options.container_id = "ours".to_owned();
+    let connection = Connection::open(options.clone()).await.unwrap();
+    let mut terms = guaranteed(Guarantee::ExactlyOnce);
+    terms.name = Some("link".to_owned());
+    let sender = connection.session().await.unwrap().sender_with("q", terms.clone()).await.unwrap();
+    let mut events = connection.events();
+    road.proxy.cut_all();
+    assert!(attached(&mut events).await);
+
+    // As if an attach of the connection before came late.
+    let mut late = options.clone();
+    late.url = road.broker.urls()[0].parse().unwrap();
+    let thief = Connection::open(late.clone()).await.unwrap();
+    let stolen = thief.session().await.unwrap().sender_with("q", terms.clone()).await.unwrap();
+    until(&mut events, |event| {
+        matches!(event, ConnectionEvent::Lost(postroad_client::ConnectionError::Stolen)).then_some(())
+    })
+    .await;
+    attached(&mut events).await;
+    assert_eq!(sender.send(&Message::from("mine")).await, Ok(Outcome::Accepted));
+    let lost = tokio::time::timeout(PATIENCE, stolen.closed()).await.unwrap();
+    assert_eq!(lost.peer_error().unwrap().condition, postroad_client::types::ErrorCondition::STOLEN);
+    assert_eq!(thief.error(), None, "it has never been lost, so it was another one that took it");
+    assert_eq!(road.drain("q").await, ["mine"]);
+}

@@ -98,8 +98,28 @@ async fn what_cannot_be_honoured_is_refused_by_name() {
     // Policies of the other end are not ours to carry out.
     world.sender("q; {delete: receiver, assert: receiver}").await;
     world.receiver("q; {delete: sender, assert: never}").await;
-    let error = address_error(world.session.sender("q; {link: {reliability: exactly-once}}").await);
-    assert_eq!(error, AddressError::GuaranteeUnavailable { asked: "exactly-once" });
+}
+
+#[tokio::test]
+async fn exactly_once_is_settled_at_both_ends() {
+    let world = world().await;
+    let sender = world.sender("q; {link: {reliability: exactly-once}}").await;
+    let mut receiver = world.receiver("q; {link: {reliability: exactly-once}}").await;
+    for text in ["one", "two"] {
+        sender.send(text).await.unwrap();
+    }
+    for text in ["one", "two"] {
+        let message = receiver.fetch_timeout(PATIENCE).await.unwrap();
+        assert_eq!(message.text(), Some(text));
+    }
+    world.session.acknowledge_all().await.unwrap();
+    let settled = async {
+        while world.broker.queue_stats("q").unwrap().settled < 2 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, settled).await.expect("the broker hears of it");
+    assert_eq!(world.broker.queue_stats("q").unwrap().enqueued, 2);
 }
 
 #[tokio::test]
