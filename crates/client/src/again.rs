@@ -191,7 +191,7 @@ impl State {
         let Some(again) = entry.again.as_deref() else { return };
         let exactly_once = again.is_exactly_once();
         let resends = same_container || again.resends_elsewhere() || again.terms.is_none();
-        let demand = demand(dead, old);
+        let demand = demand(dead, old, entry.due);
         // What is not settled and was not taken comes again.
         let (suspended, settled) = dead.release(old, if exactly_once { Take::None } else { Take::Settled });
         entry.left.extend(settled);
@@ -201,14 +201,13 @@ impl State {
             let lost = self.lost_error();
             self.doubt_all(key, &mut suspended, &lost);
         }
-        let mut demand = demand;
-        self.links[key].open = 0;
+        (self.links[key].open, self.links[key].due) = (0, 0);
         if resumes {
             let (epoch, serial) = (self.epoch - 1, self.links[key].serial);
             for (tag, number) in suspended.taken() {
                 self.moved.take_over(before, serial, tag, epoch, number);
                 self.links[key].open += 1;
-                demand = demand.map(|demand| Demand { credit: demand.credit.saturating_add(1), ..demand });
+                self.links[key].due += 1;
             }
         } else {
             self.links[key].since = self.epoch;
@@ -221,10 +220,10 @@ impl State {
 
     fn demand_again(&mut self, key: usize, demand: Option<Demand>) {
         let Self { links, engine, .. } = self;
-        if let (Some(entry), Some(demand)) = (links.get(key).filter(|entry| entry.over.is_none()), demand) {
+        if let (Some(entry), Some(demand)) = (links.get_mut(key).filter(|entry| entry.over.is_none()), demand) {
+            entry.wanted = demand.credit;
             engine.set_overdraft(entry.id, entry.overdraft);
-            // What is resumed counts, and is unsettled already.
-            engine.grant(entry.id, demand.credit);
+            engine.grant(entry.id, demand.credit.saturating_add(entry.due));
             if demand.drain && demand.credit > 0 {
                 engine.drain(entry.id);
             }
@@ -308,6 +307,11 @@ impl State {
             entry.since = epoch;
             self.moved.forget_link(serial);
         }
+        if self.engine.receives(link) {
+            // What the sender has settled meanwhile is not resumed.
+            entry.due = u32::try_from(self.moved.waiting(serial)).unwrap_or(u32::MAX);
+            self.engine.grant(link, entry.wanted.saturating_add(entry.due));
+        }
         let name = self.links[key].name();
         if joining == Joining::NextPart {
             self.links[key].joining = Joining::Not;
@@ -360,13 +364,15 @@ impl State {
             return self.lose_link(link, error);
         }
         let (session, serial, epoch) = (self.sessions[entry.session].id, entry.serial, self.epoch);
-        let demand = demand(&mut *self.engine, link);
+        let demand = demand(&mut *self.engine, link, self.links[key].due);
         let (suspended, _) = self.engine.release(link, Take::None);
         match suspended {
             Some(suspended) if !self.is_stuck(key, suspended.unsettled.len()) => {
                 let mut before = std::mem::take(&mut self.moved);
+                self.links[key].due = 0;
                 for (tag, number) in suspended.taken() {
                     self.moved.take_over(&mut before, serial, tag, epoch, number);
+                    self.links[key].due += 1;
                 }
                 self.moved.keep_others(before, serial);
                 self.attach_again(key, session, suspended, true);
@@ -431,6 +437,7 @@ impl State {
     pub(crate) fn reassociated(&mut self, link: LinkId, tag: DeliveryTag, number: Option<DeliveryNumber>) {
         let Some(key) = self.key_of(link) else { return };
         let entry = &mut self.links[key];
+        entry.due = entry.due.saturating_sub(1);
         if number.is_none() {
             entry.open = entry.open.saturating_sub(1);
         }
@@ -472,7 +479,15 @@ impl State {
         };
         let most = u32::try_from(room).unwrap_or(u32::MAX);
         entry.starved = credit > most;
-        engine.grant(entry.id, credit.min(most));
+        entry.wanted = credit.min(most);
+        engine.grant(entry.id, entry.wanted.saturating_add(entry.due));
+    }
+
+    /// New messages that the sender of a link may still send.
+    pub(crate) fn granted(&mut self, key: usize) -> u32 {
+        let Self { links, engine, .. } = self;
+        let entry = &links[key];
+        engine.granted(entry.id).saturating_sub(entry.due)
     }
 
     /// Why the connection was lost last, for whoever was in the middle of something.
@@ -482,9 +497,10 @@ impl State {
 }
 
 /// What a receiver wants of its sender, counting what has come and was not taken: it comes again.
-fn demand(engine: &mut dyn Protocol, link: LinkId) -> Option<Demand> {
+fn demand(engine: &mut dyn Protocol, link: LinkId, due: u32) -> Option<Demand> {
     engine.receives(link).then(|| {
         let queued = u32::try_from(engine.queued(link)).unwrap_or(u32::MAX);
-        Demand { credit: engine.granted(link).saturating_add(queued), drain: engine.is_draining(link) }
+        let granted = engine.granted(link).saturating_sub(due);
+        Demand { credit: granted.saturating_add(queued), drain: engine.is_draining(link) }
     })
 }

@@ -83,6 +83,12 @@ impl Moved {
         Some(&mut delivery.place)
     }
 
+    /// How many deliveries of a link its sender has still to resume.
+    pub(crate) fn waiting(&self, link: u64) -> usize {
+        let waits = |delivery: &Delivery| matches!(delivery.place, Place::Waits(_));
+        self.deliveries.iter().filter(|((of, _), delivery)| *of == link && waits(delivery)).count()
+    }
+
     /// Forgets a delivery that is settled.
     pub(crate) fn forget(&mut self, link: u64, number: DeliveryNumber) {
         if let Some(tag) = self.tags.remove(&(link, number)) {

@@ -223,7 +223,7 @@ impl Receiver {
     pub fn credit(&self) -> u32 {
         self.link.with(|state| {
             let entry = &state.links[self.link.key];
-            if entry.over.is_some() { 0 } else { state.engine.granted(entry.id) }
+            if entry.over.is_some() { 0 } else { state.granted(self.link.key) }
         })
     }
 
@@ -515,7 +515,7 @@ impl Receiver {
                 return;
             }
             let id = entry.id;
-            let granted = state.engine.granted(id);
+            let granted = state.granted(link.key);
             let credit = credit(granted);
             if overdraws {
                 state.set_overdraft(link.key, credit.max(granted));
@@ -635,9 +635,8 @@ fn here(state: &mut State, key: usize, stamp: u32) -> Option<Result<bool, LinkEr
 
 /// Messages of a link that are here, `taken` of them outside the engine, or may still come.
 fn outstanding_of(state: &mut State, key: usize, taken: usize) -> u32 {
-    let id = state.links[key].id;
-    let here = taken.saturating_add(state.engine.queued(id));
-    u32::try_from(here).unwrap_or(u32::MAX).saturating_add(state.engine.granted(id))
+    let here = taken.saturating_add(state.engine.queued(state.links[key].id));
+    u32::try_from(here).unwrap_or(u32::MAX).saturating_add(state.granted(key))
 }
 
 /// What senders that are known by name and version do against the standard.

@@ -108,6 +108,10 @@ pub(crate) struct LinkEntry {
     /// taken and the sender not settled, where that counts.
     pub(crate) map_room: usize,
     pub(crate) open: usize,
+    /// Deliveries that the sender is to resume: each uses credit, which is granted beside what a receiver wants.
+    pub(crate) due: u32,
+    /// What was granted last, beside that.
+    pub(crate) wanted: u32,
     /// Whether a receiver was granted less than it wants because of that.
     pub(crate) starved: bool,
     /// Whether our end is being detached for good.
@@ -351,6 +355,8 @@ impl State {
             second: false,
             map_room: usize::MAX,
             open: 0,
+            due: 0,
+            wanted: 0,
             starved: false,
             detaching: false,
             attached: false,

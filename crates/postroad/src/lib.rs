@@ -90,6 +90,9 @@ pub mod blocking {
 pub mod guide {
     #[doc = include_str!("../../../docs/guide/qpid-messaging.md")]
     pub mod qpid_messaging {}
+    #[cfg(feature = "broker")]
+    #[doc = include_str!("../../../docs/guide/reliability.md")]
+    pub mod reliability {}
     #[doc = include_str!("../../../docs/guide/transport-services.md")]
     pub mod transport_services {}
 }

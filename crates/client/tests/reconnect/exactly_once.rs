@@ -197,3 +197,40 @@ async fn a_peer_that_keeps_nothing_is_refused() {
     assert!(error.hint().is_some());
     drop(granted);
 }
+
+#[tokio::test]
+async fn what_is_unsettled_stays_within_an_attach_and_is_resumed_beside_the_credit() {
+    let builder = postroad_broker::Broker::builder().queue("q").with_limits(|limits| limits.frame_size = 1024);
+    let road = Road::before(builder, Plan::new(1)).await;
+    let connection = road.connect().await;
+    let session = connection.session().await.unwrap();
+    let sender = session.sender("q").await.unwrap();
+    for message in numbered(0..60) {
+        sender.submit(&message).await.unwrap();
+    }
+    sender.sync().await.unwrap();
+    let mut options = guaranteed(ONCE);
+    options.prefetch = 50;
+    let mut receiver = session.receiver_with("q", options).await.unwrap();
+    let mut held = Vec::new();
+    while let Some(message) = receiver.fetch(Duration::from_millis(200)).await.unwrap() {
+        held.push(message);
+    }
+    assert!((2..50).contains(&held.len()), "{} were more than a frame of 1024 bytes tells", held.len());
+    let mut events = connection.events();
+    road.proxy.cut_all();
+    while !attached(&mut events).await {}
+    // Whoever waits wants credit, and must not take that of the resumed ones away.
+    assert!(receiver.fetch(Duration::from_millis(200)).await.unwrap().is_none());
+    for message in held.drain(..) {
+        receiver.accept(&message).unwrap();
+    }
+    loop {
+        let message = next(&mut receiver).await;
+        receiver.accept(&message).unwrap();
+        if message.text() == Some("59") {
+            break;
+        }
+    }
+    road.empty("q").await;
+}

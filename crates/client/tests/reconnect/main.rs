@@ -33,6 +33,10 @@ impl Road {
 
     pub(crate) async fn with_plan(queues: &[&str], plan: Plan) -> Self {
         let builder = queues.iter().fold(Broker::builder(), |builder, queue| builder.queue(*queue));
+        Self::before(builder, plan).await
+    }
+
+    pub(crate) async fn before(builder: postroad_broker::Builder, plan: Plan) -> Self {
         let broker = builder.listen("amqp://127.0.0.1:0").start().await.unwrap();
         let proxy = Proxy::start(broker.addr().unwrap(), plan).await.unwrap();
         Self { broker, proxy }
