@@ -451,4 +451,23 @@ mod tests {
         assert_eq!(third.lock().at(out).how, "anew");
         assert_eq!(sender.take_in_doubt()[0].encoded.as_deref(), Some(&b"kept"[..]));
     }
+
+    #[tokio::test]
+    async fn what_is_resumed_has_credit_beside_what_is_wanted() {
+        let fake = Fake::new("peer");
+        let connection = connection(&fake);
+        let (_session, _sender, receiver) = link_ends(&connection);
+        let (key, back) = (receiver.link.key, fake.link(Role::Receiver));
+        connection.inner.shared.with(|state| {
+            let entry = &mut state.links[key];
+            (entry.second, entry.map_room, entry.open, entry.due) = (true, 8, 5, 5);
+            state.grant(key, 100);
+            assert_eq!(state.granted(key), 3, "as many as an attach could tell beside the five");
+            assert_eq!(fake.lock().at(back).credit, 8);
+            state.links[key].open = 8;
+            state.grant(key, 100);
+            assert_eq!((state.granted(key), fake.lock().at(back).credit), (0, 5), "those that are resumed still come");
+            assert!(state.links[key].starved);
+        });
+    }
 }
