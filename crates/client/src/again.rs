@@ -352,7 +352,9 @@ impl State {
     pub(crate) fn link_ended(&mut self, link: LinkId, error: LinkError, closed: bool) {
         let Some(key) = self.key_of(link) else { return self.end_link(link, error) };
         let entry = &self.links[key];
-        let next_part = !closed && entry.joining == Joining::NextPart && error == LinkError::DetachedByPeer;
+        // The peer may be the one to find that a part is done with.
+        let in_parts = matches!(entry.joining, Joining::NextPart | Joining::Partly);
+        let next_part = !closed && in_parts && error == LinkError::DetachedByPeer;
         let gone = entry.detaching || entry.abandoned;
         if !gone && self.is_stolen_by_ourselves(&error) {
             self.engine.close(None);
