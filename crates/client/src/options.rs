@@ -57,7 +57,7 @@ pub struct ConnectOptions {
     pub idle_timeout: Option<Duration>,
     /// The largest frame that we take, in bytes; 512 at least.
     pub max_frame_size: u32,
-    /// How long connecting, TLS, SASL and opening may take in all.
+    /// How long connecting, TLS, SASL and opening may take in all, with each broker of the list.
     pub connect_timeout: Duration,
     /// How long closing waits for the peer.
     pub close_timeout: Duration,
