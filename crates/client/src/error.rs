@@ -289,7 +289,8 @@ pub enum AttachError {
     /// Every channel or handle is in use, or the name is.
     #[error(transparent)]
     Limit(#[from] amqp::LimitError),
-    /// The peer does not keep its side of the guarantee that was asked for: the link was closed again.
+    /// The peer does not keep its side of the guarantee that was asked for: the link was closed again, or the peer refused it
+    /// as not implemented. Where the peer has ended the session over it, as RabbitMQ 3 does, the session's next call tells so.
     #[error("{asked} is not available: {missing}")]
     GuaranteeUnavailable {
         /// What was asked for.

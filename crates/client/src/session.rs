@@ -8,6 +8,7 @@ use crate::link::Link;
 use crate::options::random_uuid;
 use crate::protocol::{How, LimitError, Role, SessionId, To};
 use crate::state::{Shared, State};
+use crate::types::ErrorCondition;
 use crate::wait::Place;
 use crate::{AttachError, Connection, Guarantee, LinkError, LinkOptions, Node, Receiver, Sender, StreamingReceiver};
 
@@ -122,6 +123,7 @@ impl Session {
         let name = own_name(options);
         let keep = self.shared().with(|state| state.reconnects);
         let exactly_once = options.guarantee == Guarantee::ExactlyOnce;
+        let was_over = self.shared().with(|state| state.sessions[self.inner.key].over.is_some());
         let options = LinkOptions {
             keep: exactly_once || (keep && options.guarantee == Guarantee::AtLeastOnce && role == Role::Sender),
             ..options.clone()
@@ -145,7 +147,22 @@ impl Session {
             link.wait(|_, remote| Some(remote.grants(node, &options))).await??;
             Ok(link)
         };
-        tokio::time::timeout(timeout, attaching).await.unwrap_or(Err(LinkError::Timeout(timeout).into()))
+        let attached = tokio::time::timeout(timeout, attaching).await;
+        attached.unwrap_or(Err(LinkError::Timeout(timeout).into())).map_err(|error: AttachError| {
+            match error.peer_error() {
+                // RabbitMQ 3 does not attach the link with another mode, but ends the session over the one that was asked for.
+                Some(told)
+                    if exactly_once
+                        && !was_over
+                        && !node.dynamic
+                        && told.condition == ErrorCondition::NOT_IMPLEMENTED =>
+                {
+                    let missing = format!("the peer refuses it: {told}");
+                    AttachError::GuaranteeUnavailable { asked: options.guarantee, missing }
+                }
+                _ => error,
+            }
+        })
     }
 
     /// Attaches a link to the peer's coordinator.

@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use postroad_client::types::Value;
-use postroad_client::{Message, Node, Receiver};
+use postroad_client::{Expiry, Guarantee, LinkOptions, Message, Node, Receiver};
 use postroad_tests::ours::{connect, run, soon};
 use postroad_tests::peers::{ExampleBroker, Skipped};
 use serde_json::Value as Json;
 
 use super::through::Between;
-use super::{Known, dissect, proton_cpp::PROTON_CPP};
+use super::{Known, cuts, dissect, proton_cpp::PROTON_CPP};
 
 /// docs/protocol/peers.md, Proton C++: a message is read and written anew on its way.
-const EXAMPLE_BROKER: Known = Known { returns, sends_settled: false, has_idle_timeout: false, ..PROTON_CPP };
+const EXAMPLE_BROKER: Known =
+    Known { returns, sends_settled: false, gives_back: false, has_idle_timeout: false, ..PROTON_CPP };
 
 fn returns(name: &str, value: &Value) -> Option<Json> {
     // Each copy on the way leaves another section around this one.
@@ -33,6 +34,7 @@ suite! {
         through_an_idle_connection_both_keep_alive, through_a_broker_that_says_nothing_is_given_up,
         through_a_client_that_says_nothing_is_given_up,
     },
+    cuts::{through_100_cuts_at_least_once},
 }
 
 #[test]
@@ -122,5 +124,54 @@ fn a_filter_is_echoed_and_not_applied() {
         assert_eq!(receiver.remote().unwrap().filters.len(), 1);
         soon(sender.send(&Message::from("not wanted"))).await.unwrap();
         assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("not wanted"));
+    });
+}
+
+#[test]
+fn exactly_once_is_refused_though_the_expiry_is_echoed() {
+    let broker = broker!();
+    run(async {
+        let session = connect(&broker.url()).await.unwrap().session().await.unwrap();
+        let mut once = LinkOptions::default();
+        once.guarantee = Guarantee::ExactlyOnce;
+        let error = soon(session.sender_with("once", once.clone())).await.unwrap_err();
+        assert!(cuts::missing(&error).contains("rcv-settle-mode first"), "{error}");
+        let error = soon(session.receiver_with("once", once)).await.unwrap_err();
+        assert!(cuts::missing(&error).contains("rcv-settle-mode first"), "{error}");
+        // The session goes on, and here is what alone would have looked like a link that is remembered.
+        let expiry = Some(Expiry::ConnectionClose(Duration::from_secs(60)));
+        let node = Node { expiry, ..Node::at("once") };
+        let mut receiver: Receiver = soon(session.receiver(node)).await.unwrap();
+        assert_eq!(receiver.remote().unwrap().expiry, expiry);
+        let sender = soon(session.sender("once")).await.unwrap();
+        soon(sender.send(&Message::from("at least once"))).await.unwrap();
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("at least once"));
+    });
+}
+
+#[test]
+fn what_a_lost_receiver_had_not_settled_is_gone() {
+    let broker = broker!();
+    run(async {
+        let proxy = cuts::before(broker.port()).await;
+        let (_connection, session) = cuts::session(&proxy, "").await;
+        let sender = soon(session.sender("lost")).await.unwrap();
+        let mut receiver = soon(session.receiver("lost")).await.unwrap();
+        soon(sender.send(&Message::from("one"))).await.unwrap();
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("one"));
+        proxy.cut_all();
+        // The first ones may go where the lost one was.
+        let next = async {
+            loop {
+                soon(sender.send(&Message::from("two"))).await.unwrap();
+                if let Some(next) = receiver.fetch(Duration::from_millis(300)).await.unwrap() {
+                    break next;
+                }
+            }
+        };
+        assert_eq!(soon(next).await.text(), Some("two"));
+        while let Some(next) = soon(receiver.fetch(Duration::from_millis(300))).await.unwrap() {
+            assert_eq!(next.text(), Some("two"));
+        }
     });
 }

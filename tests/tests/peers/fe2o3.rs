@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use postroad_client::types::{ErrorCondition, PeerError, Value};
-use postroad_client::{AttachError, LinkError, LinkOptions, Message};
+use postroad_client::{AttachError, ConnectionEvent, Guarantee, LinkError, LinkOptions, Message, Outcome, SendError};
 use postroad_codec::v1_0::{Attach, Frame, Performative};
+use postroad_testkit::faults::{At, Direction, FrameKind, Point, Rule};
 use postroad_tests::capture::{Capture, Side};
 use postroad_tests::ours::{SOON, connect, run, soon};
+use postroad_tests::peers::Listener;
 use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
-use super::{Known, broker, dissect, numbered, numbers, peer_sends, url};
+use super::{Known, broker, cuts, dissect, numbered, numbers, peer_sends, url};
 
 /// docs/protocol/peers.md, fe2o3-amqp.
 const FE2O3: Known = Known {
@@ -182,4 +184,78 @@ fn a_drain_takes_the_credit_and_the_program_is_not_told() {
 #[test]
 fn tshark_reads_every_frame() {
     dissect::every_frame(peers::fe2o3(), &FE2O3, &[&dissect::CLIENT[..], &dissect::BROKER]);
+}
+
+/// Cuts a connection before the next outcome that the peer tells.
+fn before_an_outcome() -> Rule {
+    let at = At::frame(FrameKind::Disposition).at(Point::Before);
+    Rule { direction: Some(Direction::ToClient), ..Rule::cut(at) }
+}
+
+/// Bodies of the messages that have come to the peer within a while.
+fn came(listener: &mut Listener) -> Vec<String> {
+    let next = || listener.process().event("message", Duration::from_millis(500)).ok();
+    std::iter::from_fn(next).map(|message| super::body(&message).unwrap()["v"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_link_is_attached_anew_and_nothing_is_lost() {
+    let fe2o3 = fe2o3!();
+    run(async {
+        let mut listener = fe2o3.listen(&[]).unwrap();
+        let proxy = cuts::before(listener.port()).await;
+        let (connection, session) = cuts::session(&proxy, "").await;
+        let sender = soon(session.sender("kept")).await.unwrap();
+        soon(sender.send(&Message::from("one"))).await.unwrap();
+        proxy.arm(before_an_outcome());
+        // It has come, and comes again, since the outcome was lost.
+        assert_eq!(soon(sender.send(&Message::from("two"))).await, Ok(Outcome::Accepted));
+        assert_eq!(proxy.stats().cuts, 1);
+        assert_eq!(came(&mut listener), ["one", "two", "two"]);
+        let mut receiver = soon(session.receiver("echo")).await.unwrap();
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("one"));
+        proxy.cut_all();
+        // A link of the same name is another one, which has all messages of the program to come.
+        let mut again = Vec::new();
+        while again.last().is_none_or(|last| last != "one") {
+            again.push(soon(receiver.receive()).await.unwrap().text().unwrap().to_owned());
+        }
+        for text in ["two", "two"] {
+            let message = soon(receiver.receive()).await.unwrap();
+            assert_eq!(message.text(), Some(text));
+            receiver.accept(&message).unwrap();
+        }
+        soon(connection.close()).await.unwrap();
+    });
+}
+
+#[test]
+fn exactly_once_is_granted_and_the_link_forgotten() {
+    let fe2o3 = fe2o3!();
+    run(async {
+        let mut listener = fe2o3.listen(&[]).unwrap();
+        let proxy = cuts::before(listener.port()).await;
+        let (connection, session) = cuts::session(&proxy, "").await;
+        let mut events = connection.events();
+        let mut once = LinkOptions::default();
+        once.guarantee = Guarantee::ExactlyOnce;
+        // The answer has mode second, and the expiry that was asked for.
+        let sender = soon(session.sender_with("kept", once)).await.unwrap();
+        soon(sender.send(&Message::from("one"))).await.unwrap();
+        proxy.arm(before_an_outcome());
+        // Nobody knows any more whether it has come, so that it is neither sent again nor called lost.
+        let error = soon(sender.send(&Message::from("two"))).await.unwrap_err();
+        assert!(matches!(error, SendError::InDoubt(_)), "{error:?}");
+        let in_doubt = async {
+            loop {
+                if let ConnectionEvent::InDoubt { messages, .. } = events.next().await.expect("it goes on") {
+                    break messages;
+                }
+            }
+        };
+        assert_eq!(soon(in_doubt).await, 1);
+        assert_eq!(soon(sender.send(&Message::from("three"))).await, Ok(Outcome::Accepted));
+        assert_eq!(came(&mut listener), ["one", "two", "three"]);
+        soon(connection.close()).await.unwrap();
+    });
 }

@@ -23,6 +23,7 @@ mod client_access;
 mod client_links;
 mod client_values;
 mod coverage;
+mod cuts;
 mod dissect;
 mod example_broker;
 mod fe2o3;
@@ -75,6 +76,8 @@ struct Known {
     delivery_annotations: bool,
     /// Whether a broker settles what it sends to a receiver that asks for that.
     sends_settled: bool,
+    /// Whether a broker gives to others what a receiver had not settled when its connection was lost.
+    gives_back: bool,
     /// Whether a broker gives up a client that says nothing for some seconds.
     has_idle_timeout: bool,
     /// Whether the listening peer knows users and passwords.
@@ -100,6 +103,7 @@ impl Known {
         tells_idle: true,
         delivery_annotations: true,
         sends_settled: true,
+        gives_back: true,
         has_idle_timeout: true,
         listens_with_plain: true,
         tls_conditions: [""; 2],

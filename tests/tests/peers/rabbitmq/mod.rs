@@ -12,6 +12,7 @@ macro_rules! rabbitmq {
 }
 
 mod access;
+mod guarantees;
 mod outcomes;
 mod proton;
 mod values;
@@ -69,6 +70,7 @@ suite! {
         through_an_idle_connection_both_keep_alive, through_a_broker_that_says_nothing_is_given_up,
         through_a_client_that_says_nothing_is_given_up,
     },
+    cuts::{through_100_cuts_at_least_once},
 }
 
 #[test]
