@@ -9,6 +9,7 @@ pub mod engine;
 pub mod measure;
 pub mod peers;
 pub mod postroad;
+pub mod recovery;
 pub mod run;
 pub mod table;
 pub mod taps;
