@@ -6,6 +6,7 @@
 pub mod brokers;
 pub mod codec;
 pub mod engine;
+pub mod guarantees;
 pub mod measure;
 pub mod peers;
 pub mod postroad;
