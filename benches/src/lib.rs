@@ -6,9 +6,11 @@
 pub mod brokers;
 pub mod codec;
 pub mod engine;
+pub mod guarantees;
 pub mod measure;
 pub mod peers;
 pub mod postroad;
+pub mod recovery;
 pub mod run;
 pub mod table;
 pub mod taps;

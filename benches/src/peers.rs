@@ -131,7 +131,10 @@ fn rhea() -> Result<Peer, Skipped> {
 }
 
 /// Our own peer, which is this program with `recv` or `send` as its first argument.
-fn postroad() -> Result<Peer, Skipped> {
+///
+/// # Errors
+/// When the system does not say where this program is.
+pub fn postroad() -> Result<Peer, Skipped> {
     let name = "postroad";
     let program = env::current_exe().map_err(|error| Skipped { name, reason: error.to_string() })?;
     Ok(Peer::new(name, program))

@@ -71,6 +71,17 @@ pub enum Course {
         /// The program of both clients.
         client: Peer,
     },
+    /// Our own client sends to our own broker and receives from it, both on the same terms.
+    Guaranteed {
+        /// The name of the terms, which the program of the clients knows.
+        terms: &'static str,
+        /// The program of both clients.
+        client: Peer,
+        /// Where the broker listens.
+        port: u16,
+        /// Runs so far: each has a queue of its own.
+        runs: u64,
+    },
 }
 
 impl Course {
@@ -80,6 +91,7 @@ impl Course {
         match self {
             Self::Direct { sender, receiver } => format!("{} -> {}", sender.name, receiver.name),
             Self::Through { broker, .. } => broker.name.to_owned(),
+            Self::Guaranteed { terms, .. } => (*terms).to_owned(),
         }
     }
 
@@ -91,6 +103,10 @@ impl Course {
         match self {
             Self::Direct { sender, receiver } => direct(sender, receiver, load, within),
             Self::Through { broker, client } => through(broker, client, load, within),
+            Self::Guaranteed { terms, client, port, runs } => {
+                *runs += 1;
+                guaranteed(terms, client, *port, &format!("{terms}-{runs}"), load, within)
+            }
         }
     }
 
@@ -138,6 +154,25 @@ fn through(broker: &mut Broker, client: &Peer, load: Load, within: Duration) -> 
     let send = Running::start(client, &["send", &port, &count, &size, &credit, &address])?;
     let (send, recv) = (send.finish(deadline, within)?, recv.finish(deadline, within)?);
     Ok(Sample::through(&send, &recv, broker.cpu_time()?.saturating_sub(before)))
+}
+
+fn guaranteed(
+    terms: &str,
+    client: &Peer,
+    port: u16,
+    address: &str,
+    load: Load,
+    within: Duration,
+) -> Result<Sample, RunError> {
+    let deadline = Instant::now() + within;
+    let [port, count, size] = [port.to_string(), load.count.to_string(), load.size.to_string()];
+    let credit = load.credit.to_string();
+    let mut recv = Running::start(client, &["recv", terms, &port, &count, &credit, address])?;
+    recv.wait_ready(within)?;
+    let send = Running::start(client, &["send", terms, &port, &count, &size, address])?;
+    let (send, recv) = (send.finish(deadline, within)?, recv.finish(deadline, within)?);
+    // Who sends at most once waits for nobody: the rate is what came.
+    Ok(Sample { broker_cpu: None, ..Sample::through(&send, &recv, Duration::ZERO) })
 }
 
 /// A peer at work, killed when dropped.

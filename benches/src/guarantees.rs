@@ -1,0 +1,158 @@
+//! What a guarantee costs: our own client at both ends of the embedded broker, each a process.
+
+use std::error::Error;
+use std::time::Duration;
+
+use postroad_client::types::{Body, Bytes};
+use postroad_client::{ConnectOptions, Connection, Guarantee, LinkOptions, Message, Reconnect, Session};
+
+use crate::measure::{Clocks, Report};
+
+/// A guarantee, and whether the connection would be made anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The name in the tables.
+    pub name: &'static str,
+    guarantee: Guarantee,
+    reconnect: bool,
+}
+
+/// The terms that are compared.
+pub const ALL: [Terms; 4] = [
+    Terms { name: "at-most-once", guarantee: Guarantee::AtMostOnce, reconnect: false },
+    Terms { name: BASE, guarantee: Guarantee::AtLeastOnce, reconnect: false },
+    Terms { name: "at-least-once-reconnect", guarantee: Guarantee::AtLeastOnce, reconnect: true },
+    Terms { name: "exactly-once", guarantee: Guarantee::ExactlyOnce, reconnect: true },
+];
+
+/// What the ratios are to.
+pub const BASE: &str = "at-least-once";
+
+impl Terms {
+    /// The terms of this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<Self> {
+        ALL.into_iter().find(|terms| terms.name == name)
+    }
+
+    async fn connect(self, port: u16) -> Result<(Connection, Session, LinkOptions), Box<dyn Error>> {
+        let mut options = ConnectOptions::new(format!("amqp://127.0.0.1:{port}").parse()?);
+        options.max_frame_size = 32_768;
+        options.reconnect = self.reconnect.then(Reconnect::default);
+        let connection = Connection::open(options).await?;
+        let session = connection.session().await?;
+        let mut options = LinkOptions::default();
+        options.guarantee = self.guarantee;
+        Ok((connection, session, options))
+    }
+}
+
+/// Receives and accepts `count` messages of `address` with `credit` at once, and looks whether they are all there, in
+/// their order.
+///
+/// # Errors
+/// When a message is missing, comes twice or has no content, and whatever else goes wrong.
+pub async fn receive(
+    terms: Terms,
+    port: u16,
+    count: u64,
+    credit: u32,
+    address: &str,
+) -> Result<Report, Box<dyn Error>> {
+    let (connection, session, mut options) = terms.connect(port).await?;
+    options.prefetch = credit;
+    let mut receiver = session.receiver_with(address, options).await?;
+    eprintln!("ready");
+    let mut clocks = None;
+    for id in 0..count {
+        let message = receiver.receive().await?;
+        clocks.get_or_insert_with(Clocks::start);
+        if message.id() != Some(&id.into()) {
+            return Err(format!("message {:?} came where {id} was due", message.id()).into());
+        }
+        if message.bytes().is_none_or(|bytes| bytes.is_empty()) {
+            return Err("a message without content".into());
+        }
+        receiver.accept(&message)?;
+    }
+    // What is still to be told of the last messages belongs to their cost.
+    receiver.close().await?;
+    let report = clocks.ok_or("no message")?.report("recv", count);
+    connection.close().await?;
+    Ok(report)
+}
+
+/// Sends `count` messages of `size` bytes to `address`, and waits until all have their outcome.
+///
+/// # Errors
+/// When one is not accepted, and whatever else goes wrong.
+pub async fn send(terms: Terms, port: u16, count: u64, size: usize, address: &str) -> Result<Report, Box<dyn Error>> {
+    let (connection, session, options) = terms.connect(port).await?;
+    let sender = session.sender_with(address, options).await?;
+    let body = Bytes::from(vec![b'x'; size]);
+    let clocks = Clocks::start();
+    for id in 0..count {
+        let message = Message::from(Body::Data(body.clone())).with_id(id);
+        sender.submit(&message).await?;
+    }
+    sender.sync().await?;
+    sender.close().await?;
+    let report = clocks.report("send", count);
+    connection.close().await?;
+    Ok(report)
+}
+
+/// The embedded broker on a thread of its own, with queues as they are asked for.
+#[derive(Debug)]
+pub struct Embedded {
+    /// Where it listens on the loopback.
+    pub port: u16,
+    runtime: Option<tokio::runtime::Runtime>,
+}
+
+impl Embedded {
+    /// Starts it, with queues that hold so many messages: who sends waits then.
+    ///
+    /// # Errors
+    /// Whatever keeps it from listening.
+    pub fn start(queue_messages: usize) -> Result<Self, Box<dyn Error>> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let builder = postroad_broker::Broker::builder().listen("amqp://127.0.0.1:0").auto_create(true);
+        let builder = builder.with_limits(|limits| limits.queue_messages = queue_messages);
+        let broker = runtime.block_on(builder.start())?;
+        let port = broker.addr().ok_or("the broker listens nowhere")?.port();
+        // It lives as long as the runtime.
+        runtime.spawn(async move {
+            let _broker = broker;
+            std::future::pending::<()>().await;
+        });
+        Ok(Self { port, runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_message_comes_on_all_terms() {
+        let broker = tokio::task::spawn_blocking(|| Embedded::start(100).unwrap()).await.unwrap();
+        for terms in ALL {
+            let (port, address) = (broker.port, terms.name);
+            let both = async {
+                tokio::try_join!(send(terms, port, 300, 100, address), receive(terms, port, 300, 50, address))
+            };
+            let (sent, received) = tokio::time::timeout(Duration::from_secs(20), both).await.unwrap().unwrap();
+            assert_eq!((sent.n, received.n), (300, 300), "{address}");
+        }
+        tokio::task::spawn_blocking(|| drop(broker)).await.unwrap();
+    }
+}
