@@ -108,6 +108,7 @@ impl State {
         self.drop_drains();
         // Who asked asks again.
         self.asked.clear();
+        self.joins.clear();
         let (over, lost) = (LinkError::Connection(error.clone()), LinkError::Interrupted(error));
         let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -138,23 +139,15 @@ impl State {
         (self.opened, self.adopted) = (true, Some(Instant::now()));
         self.forget_index();
         self.tell(ConnectionEvent::Reopened { broker, same_container, after: down.since.elapsed() });
-        let failed: Vec<usize> = self
-            .sessions
-            .iter_mut()
-            .filter_map(|(key, entry)| {
-                if entry.over.is_some() {
-                    return None;
-                }
-                entry.begun = false;
-                match self.engine.begin() {
-                    Ok(id) => {
-                        entry.id = id;
-                        None
-                    }
-                    Err(_) => Some(key),
-                }
-            })
-            .collect();
+        for (_, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.over.is_none()) {
+            entry.begun = false;
+            match self.engine.begin() {
+                Ok(id) => entry.id = id,
+                // The peer takes fewer sessions than the one before.
+                Err(_) => entry.over = Some(LinkError::SessionEnded(None)),
+            }
+            entry.waiters.wake(&mut self.wakes);
+        }
         let mut before = std::mem::take(&mut self.moved);
         let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -162,18 +155,6 @@ impl State {
                 continue;
             }
             self.take_over(key, dead, &mut before, same_container);
-        }
-        // The peer takes fewer sessions than the one before.
-        for key in failed {
-            let error = LinkError::SessionEnded(None);
-            let entry = &mut self.sessions[key];
-            entry.over = Some(error.clone());
-            entry.waiters.wake(&mut self.wakes);
-            let links: Vec<usize> =
-                self.links.iter().filter(|(_, link)| link.session == key).map(|(key, _)| key).collect();
-            for link in links {
-                self.end_entry(link, error.clone());
-            }
         }
         for (_, entry) in &mut self.links {
             entry.waiters.wake(&mut self.wakes);
@@ -196,6 +177,10 @@ impl State {
         let (suspended, settled) = dead.release(old, if exactly_once { Take::None } else { Take::Settled });
         entry.left.extend(settled);
         let Some(mut suspended) = suspended else { return self.end_entry(key, LinkError::Closed) };
+        if let Some(error) = self.sessions[session].over.clone() {
+            self.keep_doubts(key, suspended, &error);
+            return self.end_entry(key, error);
+        }
         let resumes = exactly_once && same_container;
         if !resumes && !resends {
             let lost = self.lost_error();
@@ -232,7 +217,7 @@ impl State {
 
     /// Attaches a link on a session of this engine.
     fn attach_again(&mut self, key: usize, session: SessionId, mut suspended: Suspended, resumes: bool) {
-        let Self { engine, links, .. } = self;
+        let Self { engine, links, joins, .. } = self;
         let entry = &mut links[key];
         let Some(again) = entry.again.as_deref() else { return };
         let attached = match &again.terms {
@@ -250,6 +235,11 @@ impl State {
         };
         match attached {
             Ok((id, joining)) => {
+                if let Some(Terms { options, .. }) = &again.terms
+                    && let Some(by) = Instant::now().checked_add(options.timeout)
+                {
+                    joins.push((by, id, options.timeout));
+                }
                 entry.id = id;
                 entry.joining = joining;
                 (entry.attached, entry.confirmed) = (false, false);
@@ -295,6 +285,34 @@ impl State {
         if joining == Joining::Anew {
             self.joined(key, name, false);
         }
+    }
+
+    /// Gives links up that the peer has not answered in time, and tells when that is to be looked at next.
+    pub(crate) fn expire_joins(&mut self, now: Instant) -> Option<Instant> {
+        if self.joins.is_empty() {
+            return None;
+        }
+        for (by, link, timeout) in std::mem::take(&mut self.joins) {
+            let entry = self.entry(link);
+            if entry.is_none_or(|entry| matches!(entry.joining, Joining::Not | Joining::Partly)) {
+                continue;
+            }
+            if by <= now {
+                self.engine.detach(link);
+                self.lose_link(link, LinkError::Timeout(timeout));
+            } else {
+                self.joins.push((by, link, timeout));
+            }
+        }
+        self.joins.iter().map(|(by, ..)| *by).min()
+    }
+
+    /// A peer that did not say where it attached a link means it all the same.
+    #[cold]
+    pub(crate) fn confirmed(&mut self, link: LinkId) {
+        let Some(key) = self.key_of(link).filter(|key| self.links[*key].attached) else { return };
+        let name = self.links[key].name();
+        self.joined(key, name, false);
     }
 
     /// What a link brought along is dealt with.

@@ -225,6 +225,7 @@ impl Driver {
         state.take_news();
         let drains = state.answer_drains(now);
         let ends = state.tear_down(now);
+        let joins = state.expire_joins(now);
         let told = self.output.len();
         if written {
             state.engine.poll_transmit(now, &mut self.output);
@@ -237,7 +238,7 @@ impl Driver {
             self.sleep.as_mut().reset(tokio::time::Instant::from_std(now) + LINGER);
         }
         let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
-        let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains, ends]
+        let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains, ends, joins]
             .into_iter()
             .flatten()
             .min();

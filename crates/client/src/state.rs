@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) doubted: Vec<usize>,
     /// Links that have told a part of what is not settled.
     pub(crate) partly: Vec<usize>,
+    /// Links that were attached again and not answered, until when they are to be, and how long that is.
+    pub(crate) joins: Vec<(Instant, LinkId, Duration)>,
     /// Questions to the peer.
     pub(crate) asked: HashMap<u64, Asked>,
     pub(crate) events: Option<broadcast::Sender<ConnectionEvent>>,
@@ -202,6 +204,7 @@ impl Shared {
             moved: Moved::default(),
             doubted: Vec::new(),
             partly: Vec::new(),
+            joins: Vec::new(),
             asked: HashMap::new(),
             events: None,
             serial: 0,
@@ -420,10 +423,14 @@ impl State {
                 News::Settled { link, token, outcome } => self.settled(link, token, outcome),
                 News::Declared { link, token, id } => self.declared(link, token, id),
                 News::Ready(link) => {
-                    let mut control = false;
+                    let (mut control, mut joining) = (false, Joining::Not);
                     if let Some(entry) = self.entry(link) {
                         entry.confirmed = true;
                         control = entry.control.is_some();
+                        joining = entry.joining;
+                    }
+                    if joining == Joining::Anew {
+                        self.confirmed(link);
                     }
                     if control {
                         self.roll_back_abandoned(link);
