@@ -49,7 +49,12 @@ impl Sender {
 impl State {
     /// A delivery is in doubt, while its link goes on.
     pub(crate) fn in_doubt(&mut self, link: LinkId, doubt: Doubt) {
-        let Some(key) = self.key_of(link) else { return };
+        // The link may have ended since, over the terms on which it was attached again.
+        let ended = || {
+            let same = self.links.iter().filter(|(_, entry)| entry.id == link);
+            same.max_by_key(|(_, entry)| entry.serial).map(|(key, _)| key)
+        };
+        let Some(key) = self.key_of(link).or_else(ended) else { return };
         let error = self.lost_error();
         let Self { links, wakes, .. } = self;
         let entry = &mut links[key];

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use postroad_client::types::Bytes;
 use postroad_client::{ConnectOptions, Connection};
-use postroad_codec::v1_0::{Encode, Frame, Performative, ProtocolHeader};
-use postroad_testkit::{Body, Builder, begin, close, detach, end, open};
+use postroad_codec::v1_0::{Encode, Frame, Performative, ProtocolHeader, Transfer};
+use postroad_testkit::{Body, Builder, accepted, begin, close, detach, end, open};
 use tokio::task::JoinHandle;
 
 /// A server for one connection, which a test plays beside the client.
@@ -43,13 +43,18 @@ impl Peer {
 
     /// Takes the next client of a listener, which uses no SASL, and opens.
     pub(crate) fn accept(listener: &TcpListener, frame: u32) -> Self {
+        Self::accept_as("peer", listener, frame)
+    }
+
+    /// As [`Peer::accept`], as the container of another id.
+    pub(crate) fn accept_as(container: &'static str, listener: &TcpListener, frame: u32) -> Self {
         let (mut stream, _) = listener.accept().unwrap();
         // A script that waits in vain fails.
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         take_header(&mut stream);
         let mut peer = Self { stream };
         peer.take(open());
-        peer.send(open().max_frame_size(frame));
+        peer.send(open().container_id(container).max_frame_size(frame));
         peer
     }
 
@@ -108,23 +113,32 @@ impl Peer {
         let _ = self.stream.shutdown(std::net::Shutdown::Write);
     }
 
+    /// As [`Peer::part`], and accepts the messages that come meanwhile.
+    pub(crate) fn part_with_messages(&mut self) {
+        while let Some(frame) = self.next() {
+            let Frame::Amqp { performative, .. } = frame else { continue };
+            if let Performative::Transfer(Transfer { delivery_id: Some(number), .. }) = &performative {
+                self.send(accepted(number.0));
+            }
+            self.answer_leave(&performative);
+        }
+    }
+
     /// Answers a client that takes its leave, until it hangs up.
     pub(crate) fn part(&mut self) {
         while let Some(frame) = self.next() {
             let Frame::Amqp { performative, .. } = frame else { continue };
-            match performative {
-                Performative::Detach(theirs) => {
-                    self.send(detach().handle(theirs.handle.0).closed(true));
-                }
-                Performative::End(_) => {
-                    self.send(end());
-                }
-                Performative::Close(_) => {
-                    self.send(close());
-                }
-                _ => {}
-            }
+            self.answer_leave(&performative);
         }
+    }
+
+    fn answer_leave(&mut self, performative: &Performative) {
+        match performative {
+            Performative::Detach(theirs) => self.send_bytes(&detach().handle(theirs.handle.0).closed(true).to_bytes()),
+            Performative::End(_) => self.send_bytes(&end().to_bytes()),
+            Performative::Close(_) => self.send_bytes(&close().to_bytes()),
+            _ => self,
+        };
     }
 }
 
