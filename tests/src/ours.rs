@@ -33,7 +33,8 @@ pub fn soon<F: Future>(what: F) -> impl Future<Output = F::Output> {
     async move { tokio::time::timeout(SOON, what).await.unwrap_or_else(|_| panic!("{caller}: nothing within {SOON:?}")) }
 }
 
-/// The options of a connection to a peer of these suites, which has no secrets: a password may go without TLS.
+/// The options of a connection to a peer of these suites, which has no secrets: a password may go without TLS. One that
+/// is lost is over: those that are made anew are looked at by themselves.
 ///
 /// # Panics
 /// When `url` is none.
@@ -41,6 +42,7 @@ pub fn soon<F: Future>(what: F) -> impl Future<Output = F::Output> {
 pub fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url.parse().expect("a URL"));
     options.allow_insecure_mechs = true;
+    options.reconnect = None;
     options
 }
 

@@ -58,9 +58,9 @@ pub(crate) fn next_connection(listener: &TcpListener) -> Peer {
 #[track_caller]
 pub(crate) fn take_attach(peer: &mut Peer) -> Attach {
     loop {
-        match peer.next().expect("the client has hung up") {
-            Frame::Amqp { performative: Performative::Attach(attach), .. } => return *attach,
-            _ => {}
+        let frame = peer.next().expect("the client has hung up");
+        if let Frame::Amqp { performative: Performative::Attach(attach), .. } = frame {
+            return *attach;
         }
     }
 }
