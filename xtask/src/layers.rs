@@ -23,6 +23,7 @@ pub(crate) fn check(root: &Path) -> Verdict {
     let graph = Graph::read(&metadata).map_err(|fault| vec![fault])?;
     let mut faults = graph.faults(TABLE);
     faults.extend(silence::faults(root, TABLE));
+    faults.extend(binaries_fault(&metadata));
     if faults.is_empty() {
         let (crates, edges) =
             (graph.packages.len(), graph.packages.values().map(|p| p.dependencies.len()).sum::<usize>());
@@ -30,6 +31,19 @@ pub(crate) fn check(root: &Path) -> Verdict {
     } else {
         Err(faults)
     }
+}
+
+/// `cargo run` needs no name as long as the packages that it looks at have one binary: the command.
+fn binaries_fault(metadata: &Value) -> Option<String> {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let defaults = list(&metadata["workspace_default_members"]);
+    let packages = list(&metadata["packages"]);
+    let looked_at = packages.iter().filter(|package| defaults.contains(&package["id"]));
+    let targets = looked_at.flat_map(|package| list(&package["targets"]));
+    let binaries = targets.filter(|target| list(&target["kind"]).iter().any(|kind| kind == "bin"));
+    let names: Vec<String> = binaries.filter_map(|target| target["name"].as_str().map(str::to_owned)).collect();
+    (names != ["postroad"])
+        .then(|| format!("`cargo run` would have to choose among {names:?}: move all but the command"))
 }
 
 /// The part of `cargo metadata` that has to do with edges.
@@ -197,6 +211,19 @@ mod tests {
 
     fn faults(members: &[&str], edges: &[(&str, &str, Option<&str>, bool)]) -> Vec<String> {
         graph(members, edges).faults(TABLE)
+    }
+
+    #[test]
+    fn the_command_is_the_only_binary_of_the_default_members() {
+        let package = |id: &str, kind: &str, name: &str| serde_json::json!({"id": id, "targets": [{"kind": [kind], "name": name}]});
+        let metadata =
+            |packages: Value| serde_json::json!({"workspace_default_members": ["a", "b"], "packages": packages});
+        let command = package("a", "bin", "postroad");
+        let elsewhere = package("c", "bin", "chaos");
+        assert_eq!(binaries_fault(&metadata(serde_json::json!([command, package("b", "lib", "b"), elsewhere]))), None);
+        let second = binaries_fault(&metadata(serde_json::json!([command, package("b", "bin", "simulate")])));
+        assert!(second.is_some_and(|fault| fault.contains("simulate")));
+        assert!(binaries_fault(&serde_json::json!({})).is_some());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Ten thousand short lives of links, in virtual time. One that fails prints its seed:
-//! `cargo run -p postroad-testkit --bin simulate -- --runs 1 --seed N --trace` plays it again.
+//! `cargo run -p tests --bin simulate -- --runs 1 --seed N --trace` plays it again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
