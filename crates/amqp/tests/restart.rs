@@ -495,3 +495,30 @@ fn an_outcome_that_crosses_a_detach_is_told_and_not_answered() {
     peer.send(detach());
     assert_eq!(peer.engine.release(link).unwrap().unsettled, []);
 }
+
+#[test]
+fn a_held_sender_sends_nothing_before_its_owner_has_seen_the_terms() {
+    for how in [How::Restart, How::Resume] {
+        let (mut state, _) = states(2);
+        let before = state.clone();
+        let (mut peer, session) = serving_peer();
+        let terms = LinkTerms { hold: true, ..resumable() };
+        let link = attach(&mut peer, how, session, &mut state, terms).unwrap();
+        peer.take_bytes();
+        peer.send(attach_receiver("a")).send(flow().handle(0).delivery_count(2).link_credit(10));
+        assert!(peer.take_bytes().is_empty(), "{how:?}");
+        assert_eq!(peer.engine.sender(link).capacity(), 0);
+        peer.engine.proceed(link);
+        let sent = std::iter::from_fn(|| peer.next_frame()).count();
+        assert_eq!(sent, 2, "{how:?}");
+
+        // Given up instead, everything comes back.
+        let (mut peer, session) = serving_peer();
+        let (mut state, terms) = (before.clone(), LinkTerms { hold: true, ..resumable() });
+        let link = attach(&mut peer, how, session, &mut state, terms).unwrap();
+        peer.send(attach_receiver("a")).send(flow().handle(0).delivery_count(2).link_credit(10));
+        peer.take_bytes();
+        let back = peer.engine.release(link).unwrap();
+        assert_eq!(back.unsettled, before.unsettled);
+    }
+}

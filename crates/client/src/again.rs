@@ -282,8 +282,9 @@ impl State {
             let address = address.unwrap_or_default();
             self.tell(ConnectionEvent::NodeRenewed { link: name.clone(), previous, address });
         }
-        if joining == Joining::Anew {
-            self.joined(key, name, false);
+        match joining {
+            Joining::Anew => self.joined(key, name, false),
+            _ => self.engine.proceed(link),
         }
     }
 

@@ -1,6 +1,8 @@
 //! Messages in doubt: they were handed over, the connection was lost before the receiver told an outcome, and nothing can
 //! be found out by resuming the link.
 
+use std::collections::VecDeque;
+
 use bytes::Bytes;
 
 use crate::event::ConnectionEvent;
@@ -32,29 +34,54 @@ impl InDoubt {
     }
 }
 
-/// Messages in doubt that a sender keeps at most. Beyond it the oldest go; their outcomes have told of them all the same.
+/// The messages of a sender that are in doubt.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts {
+    messages: VecDeque<InDoubt>,
+    bytes: usize,
+}
+
+/// What a sender keeps of them at most. Beyond it the oldest go; their outcomes have told of them all the same.
 const KEPT: usize = 16_384;
+const KEPT_BYTES: usize = 64 * 1024 * 1024;
+
+impl InDoubt {
+    fn size(&self) -> usize {
+        self.encoded.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+impl Doubts {
+    fn push(&mut self, doubt: InDoubt) {
+        self.bytes += doubt.size();
+        self.messages.push_back(doubt);
+        while self.messages.len() > KEPT || (self.bytes > KEPT_BYTES && self.messages.len() > 1) {
+            let Some(oldest) = self.messages.pop_front() else { return };
+            self.bytes -= oldest.size();
+        }
+    }
+
+    fn take(&mut self) -> Vec<InDoubt> {
+        self.bytes = 0;
+        std::mem::take(&mut self.messages).into()
+    }
+}
 
 impl Sender {
     /// Takes the messages that are in doubt, oldest first. Each has also been told as [`SendError::InDoubt`] to whoever
     /// waits for its outcome, or been counted by [`sync`](Self::sync).
     ///
-    /// Up to 16 384 are kept, the newest ones.
+    /// Up to 16 384 are kept, and up to 64 MiB of them: the newest ones.
     #[must_use = "they are not kept any longer"]
     pub fn take_in_doubt(&self) -> Vec<InDoubt> {
-        self.link.with(|state| state.links[self.link.key].in_doubt.drain(..).collect())
+        self.link.with(|state| state.links[self.link.key].in_doubt.take())
     }
 }
 
 impl State {
     /// A delivery is in doubt, while its link goes on.
     pub(crate) fn in_doubt(&mut self, link: LinkId, doubt: Doubt) {
-        // The link may have ended since, over the terms on which it was attached again.
-        let ended = || {
-            let same = self.links.iter().filter(|(_, entry)| entry.id == link);
-            same.max_by_key(|(_, entry)| entry.serial).map(|(key, _)| key)
-        };
-        let Some(key) = self.key_of(link).or_else(ended) else { return };
+        let Some(key) = self.key_of(link) else { return };
         let error = self.lost_error();
         let Self { links, wakes, .. } = self;
         let entry = &mut links[key];
@@ -94,10 +121,7 @@ impl State {
 
     fn keep_doubt(&mut self, key: usize, doubt: Doubt, error: LinkError) {
         let entry = &mut self.links[key];
-        if entry.in_doubt.len() >= KEPT {
-            entry.in_doubt.pop_front();
-        }
-        entry.in_doubt.push_back(InDoubt { tag: doubt.tag, encoded: doubt.message, error });
+        entry.in_doubt.push(InDoubt { tag: doubt.tag, encoded: doubt.message, error });
         entry.sends.untold += 1;
         if entry.sends.untold == 1 {
             self.doubted.push(key);
@@ -114,5 +138,32 @@ impl State {
                 self.tell(ConnectionEvent::InDoubt { link, messages });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_and_in_bytes() {
+        let doubt = |number: u64, size: usize| InDoubt {
+            tag: number.into(),
+            encoded: Some(vec![0; size].into()),
+            error: LinkError::Closed,
+        };
+        let mut doubts = Doubts::default();
+        for number in 0..KEPT as u64 + 5 {
+            doubts.push(doubt(number, 1));
+        }
+        let kept = doubts.take();
+        assert_eq!((kept.len(), kept[0].tag, doubts.bytes), (KEPT, 5.into(), 0));
+        for number in 0..4 {
+            doubts.push(doubt(number, KEPT_BYTES / 3 + 1));
+        }
+        assert_eq!(doubts.take().iter().map(|doubt| doubt.tag).collect::<Vec<_>>(), [2.into(), 3.into()]);
+        // One is kept however large it is.
+        doubts.push(doubt(9, KEPT_BYTES + 1));
+        assert_eq!(doubts.take().len(), 1);
     }
 }

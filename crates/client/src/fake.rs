@@ -173,6 +173,8 @@ impl Protocol for Fake {
 
     fn refuse(&mut self, _: LinkId, _: PeerError) {}
 
+    fn proceed(&mut self, _: LinkId) {}
+
     fn detach(&mut self, _: LinkId) {}
 
     fn detach_for_now(&mut self, _: LinkId) {}

@@ -51,6 +51,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     /// Accepts a link of the peer's on the peer's terms, but for what is to outlive it: nothing at our end does.
     fn accept(&mut self, link: LinkId, options: &LinkOptions) -> Result<(), LimitError>;
     fn refuse(&mut self, link: LinkId, error: PeerError);
+    /// Has a link that was attached again go on with what it brought along: the terms are as they should be.
+    fn proceed(&mut self, link: LinkId);
     /// Detaches a link for good.
     fn detach(&mut self, link: LinkId);
     /// Detaches a link that is to be attached again at once.

@@ -11,7 +11,7 @@ use tokio::sync::broadcast;
 
 use crate::again::{Again, Down, Joining};
 use crate::control::Control;
-use crate::doubt::InDoubt;
+use crate::doubt::Doubts;
 use crate::event::ConnectionEvent;
 use crate::moved::Moved;
 use crate::protocol::{Delivery, LinkId, News, Protocol, SessionId, Take, TransactionId, Wire};
@@ -135,7 +135,7 @@ pub(crate) struct LinkEntry {
     /// Messages that had come when the link ended, or settled ones when the connection was lost.
     pub(crate) left: VecDeque<Delivery>,
     /// Messages that are in doubt.
-    pub(crate) in_doubt: VecDeque<InDoubt>,
+    pub(crate) in_doubt: Doubts,
     /// The address that the peer told last.
     pub(crate) address: Option<String>,
     /// Messages that a receiver takes beyond the credit.
@@ -372,7 +372,7 @@ impl State {
             sends: Sends::default(),
             control: None,
             left: VecDeque::new(),
-            in_doubt: VecDeque::new(),
+            in_doubt: Doubts::default(),
             address: None,
             overdraft: 0,
         });

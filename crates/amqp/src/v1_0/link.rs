@@ -42,6 +42,9 @@ pub struct LinkTerms {
     /// Whether a sender that is attached again sends what has no outcome once more, where it was kept, when the peer has no
     /// state of the link: that may repeat a message. Otherwise it is in doubt ([`Event::InDoubt`](super::Event::InDoubt)).
     pub resend_lost: bool,
+    /// Whether a sender that is attached again sends nothing before its owner has seen what the peer has attached it to, and
+    /// says [`Connection::proceed`](super::Connection::proceed). Where the peer names no terminus there is nothing to see.
+    pub hold: bool,
     /// Whether a sender settles by itself what has got an outcome.
     pub auto_settle: bool,
     /// Whether such a sender leaves a delivery whose outcome is provisional, as part of a transaction, until its owner
@@ -65,6 +68,7 @@ impl Default for LinkTerms {
             properties: None,
             keep: false,
             resend_lost: true,
+            hold: false,
             auto_settle: true,
             keep_provisional: false,
             in_parts: false,

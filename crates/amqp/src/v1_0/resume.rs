@@ -358,6 +358,14 @@ impl Connection {
         })
     }
 
+    /// Has a link that was attached again, and [held](super::LinkTerms::hold), go on with what it brought along.
+    pub fn proceed(&mut self, link: LinkId) {
+        if let Some(held) = self.links.get_mut(link.0) {
+            held.terms.hold = false;
+            self.exchange_unsettled(link.0);
+        }
+    }
+
     /// Compares the two maps of a link that is attached again, once both are known.
     pub(crate) fn exchange_unsettled(&mut self, key: Key) {
         let frame = self.frame_limit();
@@ -365,7 +373,8 @@ impl Connection {
         let (id, role, limit) = (link.id, link.role, link.peer_limit());
         let (resend_lost, in_parts) = (link.terms.resend_lost, link.terms.in_parts);
         let (Some(resuming), Some(remote)) = (&mut link.resuming, &mut link.remote) else { return };
-        if resuming.exchanged {
+        let held = link.terms.hold && role == Role::Sender && remote.target.is_some();
+        if resuming.exchanged || held {
             return;
         }
         let map = remote.unsettled.take();

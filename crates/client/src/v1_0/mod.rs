@@ -175,7 +175,7 @@ impl Protocol for Engine {
     }
 
     fn attach(&mut self, session: SessionId, name: &str, to: To<'_>, how: How<'_>) -> Result<LinkId, LimitError> {
-        let (role, terms) = match to {
+        let (role, mut terms) = match to {
             To::Node { role, node, options } => (role, terms(role, node, options)),
             To::Coordinator => (Role::Sender, coordinator_terms()),
         };
@@ -184,6 +184,7 @@ impl Protocol for Engine {
             How::Restart(suspended) => (suspended, true),
             How::Resume(suspended) => (suspended, false),
         };
+        terms.hold = true;
         // One of another protocol has nothing that could go over.
         let Some(state) = suspended.state.downcast_mut::<LinkState>() else {
             return self.inner.attach(session, name, role, terms);
@@ -225,6 +226,10 @@ impl Protocol for Engine {
     fn refuse(&mut self, link: LinkId, error: PeerError) {
         self.inner.refuse(link, error);
         self.inner.release(link);
+    }
+
+    fn proceed(&mut self, link: LinkId) {
+        self.inner.proceed(link);
     }
 
     fn detach(&mut self, link: LinkId) {
