@@ -108,7 +108,7 @@ async fn another_node_is_taken_by_who_allows_it() {
             let mut peer = next_connection(listener);
             let theirs = take_attach(&mut peer);
             peer.send(answer(&theirs).with(elsewhere));
-            peer.send(postroad_testkit::flow().handle(0).link_credit(1));
+            peer.send(flow().handle(0).link_credit(1));
             peer.take(transfer(0));
             peer.send(accepted(0));
         }
