@@ -278,6 +278,40 @@ fn a_round_goes_on_until_what_the_sender_told_has_come() {
     assert!(pair.server.is_round_over(theirs));
 }
 
+#[test]
+fn what_a_link_brings_along_takes_no_room_from_the_map() {
+    let capacity = |count| {
+        let (mut peer, link, _) = resuming_peer(Role::Sender, count);
+        peer.take_bytes();
+        peer.engine.map_capacity(link, 16)
+    };
+    let (none, many) = (capacity(0), capacity(20));
+    assert_eq!(none, many);
+    // As many as it says fit, and with a few more the map lacks entries.
+    let mut small = Config::new("small");
+    small.max_frame_size = 1024;
+    let told_all = |count: usize| {
+        let (mut sender, mut receiver) = states(0);
+        let entries = states(1).0.unsettled;
+        sender.unsettled = (0..count as u64)
+            .map(|number| {
+                let mut unsettled = entries[0].clone();
+                // With the length in front and the state behind, 16 bytes.
+                let tag = [&number.to_be_bytes()[..], &[0; 5]].concat();
+                unsettled.tag = DeliveryTag::new(&tag).unwrap();
+                unsettled
+            })
+            .collect();
+        let pair = Pair::new(small.clone(), small.clone());
+        let (pair, ours, theirs) = resumed_on(pair, &mut sender, &mut receiver);
+        let attach = pair.server.remote_attach(theirs).unwrap();
+        (!attach.incomplete_unsettled, pair.client.map_capacity(ours, 16))
+    };
+    let (all, room) = told_all(0);
+    assert!(all && room > 10);
+    assert_eq!([room - 1, room, room + 1].map(|count| told_all(count).0), [true, true, false]);
+}
+
 /// A peer that serves, to which the engine resumes its link `a`.
 fn resuming_peer(role: Role, count: u64) -> (ScriptedPeer, LinkId, SessionId) {
     let (sender, receiver) = states(count);

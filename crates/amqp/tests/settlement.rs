@@ -7,7 +7,7 @@ use common::{
 };
 use postroad_amqp::v1_0::{Event, LinkTerms, Message, Update};
 use postroad_codec::v1_0::{
-    DeliveryNumber, DeliveryState, Fields, Map, Modified, Received, ReceiverSettleMode, Rejected, Role,
+    DeliveryNumber, DeliveryState, ErrorCondition, Fields, Map, Modified, Received, ReceiverSettleMode, Rejected, Role,
     SenderSettleMode, Symbol,
 };
 use postroad_testkit::{Side, accepted, disposition, error, flow, transfer};
@@ -290,4 +290,30 @@ fn an_outcome_that_nobody_has_read_survives_a_release() {
     assert_eq!(state.unsettled.iter().map(|it| it.token).collect::<Vec<_>>(), [2]);
     let events = peer.events();
     assert!(matches!(&events[..], [Event::Update(Update { token: 1, settled: true, .. })]), "{events:?}");
+}
+
+#[test]
+fn a_large_state_of_many_deliveries_is_refused_before_it_is_copied() {
+    let rejected = |length: usize| {
+        let mut error = error("test:bad");
+        error.description = Some("x".repeat(length).into());
+        DeliveryState::Rejected(Box::new(Rejected { error: Some(error) }))
+    };
+    for (length, count, fits) in [(8_000, 500, true), (8_000, 600, false), (8_000, 1, true), (0, 600, true)] {
+        let (mut peer, link) = sending_peer(config(), 1000);
+        for token in 0..600 {
+            send(&mut peer.engine, link, token).unwrap();
+        }
+        peer.take_bytes();
+        peer.send(disposition(Role::Receiver, 0).last(count - 1).settled(true).state(rejected(length)));
+        let ended = peer.events().into_iter().find_map(|event| match event {
+            Event::SessionEnded { error, .. } => Some(error.unwrap()),
+            _ => None,
+        });
+        assert_eq!(ended.is_none(), fits, "{length} {count}");
+        if let Some(error) = ended {
+            assert_eq!(error.condition, ErrorCondition::RESOURCE_LIMIT_EXCEEDED);
+            assert!(error.description.unwrap().contains("600 deliveries"));
+        }
+    }
 }

@@ -1,15 +1,29 @@
 //! Dispositions that come: what became of deliveries (part 2, 2.7.6).
 
-use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Disposition, Role};
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, Disposition, Encode as _, Error, ErrorCondition, Role};
 
 use super::arena::Key;
 use super::link::Phase;
 use super::{Connection, Event, Update};
 
+/// Bytes of a state, as encoded, for all deliveries of a disposition: each has a copy of its own, so that a frame of a few
+/// kilobytes could take up thousands of times that.
+const COPIES: usize = 4 * 1024 * 1024;
+
 impl Connection {
     pub(crate) fn handle_disposition(&mut self, key: Key, disposition: &Disposition) {
         let session = self.sessions.get_mut(key).expect("on_session looked it up");
         let (first, last) = (disposition.first, disposition.last.unwrap_or(disposition.first));
+        if let (Some(state), Some(_)) = (&disposition.state, disposition.last) {
+            let known =
+                if disposition.role == Role::Receiver { session.outgoing.len() } else { session.incoming.len() };
+            let meant = known.min((last.since(first) as usize).saturating_add(1));
+            if meant > 1 && state.encoded_len().saturating_mul(meant) > COPIES {
+                let text = format!("a disposition of {meant} deliveries with a large state: send it in parts");
+                self.end_faulty(key, Box::new(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)));
+                return;
+            }
+        }
         match disposition.role {
             // An upper bound below the lower one is an empty range.
             _ if last.precedes(first) => return,

@@ -29,10 +29,9 @@ pub(crate) struct Resuming {
     expected: BTreeMap<(DeliveryTag, usize), Unsettled>,
     /// Those that a sender told whose map lacks entries, and that have never come here: it sends them again.
     awaited: BTreeSet<DeliveryTag>,
-    /// Those of them, from the front, that our attach tells.
+    /// How many of the deliveries, from the front, our attach tells.
     told: usize,
-    /// What a sender does about deliveries, once it has credit for them.
-    /// Those that the peer alone knows have no place.
+    /// What a sender does about deliveries, once it has credit for them. Those that the peer alone knows have no place.
     decided: VecDeque<(usize, Unsettled, Resolution)>,
     /// Deliveries that one of the maps left out: they wait for another attach.
     later: Vec<(usize, Unsettled)>,
@@ -123,6 +122,16 @@ pub(crate) fn resolve(local: Option<&DeliveryState>, can_resend: bool, told: &To
 
 /// Deliveries by which it is known again that a peer has not heard that we have no state.
 const UNHEARD: usize = 16;
+
+/// Deliveries of one map that the peer alone knows, and that are dealt with in a round. What is left of them comes up again
+/// in the next one.
+const STRANGE: usize = 1024;
+
+/// What a large map takes more than an empty one, beside its entries (part 1, 1.6.23).
+const MAP: usize = 6;
+
+/// The least that an entry of a map takes: a tag of one byte, and null.
+const ENTRY: usize = 4;
 
 impl Resuming {
     /// Takes the deliveries over, and tells no map of them when it is attached `anew`.
@@ -300,12 +309,13 @@ impl Link {
     /// Tells no more deliveries in the attach than fit into a frame of so many bytes; whether any number does.
     pub(crate) fn fit_unsettled(&mut self, limit: usize) -> bool {
         let Some(resuming) = &self.resuming else { return true };
-        let (mut fits, mut too_many) = (0, resuming.deliveries.len() + 1);
+        let all = resuming.deliveries.len();
+        let (mut fits, mut too_many) = (0, all.min(limit / ENTRY) + 1);
         let mut tell = |told: usize| {
             self.resuming.as_mut().expect("looked up above").told = told;
             FrameHeader::LENGTH + self.attach().encoded_len() <= limit
         };
-        if tell(too_many - 1) {
+        if too_many > all && tell(all) {
             return true;
         }
         // Who answers tells first what the other end has told: what both tell is settled, and the maps shrink.
@@ -338,7 +348,9 @@ impl Connection {
     /// unsettled, a link is resumed with one attach.
     #[must_use]
     pub fn map_capacity(&self, link: LinkId, entry: usize) -> usize {
-        let attach = self.link(link).map_or(0, |link| link.attach().encoded_len());
+        // What the link still brings along does not count: it takes up room of the same map.
+        let empty = |link: &Link| Attach { unsettled: Some(Map::default()), ..link.attach() };
+        let attach = self.link(link).map_or(0, |link| empty(link).encoded_len() + MAP);
         self.frame_limit().saturating_sub(FrameHeader::LENGTH + attach) / entry.max(1)
     }
 
@@ -443,7 +455,7 @@ impl Connection {
         if role == Role::Sender && resuming.told_incomplete {
             // Our map cannot say that they are over, so each is told by itself: otherwise two ends whose maps lack entries
             // might tell each other for ever what the other one does not know.
-            let disowned = std::mem::take(&mut map).into_keys();
+            let disowned = std::mem::take(&mut map).into_keys().take(STRANGE);
             let disowned = disowned.map(|tag| (usize::MAX, Unsettled::disowned(tag), Resolution::Disown));
             resuming.decided.extend(disowned);
         }
@@ -453,7 +465,7 @@ impl Connection {
                 if remote.incomplete_unsettled && !forgotten && !resuming.told_incomplete {
                     // With a state, or where our map lacks it too, nothing need come of one in this round.
                     map.retain(|_, state| state.is_none());
-                    resuming.awaited = map.into_keys().collect();
+                    resuming.awaited = map.into_keys().take(STRANGE).collect();
                 }
                 self.events.push_back(resuming.event(id));
                 if resuming.is_received() {

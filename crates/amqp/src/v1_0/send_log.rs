@@ -11,6 +11,8 @@ pub(crate) struct SendLog {
     segments: VecDeque<Segment>,
     /// Number of the first segment.
     first: u64,
+    /// Segments that hold memory.
+    held: usize,
     /// Bytes of all messages.
     bytes: usize,
 }
@@ -64,7 +66,10 @@ impl SendLog {
         }
         match self.segments.back() {
             Some(last) if last.bytes.len() + length <= SEGMENT => {}
-            _ => self.segments.push_back(Segment { bytes: Vec::with_capacity(SEGMENT), live: 0 }),
+            _ => {
+                self.segments.push_back(Segment { bytes: Vec::with_capacity(SEGMENT), live: 0 });
+                self.held += 1;
+            }
         }
         let segment = self.first + self.segments.len() as u64 - 1;
         let last = self.segments.back_mut().expect("there is a segment now");
@@ -86,6 +91,10 @@ impl SendLog {
         if segment.live == 0 && last {
             // The segment that is being filled starts over instead of being allocated anew.
             segment.bytes.clear();
+        } else if segment.live == 0 {
+            // Its place stays until those before it are gone: segments are known by their numbers.
+            segment.bytes = Vec::new();
+            self.held -= 1;
         }
         while self.segments.len() > 1 && self.segments[0].live == 0 {
             self.segments.pop_front();
@@ -93,9 +102,9 @@ impl SendLog {
         }
     }
 
-    /// Bytes of all messages.
+    /// Bytes that all messages take up: a message may hold a whole segment, and no more than two segments are left out.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes.max(self.held.saturating_sub(2) * SEGMENT)
     }
 
     /// The message, where it was kept.
@@ -150,6 +159,26 @@ mod tests {
         let again = log.keep(b"again", None);
         assert_eq!(log.get(&again).unwrap(), "again");
         assert_eq!(log.segments.len(), 1);
+    }
+
+    #[test]
+    fn a_segment_without_messages_holds_no_memory_and_one_with_a_single_message_counts_whole() {
+        let mut log = SendLog::default();
+        let kept: Vec<_> = (0..10_000u32).map(|number| log.keep(&number.to_be_bytes().repeat(25), None)).collect();
+        assert_eq!((log.segments.len(), log.bytes()), (16, 1_000_000));
+        // One message stays in each fourth segment.
+        let stays = |number: &usize| number.is_multiple_of(4 * (SEGMENT / 100));
+        for (_, kept) in kept.iter().enumerate().filter(|(number, _)| !stays(number)) {
+            log.forget(kept);
+        }
+        let memory: usize = log.segments.iter().map(|segment| segment.bytes.capacity()).sum();
+        // The last one is kept to be filled.
+        assert_eq!((memory, log.bytes()), (5 * SEGMENT, 3 * SEGMENT));
+        for (number, kept) in kept.iter().enumerate().filter(|(number, _)| stays(number)) {
+            assert_eq!(log.get(kept).unwrap()[..4], (number as u32).to_be_bytes());
+            log.forget(kept);
+        }
+        assert_eq!((log.segments.len(), log.held, log.bytes()), (1, 1, 0));
     }
 
     #[test]
