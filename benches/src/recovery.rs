@@ -15,7 +15,7 @@ use postroad_client::{
 use postroad_testkit::Rng;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 
 /// What is done for each guarantee.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +41,9 @@ pub struct Times {
     pub sent: Vec<Duration>,
     /// Until a message that was waiting in its queue had come.
     pub received: Vec<Duration>,
+    /// How late the bench itself was woken when the broker was to return: what is seen of a machine that is busy with other
+    /// things, and no cost of ours.
+    pub woken: Vec<Duration>,
 }
 
 /// The time within which so many of a hundred rounds were done; `None` without rounds.
@@ -69,12 +72,13 @@ pub async fn run(plan: &Plan, guarantee: Guarantee) -> Result<Times, Box<dyn Err
     let (mut times, mut rng) = (Times::default(), Rng::new(plan.seed));
     for round in 0..plan.rounds {
         let once = one_round(plan, &broker, &mut door, &feeder, &mut ends, &mut rng);
-        let (sent, received) = timeout(plan.limit, once)
+        let Round { sent, received, woken } = timeout(plan.limit, once)
             .await
             .map_err(|_| format!("{guarantee}, round {round}: took longer than {:?}", plan.limit))?
             .map_err(|error| format!("{guarantee}, round {round}: {error}"))?;
         times.sent.push(sent);
         times.received.push(received);
+        times.woken.push(woken);
     }
     ends.connection.close().await?;
     feeding.close().await?;
@@ -129,6 +133,13 @@ impl Ends {
     }
 }
 
+/// The times of one round.
+struct Round {
+    sent: Duration,
+    received: Duration,
+    woken: Duration,
+}
+
 async fn one_round(
     plan: &Plan,
     broker: &Broker,
@@ -136,13 +147,12 @@ async fn one_round(
     feeder: &Sender,
     ends: &mut Ends,
     rng: &mut Rng,
-) -> Result<(Duration, Duration), Box<dyn Error>> {
+) -> Result<Round, Box<dyn Error>> {
     // A while of peace, so that the cut does not come in step with what the round before did.
     sleep(between(rng, plan.interval, plan.interval * 3)).await;
     let mut events = ends.connection.events();
     door.close().await;
-    let away = sleep(between(rng, plan.least, plan.most));
-    tokio::pin!(away);
+    let due = Instant::now() + between(rng, plan.least, plan.most);
     loop {
         match events.next().await {
             Some(ConnectionEvent::Lost(_)) => break,
@@ -157,14 +167,18 @@ async fn one_round(
     let text = rng.next_u64().to_string();
     feeder.send(&Message::from(text.as_str())).await?;
     let returning = async {
-        away.await;
+        sleep_until(due.into()).await;
         // The port answers from the moment on at which it is opened.
         let returned = Instant::now();
         door.reopen()?;
         Ok(returned)
     };
     let (returned, (sent, received)) = tokio::try_join!(returning, ends.exchange(&text))?;
-    Ok((sent.saturating_duration_since(returned), received.saturating_duration_since(returned)))
+    Ok(Round {
+        sent: sent.saturating_duration_since(returned),
+        received: received.saturating_duration_since(returned),
+        woken: returned.saturating_duration_since(due),
+    })
 }
 
 fn between(rng: &mut Rng, least: Duration, most: Duration) -> Duration {
@@ -255,7 +269,8 @@ mod tests {
         let plan = Plan { rounds: 3, interval: 5 * MS, least: 5 * MS, most: 30 * MS, limit: 10_000 * MS, seed: 1 };
         for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
             let times = run(&plan, guarantee).await.unwrap();
-            assert_eq!((times.sent.len(), times.received.len()), (3, 3), "{guarantee}");
+            let Times { sent, received, woken } = times;
+            assert_eq!([sent.len(), received.len(), woken.len()], [3; 3], "{guarantee}");
         }
     }
 }
