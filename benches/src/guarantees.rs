@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::time::Duration;
 
-use postroad_client::types::{Body, Bytes};
-use postroad_client::{ConnectOptions, Connection, Guarantee, LinkOptions, Message, Reconnect, Session};
+use postroad_client::{ConnectOptions, Connection, Guarantee, LinkOptions, Reconnect, Session};
 
-use crate::measure::{Clocks, Report};
+use crate::measure::Report;
+use crate::postroad::{FRAME, receive_all, send_all};
 
 /// A guarantee, and whether the connection would be made anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,14 +30,17 @@ pub const BASE: &str = "at-least-once";
 
 impl Terms {
     /// The terms of this name.
-    #[must_use]
-    pub fn find(name: &str) -> Option<Self> {
-        ALL.into_iter().find(|terms| terms.name == name)
+    ///
+    /// # Errors
+    /// When there are none: which there are.
+    pub fn find(name: &str) -> Result<Self, String> {
+        let found = ALL.into_iter().find(|terms| terms.name == name);
+        found.ok_or_else(|| format!("there are {}", ALL.map(|terms| terms.name).join(", ")))
     }
 
     async fn connect(self, port: u16) -> Result<(Connection, Session, LinkOptions), Box<dyn Error>> {
         let mut options = ConnectOptions::new(format!("amqp://127.0.0.1:{port}").parse()?);
-        options.max_frame_size = 32_768;
+        options.max_frame_size = FRAME;
         options.reconnect = self.reconnect.then(Reconnect::default);
         let connection = Connection::open(options).await?;
         let session = connection.session().await?;
@@ -63,21 +66,14 @@ pub async fn receive(
     options.prefetch = credit;
     let mut receiver = session.receiver_with(address, options).await?;
     eprintln!("ready");
-    let mut clocks = None;
-    for id in 0..count {
-        let message = receiver.receive().await?;
-        clocks.get_or_insert_with(Clocks::start);
-        if message.id() != Some(&id.into()) {
-            return Err(format!("message {:?} came where {id} was due", message.id()).into());
-        }
-        if message.bytes().is_none_or(|bytes| bytes.is_empty()) {
-            return Err("a message without content".into());
-        }
-        receiver.accept(&message)?;
-    }
+    let clocks = receive_all(&mut receiver, count, |id, message| match message.id() == Some(&id.into()) {
+        true => Ok(()),
+        false => Err(format!("message {:?} came where {id} was due", message.id()).into()),
+    })
+    .await?;
     // What is still to be told of the last messages belongs to their cost.
     receiver.close().await?;
-    let report = clocks.ok_or("no message")?.report("recv", count);
+    let report = clocks.report("recv", count);
     connection.close().await?;
     Ok(report)
 }
@@ -89,13 +85,7 @@ pub async fn receive(
 pub async fn send(terms: Terms, port: u16, count: u64, size: usize, address: &str) -> Result<Report, Box<dyn Error>> {
     let (connection, session, options) = terms.connect(port).await?;
     let sender = session.sender_with(address, options).await?;
-    let body = Bytes::from(vec![b'x'; size]);
-    let clocks = Clocks::start();
-    for id in 0..count {
-        let message = Message::from(Body::Data(body.clone())).with_id(id);
-        sender.submit(&message).await?;
-    }
-    sender.sync().await?;
+    let clocks = send_all(&sender, count, size).await?;
     sender.close().await?;
     let report = clocks.report("send", count);
     connection.close().await?;

@@ -12,5 +12,6 @@ pub mod peers;
 pub mod postroad;
 pub mod recovery;
 pub mod run;
+pub mod series;
 pub mod table;
 pub mod taps;

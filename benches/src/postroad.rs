@@ -4,10 +4,15 @@ use std::error::Error;
 use std::net::Ipv4Addr;
 
 use postroad_client::types::{Body, Bytes};
-use postroad_client::{AcceptOptions, Acceptor, ConnectOptions, Connection, LinkOptions, Message, Node};
+use postroad_client::{
+    AcceptOptions, Acceptor, ConnectOptions, Connection, LinkOptions, Message, Node, Receiver, Sender,
+};
 use postroad_taps::LocalEndpoint;
 
 use crate::measure::{Clocks, Report};
+
+/// The largest frame of either end, in bytes.
+pub(crate) const FRAME: u32 = 32_768;
 
 /// Listens on `port`, receives and accepts `count` messages with `credit` at once.
 ///
@@ -16,7 +21,7 @@ use crate::measure::{Clocks, Report};
 pub async fn receive(port: u16, count: u64, credit: u32) -> Result<Report, Box<dyn Error>> {
     let local = LocalEndpoint::address(Ipv4Addr::LOCALHOST).port(port);
     let mut options = AcceptOptions::new(local);
-    options.max_frame_size = 32_768;
+    options.max_frame_size = FRAME;
     let acceptor = Acceptor::listen(options).await?;
     eprintln!("ready");
     let connection = acceptor.accept().await?;
@@ -24,18 +29,8 @@ pub async fn receive(port: u16, count: u64, credit: u32) -> Result<Report, Box<d
     let mut options = LinkOptions::default();
     options.prefetch = credit;
     let mut receiver = link.into_receiver(&options)?;
-    let mut clocks = None;
-    let mut bytes = 0;
-    for _ in 0..count {
-        let message = receiver.receive().await?;
-        clocks.get_or_insert_with(Clocks::start);
-        bytes += message.bytes().map_or(0, Bytes::len);
-        receiver.accept(&message)?;
-    }
-    let report = clocks.ok_or("no message")?.report("recv", count);
-    if bytes == 0 {
-        return Err("messages without content".into());
-    }
+    let clocks = receive_all(&mut receiver, count, |_, _| Ok(())).await?;
+    let report = clocks.report("recv", count);
     // The sender hears of every settlement and closes.
     while connection.error().is_none() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
@@ -49,10 +44,39 @@ pub async fn receive(port: u16, count: u64, credit: u32) -> Result<Report, Box<d
 /// Whatever goes wrong on the way.
 pub async fn send(port: u16, count: u64, size: usize) -> Result<Report, Box<dyn Error>> {
     let mut options = ConnectOptions::new(format!("amqp://127.0.0.1:{port}").parse()?);
-    options.max_frame_size = 32_768;
+    options.max_frame_size = FRAME;
     let connection = Connection::open(options).await?;
     let session = connection.session().await?;
     let sender = session.sender(Node::at("bench")).await?;
+    let clocks = send_all(&sender, count, size).await?;
+    let report = clocks.report("send", count);
+    connection.close().await?;
+    Ok(report)
+}
+
+/// Receives and accepts so many messages, as long as `check` finds each right, which is told how manieth it is. The clocks run
+/// from the first one on.
+pub(crate) async fn receive_all(
+    receiver: &mut Receiver,
+    count: u64,
+    check: impl Fn(u64, &Message) -> Result<(), Box<dyn Error>>,
+) -> Result<Clocks, Box<dyn Error>> {
+    let mut clocks = None;
+    for id in 0..count {
+        let message = receiver.receive().await?;
+        clocks.get_or_insert_with(Clocks::start);
+        if message.bytes().is_none_or(Bytes::is_empty) {
+            return Err("a message without content".into());
+        }
+        check(id, &message)?;
+        receiver.accept(&message)?;
+    }
+    clocks.ok_or_else(|| "no message".into())
+}
+
+/// Sends so many messages of so many bytes, each with its number as its id, and waits until all have their outcome. The
+/// clocks run from the first one on.
+pub(crate) async fn send_all(sender: &Sender, count: u64, size: usize) -> Result<Clocks, Box<dyn Error>> {
     let body = Bytes::from(vec![b'x'; size]);
     let clocks = Clocks::start();
     for id in 0..count {
@@ -60,7 +84,5 @@ pub async fn send(port: u16, count: u64, size: usize) -> Result<Report, Box<dyn 
         sender.submit(&message).await?;
     }
     sender.sync().await?;
-    let report = clocks.report("send", count);
-    connection.close().await?;
-    Ok(report)
+    Ok(clocks)
 }

@@ -104,7 +104,8 @@ fn work(target: &Target, seed: u64, duration: Duration, current: &Mutex<(Instant
         let fault = try_one(target.body, input);
         fault.or_else(|| Some(start.elapsed()).filter(|took| *took > SLOW).map(Fault::Slow))
     };
-    let end = Instant::now() + duration;
+    // A time beyond the clock's range is no end.
+    let end = Instant::now().checked_add(duration);
     let mut random = Random::new(seed);
     let mut tried = 0;
     let mut input = Vec::new();
@@ -112,7 +113,7 @@ fn work(target: &Target, seed: u64, duration: Duration, current: &Mutex<(Instant
         input.clear();
         match usize::try_from(tried).ok().and_then(|index| target.seeds.get(index)) {
             Some(seed) => input.extend_from_slice(seed),
-            None if Instant::now() > end => return Ok(tried),
+            None if end.is_some_and(|end| Instant::now() > end) => return Ok(tried),
             None => mutate(target, &mut random, &mut input),
         }
         tried += 1;

@@ -20,6 +20,8 @@
 //! Everything a test starts is stopped by its id when its guard is dropped, and when the test process
 //! ends in any way. Nothing listens on anything but loopback.
 
+use std::process::ExitCode;
+
 pub mod capture;
 pub mod certificates;
 pub mod chaos;
@@ -31,3 +33,16 @@ pub mod peers;
 pub mod process;
 pub mod relay;
 pub mod typed;
+
+/// What the command line of this program asks for; otherwise the code to exit with, when it is wrong or asked for help:
+/// that has been printed then.
+///
+/// # Errors
+/// 64 for a wrong command line, 0 for help.
+pub fn arguments<T: clap::Parser>() -> Result<T, ExitCode> {
+    T::try_parse().map_err(|error| {
+        // Nobody may be reading.
+        let _ = error.print();
+        if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS }
+    })
+}

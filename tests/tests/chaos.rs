@@ -85,5 +85,7 @@ fn last_line_and_status_tell_what_became_of_it() {
     assert_eq!(program(&["--transactions", "50", "--messages", "3"]).status.code(), Some(64));
     assert_eq!(program(&["--guarantee", "twice"]).status.code(), Some(64));
     assert_eq!(program(&["--messages", "0"]).status.code(), Some(64));
+    assert_eq!(program(&["--cuts", "1000000000"]).status.code(), Some(64));
+    assert_eq!(program(&["--patience", "0"]).status.code(), Some(64));
     assert_eq!(program(&["--help"]).status.code(), Some(0));
 }

@@ -11,10 +11,10 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Repetitions; every codec runs once in each.
-    #[arg(long, default_value_t = 5)]
-    reps: usize,
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    reps: u32,
     /// How often each operation runs in a repetition.
-    #[arg(long, default_value_t = 500_000)]
+    #[arg(long, default_value_t = 500_000, value_parser = clap::value_parser!(u32).range(1..))]
     count: u32,
 }
 

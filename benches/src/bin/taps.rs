@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use benches::measure::cpu_time;
 use benches::taps::{Certificates, Error, Lane, median, one_way, there_and_back};
 use clap::Parser;
+use clap::builder::RangedU64ValueParser;
 use postroad_taps::{Batch, LengthPrefix, LocalEndpoint, Preconnection, Protocol, RemoteEndpoint, Security};
 use tokio::net::TcpStream;
 
@@ -14,18 +15,28 @@ use tokio::net::TcpStream;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Rounds; everything runs once in each.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     rounds: usize,
     /// Bytes of a message, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "100,1024,65536")]
     sizes: Vec<usize>,
     /// Which transports, `batch` or `initiate`, separated by commas; all unless given.
-    #[arg(long, value_delimiter = ',')]
+    #[arg(long, value_delimiter = ',', value_parser = part)]
     only: Vec<String>,
     /// Bytes that a round carries at most, in mebibytes; messages are 20 000 at most.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 64, value_parser = RangedU64ValueParser::<usize>::new().range(1..=65_536))]
     mebibytes: usize,
 }
+
+/// One of the things that can be run alone.
+fn part(name: &str) -> Result<String, String> {
+    let known = Lane::ALL.map(Lane::name).into_iter().chain([BATCH, INITIATE]);
+    let there_are = || format!("there are {}", known.clone().collect::<Vec<_>>().join(", "));
+    if known.clone().any(|one| one == name) { Ok(name.to_owned()) } else { Err(there_are()) }
+}
+
+const BATCH: &str = "batch";
+const INITIATE: &str = "initiate";
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -70,10 +81,10 @@ async fn run(arguments: &Arguments) -> Result<(), Error> {
             println!("{:<14} {size:>7} {base:>10.2} {:>22} {:>22}", lane.name(), shown(cpu), shown(p50));
         }
     }
-    if chosen("batch") {
+    if chosen(BATCH) {
         println!("batch of 64 x 100 B over tcp, rate to one by one: {}", shown(batch(arguments.rounds).await?));
     }
-    if chosen("initiate") {
+    if chosen(INITIATE) {
         println!("initiate over connect, tcp, CPU:                  {}", shown(initiate(arguments.rounds).await?));
     }
     Ok(())

@@ -1,5 +1,4 @@
-//! Ten thousand short lives of links, in virtual time. One that fails prints its seed:
-//! `cargo run -p tests --bin simulate -- --runs 1 --seed N --trace` plays it again.
+//! Ten thousand short lives of links, in virtual time. One that fails prints its seed, and the command that plays it again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -20,7 +19,9 @@ fn guarantees_hold_whatever_happens_to_connections() {
             }
             match simulate(seed, false) {
                 Ok(one) => stats += one,
-                Err(error) => panic!("simulate --runs 1 --seed {seed} --trace: {error}"),
+                Err(error) => {
+                    panic!("{error}\nagain with: cargo run -p tests --bin simulate -- --runs 1 --seed {seed} --trace")
+                }
             }
         }
     };
@@ -41,6 +42,6 @@ fn guarantees_hold_whatever_happens_to_connections() {
 #[test]
 fn a_seed_fixes_a_run() {
     for seed in 0..20 {
-        assert_eq!(simulate(seed, false), simulate(seed, false));
+        assert_eq!(simulate(seed, false), simulate(seed, false), "seed {seed}");
     }
 }

@@ -1,14 +1,13 @@
-//! Scripted peers, frame builders, two engines on one clock, and faults of connections, for tests.
-//! Scripted peers, frame builders, two engines on one clock and a simulation, for tests.
+//! Scripted peers, frame builders, two engines on one clock, a simulation, and faults of connections, for tests.
 //!
 //! Nothing here opens a socket, reads the time or draws a number that a seed does not fix: a test that
 //! fails once fails again. A [`ScriptedPeer`] stands opposite of one engine, so that a test reads as a
 //! trace of the protocol; a [`Pair`] lets two engines talk over a [`Wire`] that is slow, cuts bytes
-//! anywhere, stalls, or breaks; [`faults`] decides what goes wrong with the bytes of a connection.
+//! anywhere, stalls, or breaks; [`simulate`] plays links that outlive their connections, against what
+//! they guarantee; [`faults`] decides what goes wrong with the bytes of a connection.
 //!
-//! The feature `net` adds what that sentence leaves out: a proxy on loopback sockets that does to real connections what
-//! [`faults`] decides.
-//! anywhere, stalls, or breaks. [`simulate`] plays links that outlive their connections, against what they guarantee.
+//! The feature `net` adds what the second sentence leaves out: a proxy on loopback sockets that does to real
+//! connections what [`faults`] decides.
 //!
 //! ```
 //! use postroad_amqp::v1_0::{Config, Event};

@@ -27,7 +27,7 @@ struct Arguments {
           value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     transactions: Option<u64>,
     /// Cuts to make, both ends together.
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(..=1_000_000))]
     cuts: u64,
     /// What is asked of the links.
     #[arg(long, value_name = "GUARANTEE", default_value = "at-least-once", value_parser = guarantee())]
@@ -36,7 +36,7 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     /// Seconds for which nothing may move.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
     patience: u64,
     /// Seconds for all of it; by default a minute, and 1 ms for each message and 100 ms for each cut.
     #[arg(long, value_name = "SECONDS")]
@@ -55,17 +55,13 @@ fn guarantee() -> impl TypedValueParser<Value = Guarantee> {
 }
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match postroad_tests::arguments() {
         Ok(arguments) => arguments,
-        Err(error) => {
-            // Nobody may be reading.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(64) } else { ExitCode::SUCCESS };
-        }
+        Err(code) => return code,
     };
     let Arguments { messages, transactions, cuts, guarantee, seed, patience, limit } = arguments;
     let messages = transactions.unwrap_or(messages);
-    let usual = Duration::from_secs(60) + Duration::from_millis(messages.saturating_add(cuts.saturating_mul(100)));
+    let usual = Duration::from_secs(60) + Duration::from_millis(messages + 100 * cuts);
     let (patience, limit) = (Duration::from_secs(patience), limit.map_or(usual, Duration::from_secs));
     let options = Options { messages, cuts, guarantee, seed, patience, limit };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

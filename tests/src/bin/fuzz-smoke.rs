@@ -27,7 +27,14 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match postroad_tests::arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
+    let Ok(time) = Duration::try_from_secs_f64(arguments.seconds) else {
+        eprintln!("{} are no seconds to fuzz for", arguments.seconds);
+        return ExitCode::from(64);
+    };
     let seed = arguments.seed.unwrap_or_else(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::from(now.subsec_nanos()) ^ now.as_secs()
@@ -48,7 +55,7 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        match fuzz::run(&target, seed, Duration::from_secs_f64(arguments.seconds)) {
+        match fuzz::run(&target, seed, time) {
             Ok(count) => println!("{} {}: {count} inputs", target.krate, target.name),
             Err(finding) => {
                 code = ExitCode::FAILURE;

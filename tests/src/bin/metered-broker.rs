@@ -31,7 +31,10 @@ struct Arguments {
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments: Arguments = match postroad_tests::arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     let descriptors = meter::raise_descriptor_limit();
     let mut builder = Broker::builder()
         .with_limits(|limits| limits.connections = arguments.connections)

@@ -1,39 +1,40 @@
-//! Plays links that outlive their connections, run by run: `simulate --runs 10000 --seed 1`, and one that failed again
-//! with `simulate --runs 1 --seed N --trace`.
+//! Plays links that outlive their connections, run by run; one that failed is played again, alone and told in full.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use clap::Parser;
 use postroad_testkit::{Stats, simulate};
 
-const USAGE: &str = "usage: simulate [--runs N] [--seed N] [--trace]";
+/// Plays links that outlive their connections in virtual time, a run for each seed, until one fails.
+///
+/// Exit status: 0, every run kept what its links guarantee; 1, one did not, and how it is played again is told; 64, usage.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Runs, each with the seed after the one before.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
+    runs: u64,
+    /// The seed of the first run.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Tells everything that happens.
+    #[arg(long)]
+    trace: bool,
+}
 
 fn main() -> ExitCode {
-    let (mut runs, mut seed, mut trace) = (1000, 1, false);
-    let mut args = std::env::args().skip(1);
-    while let Some(arg) = args.next() {
-        let mut number = || args.next().and_then(|text| text.parse::<u64>().ok());
-        match arg.as_str() {
-            "--trace" => trace = true,
-            "--runs" | "--seed" => {
-                let Some(number) = number() else {
-                    eprintln!("{arg} takes a number\n{USAGE}");
-                    return ExitCode::from(2);
-                };
-                *(if arg == "--runs" { &mut runs } else { &mut seed }) = number;
-            }
-            _ => {
-                eprintln!("{USAGE}");
-                return ExitCode::from(2);
-            }
-        }
-    }
+    let Arguments { runs, seed: first, trace } = match postroad_tests::arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     let (start, mut stats) = (Instant::now(), Stats::default());
-    for (run, seed) in (seed..).take(runs as usize).enumerate() {
+    for run in 0..runs {
+        let seed = first.wrapping_add(run);
         match simulate(seed, trace) {
             Ok(one) => stats += one,
             Err(error) => {
-                println!("run {run} failed: {error}\nagain with: simulate --runs 1 --seed {seed} --trace");
+                println!("run {run} failed: {error}");
+                println!("again with: cargo run -p tests --bin simulate -- --runs 1 --seed {seed} --trace");
                 return ExitCode::FAILURE;
             }
         }

@@ -14,7 +14,7 @@ mod world;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{Event, FrameTrace};
 use postroad_codec::v1_0::Direction;
@@ -111,16 +111,21 @@ impl Trace {
         Self { on, start, now: start }
     }
 
+    /// Virtual time since the run began.
+    fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+
     fn say(&mut self, what: impl FnOnce() -> String) {
         if self.on {
-            println!("{:>9.3} {}", (self.now - self.start).as_secs_f64() * 1000.0, what());
+            println!("{:>9.3} {}", self.elapsed().as_secs_f64() * 1000.0, what());
         }
     }
 
     /// Frames as they are written, as the client sees them.
     fn frames(&mut self, trace: &mut FrameTrace, direction: Direction, bytes: &[u8]) {
         if self.on {
-            let time = (self.now - self.start).as_secs_f64() * 1000.0;
+            let time = self.elapsed().as_secs_f64() * 1000.0;
             trace.bytes(direction, bytes, |line| println!("{time:>9.3} {line}"));
         }
     }

@@ -15,6 +15,10 @@ use crate::Rng;
 
 /// Virtual time within which a run without faults must be over.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Virtual time within which a run must be over in any case; those with most faults take some seconds.
+const LONGEST: Duration = Duration::from_secs(3600);
+/// How often something may move while the clock stands: two engines that answer each other for ever are told, and do not hang.
+const MOVES: usize = 100_000;
 
 pub(super) struct World {
     pub(super) rng: Rng,
@@ -101,6 +105,7 @@ impl World {
         let mut calm_since = None;
         while !self.is_calm() || !self.is_done() {
             self.step();
+            assert!(self.trace.elapsed() < LONGEST, "it never comes to its last connection");
             if self.is_calm() {
                 let since = *calm_since.get_or_insert(self.now);
                 if self.now - since > PATIENCE {
@@ -128,6 +133,7 @@ impl World {
         if self.current.is_none() && self.connect_at <= self.now {
             self.connect();
         }
+        let mut moves = 0;
         loop {
             let mut moved = false;
             for connection in self.connections.values_mut() {
@@ -137,6 +143,8 @@ impl World {
             if !moved {
                 break;
             }
+            moves += 1;
+            assert!(moves < MOVES, "the engines never come to rest");
         }
         if self.act_at <= self.now {
             self.act();
