@@ -327,9 +327,13 @@ impl Sender {
     fn is_full(&self, state: &mut State) -> bool {
         let State { engine, links, .. } = state;
         let LinkEntry { sends, id, map_room, .. } = &mut links[self.link.key];
+        if sends.max_bytes > 0 && sends.room == 0 {
+            // What is settled makes room, which is only counted when there seems to be none.
+            sends.room = sends.max_bytes.saturating_sub(engine.kept_bytes(*id));
+        }
         let full = !self.settled
             && (sends.in_flight >= sends.max_in_flight.unwrap_or(usize::MAX).min(*map_room)
-                || (sends.max_bytes > 0 && sends.in_flight > 0 && engine.kept_bytes(*id) >= sends.max_bytes));
+                || (sends.max_bytes > 0 && sends.in_flight > 0 && sends.room == 0));
         sends.held_back |= full;
         full
     }
@@ -374,6 +378,7 @@ impl Sender {
             Some(tag) => behind(&tag, sends.next_tag),
         };
         sends.in_flight += usize::from(!self.settled);
+        sends.room = sends.room.saturating_sub(encoded.len() + content.map_or(0, Bytes::len));
         if tracked {
             sends.slots.insert(Slot::Waiting(None));
         } else if !self.settled {

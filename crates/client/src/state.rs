@@ -153,6 +153,8 @@ pub(crate) struct Sends {
     pub(crate) max_in_flight: Option<usize>,
     /// The most bytes that may be kept of them; 0 is no bound.
     pub(crate) max_bytes: usize,
+    /// Of these, what is left at least.
+    pub(crate) room: usize,
     /// Whether somebody waits for either.
     pub(crate) held_back: bool,
     /// Of those that nobody waits for by name, the ones that are in doubt since the last sync, and those that nobody was

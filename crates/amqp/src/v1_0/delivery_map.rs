@@ -92,11 +92,33 @@ impl<T> DeliveryMap<T> {
             }
             _ => return if self.stragglers.is_empty() { None } else { self.stragglers.remove(&number.0) },
         };
+        self.trim();
+        taken
+    }
+
+    /// As [`DeliveryMap::remove`], for who does not want it: it is dropped where it is.
+    #[inline]
+    pub(crate) fn discard(&mut self, number: DeliveryNumber) {
+        let index = number.since(self.base) as usize;
+        match self.ring.get_mut(index) {
+            Some(slot) if slot.is_some() => {
+                self.live -= 1;
+                *slot = None;
+                self.trim();
+            }
+            _ if self.stragglers.is_empty() => {}
+            _ => drop(self.stragglers.remove(&number.0)),
+        }
+    }
+
+    /// Has the ring begin with a delivery.
+    #[inline]
+    fn trim(&mut self) {
         while let Some(None) = self.ring.front() {
-            self.ring.pop_front();
+            // It is empty: forgotten, it need not be copied out to be dropped.
+            std::mem::forget(self.ring.pop_front());
             self.base = self.base.next();
         }
-        taken
     }
 
     /// The numbers from `first` to `last` that are in the map. What a peer names costs no more than

@@ -70,12 +70,12 @@ impl Connection {
         }
         let (link_id, token) = (outgoing.link, outgoing.token);
         if settled {
-            let outgoing = session.outgoing.remove(delivery).expect("just looked up");
             let mut attached = true;
             if let Some(link) = link {
                 link.log.forget(&outgoing.kept);
                 attached = link.phase == Phase::Attached;
             }
+            session.outgoing.discard(delivery);
             // Behind our detach it makes no sense: the peer hears of it when the link is resumed.
             if !disposition.settled && attached {
                 session.dispose(Role::Sender, delivery, state.clone(), true);
@@ -91,7 +91,7 @@ impl Connection {
         let link = incoming.link;
         let state = disposition.state.clone();
         if disposition.settled {
-            session.incoming.remove(delivery);
+            session.incoming.discard(delivery);
             self.events.push_back(Event::SettledBySender { link, delivery, state });
         } else {
             incoming.remote_state = state;

@@ -123,7 +123,7 @@ impl ReceiverMut<'_> {
         match session.incoming.get_mut(delivery) {
             Some(incoming) if incoming.link.0 == self.key => {
                 if settled {
-                    session.incoming.remove(delivery);
+                    session.incoming.discard(delivery);
                 } else {
                     incoming.local_state.clone_from(&state);
                 }

@@ -187,7 +187,7 @@ impl SenderMut<'_> {
         link.parked = None;
         let Some(session) = connection.sessions.get_mut(link.session) else { return };
         session.parked.retain(|parked| *parked != self.key);
-        session.outgoing.remove(delivery);
+        session.outgoing.discard(delivery);
         // Nothing follows a close, which leaves nothing to give up.
         if link.phase == Phase::Attached && !connection.close_sent && connection.over.is_none() {
             // As the rest of a message that has no bytes left: it waits for the window as the others do.

@@ -84,7 +84,7 @@ impl Connection {
                         if !delivery.continues && !delivery.settled {
                             session.incoming.push(delivery.number, Incoming::new(link, &delivery));
                         } else if delivery.continues && (delivery.settled || delivery.aborted) {
-                            session.incoming.remove(delivery.number);
+                            session.incoming.discard(delivery.number);
                         }
                         Some(delivery)
                     }

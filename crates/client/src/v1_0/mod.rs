@@ -119,8 +119,19 @@ impl Protocol for Engine {
 
     fn poll_news(&mut self) -> Option<News> {
         loop {
-            let event = self.inner.poll_event()?;
-            let news = self.news(event);
+            let news = match self.inner.poll_event()? {
+                // What is told of each message that was sent takes the short way.
+                amqp::Event::Update(amqp::Update {
+                    link,
+                    token,
+                    state: Some(DeliveryState::Accepted),
+                    settled,
+                    ..
+                }) if settled && self.queries.is_empty() => {
+                    return Some(News::Settled { link, token, outcome: Some(Outcome::Accepted) });
+                }
+                event => self.news(event),
+            };
             let news = if self.queries.is_empty() { news } else { news.and_then(|news| self.answered(news)) };
             if news.is_some() {
                 return news;
