@@ -14,7 +14,7 @@ use super::{ANONYMOUS, Kind, Link, Peer, Stage};
 use crate::coordinator::Coordinator;
 use crate::error::clip;
 use crate::incoming::Incoming;
-use crate::link_expiry::{LinkExpiry, Timer};
+use crate::link_expiry::LinkExpiry;
 use crate::link_table::{Claim, LinkKey};
 use crate::mailbox::Wake;
 use crate::outgoing::Outgoing;
@@ -100,10 +100,10 @@ impl Peer {
         self.check_limits(session)?;
         let key = Arc::new(self.key_of(attach));
         let slot = self.links.vacant_key() as u32;
-        let (ticket, mut old, timeout) = match self.shared.links.claim(&key, &self.mailbox, slot) {
+        let (ticket, mut old) = match self.shared.links.claim(&key, &self.mailbox, slot) {
             Claim::Wait => return Ok(Attached::Waits),
-            Claim::New(ticket) => (ticket, None, Duration::ZERO),
-            Claim::Suspended(ticket, left, timeout) => (ticket, Some(left), timeout),
+            Claim::New(ticket) => (ticket, None),
+            Claim::Suspended(ticket, left) => (ticket, Some(left)),
         };
         let meant = old.as_ref().is_some_and(|old| old.is_meant_by(attach));
         let claimed = Claimed { key, ticket, session, slot };
@@ -117,7 +117,7 @@ impl Peer {
             }
             (failed, Some(old)) => {
                 // It is as if nobody had come.
-                self.keep(&claimed.key, ticket, old, Timer::after(timeout, self.scratch.now), timeout);
+                self.keep(&claimed.key, ticket, old, None);
                 failed?;
             }
         }
@@ -226,6 +226,7 @@ impl Peer {
 
     fn insert(&mut self, id: LinkId, kind: Kind, expiry: Option<LinkExpiry>, claimed: &Claimed) {
         let Claimed { key, ticket, .. } = claimed;
+        self.shared.links.confirm(key, *ticket);
         if expiry.is_none() {
             self.shared.links.set_resumable(key, *ticket, false);
         }

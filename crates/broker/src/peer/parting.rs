@@ -2,7 +2,7 @@
 //! that attach them (part 2, 2.6.1 and 2.6.4 to 2.6.6).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postroad_amqp::v1_0::{LinkId, LinkState, SessionId};
 use postroad_codec::v1_0::{Error, ErrorCondition};
@@ -99,14 +99,14 @@ impl Peer {
         let Some(expiry) = expiry else { return self.shared.links.release(&key, ticket) };
         let timer = expiry.timer(parting, self.connection, session, self.scratch.now);
         debug!(link = &*key.name, unsettled = suspended.state.unsettled.len(), "link suspended");
-        self.keep(&key, ticket, suspended, timer, expiry.timeout());
+        self.keep(&key, ticket, suspended, Some(timer));
     }
 
-    /// Puts what is left of a link into the table.
-    pub(super) fn keep(&self, key: &Arc<LinkKey>, ticket: u64, left: Suspended, timer: Timer, timeout: Duration) {
+    /// Puts what is left of a link into the table; without a timer, back into it.
+    pub(super) fn keep(&self, key: &Arc<LinkKey>, ticket: u64, left: Suspended, timer: Option<Timer>) {
         let place = Arc::new(Place { table: Arc::downgrade(&self.shared.links), key: Arc::clone(key), ticket });
         left.wake_by(&Wake::Suspended(Arc::clone(&place)));
-        drop(self.shared.links.suspend(key, ticket, left, timer, timeout));
+        drop(self.shared.links.suspend(key, ticket, left, timer));
         // Its node may have been deleted before the table knew of the link.
         place.drop_if_deleted();
     }
