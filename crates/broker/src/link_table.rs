@@ -23,8 +23,11 @@ use tokio::sync::Notify;
 use crate::link_expiry::Timer;
 use crate::mailbox::Mailbox;
 
+mod stay;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use stay::Stay;
 
 /// All links that are attached, and all that are suspended, of which `S` is left.
 #[derive(Debug)]

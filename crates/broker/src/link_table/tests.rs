@@ -257,3 +257,18 @@ fn long_names_are_not_kept() {
     assert!(named(MAX_NAME, MAX_NAME));
     assert!(!named(MAX_NAME + 1, 1) && !named(1, MAX_NAME + 1));
 }
+
+#[test]
+fn who_has_a_link_and_is_gone_has_it_no_longer() {
+    let table = Arc::new(Table::new(LIMITS));
+    let key = key("a");
+    let stay = |ticket| Stay::new(&table, Arc::clone(&key), ticket);
+    drop(stay(attach(&table, &key)));
+    assert_empty(&table);
+    let kept = stay(attach(&table, &key));
+    assert!(kept.reserve());
+    assert_eq!(table.suspend(&key, kept.ticket, "a", Some(Timer::Never)), None);
+    drop(kept);
+    assert_eq!(table.take_all(), ["a"]);
+    assert_empty(&table);
+}

@@ -15,7 +15,7 @@ use crate::coordinator::Coordinator;
 use crate::error::clip;
 use crate::incoming::Incoming;
 use crate::link_expiry::LinkExpiry;
-use crate::link_table::{Claim, LinkKey};
+use crate::link_table::{Claim, LinkKey, Stay};
 use crate::mailbox::Wake;
 use crate::outgoing::Outgoing;
 use crate::suspended::{End, Suspended};
@@ -41,8 +41,7 @@ enum Attached {
 
 /// A link that is about to be attached: its place in the table, and at this connection.
 struct Claimed {
-    key: Arc<LinkKey>,
-    ticket: u64,
+    stay: Arc<Stay<Suspended>>,
     session: SessionId,
     slot: u32,
 }
@@ -106,18 +105,16 @@ impl Peer {
             Claim::Suspended(ticket, left) => (ticket, Some(left)),
         };
         let meant = old.as_ref().is_some_and(|old| old.is_meant_by(attach));
-        let claimed = Claimed { key, ticket, session, slot };
+        let claimed = Claimed { stay: Arc::new(Stay::new(&self.shared.links, key, ticket)), session, slot };
         let done = if meant { self.attach_again(id, &claimed, &mut old) } else { self.attach_new(id, &claimed) };
         match (done, old) {
             // What another link has held that had the name goes back.
             (Ok(true), old) => drop(old),
-            (failed, None) => {
-                self.shared.links.release(&claimed.key, ticket);
-                failed?;
-            }
-            (failed, Some(old)) => {
-                // It is as if nobody had come.
-                self.keep(&claimed.key, ticket, old, None);
+            (failed, old) => {
+                if let Some(old) = old {
+                    // It is as if nobody had come.
+                    self.keep(&claimed.stay, old, None);
+                }
                 failed?;
             }
         }
@@ -203,7 +200,7 @@ impl Peer {
                 Kind::Incoming(incoming)
             }
         };
-        debug!(link = &*claimed.key.name, resumes, "link attached again");
+        debug!(link = &*claimed.stay.key.name, resumes, "link attached again");
         self.insert(id, kind, expiry, claimed);
         Ok(true)
     }
@@ -225,19 +222,9 @@ impl Peer {
     }
 
     fn insert(&mut self, id: LinkId, kind: Kind, expiry: Option<LinkExpiry>, claimed: &Claimed) {
-        let Claimed { key, ticket, .. } = claimed;
-        self.shared.links.confirm(key, *ticket);
-        if expiry.is_none() {
-            self.shared.links.set_resumable(key, *ticket, false);
-        }
-        let slot = self.links.insert(Link {
-            kind,
-            dirty: false,
-            key: Arc::clone(key),
-            ticket: *ticket,
-            expiry,
-            leaving: None,
-        });
+        claimed.stay.confirm(expiry.is_some());
+        let stay = Arc::clone(&claimed.stay);
+        let slot = self.links.insert(Link { kind, dirty: false, stay, expiry, leaving: None });
         self.by_id.insert(id, slot);
         self.touch(slot);
     }
@@ -247,9 +234,7 @@ impl Peer {
         let settings = &self.shared.settings;
         let (nodes, auto_create) = (&self.shared.nodes, settings.auto_create);
         let mut terms = self.terms(attach);
-        let place = |expiry: Option<LinkExpiry>| {
-            expiry.filter(|_| self.shared.links.set_resumable(&claimed.key, claimed.ticket, true))
-        };
+        let place = |expiry: Option<LinkExpiry>| expiry.filter(|_| claimed.stay.reserve());
         // An attach of the peer's as a receiver makes us the sender.
         let (kind, expiry) = match attach.role {
             Role::Receiver => {

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::{Kind, Link, Peer};
 use crate::link_expiry::{Parting, Timer};
-use crate::link_table::LinkKey;
+use crate::link_table::Stay;
 use crate::mailbox::Wake;
 use crate::suspended::{Place, Suspended};
 
@@ -87,26 +87,27 @@ impl Peer {
         let link = self.links.remove(slot);
         self.by_id.remove(&link.id());
         let session = link.session();
-        let Link { kind, key, ticket, expiry, .. } = link;
+        let Link { kind, stay, expiry, .. } = link;
         let suspended = match kind {
             Kind::Outgoing(mut outgoing) => {
                 self.adopt_orphans(&mut outgoing);
                 Suspended::outgoing(state, outgoing, &mut self.scratch)
             }
             Kind::Incoming(incoming) => Suspended::incoming(state, incoming),
-            Kind::Coordinator(_) => return self.shared.links.release(&key, ticket),
+            Kind::Coordinator(_) => return,
         };
-        let Some(expiry) = expiry else { return self.shared.links.release(&key, ticket) };
+        let Some(expiry) = expiry else { return };
         let timer = expiry.timer(parting, self.connection, session, self.scratch.now);
-        debug!(link = &*key.name, unsettled = suspended.state.unsettled.len(), "link suspended");
-        self.keep(&key, ticket, suspended, Some(timer));
+        debug!(link = &*stay.key.name, unsettled = suspended.state.unsettled.len(), "link suspended");
+        self.keep(&stay, suspended, Some(timer));
     }
 
     /// Puts what is left of a link into the table; without a timer, back into it.
-    pub(super) fn keep(&self, key: &Arc<LinkKey>, ticket: u64, left: Suspended, timer: Option<Timer>) {
-        let place = Arc::new(Place { table: Arc::downgrade(&self.shared.links), key: Arc::clone(key), ticket });
+    pub(super) fn keep(&self, stay: &Stay<Suspended>, left: Suspended, timer: Option<Timer>) {
+        let (links, key, ticket) = (&self.shared.links, &stay.key, stay.ticket);
+        let place = Arc::new(Place { table: Arc::downgrade(links), key: Arc::clone(key), ticket });
         left.wake_by(&Wake::Suspended(Arc::clone(&place)));
-        drop(self.shared.links.suspend(key, ticket, left, timer));
+        drop(links.suspend(key, ticket, left, timer));
         // Its node may have been deleted before the table knew of the link.
         place.drop_if_deleted();
     }
@@ -115,9 +116,9 @@ impl Peer {
     /// more.
     pub(super) fn yield_links(&mut self) {
         for (slot, ticket) in std::mem::take(&mut self.yields) {
-            let Some(link) = self.links.get(slot as usize).filter(|link| link.ticket == ticket) else { continue };
+            let Some(link) = self.links.get(slot as usize).filter(|link| link.stay.ticket == ticket) else { continue };
             let id = link.id();
-            debug!(link = &*link.key.name, "link stolen");
+            debug!(link = &*link.stay.key.name, "link stolen");
             let text = "the link was attached on another connection of its container";
             self.engine.detach(id, false, Some(Error::new(ErrorCondition::STOLEN, text)));
             self.part(id, false, Parting::Link);
@@ -134,7 +135,6 @@ impl Peer {
             Kind::Incoming(_) => {}
             Kind::Coordinator(_) => self.roll_back_all(id),
         }
-        self.shared.links.release(&link.key, link.ticket);
     }
 }
 
@@ -142,11 +142,9 @@ impl Peer {
 impl Drop for Peer {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // What the engine knows cannot be relied on.
-            for (_, link) in &self.links {
-                self.shared.links.release(&link.key, link.ticket);
-            }
-            return;
+            // What the engine knows cannot be relied on: what is attached goes back. What was suspended before has not long to
+            // wait.
+            return self.shared.links.connection_ended(self.connection, Instant::now());
         }
         self.engine.handle_eof();
         self.scratch.now = Instant::now();

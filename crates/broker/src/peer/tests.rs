@@ -1,0 +1,109 @@
+use bytes::{Buf as _, BytesMut};
+use postroad_amqp::sasl;
+use postroad_amqp::v1_0::{Config, LinkTerms, Transmit};
+use postroad_codec::v1_0::{Role, Seconds, Source, TerminusExpiryPolicy};
+
+use super::*;
+use crate::connections::ConnectionLimits;
+use crate::link_expiry::ExpiryLimits;
+use crate::link_table::{Claim, TableLimits};
+use crate::node::{NodeLimits, Nodes};
+use crate::options::Policies;
+use crate::queue::QueueLimits;
+use crate::shared::Settings;
+use crate::transaction::TransactionLimits;
+
+fn carry(from: &mut Connection, to: &mut Connection) {
+    let (now, mut output) = (Instant::now(), Transmit::default());
+    from.poll_transmit(now, &mut output);
+    let mut input = BytesMut::new();
+    input.extend_from_slice(&output.copy_to_bytes(output.remaining()));
+    to.handle_input(now, &mut input).unwrap();
+}
+
+/// A client without links, and what the broker has for it.
+fn connected(auto_create: bool) -> (Arc<Shared>, Peer, Connection) {
+    let settings = Settings {
+        engine: Config::new("broker"),
+        auto_create,
+        max_message_size: 1000,
+        connections: ConnectionLimits { all: 1, per_address: 1, per_user: 1 },
+        max_links: 10,
+        tls: None,
+        max_links_per_session: 10,
+        transactions: TransactionLimits { open: 1, bytes: 1, timeout: None },
+        resumable: TableLimits { all: 9, per_user: 9 },
+        expiry: ExpiryLimits { longest: Duration::from_secs(9), never: false },
+    };
+    let queue = QueueLimits { messages: 1, bytes: 1 };
+    let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };
+    let nodes = Arc::new(Nodes::new(limits, Policies::default()));
+    let shared = Arc::new(Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true));
+    let now = Instant::now();
+    let engine = Connection::server(Config::new("broker"), None, now);
+    let mut peer = Peer::new(engine, &shared.register(None).unwrap());
+    let mut client = Connection::client(Config::new("client"), None, now);
+    for _ in 0..3 {
+        carry(&mut client, &mut peer.engine);
+        carry(&mut peer.engine, &mut client);
+    }
+    (shared, peer, client)
+}
+
+#[test]
+fn a_task_that_panics_leaves_nothing_behind() {
+    let (shared, mut peer, mut client) = connected(true);
+    let session = client.begin().unwrap();
+    let (expiry_policy, timeout) = (TerminusExpiryPolicy::CONNECTION_CLOSE, Seconds(1));
+    let source = Source { expiry_policy, timeout, ..Source::at("q") };
+    let links = ["attached", "suspended"].map(|name| {
+        let terms = LinkTerms { source: Some(source.clone()), ..LinkTerms::default() };
+        client.attach(session, name, Role::Receiver, terms).unwrap()
+    });
+    let work = |client: &mut Connection, peer: &mut Peer| {
+        carry(client, &mut peer.engine);
+        peer.work(Instant::now());
+        carry(&mut peer.engine, client);
+    };
+    work(&mut client, &mut peer);
+    client.detach(links[1], false, None);
+    work(&mut client, &mut peer);
+    assert_eq!((shared.links.suspended(), shared.links.next_due()), (1, None), "it waits for the connection's end");
+    let key = Arc::clone(&peer.links.iter().next().unwrap().1.stay.key);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        let _peer = peer;
+        std::panic::resume_unwind(Box::new("the task"));
+    }));
+    assert!(panicked.is_err());
+    assert!(shared.links.next_due().is_some(), "its time has begun");
+    assert!(matches!(shared.links.claim(&key, &Arc::default(), 0), Claim::New(_)), "nobody has it attached");
+}
+
+#[test]
+fn a_refused_link_is_not_kept() {
+    let (_shared, mut peer, mut client) = connected(false);
+    let now = Instant::now();
+    // One is refused while its session lives, one only when it is over.
+    for ends_at_once in [false, true] {
+        let session = client.begin().unwrap();
+        let terms = LinkTerms { source: Some(Source::at("nowhere")), ..LinkTerms::default() };
+        client.attach(session, "a", Role::Receiver, terms).unwrap();
+        if ends_at_once {
+            client.end(session, None);
+        }
+        carry(&mut client, &mut peer.engine);
+        let mut refused = None;
+        while let Some(event) = peer.engine.poll_event() {
+            if let Event::LinkIncoming(id) = event {
+                refused = Some(id);
+            }
+            peer.handle(event);
+        }
+        client.end(session, None);
+        carry(&mut client, &mut peer.engine);
+        peer.work(now);
+        let refused = refused.expect("a link came");
+        assert_eq!(peer.engine.role_of(refused), None, "it is forgotten with its session");
+        carry(&mut peer.engine, &mut client);
+    }
+}
