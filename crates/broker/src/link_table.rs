@@ -58,6 +58,8 @@ const MAX_NAME: usize = 1024;
 pub(crate) struct TableLimits {
     pub(crate) all: usize,
     pub(crate) per_user: usize,
+    /// Those of clients that are nobody: they may call themselves by any number of names.
+    pub(crate) of_nobody: usize,
 }
 
 /// What whoever attaches a link finds.
@@ -78,6 +80,7 @@ struct Inner<S> {
     /// Links that are or may be suspended, in all and of each user.
     resumable: usize,
     users: HashMap<ByteString, usize>,
+    of_nobody: usize,
     suspended: usize,
     /// Suspended links by the time at which they expire.
     due: BTreeMap<(Instant, u64), Arc<LinkKey>>,
@@ -118,6 +121,7 @@ impl<S> LinkTable<S> {
             next_ticket: 0,
             resumable: 0,
             users: HashMap::new(),
+            of_nobody: 0,
             suspended: 0,
             due: BTreeMap::new(),
             waiting: HashMap::new(),
@@ -187,8 +191,11 @@ impl<S> LinkTable<S> {
         if entry.resumable == wanted {
             return wanted;
         }
-        let of_user = key.user.as_ref().and_then(|user| inner.users.get(user)).copied().unwrap_or(0);
-        if wanted && (inner.closed || !key.is_short() || inner.resumable >= limits.all || of_user >= limits.per_user) {
+        let has_room = match &key.user {
+            Some(user) => inner.users.get(user).is_none_or(|count| *count < limits.per_user),
+            None => inner.of_nobody < limits.of_nobody,
+        };
+        if wanted && (inner.closed || !has_room || inner.resumable >= limits.all || !key.is_short()) {
             return false;
         }
         entry.resumable = wanted;
@@ -332,7 +339,10 @@ impl<S> Inner<S> {
 
     fn count(&mut self, key: &LinkKey, more: bool) {
         self.resumable = if more { self.resumable + 1 } else { self.resumable - 1 };
-        let Some(user) = &key.user else { return };
+        let Some(user) = &key.user else {
+            self.of_nobody = if more { self.of_nobody + 1 } else { self.of_nobody - 1 };
+            return;
+        };
         if more {
             *self.users.entry(user.clone()).or_default() += 1;
         } else if let Some(count) = self.users.get_mut(user) {

@@ -124,6 +124,8 @@ impl Outgoing {
         state.unsettled.retain(|unsettled| self.has(Self::message_of(unsettled.token)));
         self.keep_only(state.unsettled.iter().map(|unsettled| Self::message_of(unsettled.token)));
         self.flush(true, scratch);
+        self.unsettled.shrink_to_fit();
+        self.returned.shrink_to_fit();
     }
 
     /// Has the queue wake it in another way from now on.

@@ -9,7 +9,7 @@ use crate::mailbox::Post;
 type Table = LinkTable<&'static str>;
 
 const SECOND: Duration = Duration::from_secs(1);
-const LIMITS: TableLimits = TableLimits { all: 3, per_user: 2 };
+const LIMITS: TableLimits = TableLimits { all: 3, per_user: 2, of_nobody: 3 };
 
 fn key_of(user: Option<&str>, name: &str) -> Arc<LinkKey> {
     let user = user.map(Into::into);
@@ -50,7 +50,7 @@ fn session() -> SessionId {
 fn assert_empty(table: &Table) {
     let inner = table.lock();
     assert!(inner.map.is_empty() && inner.users.is_empty() && inner.due.is_empty() && inner.waiting.is_empty());
-    assert_eq!((inner.resumable, inner.suspended), (0, 0));
+    assert_eq!((inner.resumable, inner.of_nobody, inner.suspended), (0, 0, 0));
 }
 
 #[test]
@@ -163,7 +163,24 @@ fn places_are_bounded_in_all_and_for_each_user() {
     assert!(wants(2));
     assert!(!table.set_resumable(&keys[2], tickets[2], false));
     let ticket = attach(&table, &nobody);
-    assert!(table.set_resumable(&nobody, ticket, true), "nobody is bounded by the whole alone");
+    assert!(table.set_resumable(&nobody, ticket, true), "nobody is not that user");
+}
+
+#[test]
+fn clients_that_are_nobody_keep_no_user_out() {
+    let table = Table::new(TableLimits { of_nobody: 1, ..LIMITS });
+    let wants = |key: Arc<LinkKey>| {
+        let ticket = attach(&table, &key);
+        (table.set_resumable(&key, ticket, true), key, ticket)
+    };
+    let of = |container: &str| {
+        Arc::new(LinkKey { user: None, container: container.into(), name: "a".into(), role: Role::Sender })
+    };
+    let (first, key, ticket) = wants(of("a"));
+    assert!(first && !wants(of("b")).0);
+    assert!(wants(key_of(Some("u"), "a")).0);
+    table.release(&key, ticket);
+    assert!(wants(of("c")).0);
 }
 
 #[test]
@@ -184,7 +201,8 @@ fn nothing_is_kept_once_it_is_closed() {
 
 #[test]
 fn whoever_fails_to_attach_a_link_neither_ends_it_nor_prolongs_it() {
-    let (table, now, session) = (Table::new(TableLimits { all: 9, per_user: 9 }), Instant::now(), session());
+    let (table, now, session) =
+        (Table::new(TableLimits { all: 9, per_user: 9, of_nobody: 9 }), Instant::now(), session());
     let (one, two) = (table.connection(), table.connection());
     let timers = [
         ("never", Timer::Never),
@@ -229,7 +247,8 @@ fn whoever_fails_to_attach_a_link_neither_ends_it_nor_prolongs_it() {
 
 #[test]
 fn the_end_of_a_session_costs_what_it_has_left() {
-    let (table, now, session) = (Table::new(TableLimits { all: 10_000, per_user: 10_000 }), Instant::now(), session());
+    let (table, now, session) =
+        (Table::new(TableLimits { all: 10_000, per_user: 10_000, of_nobody: 10_000 }), Instant::now(), session());
     let connection = table.connection();
     for number in 0..10_000 {
         suspend(&table, &key(&number.to_string()), "", Timer::Connection(connection, SECOND));

@@ -195,7 +195,7 @@ impl Peer {
             End::Incoming(mut incoming) => {
                 incoming.resume(id, claimed.session, wake, mode);
                 if !resumes {
-                    incoming.set_unsettled(0);
+                    incoming.start_over();
                 }
                 Kind::Incoming(incoming)
             }
@@ -296,13 +296,15 @@ impl Peer {
     fn key_of(&self, attach: &Attach) -> LinkKey {
         let (user, container) = self.scope();
         let somebody = self.engine.user().is_some_and(|(_, mechanism)| mechanism != ANONYMOUS);
-        LinkKey { user: somebody.then_some(user), container, name: attach.name.clone(), role: attach.role.opposite() }
+        let name = ByteString::from(&*attach.name);
+        LinkKey { user: somebody.then_some(user), container, name, role: attach.role.opposite() }
     }
 
-    /// The user and the container: what they name is theirs alone.
+    /// The user and the container: what they name is theirs alone. They hold no more memory than their own, as what has
+    /// just been read does.
     fn scope(&self) -> (ByteString, ByteString) {
         let user = self.engine.user().map(|(user, _)| ByteString::from(user)).unwrap_or_default();
-        let container = self.engine.remote_open().map(|open| open.container_id.clone()).unwrap_or_default();
+        let container = self.engine.remote_open().map(|open| ByteString::from(&*open.container_id)).unwrap_or_default();
         (user, container)
     }
 }

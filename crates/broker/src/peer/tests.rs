@@ -32,7 +32,7 @@ fn connected(auto_create: bool) -> (Arc<Shared>, Peer, Connection) {
         tls: None,
         max_links_per_session: 10,
         transactions: TransactionLimits { open: 1, bytes: 1, timeout: None },
-        resumable: TableLimits { all: 9, per_user: 9 },
+        resumable: TableLimits { all: 9, per_user: 9, of_nobody: 9 },
         expiry: ExpiryLimits { longest: Duration::from_secs(9), never: false },
     };
     let queue = QueueLimits { messages: 1, bytes: 1 };
