@@ -221,8 +221,11 @@ impl Peer {
         }
     }
 
-    fn insert(&mut self, id: LinkId, kind: Kind, expiry: Option<LinkExpiry>, claimed: &Claimed) {
+    fn insert(&mut self, id: LinkId, mut kind: Kind, expiry: Option<LinkExpiry>, claimed: &Claimed) {
         claimed.stay.confirm(expiry.is_some());
+        if let Kind::Outgoing(outgoing) = &mut kind {
+            outgoing.set_resumable(expiry.is_some());
+        }
         let stay = Arc::clone(&claimed.stay);
         let slot = self.links.insert(Link { kind, dirty: false, stay, expiry, leaving: None });
         self.by_id.insert(id, slot);
