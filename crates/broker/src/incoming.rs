@@ -108,10 +108,11 @@ impl Incoming {
         self.deliveries = VecDeque::new();
     }
 
-    /// Has the queue wake it in another way from now on. It has no credit meanwhile.
+    /// Has the queue wake it in another way from now on. It has no credit meanwhile, and no room as long as it is suspended.
     pub(crate) fn wake_by(&self, wake: Wake) {
         if let To::Node { hold, producer } = &self.to {
-            hold.node.lock().queue.wake_producer_by(*producer, wake);
+            let rests = matches!(wake, Wake::Suspended(_));
+            hold.node.lock().queue.wake_producer_by(*producer, wake, rests);
         }
     }
 

@@ -142,6 +142,21 @@ async fn beyond_the_limit_nothing_is_granted() {
 }
 
 #[tokio::test]
+async fn a_suspended_link_holds_no_room() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.queue_messages = 100)).await;
+    let mut client = Client::connect(&broker).await;
+    for number in 0..9 {
+        let link = sender(&mut client, &number.to_string()).await;
+        client.leave(link).await;
+    }
+    assert_eq!(broker.suspended_links(), 9);
+    let plain = client.sender("q0").await.unwrap();
+    client.send_all(plain, numbered(0..1)).await;
+    let credit = client.engine.sender(plain).capacity();
+    assert!(credit > 40, "{credit}: half of the room, as if it were alone");
+}
+
+#[tokio::test]
 async fn whoever_no_longer_asks_for_it_is_not_kept() {
     let broker = broker().await;
     let mut client = Client::connect(&broker).await;
