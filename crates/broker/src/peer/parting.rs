@@ -24,19 +24,28 @@ pub(super) struct Leaving {
 impl Peer {
     /// Takes a link out of the engine that is not attached any more, and keeps what is to be kept of it.
     pub(super) fn part(&mut self, id: LinkId, closed: bool, parting: Parting) {
-        self.waiting.retain(|waiting| waiting.id != id);
-        let state = self.engine.release(id);
-        let Some(&slot) = self.by_id.get(&id) else { return };
-        let Some(link) = self.links.get_mut(slot) else { return };
-        match state.filter(|_| !closed && link.expiry.is_some()) {
-            Some(state) if link.leaving.is_none() => {
-                // The events that the engine still has may tell of deliveries that were settled before.
-                link.leaving = Some(Box::new(Leaving { state, parting }));
-                self.leaving.push(slot);
+        self.part_all(&[id], closed, parting);
+    }
+
+    /// As [`Peer::part`], of links that part together.
+    fn part_all(&mut self, ids: &[LinkId], closed: bool, parting: Parting) {
+        let states = self.engine.release_all(ids);
+        for (id, state) in ids.iter().zip(states) {
+            let Some(&slot) = self.by_id.get(id) else {
+                self.waiting.retain(|waiting| waiting.id != *id);
+                continue;
+            };
+            let Some(link) = self.links.get_mut(slot) else { continue };
+            match state.filter(|_| !closed && link.expiry.is_some()) {
+                Some(state) if link.leaving.is_none() => {
+                    // The events that the engine still has may tell of deliveries that were settled before.
+                    link.leaving = Some(Box::new(Leaving { state, parting }));
+                    self.leaving.push(slot);
+                }
+                Some(_) => {}
+                None if link.leaving.is_some() => {}
+                None => self.remove(*id),
             }
-            Some(_) => {}
-            None if link.leaving.is_some() => {}
-            None => self.remove(id),
         }
     }
 
@@ -46,9 +55,7 @@ impl Peer {
         let waiting = self.waiting.iter().map(|waiting| waiting.id);
         let waiting = waiting.filter(|id| self.engine.session_of(*id).is_none_or(|of| of == session));
         let ended: Vec<LinkId> = attached.chain(waiting).collect();
-        for id in ended {
-            self.part(id, false, Parting::Session);
-        }
+        self.part_all(&ended, false, Parting::Session);
         self.ended.push(session);
     }
 
@@ -56,13 +63,11 @@ impl Peer {
     pub(super) fn end_all(&mut self) {
         self.transactions.clear();
         self.waiting.clear();
-        let ids: Vec<(LinkId, bool)> = self.links.iter().map(|(_, link)| (link.id(), link.expiry.is_some())).collect();
-        for (id, resumable) in ids {
-            if resumable {
-                self.part(id, false, Parting::Connection);
-            } else {
-                self.remove(id);
-            }
+        let (kept, others): (Vec<_>, Vec<_>) = self.links.iter().partition(|(_, link)| link.expiry.is_some());
+        let [kept, others] = [kept, others].map(|links| links.iter().map(|(_, link)| link.id()).collect::<Vec<_>>());
+        self.part_all(&kept, false, Parting::Connection);
+        for id in others {
+            self.remove(id);
         }
         self.over = true;
     }
