@@ -27,7 +27,7 @@ mod tests;
 mod transacting;
 
 use attaching::Waiting;
-use parting::Leaving;
+use parting::{Leaving, Round};
 
 /// A client's connection and links.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub(crate) struct Peer {
     waiting: Vec<Waiting>,
     /// Whether one of them may have been yielded.
     try_again: bool,
+    /// Links whose maps lacked entries as they were attached again.
+    rounds: Vec<Round>,
     /// Links that others attach, by slot and ticket.
     yields: Vec<(u32, u64)>,
     /// Slots of links that are to be suspended, and what has ended since that was done last.
@@ -118,6 +120,7 @@ impl Peer {
             connection: registered.shared.links.connection(),
             waiting: Vec::new(),
             try_again: false,
+            rounds: Vec::new(),
             yields: Vec::new(),
             leaving: Vec::new(),
             ended: Vec::new(),
@@ -160,6 +163,7 @@ impl Peer {
         self.suspend_leaving();
         self.yield_links();
         self.attach_waiting(now);
+        self.end_rounds(now);
         self.time_out(now);
         let mut again = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
@@ -185,7 +189,8 @@ impl Peer {
             Stage::Closing { until } => until,
         };
         let waiting = self.waiting.iter().map(|waiting| waiting.until).min();
-        [stage, waiting, self.transactions.due()].into_iter().flatten().min()
+        let round = self.rounds.iter().map(|round| round.look_at).min();
+        [stage, waiting, round, self.transactions.due()].into_iter().flatten().min()
     }
 
     /// Whether the client has sent its close, and with it everything that it will ever send.
@@ -279,6 +284,7 @@ impl Peer {
                 incoming.resumed(delivery, &mut self.engine);
                 self.touch(slot);
             }
+            Event::Resumed { link, complete: false, .. } => self.begin_round(link),
             Event::LinkDetached { link, closed, error } => {
                 if let Some(error) = error {
                     debug!(%error, "link detached by the peer");

@@ -2,7 +2,7 @@
 //! that attach them (part 2, 2.6.1 and 2.6.4 to 2.6.6).
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{LinkId, LinkState, SessionId};
 use postroad_codec::v1_0::{Error, ErrorCondition};
@@ -21,7 +21,57 @@ pub(super) struct Leaving {
     parting: Parting,
 }
 
+/// A link that was attached again with a map that lacks entries (part 2, 2.7.3): until it is detached and attached once
+/// more, nothing new comes or goes.
+#[derive(Debug)]
+pub(super) struct Round {
+    pub(super) id: LinkId,
+    pub(super) look_at: Instant,
+    /// Whether everything that the maps told was dealt with at the last look.
+    over: bool,
+}
+
+/// How long a client has to detach a link whose maps are dealt with, and at most twice that.
+const ROUND: Duration = Duration::from_secs(5);
+
 impl Peer {
+    /// Takes note that the maps of a link lack entries.
+    pub(super) fn begin_round(&mut self, id: LinkId) {
+        if self.rounds.len() >= self.links.len() {
+            // A client may attach and detach faster than we look.
+            self.rounds.retain(|round| self.by_id.contains_key(&round.id));
+        }
+        self.rounds.push(Round { id, look_at: self.scratch.now + ROUND, over: false });
+    }
+
+    /// Detaches the links with whose maps both ends are done where the client does not: who waits for us would wait for
+    /// ever.
+    pub(super) fn end_rounds(&mut self, now: Instant) {
+        if self.rounds.iter().all(|round| now < round.look_at) {
+            return;
+        }
+        for round in std::mem::take(&mut self.rounds) {
+            let id = round.id;
+            if !self.by_id.contains_key(&id) {
+                continue;
+            }
+            if now < round.look_at {
+                self.rounds.push(round);
+                continue;
+            }
+            let over = self.engine.is_round_over(id);
+            if over && round.over {
+                debug!("link detached for the next part of what is not settled");
+                self.engine.detach(id, false, None);
+                self.part(id, false, Parting::Link);
+                self.depart(id);
+            } else {
+                self.rounds.push(Round { id, look_at: now + ROUND, over });
+            }
+        }
+        self.suspend_leaving();
+    }
+
     /// Takes a link out of the engine that is not attached any more, and keeps what is to be kept of it.
     pub(super) fn part(&mut self, id: LinkId, closed: bool, parting: Parting) {
         self.part_all(&[id], closed, parting);

@@ -1,7 +1,9 @@
 use bytes::{Buf as _, BytesMut};
 use postroad_amqp::sasl;
-use postroad_amqp::v1_0::{Config, LinkTerms, Transmit};
-use postroad_codec::v1_0::{Role, Seconds, Source, TerminusExpiryPolicy};
+use postroad_amqp::v1_0::{Config, LinkTerms, Message, Transmit};
+use postroad_codec::v1_0::{
+    DeliveryState, DeliveryTag, ReceiverSettleMode, Role, Seconds, Source, Target, TerminusExpiryPolicy,
+};
 
 use super::*;
 use crate::connections::ConnectionLimits;
@@ -22,9 +24,11 @@ fn carry(from: &mut Connection, to: &mut Connection) {
 }
 
 /// A client without links, and what the broker has for it.
-fn connected(auto_create: bool) -> (Arc<Shared>, Peer, Connection) {
+fn connected(auto_create: bool, client: Config) -> (Arc<Shared>, Peer, Connection) {
+    let mut broker = Config::new("broker");
+    broker.max_frame_size = client.max_frame_size;
     let settings = Settings {
-        engine: Config::new("broker"),
+        engine: broker.clone(),
         auto_create,
         max_message_size: 1000,
         connections: ConnectionLimits { all: 1, per_address: 1, per_user: 1 },
@@ -35,14 +39,14 @@ fn connected(auto_create: bool) -> (Arc<Shared>, Peer, Connection) {
         resumable: TableLimits { all: 9, per_user: 9, of_nobody: 9 },
         expiry: ExpiryLimits { longest: Duration::from_secs(9), never: false },
     };
-    let queue = QueueLimits { messages: 1, bytes: 1 };
-    let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };
+    let queue = QueueLimits { messages: 1000, bytes: 100_000 };
+    let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 100_000 };
     let nodes = Arc::new(Nodes::new(limits, Policies::default()));
     let shared = Arc::new(Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true));
     let now = Instant::now();
-    let engine = Connection::server(Config::new("broker"), None, now);
+    let engine = Connection::server(broker, None, now);
     let mut peer = Peer::new(engine, &shared.register(None).unwrap());
-    let mut client = Connection::client(Config::new("client"), None, now);
+    let mut client = Connection::client(client, None, now);
     for _ in 0..3 {
         carry(&mut client, &mut peer.engine);
         carry(&mut peer.engine, &mut client);
@@ -52,7 +56,7 @@ fn connected(auto_create: bool) -> (Arc<Shared>, Peer, Connection) {
 
 #[test]
 fn a_task_that_panics_leaves_nothing_behind() {
-    let (shared, mut peer, mut client) = connected(true);
+    let (shared, mut peer, mut client) = connected(true, Config::new("client"));
     let session = client.begin().unwrap();
     let (expiry_policy, timeout) = (TerminusExpiryPolicy::CONNECTION_CLOSE, Seconds(1));
     let source = Source { expiry_policy, timeout, ..Source::at("q") };
@@ -81,7 +85,7 @@ fn a_task_that_panics_leaves_nothing_behind() {
 
 #[test]
 fn a_refused_link_is_not_kept() {
-    let (_shared, mut peer, mut client) = connected(false);
+    let (_shared, mut peer, mut client) = connected(false, Config::new("client"));
     let now = Instant::now();
     // One is refused while its session lives, one only when it is over.
     for ends_at_once in [false, true] {
@@ -105,5 +109,101 @@ fn a_refused_link_is_not_kept() {
         let refused = refused.expect("a link came");
         assert_eq!(peer.engine.role_of(refused), None, "it is forgotten with its session");
         carry(&mut peer.engine, &mut client);
+    }
+}
+
+/// A client whose map does not fit into its attach, and that waits for what will never come.
+#[test]
+fn a_link_whose_maps_lack_entries_is_detached_once_they_are_dealt_with() {
+    let small = || {
+        let mut config = Config::new("client");
+        config.max_frame_size = 512;
+        config
+    };
+    for role in [Role::Sender, Role::Receiver] {
+        let (shared, mut peer, mut client) = connected(true, small());
+        let mut now = Instant::now();
+        let work = |client: &mut Connection, peer: &mut Peer, now: Instant| {
+            for _ in 0..20 {
+                carry(client, &mut peer.engine);
+                while peer.work(now) {}
+                carry(&mut peer.engine, client);
+            }
+        };
+        let session = client.begin().unwrap();
+        let (expiry_policy, timeout) = (TerminusExpiryPolicy::CONNECTION_CLOSE, Seconds(9));
+        let terms = || LinkTerms {
+            source: Some(Source { expiry_policy: expiry_policy.clone(), timeout, ..Source::at("q") }),
+            target: Some(Target { expiry_policy: expiry_policy.clone(), timeout, ..Target::at("q") }.into()),
+            rcv_settle_mode: ReceiverSettleMode::SECOND,
+            keep: true,
+            auto_settle: false,
+            ..LinkTerms::default()
+        };
+        // One message on its way, and as many others as the map has no room for.
+        let link = client.attach(session, "a", role, terms()).unwrap();
+        let sender = match role {
+            Role::Sender => link,
+            Role::Receiver => client.attach(session, "b", Role::Sender, LinkTerms { keep: false, ..terms() }).unwrap(),
+        };
+        work(&mut client, &mut peer, now);
+        client.sender(sender).send(&Message::new(b"message", DeliveryTag::from(0), 0)).unwrap();
+        if role == Role::Receiver {
+            client.receiver(link).set_credit(9);
+            work(&mut client, &mut peer, now);
+            client.receiver(link).take().expect("it comes");
+        }
+        work(&mut client, &mut peer, now);
+        client.detach(link, false, None);
+        work(&mut client, &mut peer, now);
+        let mut state = client.release(link).unwrap();
+        let one = state.unsettled[0].clone();
+        state.unsettled.extend((1..100).map(|number| {
+            let mut other = one.clone();
+            other.tag = DeliveryTag::from(number);
+            other
+        }));
+
+        while client.poll_event().is_some() {}
+        let link = client.resume(session, &mut state, terms()).unwrap();
+        if role == Role::Receiver {
+            client.receiver(link).set_credit(9);
+        }
+        work(&mut client, &mut peer, now);
+        let settle = |client: &mut Connection| {
+            while let Some(event) = client.poll_event() {
+                match event {
+                    Event::Update(update) if !update.settled => {
+                        client.sender(link).settle(update.delivery);
+                    }
+                    Event::Reassociated { delivery: Some(number), .. } => {
+                        client.receiver(link).dispose(number, Some(DeliveryState::Accepted), true);
+                    }
+                    Event::Resumed { complete, .. } => assert!(!complete, "the map lacks entries"),
+                    Event::LinkDetached { link: detached, closed, error } if detached == link => {
+                        assert_eq!((closed, error), (false, None));
+                        return true;
+                    }
+                    _ => {}
+                }
+            }
+            false
+        };
+        // As long as something is not settled, and for a while afterwards, it is the client's turn.
+        now += Duration::from_secs(60);
+        work(&mut client, &mut peer, now);
+        let over = now + Duration::from_secs(60);
+        assert!(!peer.engine.is_round_over(peer.rounds[0].id), "{role:?}: it waits for the client");
+        while !peer.engine.is_round_over(peer.rounds[0].id) {
+            assert!(!settle(&mut client), "{role:?}: too soon");
+            work(&mut client, &mut peer, now);
+        }
+        assert!(!settle(&mut client), "{role:?}: too soon");
+        while now < over && !settle(&mut client) {
+            now = peer.deadline().expect("it looks again");
+            work(&mut client, &mut peer, now);
+        }
+        assert!(now < over, "{role:?}: it is detached");
+        assert_eq!((shared.links.suspended(), peer.rounds.len()), (1, 0), "{role:?}");
     }
 }
