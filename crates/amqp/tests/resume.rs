@@ -112,6 +112,50 @@ fn expected(ours: Ours, theirs: Theirs) -> Expected {
 }
 
 #[test]
+fn links_that_are_released_together_are_released_as_each_alone() {
+    // Two sessions, links of both roles, deliveries that take turns, and some that are settled.
+    let states = |release: fn(&mut Connection, &[LinkId]) -> Vec<Option<LinkState>>| {
+        let mut pair = common::pair();
+        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+        for _ in 0..2 {
+            let (session, _) = pair.session();
+            for (name, role) in [("a", Role::Sender), ("b", Role::Sender), ("c", Role::Receiver)] {
+                let name = format!("{name}{}", ours.len());
+                let link = pair.link_with(session, &name, role, resumable(), resumable());
+                ours.push(link.0);
+                theirs.push(link.1);
+                let (receiver, end) =
+                    if role == Role::Sender { (&mut pair.server, link.1) } else { (&mut pair.client, link.0) };
+                receiver.receiver(end).set_credit(10);
+                pair.run();
+            }
+        }
+        for number in 0..6 {
+            for (index, (our, their)) in ours.iter().zip(&theirs).enumerate() {
+                let receives = index % 3 == 2;
+                let (from, end) = if receives { (&mut pair.server, their) } else { (&mut pair.client, our) };
+                send(from, *end, number).unwrap();
+            }
+        }
+        pair.run();
+        for (index, their) in theirs.iter().enumerate().filter(|(index, _)| index % 3 != 2) {
+            for delivery in received(&mut pair.server, *their).iter().skip(index).step_by(2) {
+                pair.server.receiver(*their).dispose(delivery.number, Some(DeliveryState::Accepted), true);
+            }
+        }
+        pair.run();
+        pair.client.handle_eof();
+        ours.push(ours[0]);
+        release(&mut pair.client, &ours)
+    };
+    let together = states(|engine, links| engine.release_all(links));
+    assert_eq!(together, states(|engine, links| links.iter().map(|link| engine.release(*link)).collect()));
+    assert_eq!(together[6], None, "it is named twice");
+    let unsettled: Vec<usize> = together.iter().flatten().map(|state| state.unsettled.len()).collect();
+    assert_eq!(unsettled, [3, 3, 6, 4, 5, 6]);
+}
+
+#[test]
 fn every_pairing_of_states_in_either_role() {
     let (sender, receiver) = states(1);
     let theirs_all = [Theirs::Absent, Theirs::Nothing, Theirs::Part, Theirs::Whole, Theirs::Accepted, Theirs::Rejected];

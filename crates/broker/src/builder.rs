@@ -65,7 +65,7 @@ pub struct Limits {
     /// Links on a session; the next ones are refused.
     pub links_per_session: usize,
     /// Links that are kept for a while when they are detached, or would be; the next ones are granted no time beyond their
-    /// detach.
+    /// detach. Where there are users, those who are anonymous get half of them.
     pub resumable_links: usize,
     /// The same of one user who is not anonymous.
     pub resumable_links_per_user: usize,
@@ -395,7 +395,11 @@ impl Builder {
                 bytes: limits.transaction_bytes,
                 timeout: self.transaction_timeout,
             },
-            resumable: TableLimits { all: limits.resumable_links, per_user: limits.resumable_links_per_user },
+            resumable: TableLimits {
+                all: limits.resumable_links,
+                per_user: limits.resumable_links_per_user,
+                of_nobody: if nobody_known { limits.resumable_links } else { limits.resumable_links.div_ceil(2) },
+            },
             expiry: self.link_expiry,
         };
         let mut listening = Vec::new();

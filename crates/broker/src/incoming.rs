@@ -102,16 +102,23 @@ impl Incoming {
         self.wake_by(wake);
     }
 
-    /// Has the queue wake it in another way from now on. It has no credit meanwhile.
+    /// Readies itself for a time without a link, with so many deliveries that have an outcome.
+    pub(crate) fn suspend(&mut self, unsettled: usize) {
+        self.unsettled = unsettled;
+        self.deliveries = VecDeque::new();
+    }
+
+    /// Has the queue wake it in another way from now on. It has no credit meanwhile, and no room as long as it is suspended.
     pub(crate) fn wake_by(&self, wake: Wake) {
         if let To::Node { hold, producer } = &self.to {
-            hold.node.lock().queue.wake_producer_by(*producer, wake);
+            let rests = matches!(wake, Wake::Suspended(_));
+            hold.node.lock().queue.wake_producer_by(*producer, wake, rests);
         }
     }
 
-    /// Notes how many deliveries have an outcome that the sender has not settled.
-    pub(crate) fn set_unsettled(&mut self, count: usize) {
-        self.unsettled = count;
+    /// Forgets the deliveries that have an outcome: their sender has.
+    pub(crate) fn start_over(&mut self) {
+        self.unsettled = 0;
     }
 
     /// Takes note of what the sender makes of a delivery that it resumes, which may be nothing.

@@ -79,11 +79,6 @@ impl LinkExpiry {
         (policy, Seconds(u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX)))
     }
 
-    /// How long it is kept, once that time has begun.
-    pub(crate) fn timeout(self) -> Duration {
-        self.timeout
-    }
-
     /// When a link expires that is suspended now.
     pub(crate) fn timer(self, parting: Parting, connection: u64, session: SessionId, now: Instant) -> Timer {
         let Self { policy, timeout } = self;
@@ -100,6 +95,15 @@ impl Timer {
     /// So long after an event that has happened.
     pub(crate) fn after(timeout: Duration, now: Instant) -> Self {
         now.checked_add(timeout).map_or(Self::Never, Self::At)
+    }
+
+    /// The connection that is to end before the time begins, or its session, and how long that time is.
+    pub(crate) fn waits_for(self) -> Option<(u64, Option<SessionId>, Duration)> {
+        match self {
+            Self::Session(connection, session, timeout) => Some((connection, Some(session), timeout)),
+            Self::Connection(connection, timeout) => Some((connection, None, timeout)),
+            Self::At(_) | Self::Never => None,
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! ```text
 //!  claim ──▶ attached ──suspend──▶ suspended ──claim──▶ attached
 //!               │ ▲                    └──expire, forget──▶ gone
+//!               │ │                    (one that fails puts it back, with the time it had)
 //!               │ └ claim by another: the holder is told to yield, and suspends or releases
 //!               └──release──▶ gone
 //! ```
@@ -14,7 +15,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use postroad_amqp::v1_0::SessionId;
 use postroad_codec::v1_0::{ByteString, Role};
@@ -23,8 +24,12 @@ use tokio::sync::Notify;
 use crate::link_expiry::Timer;
 use crate::mailbox::Mailbox;
 
+mod stay;
 #[cfg(test)]
 mod tests;
+mod timing;
+
+pub(crate) use stay::Stay;
 
 /// All links that are attached, and all that are suspended, of which `S` is left.
 #[derive(Debug)]
@@ -47,11 +52,16 @@ pub(crate) struct LinkKey {
     pub(crate) role: Role,
 }
 
+/// Links with longer names, in bytes, are not kept, nor are those of containers with such: a name may be as long as a frame.
+const MAX_NAME: usize = 1024;
+
 /// How many links may be kept when they are detached, those that are attached included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TableLimits {
     pub(crate) all: usize,
     pub(crate) per_user: usize,
+    /// Those of clients that are nobody: they may call themselves by any number of names.
+    pub(crate) of_nobody: usize,
 }
 
 /// What whoever attaches a link finds.
@@ -59,8 +69,8 @@ pub(crate) struct TableLimits {
 pub(crate) enum Claim<S> {
     /// Nobody has it. It is the claimant's, under this ticket.
     New(u64),
-    /// It was suspended. It is the claimant's, with what was left of it, and was to be kept so long.
-    Suspended(u64, S, Duration),
+    /// It was suspended. It is the claimant's, with what was left of it.
+    Suspended(u64, S),
     /// It is attached, and whoever has it was told to yield it: the claimant's mailbox is told when to try again.
     Wait,
 }
@@ -72,11 +82,12 @@ struct Inner<S> {
     /// Links that are or may be suspended, in all and of each user.
     resumable: usize,
     users: HashMap<ByteString, usize>,
+    of_nobody: usize,
     suspended: usize,
     /// Suspended links by the time at which they expire.
     due: BTreeMap<(Instant, u64), Arc<LinkKey>>,
-    /// Suspended links that wait for the end of a session or connection, by connection.
-    waiting: HashMap<u64, HashSet<Arc<LinkKey>>>,
+    /// Links whose time begins with the end of a session, or of the connection itself, by connection.
+    waiting: HashMap<u64, HashMap<Option<SessionId>, HashSet<Arc<LinkKey>>>>,
     /// Nothing is kept any more.
     closed: bool,
 }
@@ -96,11 +107,12 @@ enum Place<S> {
         slot: u32,
         /// Those who wait for it.
         claimants: Vec<Arc<Mailbox>>,
+        /// When it was to expire, until it is known whether the claimant attaches it.
+        before: Option<Timer>,
     },
     Suspended {
         left: S,
         timer: Timer,
-        timeout: Duration,
     },
 }
 
@@ -111,6 +123,7 @@ impl<S> LinkTable<S> {
             next_ticket: 0,
             resumable: 0,
             users: HashMap::new(),
+            of_nobody: 0,
             suspended: 0,
             due: BTreeMap::new(),
             waiting: HashMap::new(),
@@ -128,13 +141,13 @@ impl<S> LinkTable<S> {
     pub(crate) fn claim(&self, key: &Arc<LinkKey>, mailbox: &Arc<Mailbox>, slot: u32) -> Claim<S> {
         let mut inner = self.lock();
         let ticket = inner.ticket();
-        let attached = Place::Attached { mailbox: Arc::clone(mailbox), slot, claimants: Vec::new() };
+        let mut attached = Place::Attached { mailbox: Arc::clone(mailbox), slot, claimants: Vec::new(), before: None };
         let Some(entry) = inner.map.get_mut(key) else {
             inner.map.insert(Arc::clone(key), Entry { ticket, resumable: false, place: attached });
             return Claim::New(ticket);
         };
         match &mut entry.place {
-            Place::Attached { mailbox: holder, slot, claimants } => {
+            Place::Attached { mailbox: holder, slot, claimants, .. } => {
                 if !claimants.iter().any(|claimant| Arc::ptr_eq(claimant, mailbox)) {
                     claimants.push(Arc::clone(mailbox));
                 }
@@ -143,13 +156,31 @@ impl<S> LinkTable<S> {
                 holder.yield_link(slot, ticket);
                 Claim::Wait
             }
-            Place::Suspended { .. } => {
-                let before = std::mem::replace(&mut entry.ticket, ticket);
+            Place::Suspended { timer, .. } => {
+                let (timer, old) = (*timer, std::mem::replace(&mut entry.ticket, ticket));
+                if let Place::Attached { before, .. } = &mut attached {
+                    *before = Some(timer);
+                }
                 let place = std::mem::replace(&mut entry.place, attached);
-                let Place::Suspended { left, timer, timeout } = place else { unreachable!("just matched") };
-                inner.stop(key, timer, before);
-                Claim::Suspended(ticket, left, timeout)
+                let Place::Suspended { left, .. } = place else { unreachable!("just matched") };
+                inner.suspended -= 1;
+                // What it waits for may happen before it is known whether it goes back.
+                if let Timer::At(at) = timer {
+                    inner.due.remove(&(at, old));
+                }
+                Claim::Suspended(ticket, left)
             }
+        }
+    }
+
+    /// Notes that the claimant has attached a link that was suspended: it does not go back.
+    pub(crate) fn confirm(&self, key: &LinkKey, ticket: u64) {
+        let mut inner = self.lock();
+        let Some(entry) = inner.map.get_mut(key).filter(|entry| entry.ticket == ticket) else { return };
+        if let Place::Attached { before, .. } = &mut entry.place
+            && let Some(before) = before.take()
+        {
+            inner.stop_timer(key, before, ticket);
         }
     }
 
@@ -162,8 +193,11 @@ impl<S> LinkTable<S> {
         if entry.resumable == wanted {
             return wanted;
         }
-        let of_user = key.user.as_ref().and_then(|user| inner.users.get(user)).copied().unwrap_or(0);
-        if wanted && (inner.closed || inner.resumable >= limits.all || of_user >= limits.per_user) {
+        let has_room = match &key.user {
+            Some(user) => inner.users.get(user).is_none_or(|count| *count < limits.per_user),
+            None => inner.of_nobody < limits.of_nobody,
+        };
+        if wanted && (inner.closed || !has_room || inner.resumable >= limits.all || !key.is_short()) {
             return false;
         }
         entry.resumable = wanted;
@@ -171,25 +205,25 @@ impl<S> LinkTable<S> {
         wanted
     }
 
-    /// Keeps what is left of a link that was attached under this ticket. It comes back where it is not to be kept.
-    pub(crate) fn suspend(
-        &self,
-        key: &Arc<LinkKey>,
-        ticket: u64,
-        left: S,
-        timer: Timer,
-        timeout: Duration,
-    ) -> Option<S> {
+    /// Keeps what is left of a link that was attached under this ticket. It comes back where it is not to be kept. Without
+    /// a timer it is one that was claimed in vain, and expires when it was to expire before: whoever fails to attach a link
+    /// neither ends it nor has it kept for longer.
+    pub(crate) fn suspend(&self, key: &Arc<LinkKey>, ticket: u64, left: S, timer: Option<Timer>) -> Option<S> {
         let mut guard = self.lock();
         let inner = &mut *guard;
         let Some(entry) = inner.map.get_mut(key).filter(|entry| entry.ticket == ticket) else { return Some(left) };
-        if inner.closed || !entry.resumable {
+        let Place::Attached { before, .. } = &entry.place else { return Some(left) };
+        let before = *before;
+        let Some(timer) = timer.or(before).filter(|_| entry.resumable && !inner.closed) else {
             drop(guard);
             self.release(key, ticket);
             return Some(left);
-        }
-        let place = std::mem::replace(&mut entry.place, Place::Suspended { left, timer, timeout });
+        };
+        let place = std::mem::replace(&mut entry.place, Place::Suspended { left, timer });
         inner.suspended += 1;
+        if let Some(before) = before {
+            inner.stop_timer(key, before, ticket);
+        }
         let first = inner.start(key, timer, ticket);
         drop(guard);
         if first {
@@ -226,34 +260,24 @@ impl<S> LinkTable<S> {
 
     /// Starts the time of the links that a session has left behind.
     pub(crate) fn session_ended(&self, connection: u64, session: SessionId, now: Instant) {
-        self.start_those(connection, now, |timer| match timer {
-            Timer::Session(_, of, timeout) if of == session => Some(timeout),
-            _ => None,
-        });
+        let mut inner = self.lock();
+        let Some(of_connection) = inner.waiting.get_mut(&connection) else { return };
+        let keys = of_connection.remove(&Some(session)).unwrap_or_default();
+        if of_connection.is_empty() {
+            inner.waiting.remove(&connection);
+        }
+        let first = inner.start_those(keys, now);
+        drop(inner);
+        if first {
+            self.changed.notify_one();
+        }
     }
 
     /// Starts the time of all links that a connection has left behind.
     pub(crate) fn connection_ended(&self, connection: u64, now: Instant) {
-        self.start_those(connection, now, |timer| match timer {
-            Timer::Session(_, _, timeout) | Timer::Connection(_, timeout) => Some(timeout),
-            Timer::At(_) | Timer::Never => None,
-        });
-    }
-
-    fn start_those(&self, connection: u64, now: Instant, timeout_of: impl Fn(Timer) -> Option<Duration>) {
         let mut inner = self.lock();
-        let waiting: Vec<Arc<LinkKey>> = inner.waiting.get(&connection).into_iter().flatten().cloned().collect();
-        let mut first = false;
-        for key in waiting {
-            let Some(Entry { ticket, place: Place::Suspended { timer, .. }, .. }) = inner.map.get_mut(&key) else {
-                continue;
-            };
-            let Some(timeout) = timeout_of(*timer) else { continue };
-            let before = std::mem::replace(timer, Timer::after(timeout, now));
-            let (timer, ticket) = (*timer, *ticket);
-            inner.stop_timer(&key, before, ticket);
-            first |= inner.start(&key, timer, ticket);
-        }
+        let keys = inner.waiting.remove(&connection).unwrap_or_default();
+        let first = inner.start_those(keys.into_values().flatten(), now);
         drop(inner);
         if first {
             self.changed.notify_one();
@@ -303,6 +327,12 @@ impl<S> LinkTable<S> {
     }
 }
 
+impl LinkKey {
+    fn is_short(&self) -> bool {
+        self.name.len() <= MAX_NAME && self.container.len() <= MAX_NAME
+    }
+}
+
 impl<S> Inner<S> {
     fn ticket(&mut self) -> u64 {
         self.next_ticket += 1;
@@ -311,7 +341,10 @@ impl<S> Inner<S> {
 
     fn count(&mut self, key: &LinkKey, more: bool) {
         self.resumable = if more { self.resumable + 1 } else { self.resumable - 1 };
-        let Some(user) = &key.user else { return };
+        let Some(user) = &key.user else {
+            self.of_nobody = if more { self.of_nobody + 1 } else { self.of_nobody - 1 };
+            return;
+        };
         if more {
             *self.users.entry(user.clone()).or_default() += 1;
         } else if let Some(count) = self.users.get_mut(user) {
@@ -327,46 +360,15 @@ impl<S> Inner<S> {
         if entry.resumable {
             self.count(key, false);
         }
-        if let Place::Suspended { timer, .. } = &entry.place {
-            self.stop(key, *timer, entry.ticket);
+        match &entry.place {
+            Place::Suspended { timer, .. } => {
+                self.suspended -= 1;
+                self.stop_timer(key, *timer, entry.ticket);
+            }
+            Place::Attached { before: Some(before), .. } => self.stop_timer(key, *before, entry.ticket),
+            Place::Attached { before: None, .. } => {}
         }
         Some(entry.place)
-    }
-
-    /// Notes that a link is not suspended any more.
-    fn stop(&mut self, key: &LinkKey, timer: Timer, ticket: u64) {
-        self.suspended -= 1;
-        self.stop_timer(key, timer, ticket);
-    }
-
-    fn stop_timer(&mut self, key: &LinkKey, timer: Timer, ticket: u64) {
-        match timer {
-            Timer::At(at) => drop(self.due.remove(&(at, ticket))),
-            Timer::Session(connection, ..) | Timer::Connection(connection, _) => {
-                if let Some(keys) = self.waiting.get_mut(&connection) {
-                    keys.remove(key);
-                    if keys.is_empty() {
-                        self.waiting.remove(&connection);
-                    }
-                }
-            }
-            Timer::Never => {}
-        }
-    }
-
-    /// `true`: it is the first to expire.
-    fn start(&mut self, key: &Arc<LinkKey>, timer: Timer, ticket: u64) -> bool {
-        match timer {
-            Timer::At(at) => {
-                self.due.insert((at, ticket), Arc::clone(key));
-                self.due.first_key_value().is_some_and(|(first, _)| *first == (at, ticket))
-            }
-            Timer::Session(connection, ..) | Timer::Connection(connection, _) => {
-                self.waiting.entry(connection).or_default().insert(Arc::clone(key));
-                false
-            }
-            Timer::Never => false,
-        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Outgoing {
     consumer: usize,
     browse: bool,
     presettled: bool,
+    /// Whether it is kept when it is detached.
+    resumable: bool,
     /// What the consumer has and has not settled. The key is half of the delivery's token.
     unsettled: Slab<Held>,
     /// What it has settled and the queue has not heard of.
@@ -74,8 +76,9 @@ const BATCH: usize = 256;
 /// Batches that one look takes before other links have their turn.
 const BATCHES: usize = 8;
 
-/// A browser that leaves so many messages unsettled gets no more before it settles some.
-const MAX_LOOKED_AT: usize = 4096;
+/// A browser that leaves so many messages unsettled gets no more before it settles some, nor does a link that can be
+/// resumed: what is not settled is held for as long as it is away, and told when it comes back.
+const MAX_UNSETTLED: usize = 4096;
 
 /// The slot of a link is the upper part of its tokens.
 const SLOT_SHIFT: u32 = 32;
@@ -102,6 +105,7 @@ impl Outgoing {
             consumer,
             browse,
             presettled,
+            resumable: false,
             unsettled: Slab::new(),
             settled: Demand::default(),
             returned: Vec::new(),
@@ -124,6 +128,8 @@ impl Outgoing {
         state.unsettled.retain(|unsettled| self.has(Self::message_of(unsettled.token)));
         self.keep_only(state.unsettled.iter().map(|unsettled| Self::message_of(unsettled.token)));
         self.flush(true, scratch);
+        self.unsettled.shrink_to_fit();
+        self.returned.shrink_to_fit();
     }
 
     /// Has the queue wake it in another way from now on.
@@ -145,6 +151,11 @@ impl Outgoing {
     pub(crate) fn resume(&mut self, id: LinkId, session: SessionId, slot: u32, wake: Wake, presettled: bool) {
         (self.id, self.session, self.slot, self.presettled) = (id, session, slot, presettled);
         self.wake_by(wake);
+    }
+
+    /// Notes whether it is kept when it is detached.
+    pub(crate) fn set_resumable(&mut self, resumable: bool) {
+        self.resumable = resumable;
     }
 
     /// Gives back everything that is not settled: its client has forgotten it.
@@ -262,7 +273,7 @@ impl Outgoing {
         for _ in 0..BATCHES {
             let room = engine.config().outgoing_bytes.saturating_sub(engine.output_len());
             let mut sender = engine.sender(self.id);
-            let capacity = if closing { 0 } else { (sender.capacity() as usize).min(self.may_look_at()) };
+            let capacity = if closing { 0 } else { (sender.capacity() as usize).min(self.allowance()) };
             let draining = sender.is_draining();
             let want = Demand { messages: capacity.min(BATCH), bytes: room };
             let Some(available) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
@@ -272,7 +283,7 @@ impl Outgoing {
             sender.offered(u32::try_from(here).unwrap_or(u32::MAX));
             self.send(engine, scratch, closing);
             let mut sender = engine.sender(self.id);
-            let may = self.may_look_at();
+            let may = self.allowance();
             let open = !closing && sender.capacity() > 0 && may > 0;
             // What was too large took a share of the batch: behind it there may be more.
             if open && (taken >= want.messages || self.passed_over) {
@@ -416,9 +427,14 @@ impl Outgoing {
         }
     }
 
-    /// How many messages more a browser may have before it settles some. What others have counts in the queue.
-    fn may_look_at(&self) -> usize {
-        if self.browse { MAX_LOOKED_AT.saturating_sub(self.looked_at) } else { usize::MAX }
+    /// How many messages more the consumer may have before it settles some. What others have counts in the queue alone.
+    fn allowance(&self) -> usize {
+        let bounded = match (self.browse, self.resumable) {
+            (true, _) => self.looked_at,
+            (false, true) => self.unsettled.len(),
+            (false, false) => return usize::MAX,
+        };
+        MAX_UNSETTLED.saturating_sub(bounded)
     }
 
     fn settle(&mut self, bytes: usize) {

@@ -13,18 +13,21 @@ use crate::coordinator::Coordinator;
 use crate::error::clip;
 use crate::incoming::{Incoming, Manner};
 use crate::link_expiry::{LinkExpiry, Parting};
-use crate::link_table::LinkKey;
+use crate::link_table::Stay;
 use crate::mailbox::{Mailbox, Order, Post};
 use crate::outgoing::{Look, Outgoing, Scratch};
 use crate::shared::{Registered, Shared};
+use crate::suspended::Suspended;
 use crate::transaction::Transactions;
 
 mod attaching;
 mod parting;
+#[cfg(test)]
+mod tests;
 mod transacting;
 
 use attaching::Waiting;
-use parting::Leaving;
+use parting::{Leaving, Round};
 
 /// A client's connection and links.
 #[derive(Debug)]
@@ -51,6 +54,8 @@ pub(crate) struct Peer {
     waiting: Vec<Waiting>,
     /// Whether one of them may have been yielded.
     try_again: bool,
+    /// Links whose maps lacked entries as they were attached again.
+    rounds: Vec<Round>,
     /// Links that others attach, by slot and ticket.
     yields: Vec<(u32, u64)>,
     /// Slots of links that are to be suspended, and what has ended since that was done last.
@@ -63,9 +68,8 @@ pub(crate) struct Peer {
 struct Link {
     kind: Kind,
     dirty: bool,
-    /// Its name in the link table, and its stay there.
-    key: Arc<LinkKey>,
-    ticket: u64,
+    /// Its place in the link table.
+    stay: Arc<Stay<Suspended>>,
     /// How long it is kept when it is detached; `None`: it is not.
     expiry: Option<LinkExpiry>,
     leaving: Option<Box<Leaving>>,
@@ -116,6 +120,7 @@ impl Peer {
             connection: registered.shared.links.connection(),
             waiting: Vec::new(),
             try_again: false,
+            rounds: Vec::new(),
             yields: Vec::new(),
             leaving: Vec::new(),
             ended: Vec::new(),
@@ -158,6 +163,7 @@ impl Peer {
         self.suspend_leaving();
         self.yield_links();
         self.attach_waiting(now);
+        self.end_rounds(now);
         self.time_out(now);
         let mut again = Vec::new();
         for slot in std::mem::take(&mut self.dirty) {
@@ -183,7 +189,8 @@ impl Peer {
             Stage::Closing { until } => until,
         };
         let waiting = self.waiting.iter().map(|waiting| waiting.until).min();
-        [stage, waiting, self.transactions.due()].into_iter().flatten().min()
+        let round = self.rounds.iter().map(|round| round.look_at).min();
+        [stage, waiting, round, self.transactions.due()].into_iter().flatten().min()
     }
 
     /// Whether the client has sent its close, and with it everything that it will ever send.
@@ -277,6 +284,7 @@ impl Peer {
                 incoming.resumed(delivery, &mut self.engine);
                 self.touch(slot);
             }
+            Event::Resumed { link, complete: false, .. } => self.begin_round(link),
             Event::LinkDetached { link, closed, error } => {
                 if let Some(error) = error {
                     debug!(%error, "link detached by the peer");
@@ -404,84 +412,6 @@ impl Link {
             Kind::Outgoing(outgoing) => outgoing.session,
             Kind::Incoming(incoming) => incoming.session,
             Kind::Coordinator(coordinator) => coordinator.session,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::{Buf as _, BytesMut};
-    use postroad_amqp::sasl;
-    use postroad_amqp::v1_0::{Config, LinkTerms, Transmit};
-    use postroad_codec::v1_0::{Role, Source};
-
-    use super::*;
-    use crate::connections::ConnectionLimits;
-    use crate::link_expiry::ExpiryLimits;
-    use crate::link_table::TableLimits;
-    use crate::node::{NodeLimits, Nodes};
-    use crate::options::Policies;
-    use crate::queue::QueueLimits;
-    use crate::shared::Settings;
-    use crate::transaction::TransactionLimits;
-
-    fn carry(from: &mut Connection, to: &mut Connection) {
-        let (now, mut output) = (Instant::now(), Transmit::default());
-        from.poll_transmit(now, &mut output);
-        let mut input = BytesMut::new();
-        input.extend_from_slice(&output.copy_to_bytes(output.remaining()));
-        to.handle_input(now, &mut input).unwrap();
-    }
-
-    #[test]
-    fn a_refused_link_is_not_kept() {
-        let settings = Settings {
-            engine: Config::new("broker"),
-            auto_create: false,
-            max_message_size: 1000,
-            connections: ConnectionLimits { all: 1, per_address: 1, per_user: 1 },
-            max_links: 10,
-            tls: None,
-            max_links_per_session: 10,
-            transactions: TransactionLimits { open: 1, bytes: 1, timeout: None },
-            resumable: TableLimits { all: 1, per_user: 1 },
-            expiry: ExpiryLimits { longest: Duration::ZERO, never: false },
-        };
-        let queue = QueueLimits { messages: 1, bytes: 1 };
-        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1 };
-        let nodes = Arc::new(Nodes::new(limits, Policies::default()));
-        let shared = Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true);
-        let now = Instant::now();
-        let engine = Connection::server(Config::new("broker"), None, now);
-        let registered = Arc::new(shared).register(None).unwrap();
-        let mut peer = Peer::new(engine, &registered);
-        let mut client = Connection::client(Config::new("client"), None, now);
-        for _ in 0..3 {
-            carry(&mut client, &mut peer.engine);
-            carry(&mut peer.engine, &mut client);
-        }
-        // One is refused while its session lives, one only when it is over.
-        for ends_at_once in [false, true] {
-            let session = client.begin().unwrap();
-            let terms = LinkTerms { source: Some(Source::at("nowhere")), ..LinkTerms::default() };
-            client.attach(session, "a", Role::Receiver, terms).unwrap();
-            if ends_at_once {
-                client.end(session, None);
-            }
-            carry(&mut client, &mut peer.engine);
-            let mut refused = None;
-            while let Some(event) = peer.engine.poll_event() {
-                if let Event::LinkIncoming(id) = event {
-                    refused = Some(id);
-                }
-                peer.handle(event);
-            }
-            client.end(session, None);
-            carry(&mut client, &mut peer.engine);
-            peer.work(now);
-            let refused = refused.expect("a link came");
-            assert_eq!(peer.engine.role_of(refused), None, "it is forgotten with its session");
-            carry(&mut peer.engine, &mut client);
         }
     }
 }

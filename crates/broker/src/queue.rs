@@ -44,6 +44,8 @@ pub(crate) struct Queue<W> {
     rotation: VecDeque<usize>,
     producers: Slab<Producer<W>>,
     starving: usize,
+    /// Those whose links are suspended.
+    resting: usize,
     /// The credit of all producers.
     promised: usize,
     /// Messages and bytes that the queue answers for: everything that is not settled.
@@ -155,6 +157,8 @@ struct Producer<W> {
     wake: W,
     /// Whether it got less credit than it could use.
     starving: bool,
+    /// Whether its link is suspended.
+    resting: bool,
     /// The messages that it may send.
     credit: usize,
 }
@@ -177,6 +181,7 @@ impl<W: Clone> Queue<W> {
             rotation: VecDeque::new(),
             producers: Slab::new(),
             starving: 0,
+            resting: 0,
             promised: 0,
             messages: 0,
             bytes: 0,

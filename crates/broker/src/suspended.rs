@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use postroad_amqp::v1_0::LinkState;
 use postroad_codec::v1_0::{
-    Address, Attach, AttachTarget, DeliveryState, DistributionMode, Multiple, Source, Symbol, Target,
+    Address, Attach, AttachTarget, ByteString, DeliveryState, DistributionMode, Multiple, Source, Symbol, Target,
 };
 
 use crate::incoming::Incoming;
@@ -19,8 +19,13 @@ pub(crate) type Links = LinkTable<Suspended>;
 /// What is left of a link. When it is dropped, what it holds goes back.
 #[derive(Debug)]
 pub(crate) struct Suspended {
+    /// Without the termini: both ends tell theirs with each attach.
     pub(crate) state: LinkState,
     pub(crate) end: End,
+    /// Of the terminus at our end, as it was asked for: whether its node was to be made, and by what its subscription is
+    /// shared.
+    dynamic: bool,
+    shares: [bool; 2],
 }
 
 /// Our end of it.
@@ -52,15 +57,34 @@ impl Suspended {
     /// Puts together what the engine and the queue know of a link that sends.
     pub(crate) fn outgoing(mut state: LinkState, mut outgoing: Box<Outgoing>, scratch: &mut Scratch) -> Self {
         outgoing.suspend(&mut state, scratch);
-        Self { state, end: End::Outgoing(outgoing) }
+        for unsettled in &mut state.unsettled {
+            // What the client tells along the way may be as large as its frames, and only an outcome counts.
+            unsettled.remote_state.take_if(|state| !state.is_terminal());
+        }
+        let source = state.source.take();
+        let dynamic = source.as_ref().is_some_and(|source| source.dynamic);
+        let shares = source.as_ref().map(|source| shares(&source.capabilities)).unwrap_or_default();
+        Self::new(state, End::Outgoing(outgoing), dynamic, shares)
+    }
+
+    /// What came with the last attach holds the buffer that it was read into, and is not kept.
+    fn new(mut state: LinkState, end: End, dynamic: bool, shares: [bool; 2]) -> Self {
+        (state.source, state.target) = (None, None);
+        state.name = ByteString::from(&*state.name);
+        state.unsettled.shrink_to_fit();
+        Self { state, end, dynamic, shares }
     }
 
     /// As [`Suspended::outgoing`], of a link that receives: all that counts are outcomes. What was not taken as a whole
     /// comes again, and what was part of a transaction is undone.
     pub(crate) fn incoming(mut state: LinkState, mut incoming: Box<Incoming>) -> Self {
         state.unsettled.retain(|unsettled| unsettled.local_state.as_ref().is_some_and(DeliveryState::is_terminal));
-        incoming.set_unsettled(state.unsettled.len());
-        Self { state, end: End::Incoming(incoming) }
+        for unsettled in &mut state.unsettled {
+            unsettled.remote_state = None;
+        }
+        incoming.suspend(state.unsettled.len());
+        let dynamic = matches!(&state.target, Some(AttachTarget::Target(target)) if target.dynamic);
+        Self::new(state, End::Incoming(incoming), dynamic, [false; 2])
     }
 
     /// Has its node wake it in another way from now on.
@@ -98,14 +122,10 @@ impl Suspended {
     }
 
     fn has_source(&self, asked: &Source) -> bool {
-        let before = self.state.source.as_ref();
-        let shares = |capabilities: &Multiple<Symbol>| {
-            ["shared", "global"].map(|name| capabilities.iter().any(|capability| capability.as_str() == name))
-        };
         let browses = asked.distribution_mode.as_ref().is_some_and(|mode| *mode == DistributionMode::COPY);
         let of_topic = self.hold().is_some_and(|hold| hold.addressed().kind == Kind::Topic);
         self.has_address(asked.address.as_ref(), asked.dynamic)
-            && before.is_some_and(|before| shares(&before.capabilities) == shares(&asked.capabilities))
+            && self.shares == shares(&asked.capabilities)
             && (of_topic || !browses)
     }
 
@@ -118,18 +138,13 @@ impl Suspended {
         match (self.hold(), asked) {
             (Some(hold), Some(asked)) => *hold.addressed().name == *asked,
             // Whoever asks once more for a dynamic node means the one that it got.
-            (Some(_), None) => dynamic && self.was_dynamic(),
+            (Some(_), None) => dynamic && self.dynamic,
             (None, asked) => asked.is_none() && !dynamic,
         }
     }
+}
 
-    fn was_dynamic(&self) -> bool {
-        match &self.end {
-            End::Outgoing(_) => self.state.source.as_ref().is_some_and(|source| source.dynamic),
-            End::Incoming(_) => match &self.state.target {
-                Some(AttachTarget::Target(target)) => target.dynamic,
-                _ => false,
-            },
-        }
-    }
+/// By what links share a subscription.
+fn shares(capabilities: &Multiple<Symbol>) -> [bool; 2] {
+    ["shared", "global"].map(|name| capabilities.iter().any(|capability| capability.as_str() == name))
 }

@@ -292,7 +292,13 @@ impl<'a> Wanted<'a> {
             Kind::Topic if self.has("shared") => &[CREATE_ON_DEMAND, "topic", "shared", "global"],
             Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
         };
-        self.capabilities.iter().filter(|symbol| known.contains(&symbol.as_str())).cloned().collect()
+        let mut answered: Vec<Symbol> = Vec::new();
+        for asked in self.capabilities.iter() {
+            // Once each, and not as they came: the answer is kept as long as the link.
+            let name = known.iter().find(|name| asked == *name).filter(|name| !answered.iter().any(|one| one == *name));
+            answered.extend(name.map(|name| Symbol::from_static(name)));
+        }
+        answered.into()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Links come and go: attach, detach, and what is left of them (part 2, 2.6.3 to 2.6.6).
 
+use std::collections::{HashMap, HashSet};
+
 use bytes::Bytes;
 use postroad_codec::v1_0::{
     Attach, ByteString, DeliveryNumber, Detach, Encode as _, Error, ErrorCondition, Fields, FrameHeader, Handle, Role,
@@ -252,15 +254,27 @@ impl Connection {
     /// [`poll_event`](Connection::poll_event) already and are the last word on a delivery: an [`Event::Update`] that tells
     /// of a settled one, an [`Event::InDoubt`]. A received delivery that the state does not have is over.
     pub fn release(&mut self, link: LinkId) -> Option<LinkState> {
-        if self.link(link)?.released {
-            return None;
+        self.release_all(&[link]).pop().flatten()
+    }
+
+    /// Frees links as [`release`](Self::release) does, each of which has its state at its place in the answer. What their
+    /// sessions have not settled is gone through once, and not once for each link.
+    pub fn release_all(&mut self, links: &[LinkId]) -> Vec<Option<LinkState>> {
+        let mut held: HashSet<LinkId> = links.iter().copied().collect();
+        held.retain(|link| self.link(*link).is_some_and(|link| !link.released));
+        if held.is_empty() {
+            return links.iter().map(|_| None).collect();
         }
         if self.over.is_none() {
-            self.detach(link, true, None);
+            for link in links.iter().filter(|link| held.contains(link)) {
+                self.detach(*link, true, None);
+            }
         }
         self.events.retain(|event| match event {
-            Event::Update(update) => update.settled || update.link != link,
-            Event::LinkDetached { link: named, .. } | Event::SettledBySender { link: named, .. } => *named != link,
+            Event::Update(update) => update.settled || !held.contains(&update.link),
+            Event::LinkDetached { link: named, .. } | Event::SettledBySender { link: named, .. } => {
+                !held.contains(named)
+            }
             Event::LinkAttached(named)
             | Event::LinkIncoming(named)
             | Event::Credit(named)
@@ -269,8 +283,8 @@ impl Connection {
             | Event::Readable(named)
             | Event::FlowProperties(named)
             | Event::Aborted(named)
-            | Event::Drained(named) => *named != link,
-            Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => *named != link,
+            | Event::Drained(named) => !held.contains(named),
+            Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => !held.contains(named),
             Event::Authenticated
             | Event::CheckPassword
             | Event::InDoubt { .. }
@@ -280,7 +294,31 @@ impl Connection {
             | Event::SessionIncoming(_)
             | Event::SessionEnded { .. } => true,
         });
-        let state = self.link_state(link.0);
+        let mut unsettled = self.unsettled_of(&held);
+        let states = links.iter().map(|link| {
+            let numbers = unsettled.remove(link).unwrap_or_default();
+            held.remove(link).then(|| self.free_link(*link, numbers)).flatten()
+        });
+        states.collect()
+    }
+
+    /// The numbers of deliveries that are not settled, in their order, by link.
+    fn unsettled_of(&self, links: &HashSet<LinkId>) -> HashMap<LinkId, Vec<DeliveryNumber>> {
+        let mut numbers: HashMap<LinkId, Vec<DeliveryNumber>> = HashMap::new();
+        let sessions: HashSet<Key> =
+            links.iter().filter_map(|link| self.link(*link)).map(|link| link.session).collect();
+        for session in sessions.into_iter().filter_map(|key| self.sessions.get(key)) {
+            let outgoing = session.outgoing.iter().map(|(number, slot)| (slot.link, number));
+            let incoming = session.incoming.iter().map(|(number, slot)| (slot.link, number));
+            for (link, number) in outgoing.chain(incoming).filter(|(link, _)| links.contains(link)) {
+                numbers.entry(link).or_default().push(number);
+            }
+        }
+        numbers
+    }
+
+    fn free_link(&mut self, link: LinkId, unsettled: Vec<DeliveryNumber>) -> Option<LinkState> {
+        let state = self.link_state(link.0, unsettled);
         let waits = self.over.is_none() && self.link(link).is_some_and(|link| link.phase == Phase::DetachSent);
         if waits {
             // The peer still uses its handle: the slot stays until its detach comes.
@@ -449,7 +487,7 @@ impl Connection {
     }
 
     /// Takes what is not settled out of the session, as a value.
-    fn link_state(&mut self, key: Key) -> Option<LinkState> {
+    fn link_state(&mut self, key: Key, numbers: Vec<DeliveryNumber>) -> Option<LinkState> {
         let link = self.links.get_mut(key)?;
         let remote = link.remote.take();
         let mut state = LinkState {
@@ -488,8 +526,6 @@ impl Connection {
         let first = unsettled.len();
         match link.role {
             Role::Sender => {
-                let numbers: Vec<_> =
-                    session.outgoing.iter().filter(|(_, slot)| slot.link.0 == key).map(|(number, _)| number).collect();
                 for delivery in numbers {
                     let slot = session.outgoing.remove(delivery).expect("just listed");
                     let message = link.log.get(&slot.kept);
@@ -508,8 +544,6 @@ impl Connection {
                 }
             }
             Role::Receiver => {
-                let numbers: Vec<_> =
-                    session.incoming.iter().filter(|(_, slot)| slot.link.0 == key).map(|(number, _)| number).collect();
                 // What nobody has taken goes with the queue, and must come again.
                 let mut queued: Vec<_> = link.queue.iter().map(|delivery| delivery.number.0).collect();
                 queued.sort_unstable();

@@ -14,8 +14,8 @@ use super::{ANONYMOUS, Kind, Link, Peer, Stage};
 use crate::coordinator::Coordinator;
 use crate::error::clip;
 use crate::incoming::Incoming;
-use crate::link_expiry::{LinkExpiry, Timer};
-use crate::link_table::{Claim, LinkKey};
+use crate::link_expiry::LinkExpiry;
+use crate::link_table::{Claim, LinkKey, Stay};
 use crate::mailbox::Wake;
 use crate::outgoing::Outgoing;
 use crate::suspended::{End, Suspended};
@@ -41,8 +41,7 @@ enum Attached {
 
 /// A link that is about to be attached: its place in the table, and at this connection.
 struct Claimed {
-    key: Arc<LinkKey>,
-    ticket: u64,
+    stay: Arc<Stay<Suspended>>,
     session: SessionId,
     slot: u32,
 }
@@ -100,24 +99,22 @@ impl Peer {
         self.check_limits(session)?;
         let key = Arc::new(self.key_of(attach));
         let slot = self.links.vacant_key() as u32;
-        let (ticket, mut old, timeout) = match self.shared.links.claim(&key, &self.mailbox, slot) {
+        let (ticket, mut old) = match self.shared.links.claim(&key, &self.mailbox, slot) {
             Claim::Wait => return Ok(Attached::Waits),
-            Claim::New(ticket) => (ticket, None, Duration::ZERO),
-            Claim::Suspended(ticket, left, timeout) => (ticket, Some(left), timeout),
+            Claim::New(ticket) => (ticket, None),
+            Claim::Suspended(ticket, left) => (ticket, Some(left)),
         };
         let meant = old.as_ref().is_some_and(|old| old.is_meant_by(attach));
-        let claimed = Claimed { key, ticket, session, slot };
+        let claimed = Claimed { stay: Arc::new(Stay::new(&self.shared.links, key, ticket)), session, slot };
         let done = if meant { self.attach_again(id, &claimed, &mut old) } else { self.attach_new(id, &claimed) };
         match (done, old) {
             // What another link has held that had the name goes back.
             (Ok(true), old) => drop(old),
-            (failed, None) => {
-                self.shared.links.release(&claimed.key, ticket);
-                failed?;
-            }
-            (failed, Some(old)) => {
-                // It is as if nobody had come.
-                self.keep(&claimed.key, ticket, old, Timer::after(timeout, self.scratch.now), timeout);
+            (failed, old) => {
+                if let Some(old) = old {
+                    // It is as if nobody had come.
+                    self.keep(&claimed.stay, old, None);
+                }
                 failed?;
             }
         }
@@ -198,12 +195,12 @@ impl Peer {
             End::Incoming(mut incoming) => {
                 incoming.resume(id, claimed.session, wake, mode);
                 if !resumes {
-                    incoming.set_unsettled(0);
+                    incoming.start_over();
                 }
                 Kind::Incoming(incoming)
             }
         };
-        debug!(link = &*claimed.key.name, resumes, "link attached again");
+        debug!(link = &*claimed.stay.key.name, resumes, "link attached again");
         self.insert(id, kind, expiry, claimed);
         Ok(true)
     }
@@ -224,19 +221,13 @@ impl Peer {
         }
     }
 
-    fn insert(&mut self, id: LinkId, kind: Kind, expiry: Option<LinkExpiry>, claimed: &Claimed) {
-        let Claimed { key, ticket, .. } = claimed;
-        if expiry.is_none() {
-            self.shared.links.set_resumable(key, *ticket, false);
+    fn insert(&mut self, id: LinkId, mut kind: Kind, expiry: Option<LinkExpiry>, claimed: &Claimed) {
+        claimed.stay.confirm(expiry.is_some());
+        if let Kind::Outgoing(outgoing) = &mut kind {
+            outgoing.set_resumable(expiry.is_some());
         }
-        let slot = self.links.insert(Link {
-            kind,
-            dirty: false,
-            key: Arc::clone(key),
-            ticket: *ticket,
-            expiry,
-            leaving: None,
-        });
+        let stay = Arc::clone(&claimed.stay);
+        let slot = self.links.insert(Link { kind, dirty: false, stay, expiry, leaving: None });
         self.by_id.insert(id, slot);
         self.touch(slot);
     }
@@ -246,9 +237,7 @@ impl Peer {
         let settings = &self.shared.settings;
         let (nodes, auto_create) = (&self.shared.nodes, settings.auto_create);
         let mut terms = self.terms(attach);
-        let place = |expiry: Option<LinkExpiry>| {
-            expiry.filter(|_| self.shared.links.set_resumable(&claimed.key, claimed.ticket, true))
-        };
+        let place = |expiry: Option<LinkExpiry>| expiry.filter(|_| claimed.stay.reserve());
         // An attach of the peer's as a receiver makes us the sender.
         let (kind, expiry) = match attach.role {
             Role::Receiver => {
@@ -310,13 +299,15 @@ impl Peer {
     fn key_of(&self, attach: &Attach) -> LinkKey {
         let (user, container) = self.scope();
         let somebody = self.engine.user().is_some_and(|(_, mechanism)| mechanism != ANONYMOUS);
-        LinkKey { user: somebody.then_some(user), container, name: attach.name.clone(), role: attach.role.opposite() }
+        let name = ByteString::from(&*attach.name);
+        LinkKey { user: somebody.then_some(user), container, name, role: attach.role.opposite() }
     }
 
-    /// The user and the container: what they name is theirs alone.
+    /// The user and the container: what they name is theirs alone. They hold no more memory than their own, as what has
+    /// just been read does.
     fn scope(&self) -> (ByteString, ByteString) {
         let user = self.engine.user().map(|(user, _)| ByteString::from(user)).unwrap_or_default();
-        let container = self.engine.remote_open().map(|open| open.container_id.clone()).unwrap_or_default();
+        let container = self.engine.remote_open().map(|open| ByteString::from(&*open.container_id)).unwrap_or_default();
         (user, container)
     }
 }

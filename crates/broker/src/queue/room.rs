@@ -4,21 +4,25 @@ use super::{Demand, Full, Producer, Queue};
 
 impl<W: Clone> Queue<W> {
     pub(crate) fn add_producer(&mut self, wake: W) -> usize {
-        self.producers.insert(Producer { wake, starving: false, credit: 0 })
+        self.producers.insert(Producer { wake, starving: false, resting: false, credit: 0 })
     }
 
-    /// Has a producer woken in another way from now on. It has no credit meanwhile, and wants none.
-    pub(crate) fn wake_producer_by(&mut self, id: usize, wake: W) {
+    /// Has a producer woken in another way from now on. It has no credit meanwhile, and wants none. One that rests has no
+    /// share of the room: the others get it.
+    pub(crate) fn wake_producer_by(&mut self, id: usize, wake: W, rests: bool) {
         self.note_credit(id, 0);
         self.set_starving(id, false);
         if let Some(producer) = self.producers.get_mut(id) {
             producer.wake = wake;
+            self.resting = self.resting + usize::from(rests) - usize::from(producer.resting);
+            producer.resting = rests;
         }
     }
 
     pub(crate) fn remove_producer(&mut self, id: usize) {
         if let Some(producer) = self.producers.try_remove(id) {
             self.starving -= usize::from(producer.starving);
+            self.resting -= usize::from(producer.resting);
             self.promised -= producer.credit;
         }
     }
@@ -55,7 +59,8 @@ impl<W: Clone> Queue<W> {
         }
         let own = self.producers.get(id).map_or(0, |producer| producer.credit);
         let free = room.saturating_sub(self.promised - own);
-        (room / self.producers.len().max(1)).min(free.div_ceil(2)).max(1)
+        let sharers = self.producers.len() - self.resting;
+        (room / sharers.max(1)).min(free.div_ceil(2)).max(1)
     }
 
     /// The room, in messages like those that are here.

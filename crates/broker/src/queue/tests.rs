@@ -496,6 +496,28 @@ fn room_is_promised_once() {
 }
 
 #[test]
+fn a_producer_that_rests_has_no_room() {
+    let mut queue = queue(0);
+    let others = [1, 2, 3].map(|wake| queue.add_producer(wake));
+    let a = queue.add_producer(0);
+    assert_eq!(queue.grant(a, 80), 25);
+    for other in others {
+        queue.note_credit(other, 20);
+    }
+    assert_eq!(queue.grant(a, 80), 20);
+    for other in others {
+        queue.wake_producer_by(other, 9, true);
+        queue.wake_producer_by(other, 9, true);
+    }
+    assert_eq!(queue.grant(a, 80), 50, "as if it were alone");
+    queue.remove_producer(others[0]);
+    assert_eq!(queue.grant(a, 80), 50);
+    queue.wake_producer_by(others[1], 1, false);
+    queue.wake_producer_by(others[2], 1, false);
+    assert_eq!(queue.grant(a, 80), 33);
+}
+
+#[test]
 fn room_that_is_reserved_counts_until_the_message_comes_or_does_not() {
     let mut queue = queue(97);
     let producer = queue.add_producer(7);

@@ -7,12 +7,14 @@ use postroad_amqp::v1_0::Event;
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{
     Attach, Begin, DeliveryNumber, DeliveryState, DeliveryTag, DistributionMode, ErrorCondition, Flow, Frame, Handle,
-    Message, Open, Performative, ProtocolHeader, Role, SequenceNo, Source, Target, Transfer, TransferNumber,
+    Message, Open, Performative, ProtocolHeader, Role, SequenceNo, Source, Target, TerminusExpiryPolicy, Transfer,
+    TransferNumber,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::client::{Client, assert_refused, numbered, text};
+use crate::resuming::{receives, source};
 use crate::{broker, eventually, start};
 
 #[tokio::test]
@@ -564,6 +566,48 @@ async fn a_browser_that_settles_nothing_is_bounded() {
         client.receive(browser).await;
     }
     assert_eq!(broker.queue_stats("q0").unwrap().ready, MESSAGES, "nothing was taken");
+}
+
+#[tokio::test]
+async fn a_link_that_is_kept_and_settles_nothing_is_bounded() {
+    const MESSAGES: usize = 4200;
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from("x").to_bytes();
+    let mut last = 0;
+    for _ in 0..MESSAGES {
+        last = client.send_with(sender, &payload, false).await;
+    }
+    client.outcome(sender, last).await;
+    let kept = source("q0", TerminusExpiryPolicy::LINK_DETACH, 300);
+    let link = client.attach_as("kept", Role::Receiver, receives(kept.clone())).await.unwrap();
+    client.engine.receiver(link).set_credit(u32::MAX);
+    let mut numbers = Vec::new();
+    for _ in 0..4096 {
+        numbers.push(client.receive(link).await.number);
+    }
+    client.expect_nothing(link).await;
+    for number in numbers.drain(..10) {
+        client.accept(link, number);
+    }
+    for _ in 0..10 {
+        numbers.push(client.receive(link).await.number);
+    }
+    client.expect_nothing(link).await;
+    // It comes back with all of them, and gets no more.
+    let mut state = client.leave(link).await;
+    assert_eq!(state.unsettled.len(), 4096);
+    let link = client.resume(&mut state, receives(kept)).await;
+    client.engine.receiver(link).set_credit(u32::MAX);
+    client.wait("resumed", |event| matches!(event, Event::Resumed { link: id, .. } if *id == link).then_some(())).await;
+    client.expect_nothing(link).await;
+    // The others are for whoever is there.
+    let plain = client.receiver("q0", 1000).await.unwrap();
+    for _ in 4096 + 10..MESSAGES {
+        client.receive(plain).await;
+    }
+    client.expect_nothing(plain).await;
 }
 
 #[tokio::test]

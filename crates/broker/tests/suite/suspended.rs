@@ -91,6 +91,23 @@ async fn a_link_that_is_attached_in_time_does_not_expire() {
 }
 
 #[tokio::test]
+async fn a_link_that_never_expires_outlives_attaches_that_fail() {
+    let broker = start(Broker::builder().queue("q0").links_that_never_expire(true)).await;
+    let mut client = Client::connect_as(&broker, "c").await;
+    let plain = client.sender("q0").await.unwrap();
+    client.send_all(plain, numbered(0..1)).await;
+    let link = with_one(&mut client, "a", Policy::NEVER, 0).await;
+    let other = client.attach_as("b", Role::Receiver, receives(source("q0", Policy::LINK_DETACH, 1))).await.unwrap();
+    client.leave(link).await;
+    let refused = client.attach_as("a", Role::Receiver, receives(source("nowhere", Policy::NEVER, 0))).await;
+    assert_refused(refused, &ErrorCondition::NOT_FOUND);
+    // What expires later has expired.
+    client.leave(other).await;
+    eventually("the other expires", || broker.suspended_links() < 2).await;
+    assert_eq!((broker.suspended_links(), stats(&broker).unsettled, stats(&broker).ready), (1, 1, 0));
+}
+
+#[tokio::test]
 async fn beyond_the_limit_nothing_is_granted() {
     let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.resumable_links = 1)).await;
     let mut client = Client::connect_as(&broker, "c").await;
@@ -114,9 +131,29 @@ async fn beyond_the_limit_nothing_is_granted() {
     let first = client.resume(&mut state, receives(source("q0", Policy::LINK_DETACH, LONG))).await;
     assert_eq!(told(&client, first), (Policy::LINK_DETACH, LONG));
     client.detach(first).await;
+    // Nor is a link that has a long name.
+    let name = "n".repeat(1025);
+    let long =
+        client.attach_as(&name, Role::Receiver, receives(source("q0", Policy::LINK_DETACH, LONG))).await.unwrap();
+    assert_eq!(told(&client, long), (Policy::LINK_DETACH, 0));
     let fourth =
         client.attach_as("d", Role::Receiver, receives(source("q0", Policy::LINK_DETACH, LONG))).await.unwrap();
     assert_eq!(told(&client, fourth), (Policy::LINK_DETACH, LONG));
+}
+
+#[tokio::test]
+async fn a_suspended_link_holds_no_room() {
+    let broker = start(Broker::builder().queue("q0").with_limits(|limits| limits.queue_messages = 100)).await;
+    let mut client = Client::connect(&broker).await;
+    for number in 0..9 {
+        let link = sender(&mut client, &number.to_string()).await;
+        client.leave(link).await;
+    }
+    assert_eq!(broker.suspended_links(), 9);
+    let plain = client.sender("q0").await.unwrap();
+    client.send_all(plain, numbered(0..1)).await;
+    let credit = client.engine.sender(plain).capacity();
+    assert!(credit > 40, "{credit}: half of the room, as if it were alone");
 }
 
 #[tokio::test]
