@@ -51,6 +51,8 @@ impl Peer {
         let (mut stream, _) = listener.accept().unwrap();
         // A script that waits in vain fails.
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Frames are written one by one, and none of them waits for the client to have acknowledged the one before.
+        stream.set_nodelay(true).unwrap();
         take_header(&mut stream);
         let mut peer = Self { stream };
         peer.take(open());

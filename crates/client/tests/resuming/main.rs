@@ -5,6 +5,8 @@
 mod raw;
 
 mod conditions;
+mod maps;
+mod maps_of_senders;
 mod terms;
 
 use std::net::TcpListener;
