@@ -8,6 +8,7 @@ mod conditions;
 mod maps;
 mod maps_of_senders;
 mod terms;
+mod twice;
 
 use std::net::TcpListener;
 use std::time::Duration;

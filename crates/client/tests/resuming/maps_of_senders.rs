@@ -14,7 +14,7 @@ use crate::maps::{each, map, modified, no_maps, received, tag, transactional, un
 use crate::raw::Peer;
 use crate::{answer, grant, named, next_connection, serve, soon, take_attach, until};
 
-const ONCE: Guarantee = Guarantee::ExactlyOnce;
+pub(crate) const ONCE: Guarantee = Guarantee::ExactlyOnce;
 
 /// The only transfer of a delivery, as the peer sends it.
 pub(crate) fn message(number: u32) -> Builder<Transfer> {
@@ -61,17 +61,17 @@ pub(crate) fn settle(peer: &mut Peer, number: u32, state: DeliveryState) {
 }
 
 /// A receiver that holds three messages, the first of them accepted, whose connection is lost.
-struct Held {
-    connection: Connection,
-    events: ConnectionEvents,
-    receiver: Receiver,
-    messages: Vec<Message>,
-    peer: tokio::task::JoinHandle<()>,
+pub(crate) struct Held {
+    pub(crate) connection: Connection,
+    pub(crate) events: ConnectionEvents,
+    pub(crate) receiver: Receiver,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) peer: tokio::task::JoinHandle<()>,
 }
 
 impl Held {
     /// The link comes back to a peer that plays the script behind the client's attach.
-    async fn new(guarantee: Guarantee, script: impl FnOnce(&mut Peer, Attach) + Send + 'static) -> Self {
+    pub(crate) async fn new(guarantee: Guarantee, script: impl FnOnce(&mut Peer, Attach) + Send + 'static) -> Self {
         let play = move |listener: &_| {
             let mut peer = next_connection(listener);
             grant(&mut peer);
@@ -100,7 +100,7 @@ impl Held {
     }
 
     /// Waits until the link is attached again; whether it was resumed.
-    async fn attached(&mut self) -> bool {
+    pub(crate) async fn attached(&mut self) -> bool {
         until(&mut self.events, |event| match event {
             ConnectionEvent::LinkAttached { resumed, .. } => Some(resumed),
             _ => None,
@@ -108,17 +108,17 @@ impl Held {
         .await
     }
 
-    async fn next(&mut self) -> Message {
+    pub(crate) async fn next(&mut self) -> Message {
         soon(self.receiver.receive()).await.unwrap()
     }
 
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         soon(self.connection.close()).await.unwrap();
         soon(self.peer).await.unwrap();
     }
 }
 
-fn telling(theirs: &Attach, unsettled: Option<Map>) -> Builder<Attach> {
+pub(crate) fn telling(theirs: &Attach, unsettled: Option<Map>) -> Builder<Attach> {
     answer(theirs).with(|attach| attach.unsettled = unsettled)
 }
 
