@@ -5,10 +5,13 @@
 mod raw;
 
 mod conditions;
+mod container;
 mod maps;
 mod maps_of_senders;
+mod parts;
 mod terms;
 mod twice;
+mod vanishing;
 
 use std::net::TcpListener;
 use std::time::Duration;
