@@ -6,6 +6,7 @@ mod raw;
 
 mod conditions;
 mod container;
+mod elsewhere;
 mod maps;
 mod maps_of_senders;
 mod parts;
