@@ -460,6 +460,8 @@ fn a_resumed_delivery_that_nobody_knows_is_ignored_to_its_end() {
     let resume = |number: u32| transfer(number).with(|transfer| transfer.resume = true);
     peer.send(resume(0).more(true).payload(&b"unknown"[..])).send(continuation().payload(&b"rest"[..]));
     peer.send(resume(1).payload(&b"unknown"[..]));
+    // Its owner hears that credit is gone, and can give some again.
+    assert_eq!(peer.events(), [Event::Aborted(link), Event::Aborted(link)]);
     peer.send(transfer(2).payload(&b"known"[..]));
     let taken = received(&mut peer.engine, link);
     assert_eq!(taken.iter().map(|delivery| &delivery.payload[..]).collect::<Vec<_>>(), [b"known"]);

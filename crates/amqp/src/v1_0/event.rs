@@ -92,7 +92,8 @@ pub enum Event {
     Update(Update),
     /// A receiving link has deliveries, where it had none.
     Readable(LinkId),
-    /// The sender has given up a delivery before it was whole: it used a receiving link's credit all the same.
+    /// The sender has given up a delivery before it was whole, or resumed one of which nothing is left to come: it used a
+    /// receiving link's credit all the same.
     Aborted(LinkId),
     /// A receiving link's credit has been used or given up after a drain.
     Drained(LinkId),

@@ -78,6 +78,7 @@ impl Connection {
         };
         let fault = match result {
             Ok(received) => {
+                let ignored = link.skipping && link.arriving.is_none() && matches!(received, Received::Nothing);
                 let delivery = match received {
                     Received::Nothing => None,
                     Received::Delivery(delivery) => {
@@ -101,7 +102,7 @@ impl Connection {
                     link.queue.push_back(delivery);
                 }
                 let whole = link.phase == Phase::Attached && link.partial.is_none();
-                if whole && aborted {
+                if whole && (aborted || ignored) {
                     self.events.push_back(Event::Aborted(link.id));
                 }
                 if whole && link.drain && link.credit == 0 {

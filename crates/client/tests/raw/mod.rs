@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postroad_client::types::Bytes;
 use postroad_client::{ConnectOptions, Connection};
-use postroad_codec::v1_0::{Encode, Frame, Performative, ProtocolHeader, Transfer};
+use postroad_codec::v1_0::{Encode, Frame, Open, Performative, ProtocolHeader, Transfer};
 use postroad_testkit::{Body, Builder, accepted, begin, close, detach, end, open};
 use tokio::task::JoinHandle;
 
@@ -48,13 +48,20 @@ impl Peer {
 
     /// As [`Peer::accept`], as the container of another id.
     pub(crate) fn accept_as(container: &'static str, listener: &TcpListener, frame: u32) -> Self {
+        Self::accept_with(listener, open().container_id(container).max_frame_size(frame))
+    }
+
+    /// As [`Peer::accept`], with any open.
+    pub(crate) fn accept_with(listener: &TcpListener, ours: Builder<Open>) -> Self {
         let (mut stream, _) = listener.accept().unwrap();
         // A script that waits in vain fails.
         stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        // Frames are written one by one, and none of them waits for the client to have acknowledged the one before.
+        stream.set_nodelay(true).unwrap();
         take_header(&mut stream);
         let mut peer = Self { stream };
         peer.take(open());
-        peer.send(open().container_id(container).max_frame_size(frame));
+        peer.send(ours);
         peer
     }
 
@@ -116,26 +123,28 @@ impl Peer {
     /// As [`Peer::part`], and accepts the messages that come meanwhile.
     pub(crate) fn part_with_messages(&mut self) {
         while let Some(frame) = self.next() {
-            let Frame::Amqp { performative, .. } = frame else { continue };
+            let Frame::Amqp { channel, performative, .. } = frame else { continue };
             if let Performative::Transfer(Transfer { delivery_id: Some(number), .. }) = &performative {
                 self.send(accepted(number.0));
             }
-            self.answer_leave(&performative);
+            self.answer_leave(channel, &performative);
         }
     }
 
     /// Answers a client that takes its leave, until it hangs up.
     pub(crate) fn part(&mut self) {
         while let Some(frame) = self.next() {
-            let Frame::Amqp { performative, .. } = frame else { continue };
-            self.answer_leave(&performative);
+            let Frame::Amqp { channel, performative, .. } = frame else { continue };
+            self.answer_leave(channel, &performative);
         }
     }
 
-    fn answer_leave(&mut self, performative: &Performative) {
+    fn answer_leave(&mut self, channel: u16, performative: &Performative) {
         match performative {
-            Performative::Detach(theirs) => self.send_bytes(&detach().handle(theirs.handle.0).closed(true).to_bytes()),
-            Performative::End(_) => self.send_bytes(&end().to_bytes()),
+            Performative::Detach(theirs) => {
+                self.send_bytes(&detach().channel(channel).handle(theirs.handle.0).closed(true).to_bytes())
+            }
+            Performative::End(_) => self.send_bytes(&end().channel(channel).to_bytes()),
             Performative::Close(_) => self.send_bytes(&close().to_bytes()),
             _ => self,
         };

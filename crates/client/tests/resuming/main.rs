@@ -5,7 +5,14 @@
 mod raw;
 
 mod conditions;
+mod container;
+mod elsewhere;
+mod maps;
+mod maps_of_senders;
+mod parts;
 mod terms;
+mod twice;
+mod vanishing;
 
 use std::net::TcpListener;
 use std::time::Duration;

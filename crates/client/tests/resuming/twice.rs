@@ -1,0 +1,190 @@
+//! Peers that say things twice, or of deliveries that never were: what is resumed, settled or told an outcome of.
+
+use postroad_client::{Guarantee, Message, Outcome};
+use postroad_codec::v1_0::{self as codec, DeliveryState, Frame, Performative, Role};
+use postroad_testkit::{accepted, detach, disposition, transfer};
+
+use crate::maps::{each, map, tag};
+use crate::maps_of_senders::{Held, ONCE, credited, message, outcome, resumed, settle, telling};
+use crate::raw::Peer;
+use crate::{answer, grant, named, next_connection, serve, soon, take_attach};
+
+const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, ONCE];
+
+fn released() -> DeliveryState {
+    codec::Outcome::Released.into()
+}
+
+/// Takes what the client tells of a delivery, and settles where that is up to the peer.
+fn settled(peer: &mut Peer, guarantee: Guarantee, number: u32) {
+    let once = guarantee == ONCE;
+    assert_eq!(outcome(peer), (number, Some(DeliveryState::Accepted), !once));
+    if once {
+        settle(peer, number, DeliveryState::Accepted);
+    }
+}
+
+#[tokio::test]
+async fn what_is_resumed_and_was_never_sent_is_not_received() {
+    for guarantee in BOTH {
+        let mut held = Held::new(guarantee, move |peer, theirs| {
+            peer.send(telling(&theirs, map([(tag(77), codec::Value::Null)])));
+            credited(peer);
+            // In one transfer, in two, and one that is given up.
+            peer.send(resumed(0, 77, None).payload("out of nowhere"));
+            peer.send(resumed(1, 78, Some(DeliveryState::Accepted)).payload("out ").more(true));
+            peer.send(transfer(1).delivery_tag(None).payload("of nowhere"));
+            peer.send(resumed(2, 79, None).aborted(true));
+            peer.send(resumed(3, 80, Some(released())).settled(true));
+            peer.send(message(4));
+            settled(peer, guarantee, 4);
+        })
+        .await;
+        let new = held.next().await;
+        assert_eq!(new.text(), Some("4"));
+        held.receiver.accept(&new).unwrap();
+        held.end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_resumed_twice_is_resumed_once() {
+    let mut held = Held::new(ONCE, |peer, theirs| {
+        peer.send(telling(&theirs, each(&codec::Value::Null)));
+        credited(peer).send(resumed(0, 1, None)).send(resumed(1, 1, None));
+        peer.send(resumed(2, 0, Some(DeliveryState::Accepted)).settled(true));
+        peer.send(resumed(3, 0, None)).send(resumed(4, 2, None)).send(message(5));
+        settled(peer, ONCE, 0);
+        // It is settled by now.
+        peer.send(resumed(6, 1, None));
+        peer.send(message(7));
+        settled(peer, ONCE, 7);
+    })
+    .await;
+    assert!(held.attached().await);
+    held.receiver.accept(&held.messages[1]).unwrap();
+    for text in ["5", "7"] {
+        let new = held.next().await;
+        assert_eq!(new.text(), Some(text));
+        if text == "7" {
+            held.receiver.accept(&new).unwrap();
+        }
+    }
+    held.end().await;
+}
+
+#[tokio::test]
+async fn what_is_resumed_on_a_link_that_was_not_uses_no_credit_up() {
+    for guarantee in BOTH {
+        let script = move |listener: &_| {
+            let mut peer = next_connection(listener);
+            grant(&mut peer);
+            let mut number = 0;
+            // All the credit that there is, again and again.
+            for _ in 0..3 {
+                credited(&mut peer);
+                for _ in 0..2 {
+                    peer.send(resumed(number, 77, None).payload("out of nowhere"));
+                    number += 1;
+                }
+            }
+            credited(&mut peer).send(message(number));
+            settled(&mut peer, guarantee, number);
+            // What was settled is not there to be resumed.
+            peer.send(resumed(number + 1, u64::from(number), None));
+            peer.send(message(number + 2));
+            peer.part();
+        };
+        let (connection, peer) = serve(script, |_| {}).await;
+        let session = soon(connection.session()).await.unwrap();
+        let mut options = named("link", guarantee);
+        options.prefetch = 2;
+        let mut receiver = soon(session.receiver_with("a", options)).await.unwrap();
+        let new = soon(receiver.receive()).await.unwrap();
+        assert_eq!(new.text(), Some("6"));
+        receiver.accept(&new).unwrap();
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("8"));
+        soon(connection.close()).await.unwrap();
+        soon(peer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_sender_that_settles_what_it_never_sent_or_twice_settles_nothing_else() {
+    for guarantee in BOTH {
+        let script = move |listener: &_| {
+            let mut peer = next_connection(listener);
+            grant(&mut peer);
+            let all = |first: u32, last: u32| disposition(Role::Sender, first).last(last).settled(true);
+            credited(&mut peer).send(all(0, u32::MAX / 2)).send(all(7, 3)).send(message(0));
+            settled(&mut peer, guarantee, 0);
+            // Both ends have settled it: once more, and with another outcome.
+            settle(&mut peer, 0, DeliveryState::Accepted);
+            settle(&mut peer, 0, released());
+            peer.send(all(2, 1000)).send(message(1));
+            settled(&mut peer, guarantee, 1);
+            peer.part();
+        };
+        let (connection, peer) = serve(script, |_| {}).await;
+        let session = soon(connection.session()).await.unwrap();
+        let mut receiver = soon(session.receiver_with("a", named("link", guarantee))).await.unwrap();
+        for text in ["0", "1"] {
+            let message = soon(receiver.receive()).await.unwrap();
+            assert_eq!(message.text(), Some(text));
+            receiver.accept(&message).unwrap();
+        }
+        soon(connection.close()).await.unwrap();
+        soon(peer).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_receiver_that_tells_twice_or_of_what_never_was_is_heard_once() {
+    for guarantee in BOTH {
+        let script = move |listener: &_| {
+            let mut peer = next_connection(listener);
+            grant(&mut peer);
+            (0..2).for_each(|number| {
+                peer.take(transfer(number));
+            });
+            drop(peer);
+            let mut peer = next_connection(listener);
+            let theirs = take_attach(&mut peer);
+            peer.send(answer(&theirs).with(|attach| attach.unsettled = map([])));
+            // Of the connection before, where they had these numbers, and of numbers that nobody has given yet.
+            let every = || disposition(Role::Receiver, 0).last(u32::MAX / 2).settled(true).state(released());
+            peer.send(every());
+            peer.send(postroad_testkit::flow().handle(0).delivery_count(0).link_credit(10));
+            peer.take(transfer(0));
+            peer.take(transfer(1));
+            // Of the other direction, then twice, then too late.
+            peer.send(disposition(Role::Sender, 0).last(1).settled(true).state(released()));
+            peer.send(disposition(Role::Receiver, 0).settled(guarantee != ONCE).state(DeliveryState::Accepted));
+            peer.send(disposition(Role::Receiver, 0).settled(true).state(released()));
+            peer.send(accepted(0)).send(accepted(1)).send(every());
+            loop {
+                let Some(Frame::Amqp { performative, .. }) = peer.next() else { panic!("the client has hung up") };
+                match performative {
+                    Performative::Transfer(transfer) => break assert_eq!(transfer.delivery_id.unwrap().0, 2),
+                    Performative::Disposition(told) => assert!(told.settled && told.role == Role::Sender, "{told:?}"),
+                    other => panic!("{other:?}"),
+                }
+            }
+            peer.send(accepted(2));
+            while !matches!(peer.next(), Some(Frame::Amqp { performative: Performative::Detach(_), .. })) {}
+            peer.send(detach().closed(true));
+            peer.part();
+        };
+        let (connection, peer) = serve(script, |_| {}).await;
+        let session = soon(connection.session()).await.unwrap();
+        let sender = soon(session.sender_with("a", named("link", guarantee))).await.unwrap();
+        let first = soon(sender.submit_tracked(&Message::from("0"))).await.unwrap();
+        let second = soon(sender.submit_tracked(&Message::from("1"))).await.unwrap();
+        assert_eq!((soon(first).await, soon(second).await), (Ok(Outcome::Accepted), Ok(Outcome::Accepted)));
+        assert_eq!(soon(sender.send(&Message::from("2"))).await, Ok(Outcome::Accepted));
+        assert_eq!((sender.unsettled(), sender.take_in_doubt().len()), (0, 0));
+        soon(sender.close()).await.unwrap();
+        soon(connection.close()).await.unwrap();
+        soon(peer).await.unwrap();
+    }
+}
