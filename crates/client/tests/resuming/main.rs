@@ -10,6 +10,7 @@ mod elsewhere;
 mod maps;
 mod maps_of_senders;
 mod parts;
+mod stalls;
 mod terms;
 mod twice;
 mod vanishing;
