@@ -4,6 +4,7 @@
 #[path = "../raw/mod.rs"]
 mod raw;
 
+mod calls;
 mod conditions;
 mod container;
 mod elsewhere;
