@@ -8,6 +8,7 @@ mod calls;
 mod conditions;
 mod container;
 mod elsewhere;
+mod leaks;
 mod maps;
 mod maps_of_senders;
 mod parts;
