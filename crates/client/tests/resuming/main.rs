@@ -4,12 +4,15 @@
 #[path = "../raw/mod.rs"]
 mod raw;
 
+mod calls;
 mod conditions;
 mod container;
 mod elsewhere;
+mod leaks;
 mod maps;
 mod maps_of_senders;
 mod parts;
+mod stalls;
 mod terms;
 mod twice;
 mod vanishing;
