@@ -75,6 +75,12 @@ impl ConnectError {
         }
     }
 
+    /// Whether who answered does not speak AMQP 1.0.
+    pub(crate) fn is_foreign(&self) -> bool {
+        use amqp::ConnectionError as Error;
+        matches!(self, Self::Connection(ConnectionError::Protocol(Error::ForeignProtocol(_))))
+    }
+
     /// The TLS failure, where it was one.
     #[must_use]
     pub fn tls(&self) -> Option<&TlsError> {

@@ -24,6 +24,8 @@ pub(crate) struct Supervisor {
     brokers: Vec<BrokerUrl>,
     /// The broker that the connection goes to, or went to last.
     at: usize,
+    /// Which of them have spoken AMQP.
+    spoke: Vec<bool>,
     _ends: Ends,
 }
 
@@ -75,7 +77,8 @@ impl Supervisor {
                     let reconnects = options.reconnect.is_some();
                     shared.with(|state| state.reconnects = reconnects);
                     let _ends = Ends(shared.clone());
-                    return Ok((Self { shared, options, brokers, at: broker, _ends }, driver));
+                    let spoke = (0..brokers.len()).map(|index| index == broker).collect();
+                    return Ok((Self { shared, options, brokers, at: broker, spoke, _ends }, driver));
                 }
                 Err(error) => error,
             };
@@ -144,14 +147,15 @@ impl Supervisor {
             let timeout = left.map_or(options.connect_timeout, |left| left.min(options.connect_timeout));
             let error = match self.unless_over(dial(&options, timeout)).await? {
                 Ok((candidate, mut driver)) => {
-                    self.at = broker;
+                    (self.at, self.spoke[broker]) = (broker, true);
                     self.adopt(&candidate, url)?;
                     driver.drive_for(self.shared.clone());
                     return Some(driver);
                 }
                 Err(error) => error,
             };
-            if error.is_final() {
+            // A proxy may answer in a broker's place for a while.
+            if error.is_final() && !(error.is_foreign() && self.spoke[broker]) {
                 schedule.leave_out(broker);
             }
             self.shared.with(|state| {

@@ -165,10 +165,12 @@ async fn a_session_whose_end_is_not_answered_is_over_all_the_same() {
 
 #[tokio::test]
 async fn a_detach_of_an_idle_link_is_known_before_the_next_send() {
-    let script = |mut peer: Peer| {
+    let (attached, is_attached) = std::sync::mpsc::channel();
+    let script = move |mut peer: Peer| {
         peer.begin();
         peer.take(attach_sender("only"));
         peer.send(attach_receiver("only")).send(flow().handle(0).delivery_count(0).link_credit(10));
+        is_attached.recv().unwrap();
         peer.send(detach().closed(true).condition(postroad_client::types::ErrorCondition::DETACH_FORCED));
         peer.take(detach().handle(0));
         // The message that follows is not written.
@@ -180,6 +182,7 @@ async fn a_detach_of_an_idle_link_is_known_before_the_next_send() {
     let (connection, peer) = Peer::serve(script).await;
     let session = connection.session().await.unwrap();
     let sender = session.sender_with("q", only()).await.unwrap();
+    attached.send(()).unwrap();
     let error = soon(sender.closed()).await;
     assert_eq!(error.peer_error().unwrap().condition, postroad_client::types::ErrorCondition::DETACH_FORCED);
     assert_eq!(soon(sender.send(&Message::from("late"))).await, Err(SendError::NotSent(error.clone())));

@@ -4,13 +4,35 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use postroad_client::types::Bytes;
 use postroad_client::{ConnectOptions, Connection};
 use postroad_codec::v1_0::{Encode, Frame, Open, Performative, ProtocolHeader, Transfer};
 use postroad_testkit::{Body, Builder, accepted, begin, close, detach, end, open};
 use tokio::task::JoinHandle;
+
+/// A script that waits longer than this waits in vain, and fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The next client of a listener.
+pub(crate) fn take_client(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let started = Instant::now();
+    let stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                assert!(started.elapsed() < PATIENCE, "no client comes");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(error) => panic!("{error}"),
+        }
+    };
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
 
 /// A server for one connection, which a test plays beside the client.
 pub(crate) struct Peer {
@@ -53,9 +75,7 @@ impl Peer {
 
     /// As [`Peer::accept`], with any open.
     pub(crate) fn accept_with(listener: &TcpListener, ours: Builder<Open>) -> Self {
-        let (mut stream, _) = listener.accept().unwrap();
-        // A script that waits in vain fails.
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut stream = take_client(listener);
         // Frames are written one by one, and none of them waits for the client to have acknowledged the one before.
         stream.set_nodelay(true).unwrap();
         take_header(&mut stream);

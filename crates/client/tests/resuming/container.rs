@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
@@ -16,6 +15,7 @@ use postroad_testkit::{Body, Builder, begin, close, detach, disposition, end, fl
 
 use crate::answer;
 use crate::maps::value;
+use crate::raw::take_client;
 
 /// Where a connection is cut, in bytes of what the client says or of what it hears.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,12 +90,11 @@ type Step = Option<()>;
 /// is dismissed.
 pub(crate) fn serve(listener: &TcpListener, ledger: &Shared, mut cut: Cut) {
     loop {
-        let (stream, _) = listener.accept().unwrap();
+        let stream = take_client(listener);
         if ledger.lock().unwrap().over {
             return;
         }
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let mut line = Line {
             stream,
             ledger,

@@ -12,7 +12,7 @@ use postroad_client::{
 use postroad_testkit::{begin, open, transfer};
 use tokio::task::JoinSet;
 
-use crate::raw::Peer;
+use crate::raw::{Peer, take_client};
 use crate::{PATIENCE, answer, grant, named, next_connection, quickly, serve, soon, take_attach, until};
 
 const HEADER: &[u8] = b"AMQP\x00\x01\x00\x00";
@@ -52,8 +52,7 @@ fn answers() -> Vec<Answer> {
 
 /// Takes a client, answers, and says nothing more until it goes.
 fn say(listener: &TcpListener, words: &[u8]) {
-    let (mut stream, _) = listener.accept().unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut stream = take_client(listener);
     stream.write_all(words).unwrap();
     while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
 }
@@ -132,6 +131,37 @@ async fn an_attempt_that_comes_to_nothing_costs_an_attempt_and_the_next_broker_g
         });
     }
     cases.join_all().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_answers_for_a_broker_costs_attempts_and_not_the_broker() {
+    let script = |listener: &TcpListener| {
+        drop(next_connection(listener));
+        for _ in 0..3 {
+            let mut stream = take_client(listener);
+            stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\n\r\n").unwrap();
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+        next_connection(listener).part();
+    };
+    let (connection, peer) = serve(script, |_| {}).await;
+    let mut events = connection.events();
+    let _session = soon(connection.session()).await.unwrap();
+    let mut failed = 0;
+    until(&mut events, |event| match event {
+        ConnectionEvent::Failed { error, .. } => {
+            failed += 1;
+            assert!(matches!(protocol(&error), Some(Protocol::ForeignProtocol(_))), "{error:?}");
+            None
+        }
+        ConnectionEvent::Over(error) => panic!("{error:?}"),
+        ConnectionEvent::Reopened { .. } => Some(()),
+        _ => None,
+    })
+    .await;
+    assert_eq!(failed, 3);
+    soon(connection.close()).await.unwrap();
+    soon(peer).await.unwrap();
 }
 
 #[tokio::test]
