@@ -5,7 +5,8 @@ mod common;
 use common::{pattern, received, resumable, resumed, resumed_on, send, tag};
 use postroad_amqp::v1_0::{Config, Connection, Event, LimitError, LinkId, LinkState, Message, SessionId, Unsettled};
 use postroad_codec::v1_0::{
-    Body, DeliveryState, DeliveryTag, ErrorCondition, Map, Message as Amqp, Position, Role, Value,
+    Body, Decode as _, DeliveryState, DeliveryTag, Encode as _, ErrorCondition, Map, Message as Amqp, Position, Reader,
+    Received, Role, Value,
 };
 use postroad_testkit::{
     Pair, ScriptedPeer, Side, attach_receiver, attach_sender, begin, continuation, detach, disposition, error, flow,
@@ -359,7 +360,10 @@ fn what_a_link_brings_along_takes_no_room_from_the_map() {
 /// A peer that serves, to which the engine resumes its link `a`.
 fn resuming_peer(role: Role, count: u64) -> (ScriptedPeer, LinkId, SessionId) {
     let (sender, receiver) = states(count);
-    let mut state = if role == Role::Sender { sender } else { receiver };
+    peer_that_resumes(if role == Role::Sender { sender } else { receiver })
+}
+
+fn peer_that_resumes(mut state: LinkState) -> (ScriptedPeer, LinkId, SessionId) {
     let mut peer = ScriptedPeer::of_client(Config::new("engine"));
     peer.send_header(postroad_codec::v1_0::ProtocolHeader::AMQP).send(open()).take_bytes();
     let session = peer.engine.begin().unwrap();
@@ -368,6 +372,21 @@ fn resuming_peer(role: Role, count: u64) -> (ScriptedPeer, LinkId, SessionId) {
     assert_eq!(state.unsettled, []);
     peer.events();
     (peer, link, session)
+}
+
+/// Part 3, 3.4.1: the place from which it can send again is behind everything.
+#[test]
+fn a_sender_tells_which_messages_it_has_no_longer() {
+    let mut sender = states(2).0;
+    sender.unsettled[0].message = None;
+    let (mut peer, _, _) = peer_that_resumes(sender);
+    let (attach, _) = peer.take(attach_sender("a"));
+    let told: Vec<_> = attach.unsettled.unwrap().iter().map(|(_, state)| state.clone()).collect();
+    let nowhere = DeliveryState::Received(Received { section_number: u32::MAX, section_offset: 0 });
+    assert_eq!(told[1], Value::Null);
+    let mut bytes = Vec::new();
+    told[0].encode(&mut bytes);
+    assert_eq!(DeliveryState::decode(&mut Reader::from_slice(&bytes)).unwrap(), nowhere);
 }
 
 fn keys(map: &Map) -> Vec<Value> {
