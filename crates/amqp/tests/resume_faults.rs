@@ -11,8 +11,8 @@ use postroad_codec::v1_0::{
     SenderSettleMode, Source, Target, Value,
 };
 use postroad_testkit::{
-    Builder, ScriptedPeer, accepted, attach_receiver, attach_sender, begin, continuation, detach, end, error, flow,
-    open, transfer,
+    Builder, CONDITIONS, ScriptedPeer, accepted, attach_receiver, attach_sender, begin, continuation, detach, end,
+    error, flow, open, transfer,
 };
 
 /// A peer to which the engine resumes its link `a` with so many deliveries; it has seen the attach.
@@ -235,27 +235,7 @@ fn something_new_is_refused_where_our_map_lacked_entries() {
 
 #[test]
 fn a_detach_while_it_resumes_gives_everything_back_whatever_it_says() {
-    let conditions = [
-        ErrorCondition::INTERNAL_ERROR,
-        ErrorCondition::NOT_FOUND,
-        ErrorCondition::UNAUTHORIZED_ACCESS,
-        ErrorCondition::DECODE_ERROR,
-        ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
-        ErrorCondition::NOT_ALLOWED,
-        ErrorCondition::INVALID_FIELD,
-        ErrorCondition::NOT_IMPLEMENTED,
-        ErrorCondition::RESOURCE_LOCKED,
-        ErrorCondition::PRECONDITION_FAILED,
-        ErrorCondition::RESOURCE_DELETED,
-        ErrorCondition::ILLEGAL_STATE,
-        ErrorCondition::FRAME_SIZE_TOO_SMALL,
-        ErrorCondition::DETACH_FORCED,
-        ErrorCondition::TRANSFER_LIMIT_EXCEEDED,
-        ErrorCondition::MESSAGE_SIZE_EXCEEDED,
-        ErrorCondition::LINK_REDIRECT,
-        ErrorCondition::STOLEN,
-    ];
-    for condition in conditions {
+    for condition in CONDITIONS {
         for closed in [true, false] {
             for role in [Role::Sender, Role::Receiver] {
                 let (mut peer, link) = resuming(role, 3);

@@ -291,3 +291,35 @@ pub fn close() -> Builder<Close> {
 pub fn error(condition: &'static str) -> Error {
     Error { condition: ErrorCondition(Symbol::from_static(condition)), ..Error::default() }
 }
+
+/// Every error condition of the standard (part 2, 2.8.15 to 2.8.18; part 4, 4.5.8).
+pub const CONDITIONS: [ErrorCondition; 28] = [
+    ErrorCondition::INTERNAL_ERROR,
+    ErrorCondition::NOT_FOUND,
+    ErrorCondition::UNAUTHORIZED_ACCESS,
+    ErrorCondition::DECODE_ERROR,
+    ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
+    ErrorCondition::NOT_ALLOWED,
+    ErrorCondition::INVALID_FIELD,
+    ErrorCondition::NOT_IMPLEMENTED,
+    ErrorCondition::RESOURCE_LOCKED,
+    ErrorCondition::PRECONDITION_FAILED,
+    ErrorCondition::RESOURCE_DELETED,
+    ErrorCondition::ILLEGAL_STATE,
+    ErrorCondition::FRAME_SIZE_TOO_SMALL,
+    ErrorCondition::CONNECTION_FORCED,
+    ErrorCondition::FRAMING_ERROR,
+    ErrorCondition::CONNECTION_REDIRECT,
+    ErrorCondition::WINDOW_VIOLATION,
+    ErrorCondition::ERRANT_LINK,
+    ErrorCondition::HANDLE_IN_USE,
+    ErrorCondition::UNATTACHED_HANDLE,
+    ErrorCondition::DETACH_FORCED,
+    ErrorCondition::TRANSFER_LIMIT_EXCEEDED,
+    ErrorCondition::MESSAGE_SIZE_EXCEEDED,
+    ErrorCondition::LINK_REDIRECT,
+    ErrorCondition::STOLEN,
+    ErrorCondition::TRANSACTION_UNKNOWN_ID,
+    ErrorCondition::TRANSACTION_ROLLBACK,
+    ErrorCondition::TRANSACTION_TIMEOUT,
+];

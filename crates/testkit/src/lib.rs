@@ -33,8 +33,8 @@ mod simulation;
 mod wire;
 
 pub use frames::{
-    Body, Builder, accepted, attach_receiver, attach_sender, begin, close, continuation, detach, disposition, end,
-    error, flow, open, transfer,
+    Body, Builder, CONDITIONS, accepted, attach_receiver, attach_sender, begin, close, continuation, detach,
+    disposition, end, error, flow, open, transfer,
 };
 pub use pair::{Pair, Side};
 #[cfg(feature = "net")]

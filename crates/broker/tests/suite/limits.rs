@@ -470,6 +470,17 @@ async fn a_message_of_a_topic_counts_once() {
     eventually("nothing is held", || broker.held_bytes() == 0).await;
 }
 
+/// Has so many messages of so many bytes wait in `q0`.
+async fn fill(client: &mut Client<TcpStream>, messages: usize, bytes: usize) {
+    let sender = client.sender("q0").await.unwrap();
+    let payload = Message::from(vec![0; bytes]).to_bytes();
+    let mut last = 0;
+    for _ in 0..messages {
+        last = client.send_with(sender, &payload, false).await;
+    }
+    client.outcome(sender, last).await;
+}
+
 /// A client that attaches a receiver to `q0` and never reads again.
 async fn stalled(broker: &Broker, credit: u32) -> Client<tokio::io::DuplexStream> {
     let (ours, theirs) = tokio::io::duplex(64 * 1024);
@@ -484,13 +495,7 @@ async fn a_receiver_that_stops_costs_its_window_and_no_more() {
     const MESSAGES: usize = 6000;
     let broker = broker().await;
     let mut client = Client::connect(&broker).await;
-    let sender = client.sender("q0").await.unwrap();
-    let payload = Message::from(vec![0; 1000]).to_bytes();
-    let mut last = 0;
-    for _ in 0..MESSAGES {
-        last = client.send_with(sender, &payload, false).await;
-    }
-    client.outcome(sender, last).await;
+    fill(&mut client, MESSAGES, 1000).await;
     // With a little credit it has that, with much credit what the stream and the output hold.
     let mut clients = Vec::new();
     for _ in 0..5 {
@@ -534,13 +539,7 @@ async fn a_browser_that_settles_nothing_is_bounded() {
     const MESSAGES: usize = 4200;
     let broker = broker().await;
     let mut client = Client::connect(&broker).await;
-    let sender = client.sender("q0").await.unwrap();
-    let payload = Message::from("x").to_bytes();
-    let mut last = 0;
-    for _ in 0..MESSAGES {
-        last = client.send_with(sender, &payload, false).await;
-    }
-    client.outcome(sender, last).await;
+    fill(&mut client, MESSAGES, 1).await;
     let browse = Source { distribution_mode: Some(DistributionMode::COPY), ..Source::at("q0") };
     let browser = client.attach_source(browse, u32::MAX).await.unwrap();
     let mut looked_at = Vec::new();
@@ -573,13 +572,7 @@ async fn a_link_that_is_kept_and_settles_nothing_is_bounded() {
     const MESSAGES: usize = 4200;
     let broker = broker().await;
     let mut client = Client::connect(&broker).await;
-    let sender = client.sender("q0").await.unwrap();
-    let payload = Message::from("x").to_bytes();
-    let mut last = 0;
-    for _ in 0..MESSAGES {
-        last = client.send_with(sender, &payload, false).await;
-    }
-    client.outcome(sender, last).await;
+    fill(&mut client, MESSAGES, 1).await;
     let kept = source("q0", TerminusExpiryPolicy::LINK_DETACH, 300);
     let link = client.attach_as("kept", Role::Receiver, receives(kept.clone())).await.unwrap();
     client.engine.receiver(link).set_credit(u32::MAX);

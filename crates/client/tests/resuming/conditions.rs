@@ -6,40 +6,9 @@ use postroad_client::{
     AttachError, ConnectionError, ConnectionEvent, Guarantee, LinkError, Message, Outcome, ReceiveError, Recovery,
     SendError,
 };
-use postroad_testkit::{close, detach, end, transfer};
+use postroad_testkit::{CONDITIONS, close, detach, end, transfer};
 
 use crate::{grant, lost_link, named, next_connection, serve, soon, until};
-
-const ALL: [ErrorCondition; 28] = [
-    ErrorCondition::INTERNAL_ERROR,
-    ErrorCondition::NOT_FOUND,
-    ErrorCondition::UNAUTHORIZED_ACCESS,
-    ErrorCondition::DECODE_ERROR,
-    ErrorCondition::RESOURCE_LIMIT_EXCEEDED,
-    ErrorCondition::NOT_ALLOWED,
-    ErrorCondition::INVALID_FIELD,
-    ErrorCondition::NOT_IMPLEMENTED,
-    ErrorCondition::RESOURCE_LOCKED,
-    ErrorCondition::PRECONDITION_FAILED,
-    ErrorCondition::RESOURCE_DELETED,
-    ErrorCondition::ILLEGAL_STATE,
-    ErrorCondition::FRAME_SIZE_TOO_SMALL,
-    ErrorCondition::CONNECTION_FORCED,
-    ErrorCondition::FRAMING_ERROR,
-    ErrorCondition::CONNECTION_REDIRECT,
-    ErrorCondition::WINDOW_VIOLATION,
-    ErrorCondition::ERRANT_LINK,
-    ErrorCondition::HANDLE_IN_USE,
-    ErrorCondition::UNATTACHED_HANDLE,
-    ErrorCondition::DETACH_FORCED,
-    ErrorCondition::TRANSFER_LIMIT_EXCEEDED,
-    ErrorCondition::MESSAGE_SIZE_EXCEEDED,
-    ErrorCondition::LINK_REDIRECT,
-    ErrorCondition::STOLEN,
-    ErrorCondition::TRANSACTION_UNKNOWN_ID,
-    ErrorCondition::TRANSACTION_ROLLBACK,
-    ErrorCondition::TRANSACTION_TIMEOUT,
-];
 
 /// Closes with these mean that another connection may fare better.
 const PASSING: [ErrorCondition; 5] = [
@@ -59,7 +28,7 @@ async fn a_detach_of_any_condition_costs_the_link_alone() {
     let script = |listener: &_| {
         let mut peer = next_connection(listener);
         // A detach that leaves the link's state (not closed) costs no less: it came with an error.
-        for (number, condition) in (0..).zip(&ALL) {
+        for (number, condition) in (0..).zip(&CONDITIONS) {
             for handle in 0..2 {
                 assert_eq!(grant(&mut peer).handle.0, handle);
             }
@@ -77,7 +46,7 @@ async fn a_detach_of_any_condition_costs_the_link_alone() {
     let (connection, peer) = serve(script, |_| {}).await;
     let mut events = connection.events();
     let session = soon(connection.session()).await.unwrap();
-    for condition in &ALL {
+    for condition in &CONDITIONS {
         let lost = LinkError::Detached(told(condition));
         let sender = soon(session.sender_with("a", named("out", Guarantee::AtLeastOnce))).await.unwrap();
         let mut receiver = soon(session.receiver_with("a", named("in", Guarantee::AtLeastOnce))).await.unwrap();
@@ -103,7 +72,7 @@ async fn a_detach_of_any_condition_costs_the_link_alone() {
 async fn an_end_of_any_condition_costs_the_session_alone() {
     let script = |listener: &_| {
         let mut peer = crate::raw::Peer::accept(listener, 65_536);
-        for condition in &ALL {
+        for condition in &CONDITIONS {
             peer.begin();
             grant(&mut peer);
             peer.take(transfer(0));
@@ -113,7 +82,7 @@ async fn an_end_of_any_condition_costs_the_session_alone() {
         peer.part();
     };
     let (connection, peer) = serve(script, |_| {}).await;
-    for condition in &ALL {
+    for condition in &CONDITIONS {
         let session = soon(connection.session()).await.unwrap();
         let lost = LinkError::SessionEnded(Some(told(condition)));
         let sender = soon(session.sender_with("a", named("out", Guarantee::ExactlyOnce))).await.unwrap();
@@ -128,7 +97,7 @@ async fn an_end_of_any_condition_costs_the_session_alone() {
 
 #[tokio::test]
 async fn a_close_is_the_end_unless_another_connection_may_fare_better() {
-    for condition in ALL {
+    for condition in CONDITIONS {
         let passing = PASSING.contains(&condition);
         let script = {
             let condition = condition.clone();
