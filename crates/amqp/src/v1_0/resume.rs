@@ -7,16 +7,18 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    Attach, Decode, DeliveryNumber, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map,
-    MessageFormat, Position, Reader, Received, Role, Transfer, Value,
+    Attach, DeliveryNumber, DeliveryState, DeliveryTag, Encode, Error, ErrorCondition, FrameHeader, Map, MessageFormat,
+    Position, Role, Transfer, Value,
 };
 
 use super::arena::Key;
 use super::fit::state_fits;
 use super::link::{Link, Phase};
 use super::link_state::Unsettled;
+use super::resolve::{Resolution, Told, resolve};
 use super::sender::{Pieces, SenderMut};
 use super::session::Outgoing;
+use super::unsettled_map::{read_map, value};
 use super::{Connection, Event, LinkId, LinkState, Update};
 
 /// The deliveries of a link that was attached again, until all of them are dealt with. Each has a place among them, which
@@ -50,78 +52,6 @@ pub(crate) struct Resuming {
     /// Whether it is ours that does: then nothing new may come.
     told_incomplete: bool,
 }
-
-/// What the map of the receiving end says of a delivery.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Told {
-    /// Nothing, and the map is complete.
-    Absent,
-    /// Nothing, and that means nothing: the map lacks entries.
-    Unknown,
-    /// Nothing of the link at all: there is no map (2.7.3), or it is not asked for one.
-    Forgotten,
-    /// Its state; none is as good as nothing received.
-    State(Option<DeliveryState>),
-}
-
-/// What a sender does about a delivery.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Resolution {
-    /// Nothing yet.
-    Later,
-    /// Sends it as a new one: the receiver has no record of it.
-    Resend,
-    /// Sends what the receiver has not got.
-    Resume(Received),
-    /// Settles it: both ends know the outcome.
-    Settle(DeliveryState),
-    /// Tells its own outcome once more, which the receiver's yields to.
-    Restate(DeliveryState),
-    /// Gives it up: it cannot be sent again, or no longer needs to be.
-    Abort(Option<DeliveryState>),
-    /// Says that it is over: the receiver has it, and we have no record of it.
-    Disown,
-    /// Nothing any more: the receiver has no record of it.
-    Over(Option<DeliveryState>),
-    /// Nothing any more: the receiver has no record of anything, and may have had the message all the same.
-    Doubt,
-}
-
-/// Decides about a delivery by the state at the sender and what the receiver tells. The numbers are the standard's
-/// examples.
-pub(crate) fn resolve(local: Option<&DeliveryState>, can_resend: bool, told: &Told) -> Resolution {
-    let outcome = local.filter(|state| state.is_terminal()).cloned();
-    // A transaction does not outlive its connection, so what was sent in it is undone (part 4, 4.3).
-    let undone = matches!(local, Some(DeliveryState::Transactional(_)));
-    match (outcome, told) {
-        (_, Told::Unknown) => Resolution::Later,
-        // 10: the sender can only know an outcome that the receiver had reached.
-        (Some(outcome), Told::Absent | Told::Forgotten) => Resolution::Over(Some(outcome)),
-        // 1 and 5.
-        (None, Told::Absent | Told::Forgotten) if can_resend && !undone => Resolution::Resend,
-        (None, Told::Absent) => Resolution::Over(None),
-        (None, Told::Forgotten) => Resolution::Doubt,
-        (outcome, Told::State(Some(remote))) if remote.is_terminal() => match outcome {
-            // 13.
-            Some(outcome) if outcome != *remote => Resolution::Restate(outcome),
-            // 3 and 8, and 12.
-            _ => Resolution::Settle(remote.clone()),
-        },
-        // 11 and 14: the sender reached its outcome without the receiver.
-        (Some(outcome), Told::State(_)) => Resolution::Abort(Some(outcome)),
-        (None, Told::State(Some(DeliveryState::Transactional(_)))) => Resolution::Abort(None),
-        // 2, 4 and 6.
-        (None, Told::State(remote)) if can_resend && !undone => Resolution::Resume(match remote {
-            Some(DeliveryState::Received(received)) => received.clone(),
-            _ => Received::default(),
-        }),
-        // 7 and 9: what the receiver lacks cannot be sent again.
-        (None, Told::State(_)) => Resolution::Abort(None),
-    }
-}
-
-/// Deliveries by which it is known again that a peer has not heard that we have no state.
-const UNHEARD: usize = 16;
 
 /// Deliveries of one map that the peer alone knows, and that are dealt with in a round. What is left of them comes up again
 /// in the next one.
@@ -261,51 +191,9 @@ impl Unsettled {
         let Self { tag, message_format, delivery, token, message, .. } = self;
         Event::InDoubt { link, token, delivery, tag, message_format, message }
     }
-
-    /// What an attach says of it: the state at the end whose role this is.
-    fn state(&self, role: Role) -> Option<DeliveryState> {
-        match role {
-            Role::Sender => match (&self.remote_state, &self.local_state) {
-                (Some(heard), _) if heard.is_terminal() => Some(heard.clone()),
-                (_, Some(state)) => Some(state.clone()),
-                // What is not kept cannot be sent again from any place (part 3, 3.4.1).
-                (_, None) if self.message.is_none() => {
-                    Some(DeliveryState::Received(Received { section_number: u32::MAX, section_offset: 0 }))
-                }
-                (_, None) => None,
-            },
-            Role::Receiver => {
-                let received = || self.received.as_ref().map(|position| DeliveryState::Received(position.received()));
-                self.local_state.clone().or_else(received)
-            }
-        }
-    }
 }
 
 impl Link {
-    /// Some of the deliveries that the peer told, where this answer says that we know nothing. None of them can be settled
-    /// before the peer has heard that.
-    pub(crate) fn unanswered(&self, answer: &Attach) -> Vec<DeliveryTag> {
-        match answer.unsettled {
-            None => self.told_tags().take(UNHEARD).collect(),
-            Some(_) => Vec::new(),
-        }
-    }
-
-    /// Whether the peer tells one of these deliveries.
-    pub(crate) fn tells(&self, tags: &[DeliveryTag]) -> bool {
-        self.told_tags().any(|tag| tags.contains(&tag))
-    }
-
-    /// The tags in the peer's map.
-    fn told_tags(&self) -> impl Iterator<Item = DeliveryTag> {
-        let map = self.remote.as_ref().and_then(|remote| remote.unsettled.as_ref());
-        map.into_iter().flat_map(|map| map.iter()).filter_map(|(key, _)| match key {
-            Value::Binary(tag) => DeliveryTag::new(tag),
-            _ => None,
-        })
-    }
-
     /// Tells no more deliveries in the attach than fit into a frame of so many bytes; whether any number does.
     pub(crate) fn fit_unsettled(&mut self, limit: usize) -> bool {
         let Some(resuming) = &self.resuming else { return true };
@@ -566,29 +454,4 @@ impl Connection {
         }
         delivery
     }
-}
-
-/// A state as an entry of the map.
-fn value(state: &DeliveryState) -> Value {
-    let mut bytes = Vec::with_capacity(state.encoded_len());
-    state.encode(&mut bytes);
-    Value::decode(&mut Reader::from_slice(&bytes)).expect("a delivery state is a value")
-}
-
-/// The peer's map, where it is one. Of a tag that is there twice the first entry counts.
-fn read_map(map: &Map) -> Option<BTreeMap<DeliveryTag, Option<DeliveryState>>> {
-    let mut entries = BTreeMap::new();
-    for (key, value) in map.iter() {
-        let Value::Binary(tag) = key else { return None };
-        let state = match value {
-            Value::Null => None,
-            value => {
-                let mut bytes = Vec::with_capacity(value.encoded_len());
-                value.encode(&mut bytes);
-                Some(DeliveryState::decode(&mut Reader::new(&bytes.into())).ok()?)
-            }
-        };
-        entries.entry(DeliveryTag::new(tag)?).or_insert(state);
-    }
-    Some(entries)
 }
