@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroad_address::{BrokerUrl, WEBSOCKET_RESOURCE};
 use postroad_client::types::{Symbol, Value};
-use postroad_client::{ConnectOptions, Secret, TlsConfig, TlsMode};
+use postroad_client::{ConnectOptions, Reconnect, Secret, TlsConfig, TlsMode};
 
 use crate::{ConnectError, Connection};
 
@@ -142,6 +142,54 @@ impl ConnectionBuilder {
         self
     }
 
+    /// Sets whether a connection that is lost, or does not open, is tried again: for ever, unless
+    /// [`ConnectionBuilder::reconnect_timeout`] or [`ConnectionBuilder::reconnect_limit`] says otherwise, with pauses that grow
+    /// from a second to two minutes. Sessions, senders and receivers go on, and what was sent and not settled is sent again, as
+    /// the reliability of its link allows. Off by default, and on with any other option of its kind.
+    pub fn reconnect(mut self, reconnect: bool) -> Self {
+        self.options.reconnect = reconnect.then(original);
+        self
+    }
+
+    /// Sets how long is tried, as the connection opens and after each loss. Without limit by default.
+    pub fn reconnect_timeout(self, timeout: Duration) -> Self {
+        self.reconnecting(|policy| policy.timeout = Some(timeout))
+    }
+
+    /// Sets a pause between rounds of attempts that does not grow.
+    pub fn reconnect_interval(self, interval: Duration) -> Self {
+        self.reconnecting(|policy| (policy.interval, policy.max_interval) = (interval, interval))
+    }
+
+    /// Sets the pause after the first round of attempts, which doubles from round to round; a second by default. Less than a
+    /// millisecond counts as one.
+    pub fn reconnect_interval_min(self, interval: Duration) -> Self {
+        self.reconnecting(|policy| policy.interval = interval)
+    }
+
+    /// Sets the longest pause; two minutes by default.
+    pub fn reconnect_interval_max(self, interval: Duration) -> Self {
+        self.reconnecting(|policy| policy.max_interval = interval)
+    }
+
+    /// Sets how many attempts are made for one loss, over all brokers. Without limit by default, which 0 is as well.
+    pub fn reconnect_limit(self, attempts: u32) -> Self {
+        self.reconnecting(|policy| policy.attempts = (attempts > 0).then_some(attempts))
+    }
+
+    /// Sets the other brokers that may be tried, in turn with the first. What is in doubt as another broker is reached is not
+    /// sent again to that one: [`client::Connection::events`](postroad_client::Connection::events) tell of it.
+    pub fn reconnect_urls(self, urls: impl IntoIterator<Item = BrokerUrl>) -> Self {
+        let mut builder = self.reconnecting(|_| {});
+        builder.options.failover = urls.into_iter().collect();
+        builder
+    }
+
+    fn reconnecting(mut self, change: impl FnOnce(&mut Reconnect)) -> Self {
+        change(self.options.reconnect.get_or_insert_with(original));
+        self
+    }
+
     /// Tells the broker a property of this client. Names are ASCII.
     #[doc(alias = "client_properties")]
     pub fn property(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
@@ -162,7 +210,16 @@ impl ConnectionBuilder {
     #[doc(alias = "attach")]
     pub async fn open(self) -> Result<Connection, ConnectError> {
         self.check()?;
-        Ok(Connection::from_client(postroad_client::Connection::open(self.options).await?))
+        let mut options = self.options;
+        let limit = options.reconnect.as_ref().and_then(|policy| policy.timeout);
+        options.connect_timeout = limit.map_or(options.connect_timeout, |limit| limit.min(options.connect_timeout));
+        match postroad_client::Connection::open(options).await {
+            Ok(connection) => Ok(Connection::from_client(connection)),
+            Err(error) => Err(match (error.into(), limit) {
+                (ConnectError::Connection(last), Some(limit)) => ConnectError::GaveUp(limit, last),
+                (error, _) => error,
+            }),
+        }
     }
 
     fn check(&self) -> Result<(), ConnectError> {
@@ -173,6 +230,9 @@ impl ConnectionBuilder {
                 option: key.clone(),
                 problem: "the url of a connection has no options, but websocket_resource with amqpws and amqpwss",
             });
+        }
+        if options.reconnect.as_ref().is_some_and(|policy| policy.max_interval < policy.interval) {
+            return Err(ConnectError::option("reconnect_interval_max", "less than reconnect_interval_min"));
         }
         if options.max_frame_size < MIN_FRAME_SIZE {
             return Err(ConnectError::option("max_frame_size", "512 is the least"));
@@ -185,4 +245,12 @@ impl ConnectionBuilder {
         }
         Ok(())
     }
+}
+
+/// The policy of the original, but for a random part of each pause that is left out.
+fn original() -> Reconnect {
+    let mut policy = Reconnect::default();
+    (policy.interval, policy.max_interval) = (Duration::from_secs(1), Duration::from_secs(120));
+    (policy.timeout, policy.initially) = (None, true);
+    policy
 }

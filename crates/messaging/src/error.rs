@@ -35,6 +35,10 @@ pub enum ConnectError {
     /// It took too long.
     #[error("the broker did not open the connection within {0:?}")]
     Timeout(Duration),
+    /// No broker of the list let us in, for as long as it was to be tried: the last error.
+    #[doc(alias = "Timeout")]
+    #[error("no connection within {0:?}: {1}")]
+    GaveUp(Duration, #[source] client::ConnectError),
     /// A blocking call was not made.
     #[error(transparent)]
     Blocking(#[from] BlockingError),
@@ -51,6 +55,9 @@ impl ConnectError {
         match self {
             Self::Url(error) => error.hint().map(Into::into),
             Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => error.hint(),
+            Self::GaveUp(_, error) => error.hint().or_else(|| {
+                Some("start a broker there, or name others by `reconnect_urls`, or give it longer by `reconnect_timeout`".into())
+            }),
             Self::Timeout(timeout) => client::ConnectError::Timeout(*timeout).hint(),
             Self::Option { .. } => None,
             Self::Blocking(error) => Some(error.hint().into()),
@@ -61,10 +68,12 @@ impl ConnectError {
     #[must_use]
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
-            Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => match error {
-                client::ConnectError::Connection(error) => error.peer_error().map(|error| &error.condition),
-                _ => None,
-            },
+            Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) | Self::GaveUp(_, error) => {
+                match error {
+                    client::ConnectError::Connection(error) => error.peer_error().map(|error| &error.condition),
+                    _ => None,
+                }
+            }
             _ => None,
         }
     }

@@ -82,6 +82,13 @@ mirror! {
     #[doc(alias = "timeout")]
     with fn connect_timeout(timeout: Duration);
     with fn close_timeout(timeout: Duration);
+    with fn reconnect(reconnect: bool);
+    with fn reconnect_timeout(timeout: Duration);
+    with fn reconnect_interval(interval: Duration);
+    with fn reconnect_interval_min(interval: Duration);
+    with fn reconnect_interval_max(interval: Duration);
+    with fn reconnect_limit(attempts: u32);
+    with fn reconnect_urls(urls: impl IntoIterator<Item = BrokerUrl>);
     #[doc(alias = "client_properties")]
     with fn property(name: impl Into<String>, value: impl Into<Value>);
 }

@@ -7,6 +7,7 @@ mod fetching;
 mod messages;
 mod opening;
 mod outcomes;
+mod reconnecting;
 mod sending;
 
 use std::time::Duration;
