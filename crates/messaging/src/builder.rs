@@ -147,7 +147,7 @@ impl ConnectionBuilder {
     /// from a second to two minutes. Sessions, senders and receivers go on, and what was sent and not settled is sent again, as
     /// the reliability of its link allows. Off by default, and on with any other option of its kind.
     pub fn reconnect(mut self, reconnect: bool) -> Self {
-        self.options.reconnect = reconnect.then(original);
+        self.options.reconnect = reconnect.then(|| self.options.reconnect.take().unwrap_or_else(original));
         self
     }
 

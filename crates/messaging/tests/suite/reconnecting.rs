@@ -66,7 +66,7 @@ async fn a_transport_that_dies_after_each_two_kilobytes_loses_nothing() {
 async fn opening_ends_with_the_reconnect_timeout() {
     let limit = Duration::from_millis(200);
     let started = Instant::now();
-    let error = quickly(to(nobody()).reconnect(true).reconnect_timeout(limit)).open().await.unwrap_err();
+    let error = quickly(to(nobody()).reconnect_timeout(limit).reconnect(true)).open().await.unwrap_err();
     let ConnectError::GaveUp(told, _) = &error else { panic!("{error:?}") };
     assert_eq!(*told, limit);
     assert!(error.to_string().contains("refused"), "{error}");
