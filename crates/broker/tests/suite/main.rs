@@ -23,6 +23,7 @@ mod topics;
 mod transaction_cuts;
 mod transaction_ends;
 mod transactions;
+mod unsettled;
 mod wire;
 
 use std::time::Duration;
