@@ -22,6 +22,7 @@
 //!
 //! - [`Address`] is read in the [`Dialect`] of the Python client (the default) or of the C++ client. Whatever either of
 //!   them reads is read the same way here; where they crash there is a [`ParseError`].
+//!   [`Address::parse_strict`] refuses what they take only by accident, such as a blank that vanishes; [`Laxity`] lists it.
 //! - [`Options`] are the options that the schema knows, checked for one end of a link by [`Address::validate_for`]; an
 //!   [`OptionsError`] lists all that do not fit. The tree as written stays in [`Address::options`].
 //! - [`BrokerUrl`] says where a broker is; [`split_address`] takes an argument that may be an address or a full URL.
@@ -59,6 +60,7 @@ mod options;
 mod percent;
 mod schema;
 mod scheme;
+mod strict;
 mod token;
 mod url;
 mod url_error;
@@ -69,6 +71,7 @@ pub use error::{CppFault, FoundToken, ParseError, ParseErrorKind, Phase};
 pub use options::{Binding, LinkOptions, Mode, NodeOptions, NodeType, Options, Policy, Reliability, Role};
 pub use schema::{OptionFault, OptionProblem, OptionsError};
 pub use scheme::Scheme;
+pub use strict::Laxity;
 pub use token::TokenKind;
 pub use url::{BrokerUrl, MAX_URL_LEN, WEBSOCKET_RESOURCE, split_address};
 pub use url_error::{UrlError, UrlPart};

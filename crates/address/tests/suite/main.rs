@@ -6,6 +6,7 @@ mod python_answers;
 mod qpid_cases;
 mod reports;
 mod round_trip;
+mod strict;
 mod url;
 
 use postroad_address::{Address, OptionKey, OptionMap, OptionValue};
