@@ -44,6 +44,15 @@ pub(crate) fn parse(input: &str, strict: bool) -> Result<Address, ParseError> {
     }
 }
 
+/// Reads a map that stands alone, in the C++ dialect; `None` when the text begins otherwise. The caller has checked the length.
+pub(crate) fn parse_map(input: &str) -> Result<Option<OptionMap>, ParseError> {
+    let mut reader = Reader::new(input);
+    match reader.map(0)? {
+        Some(_) if !reader.at_end() => Err(reader.fault(CppFault::Trailing)),
+        map => Ok(map),
+    }
+}
+
 struct Reader<'a> {
     input: &'a str,
     rest: &'a str,

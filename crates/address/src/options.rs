@@ -173,6 +173,8 @@ words! {
     }
 }
 
+pub(crate) use words;
+
 impl Policy {
     /// Tells whether this end carries out the action.
     ///

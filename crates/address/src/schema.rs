@@ -8,6 +8,7 @@ use std::{
 use crate::{
     display::write_quoted,
     options::Role,
+    suggest::nearest,
     value::{OptionKey, OptionMap, OptionValue},
 };
 
@@ -109,10 +110,9 @@ impl OptionFault {
     }
 }
 
-/// A word that differs by case or by `_` for `-` is what was meant; otherwise all are named.
+/// A misspelled word is named; otherwise all are.
 fn choice(written: &str, known: &[&str], otherwise: &str) -> String {
-    let plain = |word: &str| word.to_ascii_lowercase().replace('_', "-");
-    match known.iter().find(|word| plain(word) == plain(written)) {
+    match nearest(written, known.iter().copied()) {
         Some(word) => format!("did you mean {word}? {otherwise}"),
         None => otherwise.to_owned(),
     }
@@ -218,12 +218,7 @@ impl<'m> Place<'_, 'm> {
     /// A number of seconds, not negative.
     pub(crate) fn seconds(&mut self, key: &'static str) -> Option<Duration> {
         let value = self.get(key)?;
-        let duration = match value {
-            OptionValue::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-            OptionValue::Float(seconds) => Duration::try_from_secs_f64(seconds.get()).ok(),
-            _ => None,
-        };
-        duration.or_else(|| self.not_a(key, value, "number of seconds"))
+        seconds(value).or_else(|| self.not_a(key, value, "number of seconds"))
     }
 
     pub(crate) fn any_map(&mut self, key: &'static str) -> OptionMap {
@@ -284,8 +279,17 @@ impl<'m> Place<'_, 'm> {
     }
 }
 
+/// A number of seconds, whole or not.
+pub(crate) fn seconds(value: &OptionValue) -> Option<Duration> {
+    match value {
+        OptionValue::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+        OptionValue::Float(seconds) => Duration::try_from_secs_f64(seconds.get()).ok(),
+        _ => None,
+    }
+}
+
 /// What Python's `str` makes of a value: the bare text of a string, quoted inside lists and maps.
-fn python_str(value: &OptionValue) -> String {
+pub(crate) fn python_str(value: &OptionValue) -> String {
     let mut out = String::new();
     match value {
         OptionValue::String(text) => out.push_str(text),

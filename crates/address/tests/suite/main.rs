@@ -1,5 +1,6 @@
 //! The crate as a user sees it, held against the originals.
 
+mod connection_options;
 mod limits;
 mod options;
 mod python_answers;
