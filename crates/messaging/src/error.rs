@@ -7,6 +7,8 @@ use postroad_client as client;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
 use postroad_client::{BlockingError, Outcome};
 
+use crate::ContentError;
+
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -412,6 +414,10 @@ pub enum SendError {
     /// The broker settled the message and did not say what became of it.
     #[error("settled by the broker without an outcome")]
     NoOutcome,
+    /// The content of the message is not what its content type stands for: it was not sent.
+    #[doc(alias = "EncodeError")]
+    #[error("{0}")]
+    Content(#[from] ContentError),
     /// The capacity is 0, or there was no room and nothing to wait for: the message was not sent.
     #[error("no capacity to send")]
     InsufficientCapacity,
@@ -438,6 +444,7 @@ impl SendError {
         match self {
             Self::InDoubt(error) | Self::NotSent(error) => error.hint(),
             Self::TargetCapacityExceeded(_) => Some("receive what waits there, or raise the limit of the queue".into()),
+            Self::Content(error) => Some(error.hint().into()),
             Self::InsufficientCapacity => Some("raise the sender's capacity, or wait for what is under way".into()),
             _ => None,
         }

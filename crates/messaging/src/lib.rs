@@ -23,6 +23,7 @@
 pub mod blocking;
 mod builder;
 mod connection;
+mod content;
 mod error;
 mod receiver;
 mod resolve;
@@ -36,6 +37,7 @@ pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, T
 
 pub use builder::ConnectionBuilder;
 pub use connection::Connection;
+pub use content::{Content, ContentError, MessageExt};
 pub use error::{
     AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
 };
