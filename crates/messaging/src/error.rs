@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroad_address::{OptionsError, ParseError, UrlError};
 use postroad_client as client;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
-use postroad_client::{BlockingError, Outcome};
+use postroad_client::{BlockingError, Outcome, TlsConfigError};
 
 use crate::ContentError;
 
@@ -24,6 +24,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The files for TLS cannot be used.
+    #[error("{0}")]
+    TlsFiles(#[from] TlsConfigError),
     /// The broker refused the credentials, or offers no mechanism that would do.
     #[doc(alias = "AuthenticationFailure")]
     #[error("authentication failure: {0}")]
@@ -61,7 +64,7 @@ impl ConnectError {
                 Some("start a broker there, or name others by `reconnect_urls`, or give it longer by `reconnect_timeout`".into())
             }),
             Self::Timeout(timeout) => client::ConnectError::Timeout(*timeout).hint(),
-            Self::Option { .. } => None,
+            Self::Option { .. } | Self::TlsFiles(_) => None,
             Self::Blocking(error) => Some(error.hint().into()),
         }
     }

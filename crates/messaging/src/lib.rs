@@ -29,6 +29,7 @@ mod receiver;
 mod resolve;
 mod sender;
 mod session;
+mod settings;
 
 pub use postroad_address as address;
 pub use postroad_client as client;
@@ -44,6 +45,7 @@ pub use error::{
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use session::Session;
+pub use settings::{Protocol, Settings, Transport};
 
 /// The capacity that sets no bound.
 pub const UNLIMITED: u32 = u32::MAX;
