@@ -5,6 +5,7 @@ mod cpp_answers;
 mod cpp_cases;
 mod limits;
 mod options;
+mod program;
 mod python_answers;
 mod qpid_cases;
 mod reports;
