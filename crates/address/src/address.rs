@@ -7,7 +7,7 @@ use crate::{
     error::ParseError,
     grammar,
     options::{Options, Role},
-    schema::OptionsError,
+    options_error::OptionsError,
     value::OptionMap,
 };
 
@@ -134,8 +134,16 @@ impl Address {
     /// # Errors
     /// Every option that the schema does not have or whose value does not fit; `mode` at a sender.
     pub fn validate_for(&self, role: Role) -> Result<Options, OptionsError> {
+        self.validate_with(Dialect::Python, role)
+    }
+
+    /// Reads the options for one end of a link by the rules of a dialect: [`Options::from_map_with`] says what differs.
+    ///
+    /// # Errors
+    /// Every option that the schema does not have or whose value does not fit.
+    pub fn validate_with(&self, dialect: Dialect, role: Role) -> Result<Options, OptionsError> {
         match &self.options {
-            Some(map) => Options::from_map(map, role),
+            Some(map) => Options::from_map_with(dialect, map, role),
             None => Ok(Options::default()),
         }
     }

@@ -7,6 +7,7 @@ mod python_answers;
 mod qpid_cases;
 mod reports;
 mod round_trip;
+mod schema;
 mod strict;
 mod url;
 
