@@ -199,6 +199,11 @@ impl BrokerUrl {
         self.port.unwrap_or_else(|| self.scheme.default_port())
     }
 
+    /// Returns the port that the text has.
+    pub fn explicit_port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Returns the text behind the host, without its first slash: the address of a node.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()

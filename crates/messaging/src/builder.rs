@@ -29,7 +29,7 @@ use crate::{ConnectError, Connection, Protocol, Transport};
 #[derive(Debug, Clone)]
 #[must_use = "a connection is made by `open`"]
 pub struct ConnectionBuilder {
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// The smallest frame that every peer must take (AMQP 1.0 part 2, 2.3.1), in bytes.
@@ -141,7 +141,7 @@ impl ConnectionBuilder {
 
     /// Sets whether TLS goes below, whatever the URL's scheme says. The port follows, unless the URL has one.
     pub fn transport(mut self, transport: Transport) -> Self {
-        self.settings.options.url = transport.apply(self.settings.options.url);
+        self.settings.options.url = self.settings.options.url.with_tls(transport == Transport::Tls);
         self
     }
 

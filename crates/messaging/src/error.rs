@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroad_address::{OptionsError, ParseError, UrlError};
+use postroad_address::{ConnectionOptionsError, OptionsError, ParseError, UrlError};
 use postroad_client as client;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
 use postroad_client::{BlockingError, Outcome, TlsConfigError};
@@ -16,6 +16,10 @@ pub enum ConnectError {
     /// The text is no URL.
     #[error("{0}")]
     Url(#[from] UrlError),
+    /// An option is unknown, or its value does not fit.
+    #[doc(alias = "InvalidOptionString")]
+    #[error("{0}")]
+    Options(#[from] ConnectionOptionsError),
     /// An option of ours cannot be used.
     #[error("{option}: {problem}")]
     Option {
@@ -59,6 +63,7 @@ impl ConnectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Url(error) => error.hint().map(Into::into),
+            Self::Options(error) => Some(error.hint()),
             Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => error.hint(),
             Self::GaveUp(_, error) => error.hint().or_else(|| {
                 Some("start a broker there, or name others by `reconnect_urls`, or give it longer by `reconnect_timeout`".into())

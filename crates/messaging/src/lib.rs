@@ -25,6 +25,7 @@ mod builder;
 mod connection;
 mod content;
 mod error;
+mod given;
 mod receiver;
 mod resolve;
 mod sender;
@@ -32,6 +33,7 @@ mod session;
 mod settings;
 
 pub use postroad_address as address;
+pub use postroad_address::{ConnectionOptions, Protocol, Transport};
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
 pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
@@ -45,7 +47,7 @@ pub use error::{
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use session::Session;
-pub use settings::{Protocol, Settings, Transport};
+pub use settings::Settings;
 
 /// The capacity that sets no bound.
 pub const UNLIMITED: u32 = u32::MAX;

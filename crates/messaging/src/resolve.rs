@@ -179,7 +179,7 @@ fn put(map: &mut Map, key: &str, value: Value) {
     }
 }
 
-fn to_value(value: &OptionValue) -> Value {
+pub(crate) fn to_value(value: &OptionValue) -> Value {
     match value {
         OptionValue::Bool(value) => (*value).into(),
         OptionValue::Int(value) => (*value).into(),

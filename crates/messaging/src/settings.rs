@@ -1,11 +1,9 @@
 //! The options of a connection, as its program set them.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use postroad_address::{BrokerUrl, Scheme};
+use postroad_address::{BrokerUrl, Protocol, Transport};
 use postroad_client::types::Value;
 use postroad_client::{CapacityProfile, ConnectOptions, TlsConfig};
 
@@ -38,30 +36,6 @@ pub struct Settings {
     pub(crate) ssl_certfile: Option<PathBuf>,
     pub(crate) ssl_trustfile: Option<PathBuf>,
     pub(crate) ssl_skip_hostname_check: bool,
-}
-
-/// What the bytes go over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Transport {
-    /// TCP, or what else the URL's scheme means, without TLS: `tcp`.
-    Tcp,
-    /// The same with TLS: `tcp+tls` or `ssl`.
-    #[doc(alias = "ssl")]
-    Tls,
-}
-
-/// A protocol that a broker may be spoken to in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Protocol {
-    /// Whichever the broker speaks: `auto`.
-    #[default]
-    Auto,
-    /// AMQP 1.0: `amqp1.0`.
-    Amqp1_0,
-    /// AMQP 0-10: `amqp0-10`.
-    Amqp0_10,
 }
 
 impl Settings {
@@ -289,59 +263,6 @@ impl Settings {
             tls = tls.danger_accept_any_name();
         }
         Ok(Some(tls.build()?))
-    }
-}
-
-impl Transport {
-    pub(crate) fn apply(self, url: BrokerUrl) -> BrokerUrl {
-        match url.scheme() {
-            Scheme::AmqpUnix => url,
-            _ => url.with_tls(self == Self::Tls),
-        }
-    }
-}
-
-impl FromStr for Transport {
-    type Err = ConnectError;
-
-    fn from_str(text: &str) -> Result<Self, ConnectError> {
-        match text {
-            "tcp" => Ok(Self::Tcp),
-            "tcp+tls" | "ssl" => Ok(Self::Tls),
-            _ => Err(ConnectError::option("transport", "it is tcp, tcp+tls or ssl")),
-        }
-    }
-}
-
-impl FromStr for Protocol {
-    type Err = ConnectError;
-
-    fn from_str(text: &str) -> Result<Self, ConnectError> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "amqp1.0" => Ok(Self::Amqp1_0),
-            "amqp0-10" => Ok(Self::Amqp0_10),
-            _ => Err(ConnectError::option("protocol", "it is amqp1.0, amqp0-10 or auto")),
-        }
-    }
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Tls => "tcp+tls",
-        })
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Auto => "auto",
-            Self::Amqp1_0 => "amqp1.0",
-            Self::Amqp0_10 => "amqp0-10",
-        })
     }
 }
 

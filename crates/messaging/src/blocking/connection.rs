@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, ConnectionOptions, OptionValue};
 use postroad_client as client;
 use postroad_client::blocking::{ConnectionGuard, Runtime, Wrap, mirror};
 use postroad_client::types::Value;
@@ -114,6 +114,39 @@ impl ConnectionBuilder {
     /// The defaults for a broker, as [`ConnectionBuilder::new`](crate::ConnectionBuilder::new) has them.
     pub fn new(url: BrokerUrl) -> Self {
         Self { inner: crate::ConnectionBuilder::new(url), guard: () }
+    }
+
+    /// A connection whose broker, too, is named by options.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::from_options`](crate::ConnectionBuilder::from_options).
+    pub fn from_options(options: &ConnectionOptions) -> Result<Self, ConnectError> {
+        Ok(Self { inner: crate::ConnectionBuilder::from_options(options)?, guard: () })
+    }
+
+    /// Sets options from a text such as `{reconnect: true}`.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::options_text`](crate::ConnectionBuilder::options_text).
+    pub fn options_text(self, text: &str) -> Result<Self, ConnectError> {
+        Ok(Self { inner: self.inner.options_text(text)?, guard: () })
+    }
+
+    /// Sets one option by its name.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::option`](crate::ConnectionBuilder::option).
+    #[doc(alias = "setOption")]
+    pub fn option(self, name: &str, value: impl Into<OptionValue>) -> Result<Self, ConnectError> {
+        Ok(Self { inner: self.inner.option(name, value)?, guard: () })
+    }
+
+    /// Sets the options that are given.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::options`](crate::ConnectionBuilder::options).
+    pub fn options(self, given: &ConnectionOptions) -> Result<Self, ConnectError> {
+        Ok(Self { inner: self.inner.options(given)?, guard: () })
     }
 
     /// Connects, authenticates and opens. The thread that drives connections starts where it does not run yet.
