@@ -1,11 +1,14 @@
 //! The crate as a user sees it, held against the originals.
 
+mod connection_options;
 mod limits;
 mod options;
 mod python_answers;
 mod qpid_cases;
 mod reports;
 mod round_trip;
+mod schema;
+mod strict;
 mod url;
 
 use postroad_address::{Address, OptionKey, OptionMap, OptionValue};
