@@ -39,6 +39,7 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod link;
+mod management;
 mod message;
 mod moved;
 mod node;
@@ -76,6 +77,7 @@ pub use error::{
     TransactionError,
 };
 pub use event::{ConnectionEvent, ConnectionEvents};
+pub use management::{Binding, Management, ManagementError, NodeKind};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};

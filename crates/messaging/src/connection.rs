@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use postroad_client as client;
 
+use crate::node_types::NodeTypes;
 use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError, Settings};
 
 /// An open connection to a broker. Clones are handles of the same connection; with the last handle, and the last session
@@ -13,6 +14,7 @@ use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionEr
 pub struct Connection {
     inner: client::Connection,
     settings: Arc<Settings>,
+    types: NodeTypes,
 }
 
 impl Connection {
@@ -40,7 +42,13 @@ impl Connection {
     }
 
     pub(crate) fn new_open(inner: client::Connection, settings: Settings) -> Self {
-        Self { inner, settings: Arc::new(settings) }
+        let types = NodeTypes::new(settings.address_ttl);
+        Self { inner, settings: Arc::new(settings), types }
+    }
+
+    /// What was learned of names on this connection.
+    pub(crate) fn types(&self) -> &NodeTypes {
+        &self.types
     }
 
     /// The options that it was opened with.

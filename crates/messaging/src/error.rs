@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroad_address::{ConnectionOptionsError, OptionsError, ParseError, UrlError};
 use postroad_client as client;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
-use postroad_client::{BlockingError, Outcome, TlsConfigError};
+use postroad_client::{BlockingError, ManagementError, Outcome, TlsConfigError};
 
 use crate::ContentError;
 
@@ -175,6 +175,9 @@ pub enum SessionError {
     /// There are as many sessions as the broker takes.
     #[error("{0}")]
     Limit(String),
+    /// It is closed, and what its links leave to be done was not done.
+    #[error("{0}")]
+    Undo(#[source] Box<AddressError>),
     /// The connection is over.
     #[error("{0}")]
     Connection(#[from] ConnectionError),
@@ -247,6 +250,27 @@ pub enum AddressError {
         /// What to do instead.
         hint: &'static str,
     },
+    /// The node is not what the address says that it is.
+    #[error("expected {expected}, got {found}")]
+    AssertionFailed {
+        /// What the address says: a kind of node, or a property with its value.
+        expected: String,
+        /// What the broker tells.
+        found: String,
+    },
+    /// The broker refused to make, bind or delete a node.
+    #[error("{name}: {action} refused: {report}")]
+    Refused {
+        /// What was asked for: `create`, `bind`, `delete`..
+        action: &'static str,
+        /// The name of the node.
+        name: String,
+        /// What the broker says.
+        report: Box<PeerError>,
+    },
+    /// A request about a node came to nothing.
+    #[error("{0}")]
+    Management(#[source] ManagementError),
     /// A guarantee that the link cannot give.
     #[error("{asked} is not available here: {missing}")]
     GuaranteeUnavailable {
@@ -285,6 +309,9 @@ impl AddressError {
             Self::Malformed(error) => error.hint().to_owned(),
             Self::InvalidOption(error) => return error.hint(),
             Self::Unsupported { hint, .. } => (*hint).to_owned(),
+            Self::AssertionFailed { .. } => "change the node at the broker, or what the address says of it".to_owned(),
+            Self::Refused { .. } => return None,
+            Self::Management(error) => return error.hint().map(Into::into),
             Self::GuaranteeUnavailable { .. } => {
                 "ask for at-least-once, and let the receiver recognise what comes twice".to_owned()
             }
@@ -300,7 +327,9 @@ impl AddressError {
     #[must_use]
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
-            Self::NotFound { report, .. } | Self::Unauthorized { report, .. } => Some(&report.condition),
+            Self::NotFound { report, .. } | Self::Unauthorized { report, .. } | Self::Refused { report, .. } => {
+                Some(&report.condition)
+            }
             _ => None,
         }
     }

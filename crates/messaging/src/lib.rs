@@ -25,12 +25,17 @@ mod builder;
 mod connection;
 mod content;
 mod error;
+mod filters;
 mod given;
+mod linking;
+mod node_types;
+mod properties;
 mod receiver;
 mod resolve;
 mod sender;
 mod session;
 mod settings;
+mod undo;
 
 pub use postroad_address as address;
 pub use postroad_address::{ConnectionOptions, Protocol, Transport};

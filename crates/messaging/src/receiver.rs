@@ -6,6 +6,8 @@ use postroad_client as client;
 use postroad_client::types::{Fields, PeerError};
 use postroad_client::{Message, Outcome};
 
+use crate::resolve::Resolved;
+use crate::undo::Undo;
 use crate::{FetchError, LinkError, Session};
 
 /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
@@ -15,11 +17,13 @@ use crate::{FetchError, LinkError, Session};
 pub struct Receiver {
     session: Session,
     inner: client::Receiver,
+    undo: Option<u64>,
 }
 
 impl Receiver {
-    pub(crate) fn new(session: Session, inner: client::Receiver) -> Self {
-        Self { session, inner }
+    pub(crate) fn new(session: Session, inner: client::Receiver, _resolved: Resolved, undo: Undo) -> Self {
+        let undo = session.undos().add(undo);
+        Self { session, inner, undo }
     }
 
     /// Fetches the next message, when there is one.
@@ -136,6 +140,7 @@ impl Receiver {
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(self) -> Result<(), LinkError> {
-        Ok(self.inner.close().await?)
+        self.inner.close().await?;
+        Ok(self.session.undos().run(self.undo, self.session.inner()).await?)
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postroad_client as client;
 use postroad_client::{Message, Outcome};
 
+use crate::resolve::Resolved;
+use crate::undo::Undo;
 use crate::{LinkError, SendError, Session, SyncError, UNLIMITED, content};
 
 /// A sender. Every method takes `&self`: tasks can share one.
@@ -16,11 +18,13 @@ pub struct Sender {
     inner: client::Sender,
     subject: Option<String>,
     capacity: AtomicU32,
+    undo: Option<u64>,
 }
 
 impl Sender {
-    pub(crate) fn new(session: Session, inner: client::Sender, subject: Option<String>) -> Self {
-        Self { session, inner, subject, capacity: AtomicU32::new(UNLIMITED) }
+    pub(crate) fn new(session: Session, inner: client::Sender, resolved: Resolved, undo: Undo) -> Self {
+        let undo = session.undos().add(undo);
+        Self { session, inner, subject: resolved.address.subject, capacity: AtomicU32::new(UNLIMITED), undo }
     }
 
     /// Sends a message and waits until the broker has accepted it. With the reliability `unreliable` or `at-most-once`
@@ -143,7 +147,8 @@ impl Sender {
     /// A dropped future closes the link without waiting.
     pub async fn close(self) -> Result<(), LinkError> {
         let _ = self.inner.sync().await;
-        Ok(self.inner.close().await?)
+        self.inner.close().await?;
+        Ok(self.session.undos().run(self.undo, self.session.inner()).await?)
     }
 
     fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {

@@ -7,7 +7,9 @@ use postroad_address::Role;
 use postroad_client as client;
 use postroad_client::{Message, Origin, Outcome};
 
+use crate::linking::Linking;
 use crate::resolve::Resolved;
+use crate::undo::Undos;
 use crate::{Connection, LinkError, Receiver, Sender, SessionError};
 
 /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
@@ -16,6 +18,7 @@ pub struct Session {
     connection: Connection,
     inner: client::Session,
     unacked: Unacked,
+    undos: Undos,
 }
 
 /// Messages that were fetched on a session and have no outcome yet.
@@ -24,7 +27,7 @@ pub(crate) struct Unacked(Arc<Mutex<HashSet<Origin>>>);
 
 impl Session {
     pub(crate) fn new(connection: Connection, inner: client::Session) -> Self {
-        Self { connection, inner, unacked: Unacked::default() }
+        Self { connection, inner, unacked: Unacked::default(), undos: Undos::default() }
     }
 
     /// The connection of the session.
@@ -42,10 +45,9 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn sender(&self, address: &str) -> Result<Sender, LinkError> {
-        let resolved = Resolved::new(address, Role::Sender)?;
-        let link = self.inner.sender_with(resolved.node.clone(), resolved.link.clone()).await;
-        let link = link.map_err(|error| resolved.refused(error))?;
-        Ok(Sender::new(self.clone(), link, resolved.address.subject))
+        let mut resolved = Resolved::new(address, Role::Sender)?;
+        let (link, undo) = self.linking(&mut resolved).sender().await?;
+        Ok(Sender::new(self.clone(), link, resolved, undo))
     }
 
     /// Makes a receiver from the node at an address such as `orders; {mode: browse}`. It takes no message ahead of
@@ -57,11 +59,22 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn receiver(&self, address: &str) -> Result<Receiver, LinkError> {
-        let resolved = Resolved::new(address, Role::Receiver)?;
-        let link = self.inner.receiver_with(resolved.node.clone(), resolved.link.clone()).await;
-        let link = link.map_err(|error| resolved.refused(error))?;
-        resolved.check(link.remote().as_ref())?;
-        Ok(Receiver::new(self.clone(), link))
+        let mut resolved = Resolved::new(address, Role::Receiver)?;
+        let (link, undo) = self.linking(&mut resolved).receiver().await?;
+        Ok(Receiver::new(self.clone(), link, resolved, undo))
+    }
+
+    fn linking<'a>(&'a self, resolved: &'a mut Resolved) -> Linking<'a> {
+        Linking { session: &self.inner, types: self.connection.types(), resolved }
+    }
+
+    /// What the links leave to be done.
+    pub(crate) fn undos(&self) -> &Undos {
+        &self.undos
+    }
+
+    pub(crate) fn inner(&self) -> &client::Session {
+        &self.inner
     }
 
     /// Tells the broker that a message was processed.
@@ -116,7 +129,14 @@ impl Session {
     /// Once polled, the end goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), SessionError> {
         self.unacked.take();
-        Ok(self.inner.close().await?)
+        self.inner.close().await?;
+        if self.undos.is_empty() {
+            return Ok(());
+        }
+        let after = self.connection.client().session().await?;
+        let undone = self.undos.run_rest(&after).await;
+        after.close().await?;
+        undone.map_err(|error| SessionError::Undo(Box::new(error)))
     }
 
     pub(crate) fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {

@@ -4,6 +4,7 @@ mod addresses;
 mod blocking;
 mod closing;
 mod fetching;
+mod foreign;
 mod messages;
 mod opening;
 mod outcomes;
