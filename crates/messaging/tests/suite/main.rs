@@ -9,6 +9,8 @@ mod opening;
 mod outcomes;
 mod reconnecting;
 mod sending;
+mod sessions;
+mod transactions;
 
 use std::time::Duration;
 
@@ -96,7 +98,7 @@ async fn receiver_from_peer() -> (Receiver, client::Sender) {
     (receiver.unwrap(), sender)
 }
 
-async fn texts(receiver: &mut Receiver) -> Vec<String> {
+async fn texts(receiver: &Receiver) -> Vec<String> {
     let mut texts = Vec::new();
     while let Ok(message) = receiver.fetch_timeout(NOW).await {
         texts.push(text(&message));
