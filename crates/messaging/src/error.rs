@@ -178,6 +178,13 @@ pub enum SessionError {
     /// It is closed, and what its links leave to be done was not done.
     #[error("{0}")]
     Undo(#[source] Box<AddressError>),
+    /// The session has no transactions that could be committed or rolled back.
+    #[doc(alias = "NontransactionalSession")]
+    #[error("the session is not transactional")]
+    Nontransactional,
+    /// A transaction of the session came to nothing, or the broker has none.
+    #[error("{0}")]
+    Transaction(#[from] TransactionError),
     /// The connection is over.
     #[error("{0}")]
     Connection(#[from] ConnectionError),
@@ -192,6 +199,8 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Connection(error) => error.hint(),
+            Self::Nontransactional => Some("begin the session by `transactional_session`".into()),
+            Self::Transaction(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
@@ -202,6 +211,7 @@ impl SessionError {
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
             Self::Ended(Some(error)) => Some(&error.condition),
+            Self::Transaction(error) => error.condition(),
             Self::Connection(error) => error.condition(),
             _ => None,
         }
@@ -215,6 +225,13 @@ impl From<client::LinkError> for SessionError {
             client::LinkError::Connection(error) => Self::Connection(error.into()),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
+            error @ client::LinkError::TransactionAborted(_) => {
+                Self::Transaction(TransactionError::Aborted(Box::new(client::TransactionError::Link(error))))
+            }
+            error @ client::LinkError::TransactionUnknown(_) => {
+                Self::Transaction(TransactionError::Unknown(Box::new(client::TransactionError::InDoubt(error))))
+            }
+            client::LinkError::Transaction(error) => Self::Transaction(TransactionError::Aborted(error)),
             _ => Self::Closed,
         }
     }
@@ -226,6 +243,42 @@ impl From<client::AttachError> for SessionError {
             client::AttachError::Link(error) => error.into(),
             error => Self::Limit(error.to_string()),
         }
+    }
+}
+
+/// What became of a transaction of a session.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// It was rolled back: nothing of it holds.
+    #[doc(alias = "TransactionAborted")]
+    #[error("transaction aborted: {0}")]
+    Aborted(#[source] Box<client::TransactionError>),
+    /// The link or the connection ended in the middle of the commit: it holds, or nothing of it does.
+    #[doc(alias = "TransactionUnknown")]
+    #[error("transaction outcome unknown: {0}")]
+    Unknown(#[source] Box<client::TransactionError>),
+    /// The broker has no transactions, or none for this user.
+    #[error("no transactions: {0}")]
+    Unsupported(#[source] Box<client::TransactionError>),
+}
+
+impl TransactionError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Aborted(_) => "do the work again in another transaction".into(),
+            Self::Unknown(_) => "look at the nodes whether the work was done before it is done again".into(),
+            Self::Unsupported(_) => "use a session without transactions, or a broker that has them".into(),
+        })
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        let (Self::Aborted(error) | Self::Unknown(error) | Self::Unsupported(error)) = self;
+        error.peer_error().map(|error| &error.condition)
     }
 }
 
@@ -394,7 +447,11 @@ impl From<client::LinkError> for LinkError {
             client::LinkError::DetachedByPeer => Self::Detached(None),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
-            client::LinkError::SessionEnded(_) | client::LinkError::Connection(_) => Self::Session(error.into()),
+            client::LinkError::SessionEnded(_)
+            | client::LinkError::Connection(_)
+            | client::LinkError::Transaction(_)
+            | client::LinkError::TransactionAborted(_)
+            | client::LinkError::TransactionUnknown(_) => Self::Session(error.into()),
             _ => Self::Closed,
         }
     }

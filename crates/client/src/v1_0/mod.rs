@@ -70,6 +70,7 @@ impl Engine {
                 News::LinkEnded { link, error, closed }
             }
             amqp::Event::Drained(link) => News::Drained(link),
+            amqp::Event::Flow(link) => News::Flow(link),
             amqp::Event::Aborted(link) => News::Aborted(link),
             amqp::Event::Drain(link) => News::Drain(link),
             amqp::Event::Resumed { link, complete, remembered } => News::Resumed { link, complete, remembered },
@@ -399,6 +400,10 @@ impl Protocol for Engine {
 
     fn grant(&mut self, link: LinkId, credit: u32) {
         self.inner.receiver(link).set_credit(credit);
+    }
+
+    fn ask_flow(&mut self, link: LinkId) {
+        self.inner.ask_flow(link);
     }
 
     fn set_overdraft(&mut self, link: LinkId, messages: u32) {

@@ -81,7 +81,7 @@ async fn an_invalid_option_is_told_in_the_words_of_the_original() {
 async fn exactly_once_is_settled_at_both_ends() {
     let world = world().await;
     let sender = world.sender("q; {link: {reliability: exactly-once}}").await;
-    let mut receiver = world.receiver("q; {link: {reliability: exactly-once}}").await;
+    let receiver = world.receiver("q; {link: {reliability: exactly-once}}").await;
     for text in ["one", "two"] {
         sender.send(text).await.unwrap();
     }
@@ -125,7 +125,7 @@ async fn the_subject_of_an_address_is_a_default() {
     sender.send("a").await.unwrap();
     sender.send(Message::from("b").with_subject("sport")).await.unwrap();
     // With the messages of a queue the subject does not filter.
-    let mut receiver = world.receiver("q/sport").await;
+    let receiver = world.receiver("q/sport").await;
     assert_eq!(receiver.fetch().await.unwrap().subject(), Some("news"));
     assert_eq!(receiver.fetch().await.unwrap().subject(), Some("sport"));
 }
@@ -134,7 +134,7 @@ async fn the_subject_of_an_address_is_a_default() {
 async fn temporary_nodes_have_names_of_their_own_and_go_with_their_link() {
     let world = world().await;
     for address in ["#", "#replies"] {
-        let (mut one, two) = (world.receiver(address).await, world.receiver(address).await);
+        let (one, two) = (world.receiver(address).await, world.receiver(address).await);
         let (name, other) = (one.address().unwrap(), two.address().unwrap());
         assert_ne!(name, other);
         assert_eq!(name.ends_with("#replies"), address == "#replies", "{name}");
