@@ -12,6 +12,7 @@ mod hostile;
 mod hostile_links;
 mod limits;
 mod link_cuts;
+mod management;
 mod nodes;
 mod resuming;
 mod sasl;
