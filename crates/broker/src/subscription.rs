@@ -37,14 +37,13 @@ pub(crate) fn subscribe(
     let found = shared.filter_map(|(queue, _)| Hold::new(Arc::clone(queue), nodes, false)).next();
     if let Some(hold) = found {
         let same = exchange_state.is_bound_by(&hold.node, bindings);
-        // The lock is given back before the hold: that may end the subscription.
         drop(state);
+        let hold = hold.within(exchange);
         if !same {
-            drop(hold);
             let text = "the subscription is shared by links with other filters";
             return Err(NodeError::new(Fault::Conflict, text));
         }
-        return Ok(hold.within(exchange));
+        return Ok(hold);
     }
     if exchange_state.subscriptions().count() >= nodes.max_subscriptions() {
         let text = format!("exchange {name:?} has {} subscriptions", nodes.max_subscriptions());

@@ -4,6 +4,7 @@ mod certificates;
 mod client;
 mod consumers;
 mod dead_letters;
+mod declarations;
 mod delivery;
 mod exchanges;
 mod expiry;
