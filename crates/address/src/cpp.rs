@@ -256,50 +256,6 @@ mod tests {
         assert_eq!(parse(input, false).unwrap_err().to_string(), message);
     }
 
-    // The parser cases of the C++ suite (src/tests/Address.cpp), by their names.
-
-    #[test]
-    fn name_only() {
-        check("my-topic", "my-topic", None, None);
-    }
-
-    #[test]
-    fn subject() {
-        check("my-topic/my-subject", "my-topic", Some("my-subject"), None);
-    }
-
-    #[test]
-    fn options() {
-        let options = "{a: bc, x: 101, y: 'a string'}";
-        check("my-topic; {a:bc, x:101, y:'a string'}", "my-topic", None, Some(options));
-        check("my-topic/my-subject; {a:bc, x:101, y:'a string'}", "my-topic", Some("my-subject"), Some(options));
-    }
-
-    #[test]
-    fn nested_options() {
-        let text = "my-topic; {a:{p:202, q:'another string'}, x:101, y:'a string'}";
-        check(text, "my-topic", None, Some("{a: {p: 202, q: 'another string'}, x: 101, y: 'a string'}"));
-    }
-
-    #[test]
-    fn options_with_list() {
-        let options = "{a: [202, 'another string'], x: 101}";
-        check("my-topic; {a:[202, 'another string'], x:101}", "my-topic", None, Some(options));
-        check("my-topic; {a:[], x:101}", "my-topic", None, Some("{a: [], x: 101}"));
-        check("my-topic; {a:{}, x:101}", "my-topic", None, Some("{a: {}, x: 101}"));
-    }
-
-    #[test]
-    fn quoted_name_and_subject() {
-        let text = "'my topic with / in it'/'my subject with ; in it'";
-        check(text, "my topic with / in it", Some("my subject with ; in it"), None);
-    }
-
-    #[test]
-    fn empty_string_as_value() {
-        check("my-topic; {a:'', x:101}", "my-topic", None, Some("{a: '', x: 101}"));
-    }
-
     #[test]
     fn words_that_the_other_dialect_refuses() {
         let text = r"a&b\/c/d; {e: amq.topic, f: 1.2.3, g: 1e5, h: @x, i: [j,], k: TRUE, l: -.5, m: 007, n: None,}";

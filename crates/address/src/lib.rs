@@ -84,7 +84,7 @@ pub use options::{Binding, LinkOptions, Mode, NodeOptions, NodeType, Options, Po
 pub use options_error::{OptionFault, OptionProblem, OptionsError};
 pub use scheme::Scheme;
 pub use strict::Laxity;
-pub use token::TokenKind;
+pub use token::{Token, TokenKind, lex};
 pub use url::{BrokerUrl, MAX_URL_LEN, WEBSOCKET_RESOURCE, split_address};
 pub use url_error::{UrlError, UrlPart};
 pub use value::{Float, NotAKey, OptionKey, OptionMap, OptionValue};
