@@ -83,3 +83,75 @@ fn deliver(nodes: &Nodes, node: &Arc<Node>, held: Held, now: Instant) {
         debug!("a management answer was dropped: {:?} is full", &*node.name);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use postroad_codec::v1_0::{Address, ApplicationProperties, Body, Map, Message, Properties, Value};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::declaration::Declaration;
+    use crate::node::NodeLimits;
+    use crate::options::Policies;
+    use crate::queue::QueueLimits;
+
+    fn request(operation: &str, entity: &str) -> Vec<u8> {
+        let mut application = ApplicationProperties::default();
+        for (key, value) in [("operation", operation), ("type", entity), ("name", "amq.topic")] {
+            application.0.insert(key, value);
+        }
+        let arguments: Map = [("x-match", Value::from("any")), ("a", Value::Int(1))].into_iter().collect();
+        let body: Map = [
+            ("destination", Value::from("q")),
+            ("bindingKey", "a.#".into()),
+            ("arguments", Value::Map(arguments)),
+            ("exclusive", true.into()),
+        ]
+        .into_iter()
+        .collect();
+        let properties = Properties { reply_to: Some(Address("q".into())), ..Properties::default() };
+        let message = Message {
+            properties: Some(Box::new(properties)),
+            application_properties: Some(application),
+            body: Body::Value(Value::Map(body)),
+            ..Message::default()
+        };
+        message.to_bytes().to_vec()
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_makes_it_panic(
+            operation in prop::sample::select(vec!["CREATE", "READ", "DELETE", "bind", "unbind", "isBound", "x"]),
+            entity in prop::sample::select(vec!["org.apache.qpid.Queue", "org.apache.qpid.Exchange", "x"]),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+            length in any::<prop::sample::Index>(),
+            cut in any::<bool>(),
+        ) {
+            let queue = QueueLimits { messages: 4, bytes: 10_000 };
+            let limits =
+                NodeLimits { nodes: 4, subscriptions: 1, bindings: 4, queue, subscription: queue, bytes: 100_000 };
+            let nodes = Nodes::new(limits, Policies::default());
+            nodes.declare_queue("q", &Declaration::default(), None).unwrap();
+            let mut bytes = request(operation, entity);
+            for (index, byte) in changes {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if cut {
+                bytes.truncate(length.index(bytes.len()));
+            }
+            let owner = Owner { user: "".into(), container: "c".into() };
+            for _ in 0..6 {
+                let _ = handle(
+                    bytes.clone().into(),
+                    MessageFormat(0),
+                    &nodes,
+                    &owner,
+                    &Replies::default(),
+                    Instant::now(),
+                );
+            }
+        }
+    }
+}

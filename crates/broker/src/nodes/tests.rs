@@ -1,7 +1,8 @@
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{ApplicationProperties, Message, MessageFormat, Properties, Value};
+use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, Properties, Value};
 
 use super::*;
 use crate::message::Held;
