@@ -45,6 +45,7 @@ pub use error::{
     AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
 };
 pub use receiver::Receiver;
+pub use resolve::{Resolution, resolve};
 pub use sender::Sender;
 pub use session::Session;
 pub use settings::Settings;
