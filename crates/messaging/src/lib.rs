@@ -52,6 +52,7 @@ pub use error::{
     TransactionError,
 };
 pub use receiver::Receiver;
+pub use resolve::{Resolution, resolve};
 pub use sender::Sender;
 pub use session::Session;
 pub use settings::Settings;

@@ -11,6 +11,35 @@ use crate::filters::{SUBJECT, filters};
 use crate::properties::{DELETE_ON_CLOSE, LIFETIME, lifetime, node_properties, put, queue_properties, to_map};
 use crate::{AddressError, LinkError};
 
+/// What a sender or receiver at an address asks of a broker on AMQP 1.0, as [`resolve`] tells it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Resolution {
+    /// The node: the target of a sender, the source of a receiver.
+    pub node: Node,
+    /// The terms of the link.
+    pub link: LinkOptions,
+}
+
+/// Tells what a sender or receiver at this address asks of a broker on AMQP 1.0, without asking anyone. A name that begins
+/// with `#` and goes on gets another unique part each time.
+///
+/// ```
+/// use postroad_messaging::{address::Role, resolve};
+///
+/// let resolution = resolve("prices; {create: always, node: {type: topic}}", Role::Receiver)?;
+/// assert_eq!(resolution.node.address.as_deref(), Some("prices"));
+/// assert_eq!(resolution.node.capabilities, ["create-on-demand", "topic"]);
+/// # Ok::<(), postroad_messaging::AddressError>(())
+/// ```
+///
+/// # Errors
+/// A text that is no address, and options that do not fit or that nobody can carry out.
+pub fn resolve(address: &str, role: Role) -> Result<Resolution, AddressError> {
+    let Resolved { node, link, .. } = Resolved::new(address, role)?;
+    Ok(Resolution { node, link })
+}
+
 /// An address, and what it asks of the client.
 #[derive(Debug)]
 pub(crate) struct Resolved {
