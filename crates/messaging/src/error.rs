@@ -635,6 +635,43 @@ impl From<client::SyncError> for SyncError {
     }
 }
 
+/// Why a sender that is used as a sink went no further.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// A message was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The broker did not accept all, or what became of some is not known.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The link could not be closed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
+impl SinkError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Send(error) => error.hint(),
+            Self::Sync(error) => error.hint(),
+            Self::Link(error) => error.hint(),
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Send(error) => error.condition(),
+            Self::Sync(error) => error.condition(),
+            Self::Link(error) => error.condition(),
+        }
+    }
+}
+
 /// Why no message was fetched.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]

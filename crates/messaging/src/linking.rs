@@ -67,9 +67,9 @@ impl Linking<'_> {
         if self.resolved.node_type.is_none() {
             let found = self.kind_of(link.remote().as_ref()).await?;
             if found.is_some_and(|found| self.learn(found)) {
-                // Nothing has been given to it: it has had no credit.
-                link.close().await?;
-                link = self.attach().await?;
+                // Nothing has been given to it: it has had no credit. What lives by its links has one at any time.
+                let first = std::mem::replace(&mut link, self.attach().await?);
+                first.close().await?;
             }
         }
         self.check(link.remote().as_ref())?;

@@ -5,6 +5,7 @@ mod blocking;
 mod closing;
 mod fetching;
 mod foreign;
+mod links;
 mod messages;
 mod opening;
 mod outcomes;
