@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use postroad::address::{OptionKey, OptionMap, OptionValue, Role};
+use postroad::address::{Dialect, OptionKey, OptionMap, OptionValue, Role};
 use postroad::client::types::{Symbol, Value};
 use postroad::client::{Expiry, Guarantee, LinkOptions, Node};
 use serde_json::{Map as Object, Value as Json, json};
@@ -21,7 +21,7 @@ impl Explained {
         if let Some(url) = &self.url {
             row("broker", &url.clone().with_path("").redacted().to_string());
         }
-        row("address", &self.address.to_string());
+        row("address", &self.normal());
         row("name", &json!(self.address.name).to_string());
         if let Some(subject) = &self.address.subject {
             row("subject", &json!(subject).to_string());
@@ -35,6 +35,13 @@ impl Explained {
         out
     }
 
+    /// The address as its dialect has it, where that can say it, and otherwise as the other one does.
+    fn normal(&self) -> String {
+        let in_cpp = || self.address.text_in(Dialect::Cpp);
+        let cpp = (self.dialect == Grammar::Cpp).then(in_cpp).flatten();
+        cpp.unwrap_or_else(|| self.address.to_string())
+    }
+
     pub(super) fn json(&self) -> Json {
         let mut object = Object::new();
         if let Some(url) = &self.url {
@@ -45,7 +52,7 @@ impl Explained {
             Grammar::Cpp => "cpp",
         };
         object.insert("dialect".to_owned(), json!(dialect));
-        object.insert("address".to_owned(), json!(self.address.to_string()));
+        object.insert("address".to_owned(), json!(self.normal()));
         object.insert("name".to_owned(), json!(self.address.name));
         object.insert("subject".to_owned(), json!(self.address.subject));
         object.insert("options".to_owned(), self.address.options.as_ref().map_or(Json::Null, of_map));
