@@ -33,6 +33,7 @@
 //! - Links whose client asks for it are kept for a while after their detach, session or connection, and are resumed with
 //!   what was not settled. Whoever attaches a link that another connection has steals it.
 //! - The anonymous terminus routes each message by its `to`.
+//! - `$management`: queues, exchanges and bindings are made, read and deleted by requests in messages.
 //! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
 //!   unless that is allowed as well.
 //! - TCP, Unix sockets (`amqp+unix` URLs) and, with the feature `websocket`, WebSockets (`amqpws` and `amqpwss` URLs).
@@ -55,6 +56,7 @@
 //! form; a `tracing` subscriber gets them under the target `postroad::frame` at level `TRACE`. Both are looked at when
 //! a connection begins, and passwords are left out.
 
+mod alternate;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod broker;
@@ -63,6 +65,7 @@ mod builder;
 mod connections;
 mod coordinator;
 mod dead_letter;
+mod declaration;
 mod driver;
 mod error;
 mod exchange;
@@ -73,6 +76,7 @@ mod janitor;
 mod link_expiry;
 mod link_table;
 mod mailbox;
+mod management;
 mod message;
 mod node;
 mod node_error;
@@ -84,6 +88,7 @@ mod peer;
 mod posting;
 mod provisional;
 mod queue;
+mod settings;
 mod shared;
 mod subscription;
 mod suspended;
