@@ -58,7 +58,11 @@ impl Explained {
         object.insert("options".to_owned(), self.address.options.as_ref().map_or(Json::Null, of_map));
         for (role, end) in &self.ends {
             let end = match end {
-                Ok(end) => json!({ "options": of_map(&end.options), "attach": Json::Object(end.fields(*role)) }),
+                Ok(end) => json!({
+                    "options": of_map(&end.options.to_map()),
+                    "attach": Json::Object(end.fields(*role)),
+                    "also": end.also(*role),
+                }),
                 Err(report) => json!({ "error": report.json() }),
             };
             object.insert(name_of(*role).to_owned(), end);
@@ -89,7 +93,33 @@ impl End {
                 }
             }
         }
+        for what in self.also(role) {
+            let _ = writeln!(out, "  and {what}");
+        }
         out
+    }
+
+    /// What is done before and after the attach.
+    fn also(&self, role: Role) -> Vec<String> {
+        let map = self.options.to_map();
+        let of_part = |part: &str, key: &str| map.get(part).and_then(|part| part.as_map()?.get(key)).cloned();
+        let mut also = Vec::new();
+        if let Some(declared) = of_part("link", "x-declare") {
+            also.push(format!("before, a queue of its own for the messages of an exchange is made: {declared}"));
+        }
+        if self.options.assert.applies_to(role) {
+            also.push("what the broker attached is compared with what is asked here".to_owned());
+        }
+        for part in ["node", "link"] {
+            let bindings = of_part(part, "x-bindings");
+            for binding in bindings.as_ref().and_then(OptionValue::as_list).unwrap_or_default() {
+                also.push(format!("a binding of the {part} is made: {binding}"));
+            }
+        }
+        if self.options.delete.applies_to(role) {
+            also.push("the node is deleted when the link closes".to_owned());
+        }
+        also
     }
 
     /// What the attach has beside the defaults (AMQP 1.0 part 2, 2.7.3, and part 3, 3.5.3 and 3.5.4).
