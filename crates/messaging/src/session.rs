@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use postroad_address::Role;
 use postroad_client as client;
-use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
+use postroad_client::{EndpointState, Message, Origin, Outcome, Transacted, TransactionState};
 
 use crate::resolve::Resolved;
 use crate::{Connection, FetchError, LinkError, Receiver, Sender, SessionError, TransactionError, receiver, sender};
@@ -110,13 +110,17 @@ impl Session {
         let resolved = Resolved::new(address, Role::Receiver)?;
         let link = self.inner.session.receiver_with(resolved.node.clone(), resolved.link.clone()).await;
         let link = link.map_err(|error| resolved.refused(error))?;
-        resolved.check(link.remote().as_ref())?;
+        // One that was made while the connection is detached has no answer yet.
+        if link.state().remote != EndpointState::Uninit {
+            resolved.check(link.remote().as_ref())?;
+        }
         let receiver = Receiver::new(self.clone(), link.into_shared());
         add(&self.inner.receivers, receiver.downgrade());
         Ok(receiver)
     }
 
-    /// Tells the broker that a message was processed.
+    /// Tells the broker that a message was processed, and does not wait. For a message that came before the connection was
+    /// lost or detached nothing is told: it comes again.
     ///
     /// # Errors
     /// When the message's link is over: the broker will deliver the message again.
@@ -152,7 +156,7 @@ impl Session {
             unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, Outcome::Accepted));
             return Ok(());
         }
-        Ok(self.inner.session.settle_origins(unacked, &Outcome::Accepted)?)
+        taken_back(self.inner.session.settle_origins(unacked, &Outcome::Accepted))
     }
 
     /// Messages that were fetched on this session and have no outcome yet.
@@ -284,7 +288,7 @@ impl Session {
             transacted.settle_origin(origin, outcome);
             return Ok(());
         }
-        Ok(self.inner.session.settle(message, outcome)?)
+        taken_back(self.inner.session.settle(message, outcome))
     }
 
     pub(crate) fn unacked(&self) -> &Unacked {
@@ -309,6 +313,14 @@ impl Unacked {
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Origin>> {
         lock(&self.0)
+    }
+}
+
+/// What came before the connection was lost comes again: an outcome of it is ignored.
+fn taken_back(settled: Result<(), client::LinkError>) -> Result<(), LinkError> {
+    match settled {
+        Err(client::LinkError::Stale | client::LinkError::Interrupted(_)) => Ok(()),
+        settled => Ok(settled?),
     }
 }
 
