@@ -8,13 +8,14 @@ use std::time::Instant;
 use postroad_codec::v1_0::{ByteString, Fields, Value};
 use tracing::{debug, warn};
 
+use crate::declaration::Declaration;
 use crate::error::clip_text;
+use crate::exchange::Aftermath;
 use crate::mailbox::wake_all;
 use crate::message::Held;
 use crate::node::{Kind, Node, Nodes};
 use crate::options::NodeOptions;
 use crate::queue::{Dead, Reason};
-use crate::topic;
 
 /// What a message died of: `expired`, `rejected` or `delivery-limit`, as a symbol.
 const REASON: &str = "x-opt-dead-letter-reason";
@@ -35,10 +36,24 @@ impl Nodes {
         if dead.is_empty() {
             return;
         }
+        let (rejected, dead) = Self::sort_out(source, dead);
+        if let Some(alternate) = &source.declared.alternate {
+            self.divert(&source.name, alternate, rejected);
+        }
         let mut graves = VecDeque::from([(source.name.clone(), Arc::clone(&source.options), dead)]);
         while let Some((source, options, dead)) = graves.pop_front() {
             self.bury_one(&source, &options, dead, &mut graves);
         }
+    }
+
+    /// What was rejected where that goes to an alternate exchange, and the rest.
+    fn sort_out(source: &Node, dead: Vec<Dead>) -> (Vec<Held>, Vec<Dead>) {
+        if source.declared.alternate.is_none() {
+            return (Vec::new(), dead);
+        }
+        let is_rejected = |dead: &Dead| matches!(dead.reason, Reason::Rejected(_));
+        let (rejected, dead): (Vec<Dead>, Vec<Dead>) = dead.into_iter().partition(is_rejected);
+        (rejected.into_iter().map(|dead| dead.held).collect(), dead)
     }
 
     fn bury_one(
@@ -48,9 +63,12 @@ impl Nodes {
         dead: Vec<Dead>,
         graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
     ) {
-        let Some(name) = &options.dead_letter else { return };
-        let node = match self.declare(name, Kind::Queue, None) {
-            Ok((node, _)) => node,
+        let Some(name) = options.dead_letter.as_ref().filter(|_| !dead.is_empty()) else { return };
+        let found = self
+            .find(name)
+            .map_or_else(|| self.declare_queue(name, &Declaration::default(), None).map(|(node, _)| node), Ok);
+        let node = match found {
+            Ok(node) => node,
             Err(error) => return warn!(%error, "{} dead letters of {source:?} were dropped", dead.len()),
         };
         let (mut letters, mut turned) = (Vec::new(), 0);
@@ -70,7 +88,7 @@ impl Nodes {
         let mut state = node.lock();
         let now = Instant::now();
         state.queue.tick(now);
-        let dead = match node.kind {
+        let (dead, mut aftermath) = match node.kind {
             Kind::Queue => {
                 for letter in letters {
                     if state.deleted || state.queue.push(letter).is_err() {
@@ -79,18 +97,22 @@ impl Nodes {
                     }
                 }
                 state.queue.dispatch(&mut woken);
-                state.queue.take_dead()
+                (state.queue.take_dead(), Aftermath::default())
             }
-            Kind::Topic => {
-                let mut room = topic::room(&node, &state, &self.budget, now);
-                let before = letters.len();
-                letters.retain_mut(|letter| room.take(letter).is_ok());
-                lost += before - letters.len();
-                topic::publish(&node, &mut state, &letters, now, &mut woken)
+            Kind::Exchange => {
+                let mut transit = self.transit(&node, &state, now);
+                for letter in letters {
+                    lost += usize::from(transit.take(&mut state, letter, false, &mut woken).is_err());
+                }
+                (Vec::new(), transit.publish(&mut state, &mut woken))
             }
         };
         drop(state);
         wake_all(&mut woken);
+        for (queue, dead) in std::mem::take(&mut aftermath.dead) {
+            graves.push_back((queue.name.clone(), Arc::clone(&queue.options), dead));
+        }
+        self.attend(&node, aftermath);
         if lost > 0 {
             warn!("{lost} dead letters of {source:?} were dropped: {name:?} is full");
         }

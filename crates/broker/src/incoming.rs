@@ -11,16 +11,18 @@ use postroad_codec::v1_0::{
     Sections,
 };
 
+use crate::declaration::{Declaration, Owner};
 use crate::error::clip;
+use crate::exchange;
 use crate::expiry::expiry;
 use crate::mailbox::{Wake, wake_all};
+use crate::management;
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, Nodes};
 use crate::outgoing::{Look, Scratch, deleted};
 use crate::posting::Posting;
 use crate::queue::Full;
 use crate::shared::READ;
-use crate::topic;
 use crate::transaction::Transactions;
 
 /// A link that brings messages.
@@ -45,6 +47,11 @@ enum To {
     Node {
         hold: Hold,
         producer: usize,
+    },
+    /// The management of the broker: each message is a request.
+    Management {
+        nodes: Arc<Nodes>,
+        owner: Owner,
     },
     /// The anonymous terminus: each message says where it goes. The last node is remembered.
     Relay {
@@ -87,6 +94,16 @@ impl Incoming {
         mode: ReceiverSettleMode,
     ) -> Self {
         Self::new(id, session, To::Relay { nodes, auto_create, last: None }, mode)
+    }
+
+    pub(crate) fn management(
+        id: LinkId,
+        session: SessionId,
+        nodes: Arc<Nodes>,
+        owner: Owner,
+        mode: ReceiverSettleMode,
+    ) -> Self {
+        Self::new(id, session, To::Management { nodes, owner }, mode)
     }
 
     fn new(id: LinkId, session: SessionId, to: To, mode: ReceiverSettleMode) -> Self {
@@ -138,7 +155,7 @@ impl Incoming {
     pub(crate) fn hold(&self) -> Option<&Hold> {
         match &self.to {
             To::Node { hold, .. } => Some(hold),
-            To::Relay { .. } => None,
+            To::Management { .. } | To::Relay { .. } => None,
         }
     }
 
@@ -178,6 +195,11 @@ impl Incoming {
         let mut doors = Doors { engine, link: self.id, settles_first, lost: &mut lost, scratch };
         match &mut self.to {
             To::Node { hold, .. } => doors.put(hold.nodes(), &hold.node, deliveries.drain(..), transactions),
+            To::Management { nodes, owner } => {
+                for delivery in deliveries.drain(..) {
+                    doors.manage(nodes, owner, delivery, transactions);
+                }
+            }
             To::Relay { nodes, auto_create, last } => {
                 last.take_if(|last| last.lock().deleted);
                 // Neighbours with one address go in together.
@@ -210,6 +232,7 @@ impl Incoming {
         let credit = receiver.credit();
         let takes = !closing && self.unsettled < MAX_UNSETTLED && credit <= wish / 2;
         let granted = match &self.to {
+            To::Management { .. } => wish.min(management::MAX_REQUESTS),
             To::Relay { .. } => wish,
             To::Node { hold, producer } => {
                 let mut state = hold.node.lock();
@@ -222,7 +245,9 @@ impl Incoming {
                 }
                 let granted = match hold.node.kind {
                     Kind::Queue => state.queue.grant(*producer, wish as usize),
-                    Kind::Topic => topic::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize),
+                    Kind::Exchange => {
+                        exchange::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize)
+                    }
                 };
                 state.queue.note_credit(*producer, granted.max(credit as usize));
                 granted as u32
@@ -239,7 +264,9 @@ impl Incoming {
     pub(crate) fn deleted(&self) -> Error {
         match &self.to {
             To::Node { hold, .. } => deleted(hold),
-            To::Relay { .. } => Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted"),
+            To::Management { .. } | To::Relay { .. } => {
+                Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted")
+            }
         }
     }
 }
@@ -272,11 +299,10 @@ impl Doors<'_> {
     ) {
         let Self { engine, link, settles_first, scratch, .. } = self;
         let (mut refused, mut posted) = (Vec::new(), Vec::new());
-        let dead = {
+        let (dead, aftermath) = {
             let mut state = node.lock();
             state.queue.tick(scratch.now);
-            let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, &nodes.budget, scratch.now));
-            let mut published = Vec::new();
+            let mut transit = (node.kind == Kind::Exchange).then(|| nodes.transit(node, &state, scratch.now));
             for mut delivery in batch {
                 if is_transactional(&delivery) {
                     posted.push(delivery);
@@ -287,13 +313,13 @@ impl Doors<'_> {
                     continue;
                 }
                 let (number, settled) = (delivery.number, delivery.settled);
-                let mut held = kept(engine, &mut delivery, scratch.now);
+                let held = kept(engine, &mut delivery, scratch.now);
                 if held.expires.is_some() {
                     nodes.janitor.call();
                 }
-                let taken = match &mut room {
+                let taken = match &mut transit {
                     None => state.queue.push(held),
-                    Some(room) => room.take(&mut held).map(|()| published.push(held)),
+                    Some(transit) => transit.take(&mut state, held, false, &mut scratch.woken),
                 };
                 match taken {
                     Ok(()) if settled => {}
@@ -303,21 +329,43 @@ impl Doors<'_> {
                     Err(full) => refused.push((delivery, Some(full))),
                 }
             }
-            if published.is_empty() {
-                state.queue.dispatch(&mut scratch.woken);
-                state.queue.take_dead()
-            } else {
-                topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken)
+            match transit {
+                None => {
+                    state.queue.dispatch(&mut scratch.woken);
+                    (state.queue.take_dead(), None)
+                }
+                Some(transit) => (Vec::new(), Some(transit.publish(&mut state, &mut scratch.woken))),
             }
         };
         wake_all(&mut scratch.woken);
         nodes.bury(node, dead);
+        if let Some(aftermath) = aftermath {
+            nodes.attend(node, aftermath);
+        }
         for (delivery, which) in refused {
             let error = which.map_or_else(|| gone(node), |which| full(which, node, nodes));
             refuse(self.engine, self.link, self.settles_first, &delivery, error, self.lost);
         }
         if !posted.is_empty() {
             self.posting(transactions).post(nodes, node, posted);
+        }
+    }
+
+    /// Does what a request asks for, and settles it. The answer says how that went.
+    fn manage(&mut self, nodes: &Nodes, owner: &Owner, mut delivery: Delivery, transactions: &mut Transactions) {
+        if is_transactional(&delivery) {
+            let text = "requests are not part of transactions";
+            return self.refuse(&delivery, Error::new(ErrorCondition::NOT_IMPLEMENTED, text), transactions);
+        }
+        let payload = std::mem::take(&mut delivery.payload);
+        let (now, replies) = (self.scratch.now, &self.scratch.replies);
+        match management::handle(payload, delivery.message_format, nodes, owner, replies, now) {
+            Ok(()) if delivery.settled => {}
+            Ok(()) => {
+                let accepted = Some(DeliveryState::Accepted);
+                self.engine.receiver(self.link).dispose(delivery.number, accepted, self.settles_first);
+            }
+            Err(error) => self.refuse(&delivery, error, transactions),
         }
     }
 
@@ -358,7 +406,7 @@ pub(crate) fn full(which: Full, node: &Node, nodes: &Nodes) -> Error {
     let text = match (which, node.kind) {
         (Full::Broker, _) => format!("the broker may hold {} bytes of messages", nodes.budget.max()),
         (Full::Queue, Kind::Queue) => format!("queue {name:?} is full"),
-        (Full::Queue, Kind::Topic) => format!("a subscription of topic {name:?} is full"),
+        (Full::Queue, Kind::Exchange) => format!("a queue that is bound to exchange {name:?} for the message is full"),
     };
     Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
 }
@@ -402,12 +450,12 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
         let text = "a message for the anonymous terminus needs `to` among its properties";
         return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
     };
-    if let Some(last) = last.filter(|last| *last.name == *to) {
+    if let Some(last) = last.filter(|last| last.kind == Kind::Queue && *last.name == *to) {
         return Ok(Arc::clone(last));
     }
     match nodes.find(to) {
         Some(node) => Ok(node),
-        None if auto_create => nodes.declare(to, Kind::Queue, None).map(|(node, _)| node),
+        None if auto_create => Ok(nodes.declare_queue(to, &Declaration::default(), None)?.0),
         None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {to:?}"))),
     }
 }

@@ -431,12 +431,18 @@ impl<W: Clone> Queue<W> {
 
     /// Drops what waits: nobody can reach the queue any more.
     pub(crate) fn clear(&mut self) {
-        let waiting =
-            std::mem::take(&mut self.ready).into_iter().chain(std::mem::take(&mut self.returned).into_values());
-        let (messages, bytes) = waiting.fold((0, 0), |(messages, bytes), held| (messages + 1, bytes + held.size()));
-        self.messages = self.messages.saturating_sub(messages);
-        self.bytes = self.bytes.saturating_sub(bytes);
+        drop(self.drain());
+    }
+
+    /// Takes out what waits, in order.
+    pub(crate) fn drain(&mut self) -> Vec<Held> {
+        let returned = std::mem::take(&mut self.returned).into_values();
+        let mut waiting: Vec<Held> = returned.chain(std::mem::take(&mut self.ready)).collect();
+        waiting.sort_unstable_by_key(|held| held.seq);
+        self.messages = self.messages.saturating_sub(waiting.len());
+        self.bytes = self.bytes.saturating_sub(waiting.iter().map(Held::size).sum());
         self.trim();
+        waiting
     }
 
     /// Messages that wait for any consumer.

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use postroad_codec::v1_0::{
-    Address, Attach, AttachTarget, ByteString, DistributionMode, Error, ErrorCondition, Fields, Multiple,
-    NodeProperties, Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
+    Address, Attach, AttachTarget, DistributionMode, Error, ErrorCondition, FilterSet, Map, Multiple, NodeProperties,
+    Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy,
 };
 
+use crate::declaration::{Declaration, Owner, only_mode};
+use crate::filters::Binds;
 use crate::node::{Hold, Kind, Lifetime, Nodes};
-use crate::topic::{self, Share};
+use crate::node_error::NodeError;
+use crate::subscription::{self, Share};
 
 /// A source that was asked for and can be had.
 #[derive(Debug)]
@@ -30,22 +33,14 @@ pub(crate) struct GrantedTarget {
 /// The capability by which a terminus asks for its node to be made.
 pub(crate) const CREATE_ON_DEMAND: &str = "create-on-demand";
 
-/// The lifetime policies with their descriptors (part 3, 3.5.10 to 3.5.13).
-const LIFETIMES: [(u64, &str, Lifetime); 4] = [
-    (0x2b, "amqp:delete-on-close:list", Lifetime::Close),
-    (0x2c, "amqp:delete-on-no-links:list", Lifetime::NoLinks),
-    (0x2d, "amqp:delete-on-no-messages:list", Lifetime::NoMessages),
-    (0x2e, "amqp:delete-on-no-links-or-messages:list", Lifetime::NoLinksOrMessages),
-];
-
 /// Finds or makes the source of a link.
 ///
-/// `scope` tells the user and the container, within which a subscription is shared that is not global.
+/// `owner` tells who asks: within it a subscription is shared that is not global, and an exclusive queue is its own.
 pub(crate) fn grant_source(
     nodes: &Arc<Nodes>,
     auto_create: bool,
     attach: &Attach,
-    scope: impl FnOnce() -> (ByteString, ByteString),
+    owner: impl Fn() -> Owner,
 ) -> Result<GrantedSource, Error> {
     let Some(asked) = attach.source.as_deref() else {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that receives needs a source"));
@@ -63,14 +58,18 @@ pub(crate) fn grant_source(
     if wanted.address.is_none() && !wanted.dynamic {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "the source has no address"));
     }
-    let mut hold = wanted.find(nodes, auto_create)?;
-    let topic = hold.node.kind == Kind::Topic;
-    if topic {
-        hold = topic::subscribe(hold, nodes, wanted.share(&attach.name, scope))?;
+    let mut hold = wanted.find(nodes, auto_create, &owner)?;
+    let subscribes = hold.node.kind == Kind::Exchange;
+    let binds = binds(asked, &hold)?;
+    if subscribes {
+        hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, owner), &binds.bindings)?;
+    } else {
+        hold.node.check_owner(owner)?;
+        hold = hold.consuming();
     }
     // Whoever reads a subscription takes its copies away, and no other's.
-    let browse = browse && !topic;
-    let source = wanted.answered_source(&hold, browse);
+    let browse = browse && !subscribes;
+    let source = wanted.answered_source(&hold, browse, binds.told);
     Ok(GrantedSource { hold, source, browse })
 }
 
@@ -78,11 +77,22 @@ pub(crate) fn grant_source(
 pub(crate) fn source_again(asked: &Source, hold: &Hold) -> Result<Source, Error> {
     let wanted = Wanted::of_source(asked);
     wanted.refuse_what_is_missing()?;
-    Ok(wanted.answered_source(hold, false))
+    Ok(wanted.answered_source(hold, false, binds(asked, hold)?.told))
+}
+
+/// What the filters of a source come to where it is an exchange.
+pub(crate) fn binds(asked: &Source, hold: &Hold) -> Result<Binds, Error> {
+    let kind = hold.addressed().exchange_kind;
+    Ok(kind.map(|kind| Binds::of(asked.filter.as_ref(), kind)).transpose()?.unwrap_or_default())
 }
 
 /// Finds or makes the target of a link.
-pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attach) -> Result<GrantedTarget, Error> {
+pub(crate) fn grant_target(
+    nodes: &Arc<Nodes>,
+    auto_create: bool,
+    attach: &Attach,
+    owner: impl Fn() -> Owner,
+) -> Result<GrantedTarget, Error> {
     let asked = match attach.target.as_deref() {
         Some(AttachTarget::Target(target)) => target,
         None => return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that sends needs a target")),
@@ -91,7 +101,7 @@ pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
     let wanted = Wanted::of_target(asked);
     wanted.refuse_what_is_missing()?;
     let anonymous = !asked.dynamic && asked.address.as_ref().is_none_or(|address| address.is_empty());
-    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create)?) };
+    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create, owner)?) };
     let target = wanted.answered_target(hold.as_ref());
     Ok(GrantedTarget { hold, target })
 }
@@ -134,8 +144,8 @@ impl<'a> Wanted<'a> {
     }
 
     /// What is really there. How long it is kept beyond the link is the caller's to add.
-    fn answered_source(&self, hold: &Hold, browse: bool) -> Source {
-        let copies = browse || hold.addressed().kind == Kind::Topic;
+    fn answered_source(&self, hold: &Hold, browse: bool, filters: Map) -> Source {
+        let copies = browse || hold.addressed().kind == Kind::Exchange;
         Source {
             address: Some(Address(hold.node.name.clone())),
             durable: TerminusDurability::NONE,
@@ -143,8 +153,8 @@ impl<'a> Wanted<'a> {
             dynamic: self.dynamic,
             dynamic_node_properties: self.answered_properties(hold),
             distribution_mode: Some(if copies { DistributionMode::COPY } else { DistributionMode::MOVE }),
-            // Filters are told back as far as they are applied, and none is.
-            filter: None,
+            // As far as they are applied.
+            filter: (!filters.is_empty()).then_some(FilterSet(filters)),
             // A delivery that is settled without an outcome counts as a failed one.
             default_outcome: Some(Outcome::modified(true, false, None)),
             outcomes: ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"]
@@ -171,8 +181,7 @@ impl<'a> Wanted<'a> {
 
     /// Refuses what would need something that is not there.
     fn refuse_what_is_missing(&self) -> Result<(), Error> {
-        let durable_node = self.properties.and_then(|properties| properties.0.0.get_str("durable"));
-        if self.durable != TerminusDurability::NONE || durable_node == Some(&Value::Boolean(true)) {
+        if self.durable != TerminusDurability::NONE {
             let text = "nothing durable: the broker has no store configured";
             return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
         }
@@ -183,49 +192,54 @@ impl<'a> Wanted<'a> {
     fn kind(&self) -> Option<Kind> {
         match (self.has("queue"), self.has("topic")) {
             (true, false) => return Some(Kind::Queue),
-            (false, true) => return Some(Kind::Topic),
+            (false, true) => return Some(Kind::Exchange),
             _ => {}
         }
-        let modes = match self.properties?.0.0.get_str("supported-dist-modes")? {
-            Value::List(modes) => modes.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        match modes {
-            [mode] if mode.as_str() == Some("move") => Some(Kind::Queue),
-            [mode] if mode.as_str() == Some("copy") => Some(Kind::Topic),
+        match only_mode(&self.properties?.0.0)? {
+            "move" => Some(Kind::Queue),
+            "copy" => Some(Kind::Exchange),
             _ => None,
         }
     }
 
     /// By what other links share the subscription, where that is asked for.
-    fn share(&self, link: &str, scope: impl FnOnce() -> (ByteString, ByteString)) -> Option<Share> {
+    fn share(&self, link: &str, owner: impl FnOnce() -> Owner) -> Option<Share> {
         // What is behind the bar tells apart the links of one subscription, by the convention of JMS clients.
         let name = link.split('|').next().unwrap_or(link).into();
         let shared = self.has("shared");
-        shared.then(|| Share { scope: (!self.has("global")).then(scope), name })
+        shared.then(|| Share { scope: (!self.has("global")).then(owner), name })
     }
 
-    fn find(&self, nodes: &Arc<Nodes>, auto_create: bool) -> Result<Hold, Error> {
+    /// Finds or makes the node. Without a word about its kind an address means the queue of that name, or else the
+    /// exchange.
+    fn find(&self, nodes: &Arc<Nodes>, auto_create: bool, owner: impl Fn() -> Owner) -> Result<Hold, Error> {
         self.refuse_what_is_missing()?;
-        let lifetime = self.lifetime()?;
         let kind = self.kind();
-        let made = kind.unwrap_or(Kind::Queue);
+        let declare = |name: &str| {
+            let made = kind.unwrap_or(Kind::Queue);
+            let mut declaration = self.declaration(made)?;
+            if self.dynamic && !declaration.stays() {
+                // A dynamic node without a policy goes with its link (3.5.3).
+                declaration.lifetime = declaration.lifetime.or(Some(Lifetime::Close));
+            }
+            match made {
+                Kind::Exchange => nodes.declare_exchange(name, &declaration),
+                Kind::Queue => nodes.declare_queue(name, &declaration, Some(owner())),
+            }
+        };
         let address = self.address.map_or("", |address| &**address);
         // The node may be deleted between finding and holding it.
         for _ in 0..8 {
             let (node, created) = if self.dynamic {
-                // A dynamic node without a policy goes with its link (3.5.3).
-                nodes.declare(&unique_name()?, made, Some(lifetime.unwrap_or(Lifetime::Close)))?
-            } else if let Some(node) = nodes.find(address) {
+                declare(&unique_name()?)?
+            } else if let Some(node) = kind.map_or_else(|| nodes.find(address), |kind| nodes.find_kind(address, kind)) {
+                self.declaration(node.kind)?;
                 (node, false)
             } else if auto_create || self.has(CREATE_ON_DEMAND) {
-                nodes.declare(address, made, lifetime)?
+                declare(address)?
             } else {
-                return Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {address:?}")));
+                return Err(Error::new(ErrorCondition::NOT_FOUND, missing(nodes, address, kind)));
             };
-            if let Some(kind) = kind.filter(|kind| *kind != node.kind) {
-                return Err(self.mismatch(address, kind));
-            }
             if let Some(hold) = Hold::new(node, nodes, created) {
                 return Ok(hold);
             }
@@ -233,35 +247,14 @@ impl<'a> Wanted<'a> {
         Err(Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {address:?} was deleted")))
     }
 
-    /// A node of the other kind has the name.
-    fn mismatch(&self, address: &str, kind: Kind) -> Error {
-        let text = match kind {
-            Kind::Queue => format!("no queue {address:?}: it is a topic"),
-            Kind::Topic => format!("no topic {address:?}: it is a queue"),
-        };
-        let create = self.has(CREATE_ON_DEMAND);
-        let condition = if create { ErrorCondition::PRECONDITION_FAILED } else { ErrorCondition::NOT_FOUND };
-        Error::new(condition, text)
-    }
-
     fn has(&self, capability: &str) -> bool {
         self.capabilities.iter().any(|symbol| symbol.as_str() == capability)
     }
 
-    /// The lifetime policy that the node properties ask for.
-    fn lifetime(&self) -> Result<Option<Lifetime>, Error> {
-        let asked = self.properties.and_then(|properties| properties.0.0.get_str("lifetime-policy"));
-        let descriptor = match asked {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::Described(described)) => &described.descriptor,
-            Some(other) => other,
-        };
-        let found = LIFETIMES.iter().find(|(code, symbol, _)| match descriptor {
-            Value::Ulong(asked) => asked == code,
-            other => other.as_str() == Some(symbol),
-        });
-        let found = found.ok_or_else(|| Error::new(ErrorCondition::INVALID_FIELD, "unknown lifetime policy"))?;
-        Ok(Some(found.2))
+    /// What the node properties ask for.
+    fn declaration(&self, kind: Kind) -> Result<Declaration, NodeError> {
+        let properties = self.properties.map(|properties| Declaration::read(&properties.0.0, kind));
+        properties.unwrap_or_else(|| Ok(Declaration::default()))
     }
 
     /// The node properties that are in force, where the client asked for some or for a dynamic node.
@@ -269,28 +262,19 @@ impl<'a> Wanted<'a> {
         if !self.dynamic && self.properties.is_none() {
             return None;
         }
-        let mut fields = Fields::default();
-        if let Some(lifetime) = hold.addressed().lifetime {
-            let (code, _, _) = LIFETIMES.iter().find(|(_, _, known)| *known == lifetime)?;
-            let policy = Value::described(Value::Ulong(*code), Value::List(Vec::new()));
-            fields.0.insert(Value::Symbol("lifetime-policy".into()), policy);
-        }
-        let modes: &[&str] = match hold.addressed().kind {
-            Kind::Queue => &["move", "copy"],
-            Kind::Topic => &["copy"],
-        };
-        let modes = modes.iter().map(|mode| Value::Symbol(Symbol::from_static(mode))).collect();
-        fields.0.insert(Value::Symbol("supported-dist-modes".into()), Value::List(modes));
-        Some(NodeProperties(fields))
+        let node = hold.addressed();
+        // They were read without an error as the link was granted.
+        Some(self.declaration(node.kind).unwrap_or_default().in_force(node))
     }
 
+    /// What was asked for and holds, and in any case whether the node is a queue or a topic, as all exchanges are called.
     fn answered_capabilities(&self, hold: &Hold) -> Multiple<Symbol> {
-        let known: &[&str] = match hold.addressed().kind {
-            Kind::Queue => &[CREATE_ON_DEMAND, "queue"],
+        let (own, known): (&'static str, &[&'static str]) = match hold.addressed().kind {
+            Kind::Queue => ("queue", &[CREATE_ON_DEMAND, "queue"]),
             // A target has no subscription to share.
-            Kind::Topic if hold.node.kind == Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
-            Kind::Topic if self.has("shared") => &[CREATE_ON_DEMAND, "topic", "shared", "global"],
-            Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
+            Kind::Exchange if hold.node.kind == Kind::Exchange => ("topic", &[CREATE_ON_DEMAND, "topic"]),
+            Kind::Exchange if self.has("shared") => ("topic", &[CREATE_ON_DEMAND, "topic", "shared", "global"]),
+            Kind::Exchange => ("topic", &[CREATE_ON_DEMAND, "topic"]),
         };
         let mut answered: Vec<Symbol> = Vec::new();
         for asked in self.capabilities.iter() {
@@ -298,7 +282,21 @@ impl<'a> Wanted<'a> {
             let name = known.iter().find(|name| asked == *name).filter(|name| !answered.iter().any(|one| one == *name));
             answered.extend(name.map(|name| Symbol::from_static(name)));
         }
+        if !answered.iter().any(|one| *one == own) {
+            answered.push(Symbol::from_static(own));
+        }
         answered.into()
+    }
+}
+
+/// Says that there is no node, and whether one of the other kind has the name.
+fn missing(nodes: &Nodes, address: &str, kind: Option<Kind>) -> String {
+    match kind {
+        None => format!("no node {address:?}"),
+        Some(Kind::Queue) if nodes.find(address).is_some() => format!("no queue {address:?}: it is a topic"),
+        Some(Kind::Queue) => format!("no queue {address:?}"),
+        Some(Kind::Exchange) if nodes.find(address).is_some() => format!("no topic {address:?}: it is a queue"),
+        Some(Kind::Exchange) => format!("no topic {address:?}"),
     }
 }
 

@@ -40,6 +40,7 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod link;
+mod management;
 mod message;
 mod moved;
 mod node;
@@ -79,12 +80,13 @@ pub use error::{
     TransactionError,
 };
 pub use event::{ConnectionEvent, ConnectionEvents};
+pub use management::{Binding, Management, ManagementError, NodeKind};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
 pub use outcome::Outcome;
 pub use postroad_amqp::sasl::Secret;
-pub use postroad_taps::{BlockingError, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use postroad_taps::{BlockingError, CapacityProfile, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
 pub use reconnect::Reconnect;

@@ -1,6 +1,7 @@
 //! What the driver and the handles of a connection share.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -23,7 +24,6 @@ use crate::wait::Waiters;
 use crate::{ConnectError, ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
-#[derive(Debug)]
 pub(crate) struct Shared {
     /// Tells this connection from every other of the process.
     number: u64,
@@ -31,6 +31,21 @@ pub(crate) struct Shared {
     /// Changes whenever the connection is lost and whenever it is made anew: see [`State::stamp`].
     stamp: AtomicU32,
     state: Mutex<State>,
+}
+
+/// What is behind the lock is much: it is counted, unless somebody holds the lock.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Shared");
+        shown.field("number", &self.number);
+        if let Ok(state) = self.state.try_lock() {
+            shown
+                .field("sessions", &state.sessions.len())
+                .field("links", &state.links.len())
+                .field("over", &state.over);
+        }
+        shown.finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -56,6 +71,8 @@ pub(crate) struct State {
     pub(crate) adopted: Option<Instant>,
     /// Whether a connection that is lost is made anew.
     pub(crate) reconnects: bool,
+    /// Attempts and losses are not logged.
+    pub(crate) quiet: bool,
     /// Why the connection was lost last.
     pub(crate) lost: Option<ConnectionError>,
     /// Messages that came over an earlier engine.
@@ -219,6 +236,7 @@ impl Shared {
             attach_failed: None,
             adopted: None,
             reconnects: false,
+            quiet: false,
             lost: None,
             moved: Moved::default(),
             doubted: Vec::new(),

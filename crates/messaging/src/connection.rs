@@ -4,7 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use postroad_client as client;
 
-use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError, TransactionError, session};
+use crate::node_types::NodeTypes;
+use crate::{
+    ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError, Settings, TransactionError, session,
+};
 
 /// An open connection to a broker. Clones are handles of the same connection; with the last handle, and the last session
 /// and link on it, it is closed.
@@ -12,6 +15,8 @@ use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionEr
 #[derive(Debug, Clone)]
 pub struct Connection {
     inner: client::Connection,
+    settings: Arc<Settings>,
+    types: NodeTypes,
     sessions: Arc<Mutex<Sessions>>,
 }
 
@@ -47,8 +52,27 @@ impl Connection {
         Self::new(url)?.open().await
     }
 
-    pub(crate) fn from_client(inner: client::Connection) -> Self {
-        Self { inner, sessions: Arc::default() }
+    pub(crate) fn new_open(inner: client::Connection, settings: Settings) -> Self {
+        let types = NodeTypes::new(settings.address_ttl);
+        Self { inner, settings: Arc::new(settings), types, sessions: Arc::default() }
+    }
+
+    /// What was learned of names on this connection.
+    pub(crate) fn types(&self) -> &NodeTypes {
+        &self.types
+    }
+
+    /// The options that it was opened with.
+    #[doc(alias = "options")]
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whom the broker knows us as: the user who was authenticated; nobody's name where none was given.
+    #[must_use]
+    pub fn auth_username(&self) -> Option<&str> {
+        self.settings.username().filter(|_| self.settings.options.sasl_enabled)
     }
 
     /// Begins a session.

@@ -23,13 +23,22 @@
 pub mod blocking;
 mod builder;
 mod connection;
+mod content;
 mod error;
+mod filters;
+mod given;
+mod linking;
+mod node_types;
+mod properties;
 mod receiver;
 mod resolve;
 mod sender;
 mod session;
+mod settings;
+mod undo;
 
 pub use postroad_address as address;
+pub use postroad_address::{ConnectionOptions, Protocol, Transport};
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
 pub use postroad_client::TransactionState;
@@ -37,13 +46,16 @@ pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, T
 
 pub use builder::ConnectionBuilder;
 pub use connection::Connection;
+pub use content::{Content, ContentError, MessageExt};
 pub use error::{
     AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
     TransactionError,
 };
 pub use receiver::Receiver;
+pub use resolve::{Resolution, resolve};
 pub use sender::Sender;
 pub use session::Session;
+pub use settings::Settings;
 
 /// The capacity that sets no bound.
 pub const UNLIMITED: u32 = u32::MAX;

@@ -7,6 +7,8 @@ use postroad_client as client;
 use postroad_client::types::{Fields, PeerError};
 use postroad_client::{Message, Outcome};
 
+use crate::resolve::Resolved;
+use crate::undo::Undo;
 use crate::{FetchError, LinkError, Session};
 
 /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
@@ -22,11 +24,13 @@ pub struct Receiver {
 pub(crate) struct Inner {
     session: Session,
     link: client::SharedReceiver,
+    undo: Option<u64>,
 }
 
 impl Receiver {
-    pub(crate) fn new(session: Session, link: client::SharedReceiver) -> Self {
-        Self { inner: Arc::new(Inner { session, link }) }
+    pub(crate) fn new(session: Session, link: client::SharedReceiver, _resolved: Resolved, undo: Undo) -> Self {
+        let undo = session.undos().add(undo);
+        Self { inner: Arc::new(Inner { session, link, undo }) }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -162,6 +166,8 @@ impl Receiver {
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), LinkError> {
-        Ok(self.inner.link.close().await?)
+        self.inner.link.close().await?;
+        let session = self.session();
+        Ok(session.undos().run(self.inner.undo, session.client()).await?)
     }
 }

@@ -9,7 +9,9 @@ use std::task::{Context, Poll};
 use postroad_client as client;
 use postroad_client::{Message, Outcome};
 
-use crate::{LinkError, SendError, Session, SyncError, UNLIMITED};
+use crate::resolve::Resolved;
+use crate::undo::Undo;
+use crate::{LinkError, SendError, Session, SyncError, UNLIMITED, content};
 
 /// A sender. Every method takes `&self`: tasks can share one. Clones are handles of the same sender.
 ///
@@ -25,6 +27,7 @@ pub(crate) struct Inner {
     link: client::Sender,
     subject: Option<String>,
     capacity: AtomicU32,
+    undo: Option<u64>,
 }
 
 /// The answer to one message, to come.
@@ -35,8 +38,9 @@ pub(crate) enum Answer {
 }
 
 impl Sender {
-    pub(crate) fn new(session: Session, link: client::Sender, subject: Option<String>) -> Self {
-        Self { inner: Arc::new(Inner { session, link, subject, capacity: AtomicU32::new(UNLIMITED) }) }
+    pub(crate) fn new(session: Session, link: client::Sender, resolved: Resolved, undo: Undo) -> Self {
+        let (undo, subject) = (session.undos().add(undo), resolved.address.subject);
+        Self { inner: Arc::new(Inner { session, link, subject, capacity: AtomicU32::new(UNLIMITED), undo }) }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -190,7 +194,9 @@ impl Sender {
         let shut = Shut(&self.inner.link);
         let _ = self.sync().await;
         drop(shut);
-        Ok(self.inner.link.close_shared().await?)
+        self.inner.link.close_shared().await?;
+        let session = self.session();
+        Ok(session.undos().run(self.inner.undo, session.client()).await?)
     }
 
     fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {
@@ -201,6 +207,7 @@ impl Sender {
         if let Some(subject) = self.inner.subject.as_ref().filter(|_| message.subject().is_none()) {
             message.set_subject(subject.as_str());
         }
+        content::prepare(&mut message)?;
         Ok(message)
     }
 }

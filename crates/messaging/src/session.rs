@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use postroad_address::Role;
 use postroad_client as client;
-use postroad_client::{EndpointState, Message, Origin, Outcome, Transacted, TransactionState};
+use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
 
+use crate::linking::Linking;
 use crate::resolve::Resolved;
+use crate::undo::Undos;
 use crate::{Connection, FetchError, LinkError, Receiver, Sender, SessionError, TransactionError, receiver, sender};
 
 /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
@@ -24,6 +26,7 @@ pub(crate) struct Inner {
     name: String,
     transacted: Option<Transacted>,
     unacked: Unacked,
+    undos: Undos,
     senders: Mutex<Vec<Weak<sender::Inner>>>,
     receivers: Mutex<Vec<Weak<receiver::Inner>>>,
 }
@@ -39,8 +42,17 @@ impl Session {
         name: String,
         transacted: Option<Transacted>,
     ) -> Self {
-        let (unacked, senders, receivers) = (Unacked::default(), Mutex::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { connection, session, name, transacted, unacked, senders, receivers }) }
+        let inner = Inner {
+            connection,
+            session,
+            name,
+            transacted,
+            unacked: Unacked::default(),
+            undos: Undos::default(),
+            senders: Mutex::default(),
+            receivers: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -90,10 +102,9 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn sender(&self, address: &str) -> Result<Sender, LinkError> {
-        let resolved = Resolved::new(address, Role::Sender)?;
-        let link = self.inner.session.sender_with(resolved.node.clone(), resolved.link.clone()).await;
-        let link = link.map_err(|error| resolved.refused(error))?;
-        let sender = Sender::new(self.clone(), link, resolved.address.subject);
+        let mut resolved = Resolved::new(address, Role::Sender)?;
+        let (link, undo) = self.linking(&mut resolved).sender().await?;
+        let sender = Sender::new(self.clone(), link, resolved, undo);
         add(&self.inner.senders, sender.downgrade());
         Ok(sender)
     }
@@ -107,16 +118,24 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn receiver(&self, address: &str) -> Result<Receiver, LinkError> {
-        let resolved = Resolved::new(address, Role::Receiver)?;
-        let link = self.inner.session.receiver_with(resolved.node.clone(), resolved.link.clone()).await;
-        let link = link.map_err(|error| resolved.refused(error))?;
-        // One that was made while the connection is detached has no answer yet.
-        if link.state().remote != EndpointState::Uninit {
-            resolved.check(link.remote().as_ref())?;
-        }
-        let receiver = Receiver::new(self.clone(), link.into_shared());
+        let mut resolved = Resolved::new(address, Role::Receiver)?;
+        let (link, undo) = self.linking(&mut resolved).receiver().await?;
+        let receiver = Receiver::new(self.clone(), link.into_shared(), resolved, undo);
         add(&self.inner.receivers, receiver.downgrade());
         Ok(receiver)
+    }
+
+    fn linking<'a>(&'a self, resolved: &'a mut Resolved) -> Linking<'a> {
+        Linking { session: &self.inner.session, types: self.inner.connection.types(), resolved }
+    }
+
+    /// What the links leave to be done.
+    pub(crate) fn undos(&self) -> &Undos {
+        &self.inner.undos
+    }
+
+    pub(crate) fn client(&self) -> &client::Session {
+        &self.inner.session
     }
 
     /// Tells the broker that a message was processed, and does not wait. For a message that came before the connection was
@@ -278,7 +297,14 @@ impl Session {
     pub async fn close(&self) -> Result<(), SessionError> {
         self.inner.unacked.take();
         self.inner.connection.forget(self);
-        Ok(self.inner.session.close().await?)
+        self.inner.session.close().await?;
+        if self.inner.undos.is_empty() {
+            return Ok(());
+        }
+        let after = self.inner.connection.client().session().await?;
+        let undone = self.inner.undos.run_rest(&after).await;
+        after.close().await?;
+        undone.map_err(|error| SessionError::Undo(Box::new(error)))
     }
 
     pub(crate) fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {

@@ -15,11 +15,13 @@ pub(crate) struct Rules {
     pub(crate) max_deliveries: u32,
     /// Whether there is a dead-letter node.
     pub(crate) keeps_dead: bool,
+    /// Whether there is a node for what is rejected.
+    pub(crate) keeps_rejected: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { max_deliveries: u32::MAX, keeps_dead: false }
+        Self { max_deliveries: u32::MAX, keeps_dead: false, keeps_rejected: false }
     }
 }
 
@@ -114,7 +116,8 @@ impl<W: Clone> Queue<W> {
         self.bytes = self.bytes.saturating_sub(held.size());
         self.buried = true;
         self.trim();
-        if self.rules.keeps_dead {
+        let rejected = matches!(reason, Reason::Rejected(_));
+        if if rejected { self.rules.keeps_rejected } else { self.rules.keeps_dead } {
             self.dead_lettered += 1;
             self.dead.push(Dead { held, reason });
         }

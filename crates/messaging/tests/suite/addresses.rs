@@ -5,7 +5,7 @@ use postroad_messaging::{AddressError, LinkError};
 
 use super::*;
 
-fn address_error<T: std::fmt::Debug>(result: Result<T, LinkError>) -> AddressError {
+pub(super) fn address_error<T: std::fmt::Debug>(result: Result<T, LinkError>) -> AddressError {
     match result.unwrap_err() {
         LinkError::Address(error) => error,
         other => panic!("{other:?}"),
@@ -75,29 +75,6 @@ async fn an_invalid_option_is_told_in_the_words_of_the_original() {
     }
     let error = address_error(world.session.receiver("q; {mode: look}").await);
     assert_eq!(error.to_string(), "error in options: mode: look not in ('browse', 'consume')");
-}
-
-#[tokio::test]
-async fn what_cannot_be_honoured_is_refused_by_name() {
-    let world = world().await;
-    let cases = [
-        ("q; {delete: always}", "delete"),
-        ("q; {assert: sender}", "assert"),
-        ("q; {node: {x-bindings: [{key: a}]}}", "node.x-bindings"),
-        ("q; {link: {x-bindings: [{key: a}]}}", "link.x-bindings"),
-        ("q; {link: {x-declare: {exclusive: True}}}", "link.x-declare"),
-        ("q; {link: {x-subscribe: {exclusive: True}}}", "link.x-subscribe"),
-        ("q; {link: {selector: 'a = 1'}}", "link.selector"),
-    ];
-    for (address, wanted) in cases {
-        let error = address_error(world.session.sender(address).await);
-        let AddressError::Unsupported { option, .. } = error else { panic!("{address}: {error:?}") };
-        assert_eq!(option, wanted);
-        assert!(error.to_string().starts_with(wanted) && error.hint().is_some());
-    }
-    // Policies of the other end are not ours to carry out.
-    world.sender("q; {delete: receiver, assert: receiver}").await;
-    world.receiver("q; {delete: sender, assert: never}").await;
 }
 
 #[tokio::test]

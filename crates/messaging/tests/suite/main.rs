@@ -5,12 +5,14 @@ mod blocking;
 mod closing;
 mod detaching;
 mod fetching;
+mod foreign;
 mod messages;
 mod opening;
 mod outcomes;
 mod reconnecting;
 mod sending;
 mod sessions;
+mod settings;
 mod transactions;
 
 use std::time::Duration;
