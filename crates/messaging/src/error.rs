@@ -109,6 +109,9 @@ pub enum ConnectionError {
     #[doc(alias = "ConnectionClosed")]
     #[error("the connection is closed")]
     Closed,
+    /// We detached it: it can be attached again.
+    #[error("the connection is detached")]
+    Detached,
     /// The broker closed it with an error.
     #[error("closed by the broker: {0}")]
     Remote(PeerError),
@@ -148,6 +151,7 @@ impl From<client::ConnectionError> for ConnectionError {
     fn from(error: client::ConnectionError) -> Self {
         match error {
             client::ConnectionError::Closed => Self::Closed,
+            client::ConnectionError::Detached => Self::Detached,
             client::ConnectionError::CloseTimeout(timeout) => Self::CloseTimeout(timeout),
             client::ConnectionError::Blocking(error) => Self::Blocking(error),
             error => match error.peer_error() {
@@ -175,6 +179,9 @@ pub enum SessionError {
     /// There are as many sessions as the broker takes.
     #[error("{0}")]
     Limit(String),
+    /// The connection is detached: it can be attached again.
+    #[error("the connection is detached")]
+    Detached,
     /// It is closed, and what its links leave to be done was not done.
     #[error("{0}")]
     Undo(#[source] Box<AddressError>),
@@ -199,6 +206,7 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Connection(error) => error.hint(),
+            Self::Detached => Some("attach the connection by `attach`".into()),
             Self::Nontransactional => Some("begin the session by `transactional_session`".into()),
             Self::Transaction(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint().into()),
@@ -225,6 +233,7 @@ impl From<client::LinkError> for SessionError {
             client::LinkError::Connection(error) => Self::Connection(error.into()),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
+            client::LinkError::Unattached => Self::Detached,
             error @ client::LinkError::TransactionAborted(_) => {
                 Self::Transaction(TransactionError::Aborted(Box::new(client::TransactionError::Link(error))))
             }
@@ -449,6 +458,7 @@ impl From<client::LinkError> for LinkError {
             client::LinkError::Blocking(error) => Self::Blocking(error),
             client::LinkError::SessionEnded(_)
             | client::LinkError::Connection(_)
+            | client::LinkError::Unattached
             | client::LinkError::Transaction(_)
             | client::LinkError::TransactionAborted(_)
             | client::LinkError::TransactionUnknown(_) => Self::Session(error.into()),
@@ -496,7 +506,6 @@ pub enum SendError {
     #[error("in doubt: {0}")]
     InDoubt(#[source] LinkError),
     /// The link ended before the message was handed over: it was not sent.
-    #[doc(alias = "Detached")]
     #[error("not sent: {0}")]
     NotSent(#[source] LinkError),
     /// The message is larger than the broker takes: it was not sent.

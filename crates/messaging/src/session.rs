@@ -174,7 +174,8 @@ impl Session {
         &self.inner.session
     }
 
-    /// Tells the broker that a message was processed.
+    /// Tells the broker that a message was processed, and does not wait. For a message that came before the connection was
+    /// lost or detached nothing is told: it comes again.
     ///
     /// # Errors
     /// When the message's link is over: the broker will deliver the message again.
@@ -210,7 +211,7 @@ impl Session {
             unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, Outcome::Accepted));
             return Ok(());
         }
-        Ok(self.inner.session.settle_origins(unacked, &Outcome::Accepted)?)
+        taken_back(self.inner.session.settle_origins(unacked, &Outcome::Accepted))
     }
 
     /// Messages that were fetched on this session and have no outcome yet.
@@ -349,7 +350,7 @@ impl Session {
             transacted.settle_origin(origin, outcome);
             return Ok(());
         }
-        Ok(self.inner.session.settle(message, outcome)?)
+        taken_back(self.inner.session.settle(message, outcome))
     }
 
     pub(crate) fn unacked(&self) -> &Unacked {
@@ -374,6 +375,14 @@ impl Unacked {
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Origin>> {
         lock(&self.0)
+    }
+}
+
+/// What came before the connection was lost comes again: an outcome of it is ignored.
+fn taken_back(settled: Result<(), client::LinkError>) -> Result<(), LinkError> {
+    match settled {
+        Err(client::LinkError::Stale | client::LinkError::Interrupted(_)) => Ok(()),
+        settled => Ok(settled?),
     }
 }
 

@@ -3,6 +3,7 @@
 mod addresses;
 mod blocking;
 mod closing;
+mod detaching;
 mod fetching;
 mod foreign;
 mod links;
