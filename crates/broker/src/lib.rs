@@ -63,6 +63,9 @@ mod dead_letter;
 mod driver;
 mod error;
 mod expiry;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod incoming;
 mod janitor;
 mod link_expiry;
@@ -77,6 +80,8 @@ mod peer;
 mod posting;
 mod provisional;
 mod queue;
+#[cfg_attr(not(any(test, feature = "fuzzing")), expect(dead_code, reason = "no link asks for it yet"))]
+mod selector;
 mod shared;
 mod suspended;
 mod terminus;
