@@ -288,6 +288,7 @@ impl Doors<'_> {
                 }
                 let (number, settled) = (delivery.number, delivery.settled);
                 let mut held = kept(engine, &mut delivery, scratch.now);
+                held.origin = scratch.origin;
                 if held.expires.is_some() {
                     nodes.janitor.call();
                 }

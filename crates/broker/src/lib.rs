@@ -22,6 +22,8 @@
 //! - Competing consumers take turns; a source with the distribution mode `copy` browses.
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
+//! - Selectors as JMS writes them, and nothing of one's own: consumers and browsers of a queue, and subscriptions, get what
+//!   they choose.
 //! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
 //! - Dead letters: what is rejected, expires or fails too often goes to another node, annotated, where
 //!   [`NodeOptions::dead_letter`] names one.
@@ -63,6 +65,7 @@ mod dead_letter;
 mod driver;
 mod error;
 mod expiry;
+mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -80,7 +83,6 @@ mod peer;
 mod posting;
 mod provisional;
 mod queue;
-#[cfg_attr(not(any(test, feature = "fuzzing")), expect(dead_code, reason = "no link asks for it yet"))]
 mod selector;
 mod shared;
 mod suspended;

@@ -127,6 +127,7 @@ impl Suspended {
         self.has_address(asked.address.as_ref(), asked.dynamic)
             && self.shares == shares(&asked.capabilities)
             && (of_topic || !browses)
+            && matches!(&self.end, End::Outgoing(outgoing) if outgoing.has_filter(asked.filter.as_ref()))
     }
 
     fn has_target(&self, asked: &Target) -> bool {

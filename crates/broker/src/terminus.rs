@@ -7,7 +7,10 @@ use postroad_codec::v1_0::{
     NodeProperties, Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
 };
 
+use crate::filter::{self, Asked, Filter, Origin};
 use crate::node::{Hold, Kind, Lifetime, Nodes};
+use crate::outgoing::Subscription;
+use crate::queue::{Disagreement, Subscriber};
 use crate::topic::{self, Share};
 
 /// A source that was asked for and can be had.
@@ -16,7 +19,7 @@ pub(crate) struct GrantedSource {
     pub(crate) hold: Hold,
     /// What is really there, for the answer.
     pub(crate) source: Source,
-    pub(crate) browse: bool,
+    pub(crate) subscription: Subscription,
 }
 
 /// A target that was asked for and can be had.
@@ -46,6 +49,7 @@ pub(crate) fn grant_source(
     auto_create: bool,
     attach: &Attach,
     scope: impl FnOnce() -> (ByteString, ByteString),
+    origin: Origin,
 ) -> Result<GrantedSource, Error> {
     let Some(asked) = attach.source.as_deref() else {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that receives needs a source"));
@@ -63,22 +67,45 @@ pub(crate) fn grant_source(
     if wanted.address.is_none() && !wanted.dynamic {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "the source has no address"));
     }
+    let Asked { filter, told } = filter::asked(asked.filter.as_ref(), origin)?;
+    let filter = filter.map(Arc::new);
     let mut hold = wanted.find(nodes, auto_create)?;
     let topic = hold.node.kind == Kind::Topic;
     if topic {
         hold = topic::subscribe(hold, nodes, wanted.share(&attach.name, scope))?;
+        settle_filter(&hold, filter.clone())?;
     }
     // Whoever reads a subscription takes its copies away, and no other's.
     let browse = browse && !topic;
-    let source = wanted.answered_source(&hold, browse);
-    Ok(GrantedSource { hold, source, browse })
+    let mut source = wanted.answered_source(&hold, browse);
+    Asked::tell(told, &mut source.filter);
+    // A subscription has only what all of its consumers want.
+    let chosen = filter.clone().filter(|_| !topic);
+    let subscriber = Subscriber { browse, exclusive: wants_exclusive(attach), filter: chosen };
+    Ok(GrantedSource { hold, source, subscription: Subscription { subscriber, filter } })
 }
 
 /// What is there of a source that is attached again.
-pub(crate) fn source_again(asked: &Source, hold: &Hold) -> Result<Source, Error> {
+pub(crate) fn source_again(asked: &Source, hold: &Hold, origin: Origin) -> Result<Source, Error> {
     let wanted = Wanted::of_source(asked);
     wanted.refuse_what_is_missing()?;
-    Ok(wanted.answered_source(hold, false))
+    let mut source = wanted.answered_source(hold, false);
+    Asked::tell(filter::asked(asked.filter.as_ref(), origin)?.told, &mut source.filter);
+    Ok(source)
+}
+
+/// Has a subscription get only what is asked for. Those who share it ask for the same.
+fn settle_filter(subscription: &Hold, filter: Option<Arc<Filter>>) -> Result<(), Error> {
+    subscription.node.lock().queue.admit_only(filter).map_err(|Disagreement| {
+        let text = "the subscription is shared, and has another selector";
+        Error::new(ErrorCondition::PRECONDITION_FAILED, text)
+    })
+}
+
+/// Whether a link is to be the only one that takes messages, as its property `exclusive` says.
+fn wants_exclusive(attach: &Attach) -> bool {
+    let property = attach.properties.as_ref().and_then(|properties| properties.0.get_str("exclusive"));
+    property == Some(&Value::Boolean(true))
 }
 
 /// Finds or makes the target of a link.
@@ -143,7 +170,7 @@ impl<'a> Wanted<'a> {
             dynamic: self.dynamic,
             dynamic_node_properties: self.answered_properties(hold),
             distribution_mode: Some(if copies { DistributionMode::COPY } else { DistributionMode::MOVE }),
-            // Filters are told back as far as they are applied, and none is.
+            // Filters are told back as far as they are applied.
             filter: None,
             // A delivery that is settled without an outcome counts as a failed one.
             default_outcome: Some(Outcome::modified(true, false, None)),

@@ -14,6 +14,7 @@ mod link_cuts;
 mod nodes;
 mod resuming;
 mod sasl;
+mod selectors;
 mod shutdown;
 mod stealing;
 mod suspended;
