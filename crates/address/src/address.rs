@@ -7,7 +7,7 @@ use crate::{
     error::ParseError,
     grammar,
     options::{Options, Role},
-    schema::OptionsError,
+    options_error::OptionsError,
     value::OptionMap,
 };
 
@@ -95,12 +95,37 @@ impl Address {
     /// # Errors
     /// As [`parse`](Self::parse).
     pub fn parse_with(dialect: Dialect, text: &str) -> Result<Self, ParseError> {
+        Self::read(dialect, text, false)
+    }
+
+    /// Reads an address and refuses what the originals take only by accident: what is read is not what seems to be said, or
+    /// the two dialects differ in silence. [`Laxity`](crate::Laxity) lists the cases; braces are among them, although the
+    /// documented grammar has them in names, because they mostly belong to options whose `;` is missing.
+    ///
+    /// What `Display` writes is strict in the Python dialect, as long as all keys of its options are text.
+    ///
+    /// ```
+    /// use postroad_address::{Address, Dialect};
+    ///
+    /// assert_eq!(Address::parse("my queue")?.name, "myqueue");
+    /// let error = Address::parse_strict(Dialect::Python, "my queue").unwrap_err();
+    /// assert_eq!(error.to_string(), "blank in an unquoted text line:1,2:my queue");
+    /// # Ok::<(), postroad_address::ParseError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), and [`ParseErrorKind::NotStrict`](crate::ParseErrorKind::NotStrict).
+    pub fn parse_strict(dialect: Dialect, text: &str) -> Result<Self, ParseError> {
+        Self::read(dialect, text, true)
+    }
+
+    fn read(dialect: Dialect, text: &str, strict: bool) -> Result<Self, ParseError> {
         if text.len() > MAX_ADDRESS_LEN {
             return Err(ParseError::too_long(text.len()));
         }
         match dialect {
-            Dialect::Python => grammar::parse(text),
-            Dialect::Cpp => cpp::parse(text),
+            Dialect::Python => grammar::parse(text, strict),
+            Dialect::Cpp => cpp::parse(text, strict),
         }
     }
 
@@ -109,8 +134,16 @@ impl Address {
     /// # Errors
     /// Every option that the schema does not have or whose value does not fit; `mode` at a sender.
     pub fn validate_for(&self, role: Role) -> Result<Options, OptionsError> {
+        self.validate_with(Dialect::Python, role)
+    }
+
+    /// Reads the options for one end of a link by the rules of a dialect: [`Options::from_map_with`] says what differs.
+    ///
+    /// # Errors
+    /// Every option that the schema does not have or whose value does not fit.
+    pub fn validate_with(&self, dialect: Dialect, role: Role) -> Result<Options, OptionsError> {
         match &self.options {
-            Some(map) => Options::from_map(map, role),
+            Some(map) => Options::from_map_with(dialect, map, role),
             None => Ok(Options::default()),
         }
     }

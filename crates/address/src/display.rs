@@ -71,9 +71,9 @@ fn write_bool(value: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str(if value { "True" } else { "False" })
 }
 
-/// A name or subject: bare when each character is a token, or part of one, that stands for itself.
+/// A name or subject: bare when each character is a token, or part of one, that stands for itself to strict readers too.
 fn write_text(text: &str, slash: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_.#*%@$^!+-{}[]:,".contains(c) || (slash && c == '/');
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.#*%@$^!+-:,".contains(c) || (slash && c == '/');
     if !text.is_empty() && text.chars().all(plain) { f.write_str(text) } else { write_quoted(text, f) }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::{
     address::{MAX_ADDRESS_LEN, MAX_DEPTH},
+    strict::Laxity,
     token::TokenKind,
 };
 
@@ -81,6 +82,8 @@ pub enum ParseErrorKind {
     TooDeep,
     /// A fault in the C++ dialect, which knows no tokens.
     Cpp(CppFault),
+    /// The text is an address, and a strict reader was asked for.
+    NotStrict(Laxity),
 }
 
 /// The faults of [`Dialect::Cpp`](crate::Dialect::Cpp), one for each message of the C++ parser.
@@ -119,6 +122,33 @@ pub struct FoundToken {
     pub kind: TokenKind,
     /// Its text as written; empty for the end.
     pub text: String,
+}
+
+impl CppFault {
+    /// The original's words, without the place.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::ExpectedName => "Expected name",
+            Self::UnmatchedBrace => "Unmatched '{'!",
+            Self::UnmatchedBracket => "Unmatched '['!",
+            Self::ExpectedColon => "Bad key-value pair, expected ':'",
+            Self::ExpectedValue => "Expected value",
+            Self::UnmatchedQuote => "Unmatched delimiter",
+            Self::Trailing => "Unexpected chars in address",
+        }
+    }
+
+    pub(crate) fn hint(self) -> &'static str {
+        match self {
+            Self::ExpectedName => "an address begins with a name, as in my-queue; {create: always}",
+            Self::UnmatchedBrace => "close the map with }, and put commas between entries",
+            Self::UnmatchedBracket => "close the list with ], and put commas between items",
+            Self::ExpectedColon => "an option is a key and a value, as in {create: always}",
+            Self::ExpectedValue => "write a value behind the colon, as in {create: always}",
+            Self::UnmatchedQuote => "close the quote; this dialect has no escapes",
+            Self::Trailing => "quote a name with blanks in it, and begin options with ;",
+        }
+    }
 }
 
 impl ParseError {
@@ -205,15 +235,8 @@ impl ParseError {
             Kind::UnhashableKey { .. } => "a key is a word, a quoted string or a number, as in {create: always}",
             Kind::TooLong { .. } => "pass large arguments in code",
             Kind::TooDeep => "pass deep arguments in code",
-            Kind::Cpp(fault) => match fault {
-                CppFault::ExpectedName => "an address begins with a name, as in my-queue; {create: always}",
-                CppFault::UnmatchedBrace => "close the map with }, and put commas between entries",
-                CppFault::UnmatchedBracket => "close the list with ], and put commas between items",
-                CppFault::ExpectedColon => "an option is a key and a value, as in {create: always}",
-                CppFault::ExpectedValue => "write a value behind the colon, as in {create: always}",
-                CppFault::UnmatchedQuote => "close the quote; this dialect has no escapes",
-                CppFault::Trailing => "quote a name with blanks in it, and begin options with ;",
-            },
+            Kind::Cpp(fault) => fault.hint(),
+            Kind::NotStrict(laxity) => laxity.hint(),
         }
     }
 
@@ -247,15 +270,11 @@ impl ParseError {
                 write!(f, "address of {len} bytes, {MAX_ADDRESS_LEN} are allowed")
             }
             Kind::TooDeep => write!(f, "options nest more than {MAX_DEPTH} levels deep"),
-            Kind::Cpp(CppFault::ExpectedName) => f.write_str("Expected name"),
-            Kind::Cpp(CppFault::UnmatchedBrace) => f.write_str("Unmatched '{'!"),
-            Kind::Cpp(CppFault::UnmatchedBracket) => f.write_str("Unmatched '['!"),
-            Kind::Cpp(CppFault::ExpectedColon) => f.write_str("Bad key-value pair, expected ':'"),
-            Kind::Cpp(CppFault::ExpectedValue) => f.write_str("Expected value"),
-            Kind::Cpp(CppFault::UnmatchedQuote) => f.write_str("Unmatched delimiter"),
             Kind::Cpp(CppFault::Trailing) => {
-                write!(f, "Unexpected chars in address: {}", &self.input[self.offset..])
+                write!(f, "{}: {}", CppFault::Trailing.text(), &self.input[self.offset..])
             }
+            Kind::Cpp(fault) => f.write_str(fault.text()),
+            Kind::NotStrict(laxity) => write!(f, "{laxity}"),
         }
     }
 

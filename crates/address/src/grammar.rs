@@ -23,14 +23,16 @@ use crate::{
     address::{Address, MAX_DEPTH},
     error::{FoundToken, ParseError, ParseErrorKind},
     literal::{BadLiteral, push_text, scalar},
+    strict,
     token::{Token, TokenKind, tokens},
     value::{OptionKey, OptionMap, OptionValue},
 };
 
 /// Reads an address in the Python dialect; the caller has checked the length.
-pub(crate) fn parse(input: &str) -> Result<Address, ParseError> {
+pub(crate) fn parse(input: &str, strict: bool) -> Result<Address, ParseError> {
     let tokens = tokens(input)?;
     match address(&tokens) {
+        Ok((_, address)) if strict => strict::check(input, &tokens).map(|()| address),
         Ok((_, address)) => Ok(address),
         Err(Err::Error(fault) | Err::Failure(fault)) => Err(fault.place(input)),
         Err(Err::Incomplete(_)) => unreachable!("complete parsers never ask for more"),

@@ -22,8 +22,10 @@
 //!
 //! - [`Address`] is read in the [`Dialect`] of the Python client (the default) or of the C++ client. Whatever either of
 //!   them reads is read the same way here; where they crash there is a [`ParseError`].
+//!   [`Address::parse_strict`] refuses what they take only by accident, such as a blank that vanishes; [`Laxity`] lists it.
 //! - [`Options`] are the options that the schema knows, checked for one end of a link by [`Address::validate_for`]; an
 //!   [`OptionsError`] lists all that do not fit. The tree as written stays in [`Address::options`].
+//! - [`ConnectionOptions`] are the options of a connection, read from a text such as `{reconnect: true}`.
 //! - [`BrokerUrl`] says where a broker is; [`split_address`] takes an argument that may be an address or a full URL.
 //! - Every error prints what the original prints, and has a hint. `{:#}` of a [`ParseError`] shows the place:
 //!
@@ -47,29 +49,42 @@
 //! `fuzzing` shows the bodies of the fuzz targets, for `fuzz/` only.
 
 mod address;
+mod connection_error;
+mod connection_options;
+mod connection_value;
 mod cpp;
+mod declaration;
 mod display;
 mod error;
+mod filter;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
 mod grammar;
 mod literal;
 mod options;
+mod options_error;
 mod percent;
 mod schema;
 mod scheme;
+mod strict;
+mod suggest;
 mod token;
 mod url;
 mod url_error;
 mod value;
 
 pub use address::{Address, Dialect, MAX_ADDRESS_LEN, MAX_DEPTH};
+pub use connection_error::ConnectionOptionsError;
+pub use connection_options::{ConnectionOptions, Protocol, Transport};
+pub use declaration::Declaration;
 pub use error::{CppFault, FoundToken, ParseError, ParseErrorKind, Phase};
+pub use filter::{Filter, FilterDescriptor};
 pub use options::{Binding, LinkOptions, Mode, NodeOptions, NodeType, Options, Policy, Reliability, Role};
-pub use schema::{OptionFault, OptionProblem, OptionsError};
+pub use options_error::{OptionFault, OptionProblem, OptionsError};
 pub use scheme::Scheme;
-pub use token::TokenKind;
+pub use strict::Laxity;
+pub use token::{Token, TokenKind, lex};
 pub use url::{BrokerUrl, MAX_URL_LEN, WEBSOCKET_RESOURCE, split_address};
 pub use url_error::{UrlError, UrlPart};
 pub use value::{Float, NotAKey, OptionKey, OptionMap, OptionValue};

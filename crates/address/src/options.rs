@@ -1,11 +1,15 @@
 //! The options that the schema knows, as types.
 //!
-//! The schema is the Python client's, with the two link options that only the C++ client has (`timeout`, `selector`).
+//! The schema is the Python client's, with what only the C++ client has: of the node `properties` and `capabilities`, of
+//! the link `timeout`, `selector`, `filter`, `sender-source` and `receiver-target`.
 
 use std::time::Duration;
 
 use crate::{
-    schema::{OptionsError, Place, check},
+    address::Dialect,
+    filter::Filter,
+    options_error::OptionsError,
+    schema::{Place, Rules, check_at},
     value::{Float, OptionMap, OptionValue},
 };
 
@@ -22,7 +26,8 @@ pub struct Options {
     pub delete: Policy,
     /// Who checks that the node is as described here.
     pub assert: Policy,
-    /// Whether a receiver takes messages away; a sender must not give it. `None` means [`Mode::Consume`].
+    /// Whether a receiver takes messages away. A sender must not give it, but in the C++ dialect, where it means nothing there.
+    /// `None` means [`Mode::Consume`].
     pub mode: Option<Mode>,
     /// What the node is, for creating and asserting.
     pub node: NodeOptions,
@@ -45,6 +50,10 @@ pub struct NodeOptions {
     /// `x-bindings`: bindings to make along with the node.
     #[doc(alias = "x-bindings")]
     pub x_bindings: Vec<Binding>,
+    /// `properties`: node properties as AMQP 1.0 has them, unchecked. From the C++ client.
+    pub properties: OptionMap,
+    /// `capabilities`: what the node must be able to do. From the C++ client.
+    pub capabilities: Vec<String>,
 }
 
 /// Describes the link.
@@ -61,6 +70,15 @@ pub struct LinkOptions {
     pub timeout: Option<Duration>,
     /// A filter expression over properties (`selector`). From the C++ client.
     pub selector: Option<String>,
+    /// `filter`: one filter or a list of them. From the C++ client.
+    #[doc(alias = "filter")]
+    pub filters: Vec<Filter>,
+    /// `sender-source`: the address of the source that a sender tells. From the C++ client.
+    #[doc(alias = "sender-source")]
+    pub source: Option<String>,
+    /// `receiver-target`: the address of the target that a receiver tells. From the C++ client.
+    #[doc(alias = "receiver-target")]
+    pub target: Option<String>,
     /// `x-declare`: what the protocol's own declaration of the subscription queue takes, unchecked.
     #[doc(alias = "x-declare")]
     pub x_declare: OptionMap,
@@ -173,6 +191,8 @@ words! {
     }
 }
 
+pub(crate) use words;
+
 impl Policy {
     /// Tells whether this end carries out the action.
     ///
@@ -198,7 +218,17 @@ impl Options {
     /// # Errors
     /// Every option that the schema does not have or whose value does not fit, in the original's order.
     pub fn from_map(map: &OptionMap, role: Role) -> Result<Self, OptionsError> {
-        check(map, role, Self::read)
+        Self::from_map_with(Dialect::Python, map, role)
+    }
+
+    /// Reads options by the rules of a dialect. The C++ client lets a sender have a `mode`, and takes a number where a text is
+    /// wanted and a number or the quoted word where a boolean is.
+    ///
+    /// # Errors
+    /// As [`from_map`](Self::from_map), in the same words; the original of [`Dialect::Cpp`] tells the first unknown key and
+    /// drops most values that do not fit.
+    pub fn from_map_with(dialect: Dialect, map: &OptionMap, role: Role) -> Result<Self, OptionsError> {
+        check_at(&[], map, Rules::of(dialect, role), Self::read)
     }
 
     /// Writes the options that differ from the defaults.
@@ -222,7 +252,7 @@ impl Options {
             assert: policy(place.word("assert", Policy::WORDS)),
             node: place.record("node", NodeOptions::read),
             link: place.record("link", LinkOptions::read),
-            mode: place.receiver_word("mode", Mode::WORDS).and_then(Mode::from_word),
+            mode: place.mode("mode", Mode::WORDS).and_then(Mode::from_word),
         }
     }
 }
@@ -234,6 +264,8 @@ impl NodeOptions {
             durable: place.boolean("durable"),
             x_declare: place.any_map("x-declare"),
             x_bindings: place.records("x-bindings", Binding::read),
+            properties: place.any_map("properties"),
+            capabilities: place.strings("capabilities"),
         }
     }
 
@@ -243,6 +275,9 @@ impl NodeOptions {
         put(&mut map, "durable", self.durable.map(Into::into));
         put_map(&mut map, "x-declare", self.x_declare.clone());
         put_bindings(&mut map, &self.x_bindings);
+        put_map(&mut map, "properties", self.properties.clone());
+        let capabilities = || self.capabilities.iter().map(|name| name.as_str().into()).collect::<Vec<OptionValue>>();
+        put(&mut map, "capabilities", (!self.capabilities.is_empty()).then(|| capabilities().into()));
         map
     }
 }
@@ -258,6 +293,9 @@ impl LinkOptions {
             x_subscribe: place.any_map("x-subscribe"),
             timeout: place.seconds("timeout"),
             selector: place.string("selector"),
+            filters: place.record_or_records("filter", Filter::read).into_iter().flatten().collect(),
+            source: place.string("sender-source"),
+            target: place.string("receiver-target"),
         }
     }
 
@@ -268,6 +306,10 @@ impl LinkOptions {
         put(&mut map, "reliability", self.reliability.map(|reliability| reliability.as_str().into()));
         put(&mut map, "timeout", self.timeout.and_then(seconds));
         put(&mut map, "selector", self.selector.as_deref().map(Into::into));
+        let filters = || self.filters.iter().map(|filter| filter.to_map().into()).collect::<Vec<OptionValue>>();
+        put(&mut map, "filter", (!self.filters.is_empty()).then(|| filters().into()));
+        put(&mut map, "sender-source", self.source.as_deref().map(Into::into));
+        put(&mut map, "receiver-target", self.target.as_deref().map(Into::into));
         put_map(&mut map, "x-declare", self.x_declare.clone());
         put_bindings(&mut map, &self.x_bindings);
         put_map(&mut map, "x-subscribe", self.x_subscribe.clone());

@@ -6,169 +6,52 @@ use std::{
 };
 
 use crate::{
+    address::Dialect,
     display::write_quoted,
     options::Role,
+    options_error::{OptionFault, OptionProblem, OptionsError},
     value::{OptionKey, OptionMap, OptionValue},
 };
 
-/// Says which options do not fit the schema; prints the original's text for them.
-///
-/// The original puts `error in options: ` in front when it raises `InvalidOption`; whoever raises ours may do so too.
-///
-/// ```
-/// use postroad_address::{Address, Role};
-///
-/// let address = Address::parse("orders; {create: asdf, node: {durable: [], color: red}}").unwrap();
-/// let error = address.validate_for(Role::Sender).unwrap_err();
-/// assert_eq!(
-///     error.to_string(),
-///     "create: asdf not in ('always', 'sender', 'receiver', 'never'), \
-///      node: durable: [] is not a bool, color: illegal key"
-/// );
-/// assert_eq!(error.faults()[1].path, ["node", "durable"]);
-/// ```
-#[doc(alias = "InvalidOption")]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OptionsError {
-    faults: Vec<OptionFault>,
+/// How strictly a map is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    /// Whether there is a `mode`.
+    mode: bool,
+    /// Whether a value of another type counts when it says the same.
+    lenient: bool,
 }
 
-/// One option that does not fit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct OptionFault {
-    /// The keys that lead to the option, outermost first.
-    pub path: Vec<String>,
-    /// What is wrong with it.
-    pub problem: OptionProblem,
-}
+impl Rules {
+    pub(crate) const LENIENT: Self = Self { mode: false, lenient: true };
 
-/// What is wrong with an option.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OptionProblem {
-    /// There is no such option here.
-    IllegalKey {
-        /// The options there are.
-        known: Vec<&'static str>,
-    },
-    /// The value is none of those allowed.
-    NotIn {
-        /// The value as Python prints it.
-        value: String,
-        /// The values there are.
-        allowed: &'static [&'static str],
-    },
-    /// The value has the wrong type.
-    NotA {
-        /// The value as Python prints it.
-        value: String,
-        /// The type wanted, by Python's name for it.
-        wanted: &'static str,
-    },
-}
-
-impl OptionsError {
-    /// Returns every fault, in the order of the text.
-    pub fn faults(&self) -> &[OptionFault] {
-        &self.faults
-    }
-
-    /// Tells what to write instead, for the first fault where that can be guessed.
-    pub fn hint(&self) -> Option<String> {
-        self.faults.iter().find_map(OptionFault::hint)
+    pub(crate) fn of(dialect: Dialect, role: Role) -> Self {
+        let lenient = dialect == Dialect::Cpp;
+        Self { mode: lenient || role == Role::Receiver, lenient }
     }
 }
 
-impl OptionFault {
-    /// Tells what to write instead, where that can be guessed.
-    pub fn hint(&self) -> Option<String> {
-        let key = self.path.last().map(String::as_str).unwrap_or_default();
-        Some(match &self.problem {
-            OptionProblem::IllegalKey { .. } if self.path == ["mode"] => "mode is an option of receivers".to_owned(),
-            OptionProblem::IllegalKey { known } => {
-                format!("{} {}", choice(key, known, "known here:"), known.join(", "))
-            }
-            OptionProblem::NotIn { value, allowed } => {
-                format!("{} {}", choice(value, allowed, "write one of"), allowed.join(", "))
-            }
-            OptionProblem::NotA { wanted: "bool", value } if value.eq_ignore_ascii_case("true") => {
-                format!("write {key}: True without quotes")
-            }
-            OptionProblem::NotA { wanted: "bool", value } if value.eq_ignore_ascii_case("false") => {
-                format!("write {key}: False without quotes")
-            }
-            OptionProblem::NotA { wanted: "bool", .. } => {
-                format!("write {key}: True or {key}: False")
-            }
-            OptionProblem::NotA { wanted: "str", value } => format!("put it in quotes, as in {key}: '{value}'"),
-            OptionProblem::NotA { wanted: "map", .. } => format!("write {key}: {{ .. }}"),
-            OptionProblem::NotA { wanted: "list", .. } => format!("write {key}: [ .. ]"),
-            OptionProblem::NotA { .. } => format!("write {key}: 30 for thirty seconds"),
-        })
-    }
-}
-
-/// A word that differs by case or by `_` for `-` is what was meant; otherwise all are named.
-fn choice(written: &str, known: &[&str], otherwise: &str) -> String {
-    let plain = |word: &str| word.to_ascii_lowercase().replace('_', "-");
-    match known.iter().find(|word| plain(word) == plain(written)) {
-        Some(word) => format!("did you mean {word}? {otherwise}"),
-        None => otherwise.to_owned(),
-    }
-}
-
-impl fmt::Display for OptionsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut open: &[String] = &[];
-        for (at, fault) in self.faults.iter().enumerate() {
-            if at > 0 {
-                f.write_str(", ")?;
-            }
-            // The original joins the faults of one map before it puts the map's own key in front of them all.
-            let parents = &fault.path[..fault.path.len().saturating_sub(1)];
-            let shared = open.iter().zip(parents).take_while(|(a, b)| a == b).count();
-            for key in &fault.path[shared..] {
-                write!(f, "{key}: ")?;
-            }
-            write!(f, "{}", fault.problem)?;
-            open = parents;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for OptionsError {}
-
-impl fmt::Display for OptionProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::IllegalKey { .. } => f.write_str("illegal key"),
-            Self::NotIn { value, allowed } => {
-                write!(f, "{value} not in ('{}')", allowed.join("', '"))
-            }
-            Self::NotA { value, wanted } => write!(f, "{value} is not a {wanted}"),
-        }
-    }
-}
-
-/// Reads `map` with `read`, unless a key or value in it does not fit.
-pub(crate) fn check<T>(map: &OptionMap, role: Role, read: fn(&mut Place<'_, '_>) -> T) -> Result<T, OptionsError> {
-    let mut checker = Checker::default();
-    let value = checker.read(map, role, read);
+/// Reads `map`, which stands under the keys of `path`, with `read`, unless a key or value in it does not fit.
+pub(crate) fn check_at<T>(
+    path: &[&'static str],
+    map: &OptionMap,
+    rules: Rules,
+    read: fn(&mut Place<'_, '_>) -> T,
+) -> Result<T, OptionsError> {
+    let mut checker = Checker { faults: Vec::new(), path: path.to_vec() };
+    let value = checker.read(map, rules, read);
     if checker.faults.is_empty() { Ok(value) } else { Err(OptionsError { faults: checker.faults }) }
 }
 
 /// Gathers the faults of one pass.
-#[derive(Default)]
 struct Checker {
     faults: Vec<OptionFault>,
     path: Vec<&'static str>,
 }
 
 impl Checker {
-    fn read<T>(&mut self, map: &OptionMap, role: Role, read: fn(&mut Place<'_, '_>) -> T) -> T {
-        let mut place = Place { checker: self, map, role, known: Vec::new() };
+    fn read<T>(&mut self, map: &OptionMap, rules: Rules, read: fn(&mut Place<'_, '_>) -> T) -> T {
+        let mut place = Place { checker: self, map, rules, known: Vec::new(), open: false };
         let value = read(&mut place);
         place.refuse_other_keys();
         value
@@ -184,8 +67,10 @@ impl Checker {
 pub(crate) struct Place<'c, 'm> {
     checker: &'c mut Checker,
     map: &'m OptionMap,
-    role: Role,
+    rules: Rules,
     known: Vec<&'static str>,
+    /// Whether other keys are fine.
+    open: bool,
 }
 
 impl<'m> Place<'_, 'm> {
@@ -197,33 +82,89 @@ impl<'m> Place<'_, 'm> {
         }
     }
 
-    /// As [`word`](Self::word), for an option that a sender does not have.
-    pub(crate) fn receiver_word(&mut self, key: &'static str, allowed: &'static [&'static str]) -> Option<&'m str> {
-        match self.role {
-            Role::Sender => None,
-            Role::Receiver => self.word(key, allowed),
-        }
+    /// As [`word`](Self::word), for the option that a sender may not have.
+    pub(crate) fn mode(&mut self, key: &'static str, allowed: &'static [&'static str]) -> Option<&'m str> {
+        if self.rules.mode { self.word(key, allowed) } else { None }
     }
 
     pub(crate) fn boolean(&mut self, key: &'static str) -> Option<bool> {
         let value = self.get(key)?;
-        value.as_bool().or_else(|| self.not_a(key, value, "bool"))
+        let meant = || match value {
+            OptionValue::Int(number) => Some(*number != 0),
+            OptionValue::String(text) if text.eq_ignore_ascii_case("true") => Some(true),
+            OptionValue::String(text) if text.eq_ignore_ascii_case("false") => Some(false),
+            _ => None,
+        };
+        let read = value.as_bool().or_else(|| self.rules.lenient.then(meant).flatten());
+        read.or_else(|| self.not_a(key, value, "bool"))
     }
 
     pub(crate) fn string(&mut self, key: &'static str) -> Option<String> {
         let value = self.get(key)?;
-        value.as_str().map(str::to_owned).or_else(|| self.not_a(key, value, "str"))
+        match value {
+            OptionValue::String(text) => Some(text.clone()),
+            OptionValue::Int(_) | OptionValue::Float(_) if self.rules.lenient => Some(value.to_string()),
+            _ => self.not_a(key, value, "str"),
+        }
+    }
+
+    /// Text of the characters that AMQP 1.0 has in symbols.
+    pub(crate) fn symbol(&mut self, key: &'static str) -> Option<String> {
+        let value = self.get(key)?;
+        let symbol = value.as_str().filter(|text| text.is_ascii() && !text.is_empty());
+        symbol.map(str::to_owned).or_else(|| self.not_a(key, value, "text in ASCII"))
+    }
+
+    /// A number, or its digits in a text, when it is one.
+    pub(crate) fn integer(&mut self, key: &'static str) -> Option<u64> {
+        match self.get(key)? {
+            OptionValue::Int(number) => u64::try_from(*number).ok(),
+            OptionValue::String(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// A value of any kind, `None` among them.
+    pub(crate) fn any(&mut self, key: &'static str) -> Option<OptionValue> {
+        self.known.push(key);
+        self.map.get(key).cloned()
+    }
+
+    /// Says which of these keys is missing, the first one, as the original does.
+    pub(crate) fn need(&mut self, keys: &[&'static str]) {
+        if let Some(key) = keys.iter().find(|key| self.map.get(key).is_none()) {
+            let path = self.checker.path.iter().copied().map(str::to_owned).collect();
+            self.checker.faults.push(OptionFault { path, problem: OptionProblem::Missing { key } });
+        }
+    }
+
+    /// All that was not read, which is fine then.
+    pub(crate) fn others(&mut self) -> OptionMap {
+        self.open = true;
+        let known = |key: &OptionKey| key.as_str().is_some_and(|key| self.known.contains(&key));
+        self.map.iter().filter(|(key, _)| !known(key)).cloned().collect()
+    }
+
+    /// A list of texts; the first that is none ends it.
+    pub(crate) fn strings(&mut self, key: &'static str) -> Vec<String> {
+        let items = self.get(key).and_then(|value| value.as_list().or_else(|| self.not_a(key, value, "list")));
+        let mut texts = Vec::new();
+        for item in items.unwrap_or_default() {
+            match item.as_str() {
+                Some(text) => texts.push(text.to_owned()),
+                None => {
+                    self.not_a::<()>(key, item, "str");
+                    break;
+                }
+            }
+        }
+        texts
     }
 
     /// A number of seconds, not negative.
     pub(crate) fn seconds(&mut self, key: &'static str) -> Option<Duration> {
         let value = self.get(key)?;
-        let duration = match value {
-            OptionValue::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
-            OptionValue::Float(seconds) => Duration::try_from_secs_f64(seconds.get()).ok(),
-            _ => None,
-        };
-        duration.or_else(|| self.not_a(key, value, "number of seconds"))
+        seconds(value).or_else(|| self.not_a(key, value, "number of seconds"))
     }
 
     pub(crate) fn any_map(&mut self, key: &'static str) -> OptionMap {
@@ -239,9 +180,23 @@ impl<'m> Place<'_, 'm> {
     /// A list of maps; the first bad one ends it, as in the original.
     pub(crate) fn records<T>(&mut self, key: &'static str, read: fn(&mut Place<'_, '_>) -> T) -> Vec<T> {
         let items = self.get(key).and_then(|value| value.as_list().or_else(|| self.not_a(key, value, "list")));
+        self.each(key, items.unwrap_or_default(), read)
+    }
+
+    /// A list of maps, or one map.
+    pub(crate) fn record_or_records<T>(&mut self, key: &'static str, read: fn(&mut Place<'_, '_>) -> T) -> Vec<T> {
+        match self.get(key) {
+            None => Vec::new(),
+            Some(OptionValue::List(items)) => self.each(key, items, read),
+            Some(one @ OptionValue::Map(_)) => self.each(key, std::slice::from_ref(one), read),
+            Some(value) => self.not_a(key, value, "map or list of maps").unwrap_or_default(),
+        }
+    }
+
+    fn each<T>(&mut self, key: &'static str, items: &[OptionValue], read: fn(&mut Place<'_, '_>) -> T) -> Vec<T> {
         let before = self.checker.faults.len();
         let mut records = Vec::new();
-        for item in items.unwrap_or_default() {
+        for item in items {
             if self.checker.faults.len() > before {
                 break;
             }
@@ -253,20 +208,22 @@ impl<'m> Place<'_, 'm> {
 
     /// The value under a key of the schema; `None` in the text is no value.
     fn get(&mut self, key: &'static str) -> Option<&'m OptionValue> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            self.known.push(key);
+        }
         self.map.get(key).filter(|value| !value.is_null())
     }
 
     fn within<T>(&mut self, key: &'static str, map: &OptionMap, read: fn(&mut Place<'_, '_>) -> T) -> T {
         self.checker.path.push(key);
-        let value = self.checker.read(map, self.role, read);
+        let value = self.checker.read(map, self.rules, read);
         self.checker.path.pop();
         value
     }
 
     /// Once all keys of the schema are read, the others are illegal.
     fn refuse_other_keys(self) {
-        for (key, _) in self.map {
+        for (key, _) in self.map.iter().filter(|_| !self.open) {
             if !key.as_str().is_some_and(|key| self.known.contains(&key)) {
                 let key = python_str(&key.clone().into());
                 self.checker.fault(&key, OptionProblem::IllegalKey { known: self.known.clone() });
@@ -284,8 +241,17 @@ impl<'m> Place<'_, 'm> {
     }
 }
 
+/// A number of seconds, whole or not.
+pub(crate) fn seconds(value: &OptionValue) -> Option<Duration> {
+    match value {
+        OptionValue::Int(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
+        OptionValue::Float(seconds) => Duration::try_from_secs_f64(seconds.get()).ok(),
+        _ => None,
+    }
+}
+
 /// What Python's `str` makes of a value: the bare text of a string, quoted inside lists and maps.
-fn python_str(value: &OptionValue) -> String {
+pub(crate) fn python_str(value: &OptionValue) -> String {
     let mut out = String::new();
     match value {
         OptionValue::String(text) => out.push_str(text),

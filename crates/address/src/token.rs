@@ -14,7 +14,10 @@ use nom::{
     sequence::{pair, preceded},
 };
 
-use crate::error::{ParseError, ParseErrorKind};
+use crate::{
+    address::MAX_ADDRESS_LEN,
+    error::{ParseError, ParseErrorKind},
+};
 
 /// Names a kind of token, as error messages do (`LBRACE`, `NUMBER`, `EOF`).
 ///
@@ -48,12 +51,15 @@ pub enum TokenKind {
     Esc,
     /// One of `. # * % @ $ ^ ! + -` that is no part of a number or word.
     Sym,
+    /// Blanks, tabs and line ends. They part tokens, and the grammar does not see them.
+    #[doc(alias = "WSPACE")]
+    Blank,
     /// The end of the text.
     Eof,
 }
 
 impl TokenKind {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Number,
         Self::String,
         Self::Id,
@@ -67,6 +73,7 @@ impl TokenKind {
         Self::Slash,
         Self::Esc,
         Self::Sym,
+        Self::Blank,
         Self::Eof,
     ];
 
@@ -86,6 +93,7 @@ impl TokenKind {
             Self::Slash => "SLASH",
             Self::Esc => "ESC",
             Self::Sym => "SYM",
+            Self::Blank => "WSPACE",
             Self::Eof => "EOF",
         }
     }
@@ -99,24 +107,47 @@ impl std::fmt::Display for TokenKind {
 
 /// One token and where it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Token<'a> {
-    pub(crate) kind: TokenKind,
+pub struct Token<'a> {
+    /// Its kind.
+    pub kind: TokenKind,
     /// The token as written, quotes and backslashes included; empty at the end.
-    pub(crate) text: &'a str,
+    pub text: &'a str,
     /// The byte at which the token begins.
-    pub(crate) offset: usize,
+    pub offset: usize,
 }
 
-/// Splits `input` into tokens, drops blanks, and ends the list with one `Eof`.
+/// Splits a text into the tokens of the Python dialect, blanks among them; the last one is [`TokenKind::Eof`].
+///
+/// It is what [`Address::parse`](crate::Address::parse) does first, for programs that show or check an address.
+///
+/// ```
+/// use postroad_address::{TokenKind, lex};
+///
+/// let kinds: Vec<_> = lex("foo - 3")?.iter().map(|token| token.kind.name()).collect();
+/// assert_eq!(kinds, ["ID", "WSPACE", "SYM", "WSPACE", "NUMBER", "EOF"]);
+/// # Ok::<(), postroad_address::ParseError>(())
+/// ```
+///
+/// # Errors
+/// A character with which no token begins, and a text that is longer than [`MAX_ADDRESS_LEN`].
+pub fn lex(input: &str) -> Result<Vec<Token<'_>>, ParseError> {
+    if input.len() > MAX_ADDRESS_LEN { Err(ParseError::too_long(input.len())) } else { scan(input, true) }
+}
+
+/// As [`lex`], without the blanks, for a text whose length the caller has checked.
 pub(crate) fn tokens(input: &str) -> Result<Vec<Token<'_>>, ParseError> {
+    scan(input, false)
+}
+
+fn scan(input: &str, blanks: bool) -> Result<Vec<Token<'_>>, ParseError> {
     let mut tokens = Vec::new();
     let mut rest = input;
     while let Some(character) = rest.chars().next() {
         let offset = input.len() - rest.len();
-        let Ok((after, lexeme)) = lexeme(rest) else {
+        let Ok((after, kind)) = lexeme(rest) else {
             return Err(ParseError::at(input, offset, ParseErrorKind::Unrecognized { character }));
         };
-        if let Some(kind) = lexeme {
+        if blanks || kind != TokenKind::Blank {
             let text = &rest[..rest.len() - after.len()];
             tokens.push(Token { kind, text, offset });
         }
@@ -126,16 +157,15 @@ pub(crate) fn tokens(input: &str) -> Result<Vec<Token<'_>>, ParseError> {
     Ok(tokens)
 }
 
-/// Reads one token or one run of blanks (`None`).
-fn lexeme(input: &str) -> IResult<&str, Option<TokenKind>> {
+fn lexeme(input: &str) -> IResult<&str, TokenKind> {
     alt((
-        punctuation.map(Some),
-        value(Some(TokenKind::Number), number),
-        value(Some(TokenKind::Id), id),
-        value(Some(TokenKind::String), string),
-        value(Some(TokenKind::Esc), escape),
-        value(Some(TokenKind::Sym), one_of(".#*%@$^!+-")),
-        value(None, blanks),
+        punctuation,
+        value(TokenKind::Number, number),
+        value(TokenKind::Id, id),
+        value(TokenKind::String, string),
+        value(TokenKind::Esc, escape),
+        value(TokenKind::Sym, one_of(".#*%@$^!+-")),
+        value(TokenKind::Blank, blanks),
     ))
     .parse(input)
 }
@@ -209,52 +239,15 @@ mod tests {
         assert_eq!(found, expected, "{input}");
     }
 
-    // The nine lexer tests of the original (qpid/tests/messaging/address.py), by their names.
-
     #[test]
-    fn dash_in_id_1() {
-        check("foo-bar", &[(Id, "foo-bar")]);
-    }
-
-    #[test]
-    fn dash_in_id_2() {
-        check("foo-3", &[(Id, "foo-3")]);
-    }
-
-    #[test]
-    fn dash_alone_1() {
-        check("foo - bar", &[(Id, "foo"), (Sym, "-"), (Id, "bar")]);
-    }
-
-    #[test]
-    fn dash_alone_2() {
-        check("foo - 3", &[(Id, "foo"), (Sym, "-"), (Number, "3")]);
-    }
-
-    #[test]
-    fn leading_dash() {
-        check("-foo", &[(Sym, "-"), (Id, "foo")]);
-    }
-
-    #[test]
-    fn trailing_dash() {
-        check("foo-", &[(Id, "foo"), (Sym, "-")]);
-        check("a--", &[(Id, "a"), (Sym, "-"), (Sym, "-")]);
-    }
-
-    #[test]
-    fn negative_number() {
-        check("-3", &[(Number, "-3")]);
-    }
-
-    #[test]
-    fn id_with_number() {
-        check("id1", &[(Id, "id1")]);
-    }
-
-    #[test]
-    fn id_space_number() {
-        check("id 1", &[(Id, "id"), (Number, "1")]);
+    fn blanks_are_tokens_that_the_grammar_does_not_see() {
+        let kinds =
+            |tokens: Vec<Token<'_>>| tokens.into_iter().map(|token| (token.kind, token.offset)).collect::<Vec<_>>();
+        let text = "a \t\r\n;b";
+        assert_eq!(kinds(lex(text).unwrap()), [(Id, 0), (Blank, 1), (Semi, 5), (Id, 6), (Eof, 7)]);
+        assert_eq!(kinds(tokens(text).unwrap()), [(Id, 0), (Semi, 5), (Id, 6), (Eof, 7)]);
+        let long = "a".repeat(MAX_ADDRESS_LEN + 1);
+        assert_eq!(lex(&long).unwrap_err().kind(), &ParseErrorKind::TooLong { len: long.len() });
     }
 
     #[test]

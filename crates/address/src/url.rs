@@ -199,6 +199,11 @@ impl BrokerUrl {
         self.port.unwrap_or_else(|| self.scheme.default_port())
     }
 
+    /// Returns the port that the text has.
+    pub fn explicit_port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Returns the text behind the host, without its first slash: the address of a node.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
@@ -212,6 +217,20 @@ impl BrokerUrl {
     /// Returns the value of [`WEBSOCKET_RESOURCE`] among the pairs.
     pub fn websocket_resource(&self) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == WEBSOCKET_RESOURCE).map(|(_, value)| value.as_str())
+    }
+
+    /// Has the same host reached over TLS, or without it: `amqps` for `amqp`, `amqpwss` for `amqpws`. The port follows, unless
+    /// the URL says one. A Unix socket stays as it is.
+    #[must_use]
+    pub fn with_tls(mut self, tls: bool) -> Self {
+        self.scheme = match (self.scheme, tls) {
+            (Scheme::Amqp | Scheme::Amqps, true) => Scheme::Amqps,
+            (Scheme::Amqp | Scheme::Amqps, false) => Scheme::Amqp,
+            (Scheme::AmqpWs | Scheme::AmqpWss, true) => Scheme::AmqpWss,
+            (Scheme::AmqpWs | Scheme::AmqpWss, false) => Scheme::AmqpWs,
+            (Scheme::AmqpUnix, _) => Scheme::AmqpUnix,
+        };
+        self
     }
 
     /// Sets the port, for instance the one that a listener got. A Unix socket has none and gets none.

@@ -183,6 +183,16 @@ impl OptionMap {
         self.entries.iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
     }
 
+    /// Returns the value under a string key that may have dashes or underscores, as the keys of `x-declare` may.
+    pub fn get_dashed(&self, key: &str) -> Option<&OptionValue> {
+        let plain = |key: &str| key.replace('_', "-");
+        let wanted = plain(key);
+        self.entries
+            .iter()
+            .find(|(name, _)| name.as_str().is_some_and(|name| plain(name) == wanted))
+            .map(|(_, value)| value)
+    }
+
     /// Sets a value and returns the one it replaces; a new key goes to the end. Searches the whole map.
     pub fn insert(&mut self, key: impl Into<OptionKey>, value: impl Into<OptionValue>) -> Option<OptionValue> {
         let (key, value) = (key.into(), value.into());

@@ -22,7 +22,10 @@ use std::time::Duration;
 pub use postroad_taps::blocking::{BlockingError, Runtime};
 use postroad_taps::blocking::{Wrap, mirror};
 
-use crate::{Limits, NodeOptions, QueueError, QueueStats, StartError, TlsConfig, Tokens, TopicStats, UserFile};
+use crate::{
+    ExchangeKind, ExchangeStats, Limits, NodeOptions, QueueError, QueueStats, StartError, TlsConfig, Tokens,
+    TopicStats, UserFile,
+};
 
 mirror! {
     /// A broker that runs. Dropping it stops everything at once; [`shutdown`](Self::shutdown) lets clients finish.
@@ -38,11 +41,18 @@ mirror! {
     pass fn forget_suspended_links(&self) -> usize;
     pass fn declare_queue(&self, name: &str) -> Result<bool, QueueError>;
     pass fn declare_topic(&self, name: &str) -> Result<bool, QueueError>;
+    pass fn declare_exchange(&self, name: &str, kind: ExchangeKind) -> Result<bool, QueueError>;
+    pass fn bind(&self, exchange: &str, queue: &str, key: &str) -> Result<bool, QueueError>;
+    pass fn unbind(&self, exchange: &str, queue: &str, key: &str) -> Result<(), QueueError>;
+    pass fn is_bound(&self, exchange: &str, queue: &str, key: &str) -> Result<bool, QueueError>;
     pass fn delete_queue(&self, name: &str) -> bool;
     pass fn delete_topic(&self, name: &str) -> bool;
+    pass fn delete_exchange(&self, name: &str) -> bool;
     pass fn queues(&self) -> Vec<String>;
     pass fn topics(&self) -> Vec<String>;
+    pass fn exchanges(&self) -> Vec<String>;
     pass fn queue_stats(&self, name: &str) -> Option<QueueStats>;
+    pass fn exchange_stats(&self, name: &str) -> Option<ExchangeStats>;
     pass fn topic_stats(&self, name: &str) -> Option<TopicStats>;
 }
 
@@ -70,6 +80,7 @@ mirror! {
 
     with fn queue(name: impl Into<String>);
     with fn queue_with(name: impl Into<String>, options: NodeOptions);
+    with fn exchange(name: impl Into<String>, kind: ExchangeKind);
     with fn topic(name: impl Into<String>);
     with fn topic_with(name: impl Into<String>, options: NodeOptions);
     with fn node_defaults(options: NodeOptions);

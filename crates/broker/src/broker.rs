@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::asks_for_tls;
-use postroad_codec::v1_0::ProtocolHeader;
+use postroad_codec::v1_0::{Map, ProtocolHeader};
 use postroad_taps::{Incoming, Listener, Protocol, ProtocolStack};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
@@ -15,12 +15,13 @@ use tracing::{debug, warn};
 use crate::builder::{Builder, declare};
 use crate::driver::{Blind, Driver, Transport};
 use crate::error::QueueError;
+use crate::exchange::{self, ExchangeKind, ExchangeStats};
 use crate::janitor;
 use crate::mailbox::Order;
 use crate::node::Kind;
+use crate::nodes::RESERVED;
 use crate::queue::QueueStats;
 use crate::shared::{Registered, Security, Shared};
-use crate::topic::{self, TopicStats};
 
 /// A broker that runs. Dropping it stops everything at once; [`shutdown`](Self::shutdown) lets clients finish.
 #[derive(Debug)]
@@ -30,6 +31,9 @@ pub struct Broker {
     urls: Vec<String>,
     janitor: JoinHandle<()>,
 }
+
+/// What a topic and its subscriptions hold: a topic is an exchange.
+pub type TopicStats = ExchangeStats;
 
 /// A socket that listens, and the URL by which it is reached.
 pub(crate) struct Listening {
@@ -103,29 +107,82 @@ impl Broker {
     /// Makes a queue, and says whether it is new.
     ///
     /// # Errors
-    /// When the name is empty or longer than 1024 bytes or a topic has it, or there are too many nodes.
+    /// When the name is empty, longer than 1024 bytes or begins with `amq.`, or there are too many nodes. An exchange may have
+    /// the name as well.
     pub fn declare_queue(&self, name: &str) -> Result<bool, QueueError> {
-        declare(&self.shared.nodes, name, Kind::Queue)
+        declare(&self.shared.nodes, name, None)
     }
 
-    /// Makes a topic, and says whether it is new.
+    /// Makes a topic, which is a topic exchange, and says whether it is new.
     ///
     /// # Errors
-    /// As for [`declare_queue`](Self::declare_queue), where a queue has the name.
+    /// As for [`declare_exchange`](Self::declare_exchange).
     pub fn declare_topic(&self, name: &str) -> Result<bool, QueueError> {
-        declare(&self.shared.nodes, name, Kind::Topic)
+        self.declare_exchange(name, ExchangeKind::Topic)
+    }
+
+    /// Makes an exchange, and says whether it is new.
+    ///
+    /// # Errors
+    /// As for [`declare_queue`](Self::declare_queue), and when there is an exchange of that name and another kind.
+    pub fn declare_exchange(&self, name: &str, kind: ExchangeKind) -> Result<bool, QueueError> {
+        declare(&self.shared.nodes, name, Some(kind))
+    }
+
+    /// Binds a queue to an exchange, and says whether the binding is new. What the key means is up to the exchange's
+    /// [kind](ExchangeKind). Bindings with arguments are made by clients.
+    ///
+    /// ```
+    /// # use postroad_broker::{Broker, ExchangeKind};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let broker = Broker::builder().queue("errors").start().await?;
+    /// assert!(broker.bind("amq.topic", "errors", "log.*.error")?);
+    /// assert!(!broker.bind("amq.topic", "errors", "log.*.error")?);
+    /// broker.unbind("amq.topic", "errors", "log.*.error")?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no such exchange or queue, the key is longer than 255 bytes, or there are too many bindings.
+    pub fn bind(&self, exchange: &str, queue: &str, key: &str) -> Result<bool, QueueError> {
+        let bound = self.shared.nodes.bind(exchange, queue, key, &Map::default());
+        bound.map_err(|error| QueueError { name: exchange.to_owned(), reason: error.text })
+    }
+
+    /// Removes the bindings of a queue by a key.
+    ///
+    /// # Errors
+    /// When there is no such exchange, queue or binding.
+    pub fn unbind(&self, exchange: &str, queue: &str, key: &str) -> Result<(), QueueError> {
+        let unbound = self.shared.nodes.unbind(exchange, queue, key, None);
+        unbound.map_err(|error| QueueError { name: exchange.to_owned(), reason: error.text })
+    }
+
+    /// Whether a queue is bound to an exchange by a key.
+    ///
+    /// # Errors
+    /// When there is no such exchange or queue.
+    pub fn is_bound(&self, exchange: &str, queue: &str, key: &str) -> Result<bool, QueueError> {
+        let bound = self.shared.nodes.is_bound(exchange, Some(queue), Some(key), None);
+        bound.map_err(|error| QueueError { name: exchange.to_owned(), reason: error.text })
     }
 
     /// Deletes a queue with its messages, and says whether there was one. Links to and from it are detached
     /// with `amqp:resource-deleted`.
     pub fn delete_queue(&self, name: &str) -> bool {
-        self.shared.nodes.delete(name, Kind::Queue)
+        self.shared.nodes.delete(name, Kind::Queue).unwrap_or(false)
     }
 
-    /// Deletes a topic with its subscriptions, and says whether there was one. Links to and from it are detached
-    /// with `amqp:resource-deleted`.
+    /// Deletes a topic; as [`delete_exchange`](Self::delete_exchange).
     pub fn delete_topic(&self, name: &str) -> bool {
-        self.shared.nodes.delete(name, Kind::Topic)
+        self.delete_exchange(name)
+    }
+
+    /// Deletes an exchange with its bindings and subscriptions, and says whether there was one that could be deleted: those
+    /// that every broker has stay. Links to and from it are detached with `amqp:resource-deleted`.
+    pub fn delete_exchange(&self, name: &str) -> bool {
+        self.shared.nodes.delete(name, Kind::Exchange).unwrap_or(false)
     }
 
     /// The names of all queues, in no order.
@@ -134,23 +191,36 @@ impl Broker {
         self.shared.nodes.names(Kind::Queue).into_iter().map(|name| name.to_string()).collect()
     }
 
-    /// The names of all topics, in no order.
+    /// The names of all topics, in no order: of the topic exchanges, but for `amq.topic`.
     #[must_use]
     pub fn topics(&self) -> Vec<String> {
-        self.shared.nodes.names(Kind::Topic).into_iter().map(|name| name.to_string()).collect()
+        let topics = self.shared.nodes.exchanges(ExchangeKind::Topic).into_iter();
+        topics.filter(|name| !name.starts_with(RESERVED)).map(|name| name.to_string()).collect()
+    }
+
+    /// The names of all exchanges, in no order, those included that every broker has.
+    #[must_use]
+    pub fn exchanges(&self) -> Vec<String> {
+        self.shared.nodes.names(Kind::Exchange).into_iter().map(|name| name.to_string()).collect()
     }
 
     /// What a queue holds now; `None` where there is no such queue.
     #[must_use]
     pub fn queue_stats(&self, name: &str) -> Option<QueueStats> {
-        let node = self.shared.nodes.find(name).filter(|node| node.kind == Kind::Queue)?;
+        let node = self.shared.nodes.find_kind(name, Kind::Queue)?;
         Some(node.lock().queue.stats())
     }
 
-    /// What a topic and its subscriptions hold now; `None` where there is no such topic.
+    /// What an exchange and its subscriptions hold now; `None` where there is no such exchange.
+    #[must_use]
+    pub fn exchange_stats(&self, name: &str) -> Option<ExchangeStats> {
+        exchange::stats(&*self.shared.nodes.find_kind(name, Kind::Exchange)?)
+    }
+
+    /// As [`exchange_stats`](Self::exchange_stats), of a topic.
     #[must_use]
     pub fn topic_stats(&self, name: &str) -> Option<TopicStats> {
-        topic::stats(&*self.shared.nodes.find(name)?)
+        self.exchange_stats(name)
     }
 
     /// Serves one client on a stream that somebody else has opened, such as one end of

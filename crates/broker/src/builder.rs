@@ -16,9 +16,10 @@ use postroad_taps::{
 use crate::broker::{Broker, Listening};
 use crate::connections::ConnectionLimits;
 use crate::error::{QueueError, StartError};
+use crate::exchange::ExchangeKind;
 use crate::link_expiry::ExpiryLimits;
 use crate::link_table::TableLimits;
-use crate::node::{Kind, NodeLimits, Nodes};
+use crate::node::{NodeLimits, Nodes};
 use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
 use crate::shared::{Settings, Shared};
@@ -27,7 +28,7 @@ use crate::transaction::TransactionLimits;
 /// Builds a [`Broker`].
 #[must_use]
 pub struct Builder {
-    nodes: Vec<(String, Kind)>,
+    nodes: Vec<(String, Option<ExchangeKind>)>,
     policies: Policies,
     auto_create: bool,
     anonymous: Option<bool>,
@@ -79,8 +80,11 @@ pub struct Limits {
     /// Bytes of messages in all queues and subscriptions together, as for `queue_bytes`. Queues take from it a
     /// little ahead, 64 KiB at most each. A message of a topic counts once.
     pub total_bytes: usize,
-    /// Subscriptions of a topic; the next ones are refused.
+    /// Subscriptions of an exchange, which a topic is; the next ones are refused.
     pub subscriptions_per_topic: usize,
+    /// Bindings of all exchanges together, those of subscriptions included; the next ones are refused. Each takes a key of
+    /// 255 bytes and arguments of 4096 at most.
+    pub bindings: usize,
     /// Messages in a subscription, unsettled ones included. What happens beyond is the topic's
     /// [`Overflow`](crate::Overflow).
     pub subscription_messages: usize,
@@ -102,8 +106,8 @@ pub struct Limits {
 
 impl Default for Limits {
     /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 links that can be resumed
-    /// and 1024 of one user, 10 000 nodes, a million messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of a topic with 10 000 messages or 64 MiB in
-    /// each, 256 open transactions of a connection that hold 64 MiB, messages of 16 MiB, frames of 64 KiB, those
+    /// and 1024 of one user, 10 000 nodes, a million messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of an exchange with 10 000 messages or 64 MiB in
+    /// each, 100 000 bindings, 256 open transactions of a connection that hold 64 MiB, messages of 16 MiB, frames of 64 KiB, those
     /// with a token of 8 KiB.
     fn default() -> Self {
         Self {
@@ -120,6 +124,7 @@ impl Default for Limits {
             queue_bytes: 256 * 1024 * 1024,
             total_bytes: 1024 * 1024 * 1024,
             subscriptions_per_topic: 10_000,
+            bindings: 100_000,
             subscription_messages: 10_000,
             subscription_bytes: 64 * 1024 * 1024,
             transactions_per_connection: 256,
@@ -158,7 +163,7 @@ impl Default for Builder {
 impl Builder {
     /// Makes a queue at the start.
     pub fn queue(mut self, name: impl Into<String>) -> Self {
-        self.nodes.push((name.into(), Kind::Queue));
+        self.nodes.push((name.into(), None));
         self
     }
 
@@ -169,10 +174,16 @@ impl Builder {
         self.queue(name)
     }
 
-    /// Makes a topic at the start.
-    pub fn topic(mut self, name: impl Into<String>) -> Self {
-        self.nodes.push((name.into(), Kind::Topic));
+    /// Makes an exchange at the start. Every broker has `amq.direct`, `amq.topic`, `amq.fanout` and `amq.match` (by headers)
+    /// without being told.
+    pub fn exchange(mut self, name: impl Into<String>, kind: ExchangeKind) -> Self {
+        self.nodes.push((name.into(), Some(kind)));
         self
+    }
+
+    /// Makes a topic at the start: a topic exchange, whose subscribers get everything unless they say what they want.
+    pub fn topic(self, name: impl Into<String>) -> Self {
+        self.exchange(name, ExchangeKind::Topic)
     }
 
     /// Makes a topic at the start, with options of its own.
@@ -325,6 +336,7 @@ impl Builder {
         let node_limits = NodeLimits {
             nodes: limits.nodes,
             subscriptions: limits.subscriptions_per_topic,
+            bindings: limits.bindings,
             queue: queue_limits,
             subscription: QueueLimits { messages: limits.subscription_messages, bytes: limits.subscription_bytes },
             bytes: limits.total_bytes,
@@ -338,7 +350,7 @@ impl Builder {
             declare(&nodes, name, *kind)?;
         }
         for name in &graves {
-            declare(&nodes, name, Kind::Queue)?;
+            declare(&nodes, name, None)?;
         }
         let tls = match (self.tls, self.tls_files) {
             (Some(config), _) => Some(config),
@@ -425,16 +437,20 @@ impl fmt::Debug for Builder {
     }
 }
 
-pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Kind) -> Result<bool, QueueError> {
+/// Makes a queue or an exchange, and tells whether it is new.
+pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Option<ExchangeKind>) -> Result<bool, QueueError> {
     let failed = |reason| QueueError { name: name.to_owned(), reason };
-    match nodes.declare(name, kind, None) {
-        Ok((node, created)) if node.kind == kind => Ok(created),
-        Ok(_) => {
-            Err(failed(format!("there is a {} of that name", if kind == Kind::Queue { "topic" } else { "queue" })))
+    let declared = match kind {
+        None => nodes.declare_queue(name, None),
+        Some(kind) => nodes.declare_exchange(name, kind, None),
+    };
+    match declared {
+        Ok((node, created)) if node.exchange_kind == kind => Ok(created),
+        Ok((node, _)) => {
+            let has = node.exchange_kind.map_or("queue", ExchangeKind::name);
+            Err(failed(format!("there is a {has} exchange of that name")))
         }
-        Err(error) => {
-            Err(failed(error.description.map_or_else(|| error.condition.to_string(), |text| text.to_string())))
-        }
+        Err(error) => Err(failed(error.text)),
     }
 }
 

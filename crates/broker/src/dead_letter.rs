@@ -9,12 +9,12 @@ use postroad_codec::v1_0::{ByteString, Fields, Value};
 use tracing::{debug, warn};
 
 use crate::error::clip_text;
+use crate::exchange::Aftermath;
 use crate::mailbox::wake_all;
 use crate::message::Held;
 use crate::node::{Kind, Node, Nodes};
 use crate::options::NodeOptions;
 use crate::queue::{Dead, Reason};
-use crate::topic;
 
 /// What a message died of: `expired`, `rejected` or `delivery-limit`, as a symbol.
 const REASON: &str = "x-opt-dead-letter-reason";
@@ -49,8 +49,9 @@ impl Nodes {
         graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
     ) {
         let Some(name) = &options.dead_letter else { return };
-        let node = match self.declare(name, Kind::Queue, None) {
-            Ok((node, _)) => node,
+        let found = self.find(name).map_or_else(|| self.declare_queue(name, None).map(|(node, _)| node), Ok);
+        let node = match found {
+            Ok(node) => node,
             Err(error) => return warn!(%error, "{} dead letters of {source:?} were dropped", dead.len()),
         };
         let (mut letters, mut turned) = (Vec::new(), 0);
@@ -70,7 +71,7 @@ impl Nodes {
         let mut state = node.lock();
         let now = Instant::now();
         state.queue.tick(now);
-        let dead = match node.kind {
+        let (dead, aftermath) = match node.kind {
             Kind::Queue => {
                 for letter in letters {
                     if state.deleted || state.queue.push(letter).is_err() {
@@ -79,18 +80,21 @@ impl Nodes {
                     }
                 }
                 state.queue.dispatch(&mut woken);
-                state.queue.take_dead()
+                (state.queue.take_dead(), Aftermath::default())
             }
-            Kind::Topic => {
-                let mut room = topic::room(&node, &state, &self.budget, now);
-                let before = letters.len();
-                letters.retain_mut(|letter| room.take(letter).is_ok());
-                lost += before - letters.len();
-                topic::publish(&node, &mut state, &letters, now, &mut woken)
+            Kind::Exchange => {
+                let mut transit = self.transit(&node, &state, now);
+                for letter in letters {
+                    lost += usize::from(transit.take(&mut state, letter, false, &mut woken).is_err());
+                }
+                (Vec::new(), transit.publish(&mut state, &mut woken))
             }
         };
         drop(state);
         wake_all(&mut woken);
+        for (queue, dead) in aftermath.dead {
+            graves.push_back((queue.name.clone(), Arc::clone(&queue.options), dead));
+        }
         if lost > 0 {
             warn!("{lost} dead letters of {source:?} were dropped: {name:?} is full");
         }

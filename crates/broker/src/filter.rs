@@ -90,6 +90,11 @@ pub(crate) fn asked(filters: Option<&FilterSet>, origin: Origin) -> Result<Asked
     Ok(asked)
 }
 
+/// Whether an entry of a filter set is for [`asked`] to read.
+pub(crate) fn is_choice(name: &Value, value: &Value) -> bool {
+    SELECTOR.is_meant_by(name, value) || NO_LOCAL.is_meant_by(name, value)
+}
+
 impl Asked {
     /// Adds the filters that are applied to those that an answer tells already.
     pub(crate) fn tell(told: Map, answer: &mut Option<FilterSet>) {

@@ -12,6 +12,7 @@ use postroad_codec::v1_0::{
 };
 
 use crate::error::clip;
+use crate::exchange;
 use crate::expiry::expiry;
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
@@ -20,7 +21,6 @@ use crate::outgoing::{Look, Scratch, deleted};
 use crate::posting::Posting;
 use crate::queue::Full;
 use crate::shared::READ;
-use crate::topic;
 use crate::transaction::Transactions;
 
 /// A link that brings messages.
@@ -222,7 +222,9 @@ impl Incoming {
                 }
                 let granted = match hold.node.kind {
                     Kind::Queue => state.queue.grant(*producer, wish as usize),
-                    Kind::Topic => topic::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize),
+                    Kind::Exchange => {
+                        exchange::grant(&hold.node, &mut state, &hold.nodes().budget, *producer, wish as usize)
+                    }
                 };
                 state.queue.note_credit(*producer, granted.max(credit as usize));
                 granted as u32
@@ -272,11 +274,10 @@ impl Doors<'_> {
     ) {
         let Self { engine, link, settles_first, scratch, .. } = self;
         let (mut refused, mut posted) = (Vec::new(), Vec::new());
-        let dead = {
+        let (dead, aftermath) = {
             let mut state = node.lock();
             state.queue.tick(scratch.now);
-            let mut room = (node.kind == Kind::Topic).then(|| topic::room(node, &state, &nodes.budget, scratch.now));
-            let mut published = Vec::new();
+            let mut transit = (node.kind == Kind::Exchange).then(|| nodes.transit(node, &state, scratch.now));
             for mut delivery in batch {
                 if is_transactional(&delivery) {
                     posted.push(delivery);
@@ -292,9 +293,9 @@ impl Doors<'_> {
                 if held.expires.is_some() {
                     nodes.janitor.call();
                 }
-                let taken = match &mut room {
+                let taken = match &mut transit {
                     None => state.queue.push(held),
-                    Some(room) => room.take(&mut held).map(|()| published.push(held)),
+                    Some(transit) => transit.take(&mut state, held, false, &mut scratch.woken),
                 };
                 match taken {
                     Ok(()) if settled => {}
@@ -304,15 +305,19 @@ impl Doors<'_> {
                     Err(full) => refused.push((delivery, Some(full))),
                 }
             }
-            if published.is_empty() {
-                state.queue.dispatch(&mut scratch.woken);
-                state.queue.take_dead()
-            } else {
-                topic::publish(node, &mut state, &published, scratch.now, &mut scratch.woken)
+            match transit {
+                None => {
+                    state.queue.dispatch(&mut scratch.woken);
+                    (state.queue.take_dead(), None)
+                }
+                Some(transit) => (Vec::new(), Some(transit.publish(&mut state, &mut scratch.woken))),
             }
         };
         wake_all(&mut scratch.woken);
         nodes.bury(node, dead);
+        if let Some(aftermath) = aftermath {
+            nodes.attend(aftermath);
+        }
         for (delivery, which) in refused {
             let error = which.map_or_else(|| gone(node), |which| full(which, node, nodes));
             refuse(self.engine, self.link, self.settles_first, &delivery, error, self.lost);
@@ -359,7 +364,7 @@ pub(crate) fn full(which: Full, node: &Node, nodes: &Nodes) -> Error {
     let text = match (which, node.kind) {
         (Full::Broker, _) => format!("the broker may hold {} bytes of messages", nodes.budget.max()),
         (Full::Queue, Kind::Queue) => format!("queue {name:?} is full"),
-        (Full::Queue, Kind::Topic) => format!("a subscription of topic {name:?} is full"),
+        (Full::Queue, Kind::Exchange) => format!("a queue that is bound to exchange {name:?} for the message is full"),
     };
     Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text)
 }
@@ -403,12 +408,12 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
         let text = "a message for the anonymous terminus needs `to` among its properties";
         return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
     };
-    if let Some(last) = last.filter(|last| *last.name == *to) {
+    if let Some(last) = last.filter(|last| last.kind == Kind::Queue && *last.name == *to) {
         return Ok(Arc::clone(last));
     }
     match nodes.find(to) {
         Some(node) => Ok(node),
-        None if auto_create => nodes.declare(to, Kind::Queue, None).map(|(node, _)| node),
+        None if auto_create => Ok(nodes.declare_queue(to, None)?.0),
         None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {to:?}"))),
     }
 }

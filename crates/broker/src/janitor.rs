@@ -10,7 +10,6 @@ use tokio::sync::Notify;
 use crate::mailbox::wake_all;
 use crate::node::{Kind, Node, Nodes};
 use crate::suspended::Links;
-use crate::topic;
 
 /// Whether there is something to do. One task waits for it; no message has a timer of its own.
 #[derive(Debug, Default)]
@@ -96,9 +95,9 @@ async fn feed(nodes: &Nodes) {
 
 /// `true`: there are messages whose time will be over.
 fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
-    if node.kind == Kind::Topic {
+    if node.kind == Kind::Exchange {
         let mut left = false;
-        for queue in topic::subscriptions(node) {
+        for queue in subscriptions(node) {
             left |= clean(nodes, &queue);
         }
         return left;
@@ -118,4 +117,10 @@ fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
         nodes.reap(node);
     }
     left
+}
+
+/// The queues behind the subscriptions of an exchange.
+fn subscriptions(exchange: &Node) -> Vec<Arc<Node>> {
+    let state = exchange.lock();
+    state.exchange.iter().flat_map(|exchange| exchange.subscriptions()).map(|(queue, _)| Arc::clone(queue)).collect()
 }

@@ -1,4 +1,4 @@
-//! The embedded broker: queues and topics in memory behind AMQP 1.0, for tests, tools, the edge and small services.
+//! The embedded broker: queues and exchanges in memory behind AMQP 1.0, for tests, tools, the edge and small services.
 //!
 //! ```
 //! use std::time::Duration;
@@ -18,7 +18,10 @@
 //! # What it does
 //! - Queues: made by the builder, by [`Broker::declare_queue`], on demand (capability `create-on-demand`), for any
 //!   name with [`Builder::auto_create`], and dynamic ones with the four lifetime policies of the standard.
-//! - Topics: every message goes to every subscription, each a queue of its own; links may share one.
+//! - Exchanges (direct, topic, fanout, headers; `amq.direct`, `amq.topic`, `amq.fanout` and `amq.match` are there) lead
+//!   messages by subject and application properties to the queues that are bound. A topic is a topic exchange.
+//! - Subscriptions: a link that receives from an exchange has a queue of its own, or shares one; its filters say what it
+//!   gets.
 //! - Competing consumers take turns; a source with the distribution mode `copy` browses.
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
@@ -40,8 +43,8 @@
 //! # What it never does
 //! It keeps nothing on disk: a terminus or node that is to be durable is refused with `amqp:not-implemented`. It
 //! never blocks a connection on another: a client that stops reading costs what its credit allows, and a queue
-//! that is full withholds credit from its senders. Distributed transactions are refused; filters are not told back: none is
-//! applied.
+//! that is full withholds credit from its senders. Distributed transactions are refused; filters that are not applied are not
+//! told back.
 //!
 //! The guide, with a table of all limits, is `docs/guide/broker.md`.
 //!
@@ -64,8 +67,10 @@ mod coordinator;
 mod dead_letter;
 mod driver;
 mod error;
+mod exchange;
 mod expiry;
 mod filter;
+mod filters;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -76,6 +81,8 @@ mod link_table;
 mod mailbox;
 mod message;
 mod node;
+mod node_error;
+mod nodes;
 mod options;
 mod outgoing;
 mod passwords;
@@ -85,20 +92,20 @@ mod provisional;
 mod queue;
 mod selector;
 mod shared;
+mod subscription;
 mod suspended;
 mod terminus;
-mod topic;
 mod trace;
 mod transaction;
 
-pub use broker::Broker;
+pub use broker::{Broker, TopicStats};
 pub use builder::{Builder, Limits};
 pub use error::{QueueError, StartError};
+pub use exchange::{ExchangeKind, ExchangeStats};
 pub use options::{NodeOptions, Overflow};
 pub use postroad_amqp::sasl::{TokenRefusal, Tokens, UserFile, UserFileError};
 pub use postroad_taps::{BlockingError, ClientCertificates, TlsConfig};
 pub use queue::QueueStats;
-pub use topic::TopicStats;
 
 #[doc = include_str!("../../../docs/guide/broker.md")]
 #[cfg(any(doc, doctest))]

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
+use crate::exchange;
 use crate::node::Node;
 use crate::suspended::Place;
-use crate::topic;
 
 /// The one part of a connection that others reach: which of its links to look at, and the task to
 /// wake. It is locked for a few instructions, never across a wait.
@@ -97,8 +97,8 @@ impl Mailbox {
 pub(crate) enum Wake {
     /// A link of a connection.
     Link { mailbox: Arc<Mailbox>, slot: u32 },
-    /// The topic whose subscription the queue is, for its senders.
-    Topic(Weak<Node>),
+    /// The exchange whose subscription the queue is, for its senders.
+    Exchange(Weak<Node>),
     /// A link that is suspended: it has nothing to do but to go with its node.
     Suspended(Arc<Place>),
 }
@@ -107,9 +107,9 @@ impl Wake {
     pub(crate) fn wake(&self) {
         match self {
             Self::Link { mailbox, slot } => mailbox.look_at(*slot),
-            Self::Topic(node) => {
+            Self::Exchange(node) => {
                 if let Some(node) = node.upgrade() {
-                    topic::feed(&node);
+                    exchange::feed(&node);
                 }
             }
             Self::Suspended(place) => place.drop_if_deleted(),

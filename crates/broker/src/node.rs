@@ -1,43 +1,48 @@
 //! Nodes: what an address names, and how long it lives.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use postroad_codec::v1_0::{ByteString, Error, ErrorCondition};
+use postroad_codec::v1_0::ByteString;
 
-use crate::budget::{Budget, Lease};
-use crate::janitor::Janitor;
-use crate::mailbox::{Wake, wake_all};
-use crate::options::{NodeOptions, Policies};
+use crate::budget::Lease;
+use crate::exchange::{Exchange, ExchangeKind};
+use crate::mailbox::Wake;
+pub(crate) use crate::nodes::{NodeLimits, Nodes};
+use crate::options::NodeOptions;
 use crate::queue::{Dead, Queue, QueueLimits};
-use crate::topic::{self, Topic};
+use crate::subscription;
 
 /// Something with an address, or a subscription of it.
 #[derive(Debug)]
 pub(crate) struct Node {
-    /// A subscription has that of its topic.
+    /// A subscription has that of its exchange.
     pub(crate) name: ByteString,
     pub(crate) kind: Kind,
+    /// Of an exchange.
+    pub(crate) exchange_kind: Option<ExchangeKind>,
     pub(crate) options: Arc<NodeOptions>,
     pub(crate) lifetime: Option<Lifetime>,
     state: Mutex<NodeState>,
 }
 
-/// What a node does with a message.
+/// What a node does with a message. Each kind has names of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It keeps it until a consumer has settled it.
     Queue,
-    /// It gives a copy to each subscription and keeps none.
-    Topic,
+    /// It gives a copy to each queue that is bound for it, and keeps none.
+    Exchange,
 }
 
 /// What is behind a node's lock.
 #[derive(Debug)]
 pub(crate) struct NodeState {
-    /// A topic's own stays empty: it only knows who sends.
+    /// An exchange's own stays empty: it only knows who sends.
     pub(crate) queue: Queue<Wake>,
-    pub(crate) topic: Topic,
+    /// What makes it an exchange.
+    pub(crate) exchange: Option<Box<Exchange>>,
+    /// The exchanges that a queue is bound to, subscriptions aside.
+    pub(crate) bound: Vec<Weak<Node>>,
     /// Nobody can reach it any more; whoever still uses it is to detach.
     pub(crate) deleted: bool,
     pub(crate) links: usize,
@@ -54,9 +59,9 @@ pub(crate) enum Lifetime {
 }
 
 impl Node {
-    fn new(
+    pub(crate) fn new(
         name: ByteString,
-        kind: Kind,
+        exchange_kind: Option<ExchangeKind>,
         options: Arc<NodeOptions>,
         lifetime: Option<Lifetime>,
         limits: QueueLimits,
@@ -64,12 +69,14 @@ impl Node {
     ) -> Arc<Self> {
         let state = NodeState {
             queue: Queue::new(limits, options.rules(&name), lease),
-            topic: Topic::default(),
+            exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
+            bound: Vec::new(),
             deleted: false,
             links: 0,
             creator_gone: false,
         };
-        Arc::new(Self { name, kind, options, lifetime, state: Mutex::new(state) })
+        let kind = if exchange_kind.is_some() { Kind::Exchange } else { Kind::Queue };
+        Arc::new(Self { name, kind, exchange_kind, options, lifetime, state: Mutex::new(state) })
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, NodeState> {
@@ -78,7 +85,8 @@ impl Node {
 }
 
 impl NodeState {
-    fn is_over(&self, lifetime: Lifetime) -> bool {
+    /// Whether a node with this lifetime has reached its end.
+    pub(crate) fn is_over(&self, lifetime: Lifetime) -> bool {
         match lifetime {
             Lifetime::Close => self.creator_gone,
             Lifetime::NoLinks => self.creator_gone && self.links == 0,
@@ -88,133 +96,14 @@ impl NodeState {
     }
 }
 
-/// The nodes of a broker by name.
-#[derive(Debug)]
-pub(crate) struct Nodes {
-    map: RwLock<HashMap<ByteString, Arc<Node>>>,
-    limits: NodeLimits,
-    policies: Policies,
-    pub(crate) janitor: Janitor,
-    pub(crate) budget: Arc<Budget>,
-}
-
-/// How many nodes there may be, and how much is in each.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct NodeLimits {
-    pub(crate) nodes: usize,
-    pub(crate) subscriptions: usize,
-    pub(crate) queue: QueueLimits,
-    pub(crate) subscription: QueueLimits,
-    /// Bytes in all of them.
-    pub(crate) bytes: usize,
-}
-
-/// The longest name of a node, in bytes.
-const MAX_NAME: usize = 1024;
-
-impl Nodes {
-    pub(crate) fn new(limits: NodeLimits, policies: Policies) -> Self {
-        let budget = Budget::new(limits.bytes);
-        Self { map: RwLock::default(), limits, policies, janitor: Janitor::default(), budget }
-    }
-
-    pub(crate) fn find(&self, name: &str) -> Option<Arc<Node>> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
-    }
-
-    pub(crate) fn names(&self, kind: Kind) -> Vec<ByteString> {
-        let map = self.map.read().unwrap_or_else(PoisonError::into_inner);
-        map.values().filter(|node| node.kind == kind).map(|node| node.name.clone()).collect()
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<Node>> {
-        self.map.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// How many subscriptions a topic may have.
-    pub(crate) fn max_subscriptions(&self) -> usize {
-        self.limits.subscriptions
-    }
-
-    /// Makes the queue behind a subscription, which lives as long as links use it.
-    pub(crate) fn subscription(&self, topic: &Node) -> Arc<Node> {
-        Node::new(topic.name.clone(), Kind::Queue, Arc::clone(&topic.options), None, self.limits.subscription, None)
-    }
-
-    /// Finds a node or makes it, and tells whether it was made. One that is there may be of another kind.
-    pub(crate) fn declare(
-        &self,
-        name: &str,
-        kind: Kind,
-        lifetime: Option<Lifetime>,
-    ) -> Result<(Arc<Node>, bool), Error> {
-        if name.is_empty() || name.len() > MAX_NAME {
-            let text = format!("a name of {} bytes: 1 to {MAX_NAME} are allowed", name.len());
-            return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
-        }
-        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(node) = map.get(name) {
-            return Ok((Arc::clone(node), false));
-        }
-        if map.len() >= self.limits.nodes {
-            let text = format!("the broker has {} nodes and takes no more", self.limits.nodes);
-            return Err(Error::new(ErrorCondition::RESOURCE_LIMIT_EXCEEDED, text));
-        }
-        let options = Arc::clone(self.policies.of(name));
-        let node = Node::new(name.into(), kind, options, lifetime, self.limits.queue, Some(Lease::new(&self.budget)));
-        map.insert(node.name.clone(), Arc::clone(&node));
-        Ok((node, true))
-    }
-
-    /// Deletes a node; the links to and from it are detached.
-    pub(crate) fn delete(&self, name: &str, kind: Kind) -> bool {
-        let Some(node) = self.find(name).filter(|node| node.kind == kind) else { return false };
-        let mut state = node.lock();
-        let mut woken = mark_deleted(&mut state);
-        drop(state);
-        self.forget(&node);
-        wake_all(&mut woken);
-        true
-    }
-
-    /// Deletes a node whose time is over.
-    pub(crate) fn reap(&self, node: &Arc<Node>) {
-        let Some(lifetime) = node.lifetime else { return };
-        let mut state = node.lock();
-        if state.deleted || !state.is_over(lifetime) {
-            return;
-        }
-        let mut woken = mark_deleted(&mut state);
-        drop(state);
-        self.forget(node);
-        wake_all(&mut woken);
-    }
-
-    fn forget(&self, node: &Arc<Node>) {
-        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-        if map.get(&node.name).is_some_and(|found| Arc::ptr_eq(found, node)) {
-            map.remove(&node.name);
-        }
-    }
-}
-
-fn mark_deleted(state: &mut NodeState) -> Vec<Wake> {
-    state.deleted = true;
-    // Others may hold the node for long: a link of the anonymous terminus remembers its last one.
-    state.queue.clear();
-    let mut woken = topic::dissolve(state);
-    woken.extend(state.queue.users());
-    woken
-}
-
 /// A link's hold on a node: as long as it exists, the node has this link.
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) node: Arc<Node>,
     nodes: Arc<Nodes>,
     creator: bool,
-    /// The topic, where the node is a subscription.
-    topic: Option<Box<Self>>,
+    /// The exchange, where the node is a subscription.
+    exchange: Option<Box<Self>>,
 }
 
 impl Hold {
@@ -226,12 +115,12 @@ impl Hold {
         }
         state.links += 1;
         drop(state);
-        Some(Self { node, nodes: Arc::clone(nodes), creator, topic: None })
+        Some(Self { node, nodes: Arc::clone(nodes), creator, exchange: None })
     }
 
-    /// As a hold on a subscription of a topic that is held.
-    pub(crate) fn within(mut self, topic: Self) -> Self {
-        self.topic = Some(Box::new(topic));
+    /// As a hold on a subscription of an exchange that is held.
+    pub(crate) fn within(mut self, exchange: Self) -> Self {
+        self.exchange = Some(Box::new(exchange));
         self
     }
 
@@ -239,9 +128,9 @@ impl Hold {
         &self.nodes
     }
 
-    /// The node that has the address: of a subscription, its topic.
+    /// The node that has the address: of a subscription, its exchange.
     pub(crate) fn addressed(&self) -> &Node {
-        self.topic.as_ref().map_or(&*self.node, |topic| &*topic.node)
+        self.exchange.as_ref().map_or(&*self.node, |exchange| &*exchange.node)
     }
 
     /// Moves what died in the node to its dead-letter node.
@@ -262,31 +151,10 @@ impl Drop for Hold {
         state.creator_gone |= self.creator;
         let last = state.links == 0;
         drop(state);
-        match &self.topic {
-            Some(topic) if last => topic::unsubscribe(&topic.node, &self.node),
+        match &self.exchange {
+            Some(exchange) if last => subscription::unsubscribe(&exchange.node, &self.node, &self.nodes),
             Some(_) => {}
             None => self.nodes.reap(&self.node),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-    use postroad_codec::v1_0::MessageFormat;
-
-    use super::*;
-    use crate::message::Held;
-
-    #[test]
-    fn a_deleted_node_holds_no_messages() {
-        let queue = QueueLimits { messages: 10, bytes: 1000 };
-        let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 1000 };
-        let nodes = Nodes::new(limits, Policies::default());
-        let (node, _) = nodes.declare("a", Kind::Queue, None).unwrap();
-        node.lock().queue.push(Held::new(Bytes::from_static(b"message"), MessageFormat(0))).unwrap();
-        assert_eq!(node.lock().queue.available(), 1);
-        assert!(nodes.delete("a", Kind::Queue));
-        assert_eq!(node.lock().queue.available(), 0);
     }
 }

@@ -12,6 +12,7 @@ use crate::link_table::{LinkKey, LinkTable};
 use crate::mailbox::Wake;
 use crate::node::{Hold, Kind};
 use crate::outgoing::{Outgoing, Scratch};
+use crate::terminus::binds;
 
 /// The link table of a broker.
 pub(crate) type Links = LinkTable<Suspended>;
@@ -123,11 +124,19 @@ impl Suspended {
 
     fn has_source(&self, asked: &Source) -> bool {
         let browses = asked.distribution_mode.as_ref().is_some_and(|mode| *mode == DistributionMode::COPY);
-        let of_topic = self.hold().is_some_and(|hold| hold.addressed().kind == Kind::Topic);
+        let of_exchange = self.hold().is_some_and(|hold| hold.addressed().kind == Kind::Exchange);
         self.has_address(asked.address.as_ref(), asked.dynamic)
             && self.shares == shares(&asked.capabilities)
-            && (of_topic || !browses)
             && matches!(&self.end, End::Outgoing(outgoing) if outgoing.has_filter(asked.filter.as_ref()))
+            && (if of_exchange { self.is_bound_as(asked) } else { !browses })
+    }
+
+    /// Whether the filters of a source are those by which the subscription is bound: other filters are another one.
+    fn is_bound_as(&self, asked: &Source) -> bool {
+        let Some(hold) = self.hold() else { return false };
+        let Ok(binds) = binds(asked, hold) else { return false };
+        let state = hold.addressed().lock();
+        state.exchange.as_deref().is_some_and(|exchange| exchange.is_bound_by(&hold.node, &binds.bindings))
     }
 
     fn has_target(&self, asked: &Target) -> bool {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use postroad_codec::v1_0::{
-    Address, Attach, AttachTarget, ByteString, DistributionMode, Error, ErrorCondition, Fields, Multiple,
-    NodeProperties, Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
+    Address, Attach, AttachTarget, ByteString, DistributionMode, Error, ErrorCondition, Fields, FilterSet, Map,
+    Multiple, NodeProperties, Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
 };
 
+use crate::exchange::ExchangeKind;
 use crate::filter::{self, Asked, Filter, Origin};
+use crate::filters::Binds;
 use crate::node::{Hold, Kind, Lifetime, Nodes};
 use crate::outgoing::Subscription;
 use crate::queue::{Disagreement, Subscriber};
-use crate::topic::{self, Share};
+use crate::subscription::{self, Share};
 
 /// A source that was asked for and can be had.
 #[derive(Debug)]
@@ -70,17 +72,18 @@ pub(crate) fn grant_source(
     let Asked { filter, told } = filter::asked(asked.filter.as_ref(), origin)?;
     let filter = filter.map(Arc::new);
     let mut hold = wanted.find(nodes, auto_create)?;
-    let topic = hold.node.kind == Kind::Topic;
-    if topic {
-        hold = topic::subscribe(hold, nodes, wanted.share(&attach.name, scope))?;
+    let subscribes = hold.node.kind == Kind::Exchange;
+    let binds = binds(asked, &hold)?;
+    if subscribes {
+        hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, scope), &binds.bindings)?;
         settle_filter(&hold, filter.clone())?;
     }
     // Whoever reads a subscription takes its copies away, and no other's.
-    let browse = browse && !topic;
-    let mut source = wanted.answered_source(&hold, browse);
+    let browse = browse && !subscribes;
+    let mut source = wanted.answered_source(&hold, browse, binds.told);
     Asked::tell(told, &mut source.filter);
     // A subscription has only what all of its consumers want.
-    let chosen = filter.clone().filter(|_| !topic);
+    let chosen = filter.clone().filter(|_| !subscribes);
     let subscriber = Subscriber { browse, exclusive: wants_exclusive(attach), filter: chosen };
     Ok(GrantedSource { hold, source, subscription: Subscription { subscriber, filter } })
 }
@@ -89,9 +92,15 @@ pub(crate) fn grant_source(
 pub(crate) fn source_again(asked: &Source, hold: &Hold, origin: Origin) -> Result<Source, Error> {
     let wanted = Wanted::of_source(asked);
     wanted.refuse_what_is_missing()?;
-    let mut source = wanted.answered_source(hold, false);
+    let mut source = wanted.answered_source(hold, false, binds(asked, hold)?.told);
     Asked::tell(filter::asked(asked.filter.as_ref(), origin)?.told, &mut source.filter);
     Ok(source)
+}
+
+/// What the filters of a source come to where it is an exchange.
+pub(crate) fn binds(asked: &Source, hold: &Hold) -> Result<Binds, Error> {
+    let kind = hold.addressed().exchange_kind;
+    Ok(kind.map(|kind| Binds::of(asked.filter.as_ref(), kind)).transpose()?.unwrap_or_default())
 }
 
 /// Has a subscription get only what is asked for. Those who share it ask for the same.
@@ -161,8 +170,8 @@ impl<'a> Wanted<'a> {
     }
 
     /// What is really there. How long it is kept beyond the link is the caller's to add.
-    fn answered_source(&self, hold: &Hold, browse: bool) -> Source {
-        let copies = browse || hold.addressed().kind == Kind::Topic;
+    fn answered_source(&self, hold: &Hold, browse: bool, filters: Map) -> Source {
+        let copies = browse || hold.addressed().kind == Kind::Exchange;
         Source {
             address: Some(Address(hold.node.name.clone())),
             durable: TerminusDurability::NONE,
@@ -170,8 +179,8 @@ impl<'a> Wanted<'a> {
             dynamic: self.dynamic,
             dynamic_node_properties: self.answered_properties(hold),
             distribution_mode: Some(if copies { DistributionMode::COPY } else { DistributionMode::MOVE }),
-            // Filters are told back as far as they are applied.
-            filter: None,
+            // As far as they are applied.
+            filter: (!filters.is_empty()).then_some(FilterSet(filters)),
             // A delivery that is settled without an outcome counts as a failed one.
             default_outcome: Some(Outcome::modified(true, false, None)),
             outcomes: ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"]
@@ -210,7 +219,7 @@ impl<'a> Wanted<'a> {
     fn kind(&self) -> Option<Kind> {
         match (self.has("queue"), self.has("topic")) {
             (true, false) => return Some(Kind::Queue),
-            (false, true) => return Some(Kind::Topic),
+            (false, true) => return Some(Kind::Exchange),
             _ => {}
         }
         let modes = match self.properties?.0.0.get_str("supported-dist-modes")? {
@@ -219,7 +228,7 @@ impl<'a> Wanted<'a> {
         };
         match modes {
             [mode] if mode.as_str() == Some("move") => Some(Kind::Queue),
-            [mode] if mode.as_str() == Some("copy") => Some(Kind::Topic),
+            [mode] if mode.as_str() == Some("copy") => Some(Kind::Exchange),
             _ => None,
         }
     }
@@ -232,43 +241,34 @@ impl<'a> Wanted<'a> {
         shared.then(|| Share { scope: (!self.has("global")).then(scope), name })
     }
 
+    /// Finds or makes the node. Without a word about its kind an address means the queue of that name, or else the
+    /// exchange.
     fn find(&self, nodes: &Arc<Nodes>, auto_create: bool) -> Result<Hold, Error> {
         self.refuse_what_is_missing()?;
         let lifetime = self.lifetime()?;
         let kind = self.kind();
-        let made = kind.unwrap_or(Kind::Queue);
+        let declare = |name: &str, lifetime| match kind {
+            Some(Kind::Exchange) => nodes.declare_exchange(name, ExchangeKind::Topic, lifetime),
+            Some(Kind::Queue) | None => nodes.declare_queue(name, lifetime),
+        };
         let address = self.address.map_or("", |address| &**address);
         // The node may be deleted between finding and holding it.
         for _ in 0..8 {
             let (node, created) = if self.dynamic {
                 // A dynamic node without a policy goes with its link (3.5.3).
-                nodes.declare(&unique_name()?, made, Some(lifetime.unwrap_or(Lifetime::Close)))?
-            } else if let Some(node) = nodes.find(address) {
+                declare(&unique_name()?, Some(lifetime.unwrap_or(Lifetime::Close)))?
+            } else if let Some(node) = kind.map_or_else(|| nodes.find(address), |kind| nodes.find_kind(address, kind)) {
                 (node, false)
             } else if auto_create || self.has(CREATE_ON_DEMAND) {
-                nodes.declare(address, made, lifetime)?
+                declare(address, lifetime)?
             } else {
-                return Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {address:?}")));
+                return Err(Error::new(ErrorCondition::NOT_FOUND, missing(nodes, address, kind)));
             };
-            if let Some(kind) = kind.filter(|kind| *kind != node.kind) {
-                return Err(self.mismatch(address, kind));
-            }
             if let Some(hold) = Hold::new(node, nodes, created) {
                 return Ok(hold);
             }
         }
         Err(Error::new(ErrorCondition::RESOURCE_DELETED, format!("node {address:?} was deleted")))
-    }
-
-    /// A node of the other kind has the name.
-    fn mismatch(&self, address: &str, kind: Kind) -> Error {
-        let text = match kind {
-            Kind::Queue => format!("no queue {address:?}: it is a topic"),
-            Kind::Topic => format!("no topic {address:?}: it is a queue"),
-        };
-        let create = self.has(CREATE_ON_DEMAND);
-        let condition = if create { ErrorCondition::PRECONDITION_FAILED } else { ErrorCondition::NOT_FOUND };
-        Error::new(condition, text)
     }
 
     fn has(&self, capability: &str) -> bool {
@@ -304,20 +304,21 @@ impl<'a> Wanted<'a> {
         }
         let modes: &[&str] = match hold.addressed().kind {
             Kind::Queue => &["move", "copy"],
-            Kind::Topic => &["copy"],
+            Kind::Exchange => &["copy"],
         };
         let modes = modes.iter().map(|mode| Value::Symbol(Symbol::from_static(mode))).collect();
         fields.0.insert(Value::Symbol("supported-dist-modes".into()), Value::List(modes));
         Some(NodeProperties(fields))
     }
 
+    /// What was asked for and holds, and in any case whether the node is a queue or a topic, as all exchanges are called.
     fn answered_capabilities(&self, hold: &Hold) -> Multiple<Symbol> {
-        let known: &[&str] = match hold.addressed().kind {
-            Kind::Queue => &[CREATE_ON_DEMAND, "queue"],
+        let (own, known): (&'static str, &[&'static str]) = match hold.addressed().kind {
+            Kind::Queue => ("queue", &[CREATE_ON_DEMAND, "queue"]),
             // A target has no subscription to share.
-            Kind::Topic if hold.node.kind == Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
-            Kind::Topic if self.has("shared") => &[CREATE_ON_DEMAND, "topic", "shared", "global"],
-            Kind::Topic => &[CREATE_ON_DEMAND, "topic"],
+            Kind::Exchange if hold.node.kind == Kind::Exchange => ("topic", &[CREATE_ON_DEMAND, "topic"]),
+            Kind::Exchange if self.has("shared") => ("topic", &[CREATE_ON_DEMAND, "topic", "shared", "global"]),
+            Kind::Exchange => ("topic", &[CREATE_ON_DEMAND, "topic"]),
         };
         let mut answered: Vec<Symbol> = Vec::new();
         for asked in self.capabilities.iter() {
@@ -325,7 +326,21 @@ impl<'a> Wanted<'a> {
             let name = known.iter().find(|name| asked == *name).filter(|name| !answered.iter().any(|one| one == *name));
             answered.extend(name.map(|name| Symbol::from_static(name)));
         }
+        if !answered.iter().any(|one| *one == own) {
+            answered.push(Symbol::from_static(own));
+        }
         answered.into()
+    }
+}
+
+/// Says that there is no node, and whether one of the other kind has the name.
+fn missing(nodes: &Nodes, address: &str, kind: Option<Kind>) -> String {
+    match kind {
+        None => format!("no node {address:?}"),
+        Some(Kind::Queue) if nodes.find(address).is_some() => format!("no queue {address:?}: it is a topic"),
+        Some(Kind::Queue) => format!("no queue {address:?}"),
+        Some(Kind::Exchange) if nodes.find(address).is_some() => format!("no topic {address:?}: it is a queue"),
+        Some(Kind::Exchange) => format!("no topic {address:?}"),
     }
 }
 

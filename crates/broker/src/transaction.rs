@@ -9,8 +9,8 @@
 //! A transaction ends with its control link at the latest. Whatever a transaction holds goes back when it is dropped.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::LinkId;
@@ -18,9 +18,10 @@ use postroad_codec::v1_0::{DeliveryNumber, Error, ErrorCondition, TransactionId}
 
 use crate::mailbox::wake_all;
 use crate::message::Held;
-use crate::node::{Node, NodeState, Nodes};
+use crate::node::{Node, Nodes};
 
 mod batch;
+mod commit;
 mod orphan;
 
 use batch::Batch;
@@ -216,26 +217,14 @@ impl Transaction {
         }
     }
 
-    /// Enqueues what was posted: all or nothing. Nobody sees a part of it.
+    /// Enqueues what was posted: all or nothing. Of what is in queues nobody sees a part.
     pub(crate) fn commit(&mut self, now: Instant) -> Result<(), Error> {
-        let mut batches: Vec<Batch> = std::mem::take(&mut self.posts).into_values().collect();
-        let (mut woken, mut dead) = (Vec::new(), Vec::new());
-        {
-            let nodes: Vec<Arc<Node>> = batches.iter().map(|batch| Arc::clone(batch.node())).collect();
-            let mut states: Vec<MutexGuard<'_, NodeState>> = nodes.iter().map(|node| node.lock()).collect();
-            let checked = batches.iter().zip(&states).try_for_each(|(batch, state)| batch.check(state, now));
-            if let Err(error) = checked {
-                // Batches take the locks again to give their room back.
-                drop(states);
-                return Err(error);
-            }
-            for (batch, state) in batches.iter_mut().zip(&mut states) {
-                dead.push(batch.enqueue(state, now, &mut woken));
-            }
-        }
+        let batches: Vec<Batch> = std::mem::take(&mut self.posts).into_values().collect();
+        let mut woken = Vec::new();
+        let done = commit::commit(batches, now, &mut woken);
         wake_all(&mut woken);
-        for (batch, dead) in batches.iter().zip(dead) {
-            batch.bury(dead);
+        for (batch, aftermath) in done? {
+            batch.attend(aftermath);
         }
         Ok(())
     }

@@ -25,6 +25,14 @@ pub enum ConnectError {
     /// None of several brokers could be reached: what was tried, by address without the password, and why it failed.
     #[error("no broker could be reached: {}", .0.iter().map(|(broker, error)| format!("{broker}: {error}")).collect::<Vec<_>>().join("; "))]
     Brokers(Vec<(String, Self)>),
+    /// What protects the connection is weaker than it must be; nothing was said on it.
+    #[error("the connection is protected by {found} bits, and {wanted} at least are wanted")]
+    Strength {
+        /// The least strength, in bits.
+        wanted: u16,
+        /// That of the connection; 0 where it is not known.
+        found: u16,
+    },
     /// Our own parameters cannot be used.
     #[error("{0}")]
     Options(String),
@@ -49,6 +57,7 @@ impl ConnectError {
             Self::Connection(error) => error.hint().map(Into::into),
             Self::Timeout(_) => Some("the peer accepts connections and says nothing: is this an AMQP port?".into()),
             Self::Brokers(attempts) => attempts.iter().find_map(|(_, error)| error.hint()),
+            Self::Strength { .. } => Some("ask for less, or allow ciphers with longer keys only".into()),
             Self::Options(_) => None,
             Self::Blocking(error) => Some(error.hint().into()),
         }
@@ -69,7 +78,7 @@ impl ConnectError {
     /// Whether another attempt at the same broker would fail in the same way.
     pub(crate) fn is_final(&self) -> bool {
         match self {
-            Self::Options(_) | Self::Blocking(_) => true,
+            Self::Options(_) | Self::Blocking(_) | Self::Strength { .. } => true,
             Self::Connection(error) => self.is_authentication() || !error.is_passing(),
             Self::Transport(_) | Self::Timeout(_) | Self::Brokers(_) => false,
         }

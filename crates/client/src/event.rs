@@ -151,6 +151,11 @@ impl State {
     /// Tells an event to those who take them, and to the log.
     pub(crate) fn tell(&mut self, event: ConnectionEvent) {
         match &event {
+            ConnectionEvent::Lost(_)
+            | ConnectionEvent::Trying { .. }
+            | ConnectionEvent::Failed { .. }
+            | ConnectionEvent::Reopened { .. }
+                if self.quiet => {}
             ConnectionEvent::Lost(error) => tracing::warn!(%error, "connection lost"),
             ConnectionEvent::Trying { broker, attempt } => tracing::debug!(broker, attempt, "trying"),
             ConnectionEvent::Failed { broker, attempt, error } => {

@@ -81,7 +81,7 @@ pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
 pub use outcome::Outcome;
 pub use postroad_amqp::sasl::Secret;
-pub use postroad_taps::{BlockingError, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use postroad_taps::{BlockingError, CapacityProfile, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
 pub use reader::{MessageReader, StreamingReceiver};
 pub use receiver::Receiver;
 pub use reconnect::Reconnect;

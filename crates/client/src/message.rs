@@ -253,6 +253,11 @@ impl Message {
         properties.insert(name.into(), value);
     }
 
+    /// Takes a property out.
+    pub fn remove_property(&mut self, name: &str) -> Option<Value> {
+        self.inner.application_properties.as_mut()?.0.remove(&Value::from(name))
+    }
+
     /// As [`Message::set_property`], in a chain.
     #[must_use]
     pub fn with_property(mut self, name: impl Into<ByteString>, value: impl Into<Value>) -> Self {

@@ -6,7 +6,8 @@ use std::time::Duration;
 use postroad_address::{BrokerUrl, Scheme};
 use postroad_amqp::sasl::Secret;
 use postroad_taps::{
-    Preconnection, Protocol, RemoteEndpoint, Security, SelectionProperty, TlsConfig, TransportProperties,
+    CapacityProfile, Preconnection, Protocol, RemoteEndpoint, Security, SelectionProperty, TlsConfig,
+    TransportProperties,
 };
 use uuid::Uuid;
 
@@ -27,6 +28,9 @@ pub struct ConnectOptions {
     /// Whether and how a connection that is lost is made anew, with its sessions and links: by default it is. `None`: it
     /// is over then.
     pub reconnect: Option<Reconnect>,
+    /// Whether the log (`tracing`) tells of attempts to open the connection and of its losses; it does by default.
+    /// [`Connection::events`](crate::Connection::events) tells of them in any case.
+    pub reconnect_log: bool,
     /// The user to authenticate.
     pub user: Option<String>,
     /// The user's password.
@@ -41,6 +45,14 @@ pub struct ConnectOptions {
     pub sasl_mechanisms: Vec<String>,
     /// Whether a password or token may be shown to a peer without TLS, or a password made easy to guess, by CRAM-MD5.
     pub allow_insecure_mechs: bool,
+    /// The least strength of what protects the connection, in bits: that of the key of TLS, 128 or 256, and 0 without TLS. A
+    /// connection of less is given up before anything is said on it. By default 0.
+    #[doc(alias = "sasl_min_ssf")]
+    pub min_strength: u16,
+    /// What the network is asked for: by default small writes leave at once. With
+    /// [`CapacityProfile::CapacitySeeking`] TCP holds them back for company (Nagle's algorithm).
+    #[doc(alias = "tcp_nodelay")]
+    pub capacity_profile: CapacityProfile,
     /// How TLS verifies the peer, where there is TLS; against the roots of the system, with the cryptography of `ring`, by
     /// default.
     pub tls: TlsConfig,
@@ -89,12 +101,15 @@ impl ConnectOptions {
             url,
             failover: Vec::new(),
             reconnect: Some(Reconnect::default()),
+            reconnect_log: true,
             user: None,
             password: None,
             token: None,
             sasl_enabled: true,
             sasl_mechanisms: Vec::new(),
             allow_insecure_mechs: false,
+            min_strength: 0,
+            capacity_profile: CapacityProfile::Default,
             tls: TlsConfig::default(),
             websocket_resource: None,
             tls_mode: TlsMode::Scheme,
@@ -135,11 +150,15 @@ impl ConnectOptions {
                 "{scheme} needs the feature `websocket`, which is not built in"
             )));
         }
-        let preconnection = Preconnection::new().remote(self.remote()).security(self.security());
-        Ok(match scheme {
-            Scheme::AmqpUnix => preconnection.properties(bytes_only()),
-            _ => preconnection,
-        })
+        if self.min_strength > 0 && !self.is_secure() {
+            let wanted = self.min_strength;
+            return Err(ConnectError::Options(format!(
+                "a strength of {wanted} bits needs TLS, which {scheme} does not have"
+            )));
+        }
+        let properties = if scheme == Scheme::AmqpUnix { bytes_only() } else { TransportProperties::new() };
+        let properties = properties.capacity_profile(self.capacity_profile);
+        Ok(Preconnection::new().remote(self.remote()).security(self.security()).properties(properties))
     }
 
     /// The peer, by the protocol that its URL means: no other is tried, whatever is built in.
@@ -192,12 +211,15 @@ impl fmt::Debug for ConnectOptions {
             .field("url", &self.url)
             .field("failover", &self.failover)
             .field("reconnect", &self.reconnect)
+            .field("reconnect_log", &self.reconnect_log)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "<redacted>"))
             .field("token", &self.token)
             .field("sasl_enabled", &self.sasl_enabled)
             .field("sasl_mechanisms", &self.sasl_mechanisms)
             .field("allow_insecure_mechs", &self.allow_insecure_mechs)
+            .field("min_strength", &self.min_strength)
+            .field("capacity_profile", &self.capacity_profile)
             .field("websocket_resource", &self.websocket_resource)
             .field("tls_mode", &self.tls_mode)
             .field("container_id", &self.container_id)
@@ -227,5 +249,14 @@ mod tests {
         goes_to("amqp+unix://%40x", "unix:@x");
         goes_to("amqpws://host/q", "host:80/ (subprotocol amqp)");
         goes_to("wss://host?websocket_resource=/a", "host:443/a (subprotocol amqp)");
+    }
+
+    #[test]
+    fn strength_is_a_matter_of_tls() {
+        let mut options = ConnectOptions::new("amqp://host".parse().unwrap());
+        options.min_strength = 1;
+        assert!(matches!(options.preconnection(), Err(ConnectError::Options(text)) if text.contains("needs TLS")));
+        options.url = "amqps://host".parse().unwrap();
+        assert!(options.preconnection().is_ok());
     }
 }

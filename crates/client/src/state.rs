@@ -50,6 +50,8 @@ pub(crate) struct State {
     pub(crate) adopted: Option<Instant>,
     /// Whether a connection that is lost is made anew.
     pub(crate) reconnects: bool,
+    /// Attempts and losses are not logged.
+    pub(crate) quiet: bool,
     /// Why the connection was lost last.
     pub(crate) lost: Option<ConnectionError>,
     /// Messages that came over an earlier engine.
@@ -202,6 +204,7 @@ impl Shared {
             down: None,
             adopted: None,
             reconnects: false,
+            quiet: false,
             lost: None,
             moved: Moved::default(),
             doubted: Vec::new(),

@@ -75,14 +75,16 @@ impl Supervisor {
             let error = match dial(&options.at(url), options.connect_timeout).await {
                 Ok((shared, driver)) => {
                     let reconnects = options.reconnect.is_some();
-                    shared.with(|state| state.reconnects = reconnects);
+                    shared.with(|state| (state.reconnects, state.quiet) = (reconnects, !options.reconnect_log));
                     let _ends = Ends(shared.clone());
                     let spoke = (0..brokers.len()).map(|index| index == broker).collect();
                     return Ok((Self { shared, options, brokers, at: broker, spoke, _ends }, driver));
                 }
                 Err(error) => error,
             };
-            tracing::info!(broker = %url.redacted(), %error, "no connection");
+            if options.reconnect_log {
+                tracing::info!(broker = %url.redacted(), %error, "no connection");
+            }
             if error.is_final() {
                 schedule.leave_out(broker);
             }
@@ -206,6 +208,10 @@ async fn establish(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<S
     let mut stream = transport.into_byte_stream().map_err(|error| ConnectError::Options(error.to_string()))?;
     if options.tls_mode == TlsMode::Header {
         stream = ask_for_tls(stream, options).await?;
+    }
+    let strength = stream.tls_info().and_then(|info| info.strength()).unwrap_or(0);
+    if strength < options.min_strength {
+        return Err(ConnectError::Strength { wanted: options.min_strength, found: strength });
     }
     let shared = Shared::new(engine);
     let mut driver = Driver::new(shared.clone(), stream);

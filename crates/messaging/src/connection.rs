@@ -1,8 +1,10 @@
 //! A connection to a broker.
 
+use std::sync::Arc;
+
 use postroad_client as client;
 
-use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError};
+use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError, Settings};
 
 /// An open connection to a broker. Clones are handles of the same connection; with the last handle, and the last session
 /// and link on it, it is closed.
@@ -10,6 +12,7 @@ use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionEr
 #[derive(Debug, Clone)]
 pub struct Connection {
     inner: client::Connection,
+    settings: Arc<Settings>,
 }
 
 impl Connection {
@@ -36,8 +39,21 @@ impl Connection {
         Self::new(url)?.open().await
     }
 
-    pub(crate) fn from_client(inner: client::Connection) -> Self {
-        Self { inner }
+    pub(crate) fn new_open(inner: client::Connection, settings: Settings) -> Self {
+        Self { inner, settings: Arc::new(settings) }
+    }
+
+    /// The options that it was opened with.
+    #[doc(alias = "options")]
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whom the broker knows us as: the user who was authenticated; nobody's name where none was given.
+    #[must_use]
+    pub fn auth_username(&self) -> Option<&str> {
+        self.settings.username().filter(|_| self.settings.options.sasl_enabled)
     }
 
     /// Begins a session.

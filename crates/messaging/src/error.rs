@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use postroad_address::{OptionsError, ParseError, UrlError};
+use postroad_address::{ConnectionOptionsError, OptionsError, ParseError, UrlError};
 use postroad_client as client;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
-use postroad_client::{BlockingError, Outcome};
+use postroad_client::{BlockingError, Outcome, TlsConfigError};
+
+use crate::ContentError;
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -14,6 +16,10 @@ pub enum ConnectError {
     /// The text is no URL.
     #[error("{0}")]
     Url(#[from] UrlError),
+    /// An option is unknown, or its value does not fit.
+    #[doc(alias = "InvalidOptionString")]
+    #[error("{0}")]
+    Options(#[from] ConnectionOptionsError),
     /// An option of ours cannot be used.
     #[error("{option}: {problem}")]
     Option {
@@ -22,6 +28,9 @@ pub enum ConnectError {
         /// What is wrong with it.
         problem: &'static str,
     },
+    /// The files for TLS cannot be used.
+    #[error("{0}")]
+    TlsFiles(#[from] TlsConfigError),
     /// The broker refused the credentials, or offers no mechanism that would do.
     #[doc(alias = "AuthenticationFailure")]
     #[error("authentication failure: {0}")]
@@ -54,12 +63,13 @@ impl ConnectError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Url(error) => error.hint().map(Into::into),
+            Self::Options(error) => Some(error.hint()),
             Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => error.hint(),
             Self::GaveUp(_, error) => error.hint().or_else(|| {
                 Some("start a broker there, or name others by `reconnect_urls`, or give it longer by `reconnect_timeout`".into())
             }),
             Self::Timeout(timeout) => client::ConnectError::Timeout(*timeout).hint(),
-            Self::Option { .. } => None,
+            Self::Option { .. } | Self::TlsFiles(_) => None,
             Self::Blocking(error) => Some(error.hint().into()),
         }
     }
@@ -412,6 +422,10 @@ pub enum SendError {
     /// The broker settled the message and did not say what became of it.
     #[error("settled by the broker without an outcome")]
     NoOutcome,
+    /// The content of the message is not what its content type stands for: it was not sent.
+    #[doc(alias = "EncodeError")]
+    #[error("{0}")]
+    Content(#[from] ContentError),
     /// The capacity is 0, or there was no room and nothing to wait for: the message was not sent.
     #[error("no capacity to send")]
     InsufficientCapacity,
@@ -438,6 +452,7 @@ impl SendError {
         match self {
             Self::InDoubt(error) | Self::NotSent(error) => error.hint(),
             Self::TargetCapacityExceeded(_) => Some("receive what waits there, or raise the limit of the queue".into()),
+            Self::Content(error) => Some(error.hint().into()),
             Self::InsufficientCapacity => Some("raise the sender's capacity, or wait for what is under way".into()),
             _ => None,
         }

@@ -23,25 +23,31 @@
 pub mod blocking;
 mod builder;
 mod connection;
+mod content;
 mod error;
+mod given;
 mod receiver;
 mod resolve;
 mod sender;
 mod session;
+mod settings;
 
 pub use postroad_address as address;
+pub use postroad_address::{ConnectionOptions, Protocol, Transport};
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
 pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
 
 pub use builder::ConnectionBuilder;
 pub use connection::Connection;
+pub use content::{Content, ContentError, MessageExt};
 pub use error::{
     AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
 };
 pub use receiver::Receiver;
 pub use sender::Sender;
 pub use session::Session;
+pub use settings::Settings;
 
 /// The capacity that sets no bound.
 pub const UNLIMITED: u32 = u32::MAX;

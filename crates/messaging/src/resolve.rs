@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroad_address::{Address, Mode, NodeType, OptionMap, OptionValue, Options, Reliability, Role};
+use postroad_address::{Address, FilterDescriptor, Mode, NodeType, OptionMap, OptionValue, Options, Reliability, Role};
 use postroad_client::types::{ErrorCondition, Fields, Map, Symbol, Value};
 use postroad_client::{AttachError, Expiry, Guarantee, LinkOptions, Node};
 use uuid::Uuid;
@@ -50,6 +50,10 @@ impl Resolved {
         };
         let mut link = LinkOptions::default();
         link.name.clone_from(&options.link.name);
+        link.own_address.clone_from(match role {
+            Role::Sender => &options.link.source,
+            Role::Receiver => &options.link.target,
+        });
         link.guarantee = guarantee(&options, role);
         link.prefetch = 0;
         Ok(Self { node_type: options.node.node_type, address, node, link })
@@ -99,6 +103,7 @@ fn node_at(address: &Address, options: &Options, role: Role) -> Node {
     }
     node.capabilities.extend(create.then_some(CREATE_ON_DEMAND.to_owned()));
     node.capabilities.extend(options.node.node_type.map(|node_type| node_type.as_str().to_owned()));
+    node.capabilities.extend(options.node.capabilities.iter().cloned());
     if create || node.dynamic {
         node_properties(options, &mut properties);
         if address.is_temporary() && properties.get_str(LIFETIME).is_none() {
@@ -125,7 +130,7 @@ fn node_properties(options: &Options, properties: &mut Map) {
     if options.node.durable == Some(true) {
         put(properties, "durable", true.into());
     }
-    for (key, value) in &options.node.x_declare {
+    for (key, value) in options.node.properties.iter().chain(&options.node.x_declare) {
         let Some(key) = key.as_str().map(|key| key.replace('_', "-")) else { continue };
         match (key.as_str(), value) {
             // The 0-10 declaration keeps what is the broker's own in a map of its own.
@@ -174,7 +179,7 @@ fn put(map: &mut Map, key: &str, value: Value) {
     }
 }
 
-fn to_value(value: &OptionValue) -> Value {
+pub(crate) fn to_value(value: &OptionValue) -> Value {
     match value {
         OptionValue::Bool(value) => (*value).into(),
         OptionValue::Int(value) => (*value).into(),
@@ -196,6 +201,14 @@ fn filters(address: &Address, options: &Options) -> Vec<(Symbol, Value)> {
     if let Some(selector) = &options.link.selector {
         filters.push((SELECTOR, Value::described(SELECTOR_FILTER, selector.as_str())));
     }
+    filters.extend(options.link.filters.iter().filter_map(|filter| {
+        let descriptor = match &filter.descriptor {
+            FilterDescriptor::Code(code) => Value::Ulong(*code),
+            FilterDescriptor::Symbol(symbol) => Value::Symbol(Symbol::new(symbol.clone())?),
+            _ => return None,
+        };
+        Some((Symbol::new(filter.name.clone())?, Value::described(descriptor, to_value(&filter.value))))
+    }));
     // Subjects choose among the messages of a topic. With those of a queue the original does not filter.
     let subject = address.subject.as_deref().filter(|subject| !subject.is_empty());
     if let Some(subject) = subject.filter(|_| options.node.node_type != Some(NodeType::Queue)) {
@@ -242,6 +255,7 @@ fn refuse_unsupported(options: &Options, role: Role) -> Result<(), AddressError>
         (!link.x_declare.is_empty(), "link.x-declare", "declare the queue at the broker, or use node: {x-declare: ..}"),
         (!link.x_subscribe.is_empty(), "link.x-subscribe", "leave it out"),
         (link.selector.is_some() && role == Role::Sender, "link.selector", "a selector is for receivers"),
+        (!link.filters.is_empty() && role == Role::Sender, "link.filter", "a filter is for receivers"),
         (link.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT), "link.timeout", "give at most 4294967295 seconds"),
     ];
     match cases.into_iter().find(|(given, _, _)| *given) {
@@ -317,6 +331,26 @@ mod tests {
         let selector = [(SELECTOR, Value::described(0x468C_0000_0004_u64, "a = 1"))];
         assert_eq!(filter("q; {link: {selector: 'a = 1'}}"), selector);
         assert_eq!(sender("t/news").node.filters, []);
+    }
+
+    #[test]
+    fn what_the_cpp_client_has_for_the_node_and_the_link() {
+        let text = "q; {create: always, node: {properties: {lifetime-policy: delete-if-empty, a: 1}, capabilities: [x]}, \
+                    link: {sender-source: mine, receiver-target: ours, filter: [{name: f, descriptor: 5, value: [1]}, \
+                    {name: g, descriptor: 'a:b', value: c}]}}";
+        let resolved = receiver(text);
+        assert_eq!(property(&resolved, "a"), Some(&Value::Long(1)));
+        assert_eq!(property(&resolved, LIFETIME), Some(&lifetime(0x2d)));
+        assert_eq!(resolved.node.capabilities, ["create-on-demand", "x"]);
+        assert_eq!(resolved.link.own_address.as_deref(), Some("ours"));
+        let of = |descriptor: Value, value: Value| Value::described(descriptor, value);
+        let list = Value::List(vec![Value::Long(1)]);
+        let filters =
+            [("f".into(), of(Value::Ulong(5), list)), ("g".into(), of(Value::Symbol("a:b".into()), Value::from("c")))];
+        assert_eq!(resolved.node.filters, filters);
+        let error = Resolved::new(text, Role::Sender).unwrap_err();
+        assert!(matches!(error, AddressError::Unsupported { option: "link.filter", .. }));
+        assert_eq!(sender("q; {link: {sender-source: mine}}").link.own_address.as_deref(), Some("mine"));
     }
 
     #[test]

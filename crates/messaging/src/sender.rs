@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use postroad_client as client;
 use postroad_client::{Message, Outcome};
 
-use crate::{LinkError, SendError, Session, SyncError, UNLIMITED};
+use crate::{LinkError, SendError, Session, SyncError, UNLIMITED, content};
 
 /// A sender. Every method takes `&self`: tasks can share one.
 ///
@@ -154,6 +154,7 @@ impl Sender {
         if let Some(subject) = self.subject.as_ref().filter(|_| message.subject().is_none()) {
             message.set_subject(subject.as_str());
         }
+        content::prepare(&mut message)?;
         Ok(message)
     }
 }

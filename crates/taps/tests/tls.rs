@@ -101,6 +101,20 @@ async fn any_certificate_is_accepted_only_when_asked_for_loudly() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_any_name_must_still_lead_to_a_root() {
+    let authority = Authority::new();
+    let any_name =
+        || TlsConfig::builder().roots_pem(&authority.pem).danger_accept_any_name().build().expect("a configuration");
+    assert!(format!("{:?}", any_name()).contains("any name"));
+    let (_, client) = meet(authority.sign(&["elsewhere.test"], |_| {}).serve(), any_name()).await;
+    assert!(matches!(client.unwrap().tls_info().unwrap().strength(), Some(128 | 256)));
+    let (_, client) = meet(Authority::new().sign(&["elsewhere.test"], |_| {}).serve(), any_name()).await;
+    assert_eq!(tls_error(client), TlsError::Untrusted);
+    let (_, client) = meet(authority.expired().serve(), any_name()).await;
+    assert_eq!(tls_error(client), TlsError::Expired);
+}
+
+#[tokio::test]
 async fn a_client_certificate_names_its_holder() {
     let authority = Authority::new();
     let rider = authority.client("rider 7");

@@ -1,5 +1,7 @@
 //! Texts made to cost more than they should.
 
+use std::time::{Duration, Instant};
+
 use postroad_address::{Address, Dialect, MAX_ADDRESS_LEN, MAX_DEPTH, ParseErrorKind};
 
 #[test]
@@ -52,4 +54,36 @@ fn every_prefix_is_answered() {
         }
     }
     assert!(read > 10, "the whole and the cuts within the name: {read}");
+}
+
+/// A megabyte of whatever costs most, and nesting of ten thousand levels, in less time than anyone notices.
+#[test]
+fn large_texts_and_deep_ones_are_answered_at_once() {
+    let megabyte = 1 << 20;
+    let texts = [
+        "a".repeat(megabyte),
+        "a ".repeat(megabyte / 2),
+        "'".repeat(megabyte),
+        format!("x; {{{}", "a:1,".repeat(megabyte / 4)),
+        format!("x; {}", "{a:".repeat(10_000)),
+        format!("x; {{a: {}{}}}", "[".repeat(10_000), "]".repeat(10_000)),
+        "{".repeat(10_000),
+        format!("x/{}", "[".repeat(10_000)),
+        // As long as they may be.
+        format!("x; {{{}}}", "a:1,".repeat(16_000)),
+        format!("x; {{{}}}", r"'\x61':1,".repeat(7000)),
+        "\\x41".repeat(16_000),
+    ];
+    let start = Instant::now();
+    for text in &texts {
+        for dialect in [Dialect::Python, Dialect::Cpp] {
+            let read = Address::parse_with(dialect, text);
+            let strict = Address::parse_strict(dialect, text);
+            assert!(read.is_ok() || strict == read);
+            if let Err(error) = strict {
+                assert!(error.report().len() < 400, "{}", error.report().len());
+            }
+        }
+    }
+    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
 }

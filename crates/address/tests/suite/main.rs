@@ -1,14 +1,20 @@
 //! The crate as a user sees it, held against the originals.
 
+mod connection_options;
+mod cpp_answers;
+mod cpp_cases;
 mod limits;
 mod options;
+mod program;
 mod python_answers;
 mod qpid_cases;
 mod reports;
 mod round_trip;
+mod schema;
+mod strict;
 mod url;
 
-use postroad_address::{Address, OptionKey, OptionMap, OptionValue};
+use postroad_address::{Address, Dialect, Float, OptionKey, OptionMap, OptionValue};
 
 /// What the Python client's parser gives for a text: name, subject, options.
 type Parts = (String, Option<String>, Option<OptionMap>);
@@ -19,6 +25,20 @@ fn parts(address: Address) -> Parts {
 
 fn expect(name: &str, subject: Option<&str>, options: Option<OptionMap>) -> Parts {
     (name.to_owned(), subject.map(str::to_owned), options)
+}
+
+#[track_caller]
+fn reads(dialect: Dialect, input: &str, name: &str, subject: Option<&str>, options: Option<OptionMap>) {
+    assert_eq!(Address::parse_with(dialect, input).map(parts), Ok(expect(name, subject, options)), "{input}");
+}
+
+#[track_caller]
+fn refuses(dialect: Dialect, input: &str, message: &str) {
+    assert_eq!(Address::parse_with(dialect, input).unwrap_err().to_string(), message);
+}
+
+fn float(value: f64) -> Float {
+    Float::new(value).unwrap()
 }
 
 fn map<const N: usize>(entries: [(OptionKey, OptionValue); N]) -> OptionMap {

@@ -163,7 +163,10 @@ fn faults_have_paths_and_hints() {
         faults,
         [
             ("node.durable", "write durable: True without quotes"),
-            ("node.x_declare", "did you mean x-declare? known here: type, durable, x-declare, x-bindings"),
+            (
+                "node.x_declare",
+                "did you mean x-declare? known here: type, durable, x-declare, x-bindings, properties, capabilities"
+            ),
             (
                 "link.reliability",
                 "did you mean at-most-once? write one of unreliable, at-most-once, at-least-once, exactly-once",

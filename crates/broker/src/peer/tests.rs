@@ -40,7 +40,7 @@ fn connected(auto_create: bool, client: Config) -> (Arc<Shared>, Peer, Connectio
         expiry: ExpiryLimits { longest: Duration::from_secs(9), never: false },
     };
     let queue = QueueLimits { messages: 1000, bytes: 100_000 };
-    let limits = NodeLimits { nodes: 1, subscriptions: 1, queue, subscription: queue, bytes: 100_000 };
+    let limits = NodeLimits { nodes: 1, subscriptions: 1, bindings: 10, queue, subscription: queue, bytes: 100_000 };
     let nodes = Arc::new(Nodes::new(limits, Policies::default()));
     let shared = Arc::new(Shared::new(nodes, settings, sasl::ServerConfig::new([0; 32]), true));
     let now = Instant::now();

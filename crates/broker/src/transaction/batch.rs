@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use postroad_codec::v1_0::{Error, ErrorCondition};
 
+use crate::exchange::{Aftermath, Transit};
 use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Kind, Node, NodeState, Nodes};
-use crate::queue::{Dead, Full};
-use crate::topic;
+use crate::queue::Full;
 
 /// Messages for one node, and the room for them in it.
 #[derive(Debug)]
@@ -46,8 +46,8 @@ impl Batch {
         let size = held.payload.len();
         match self.node.kind {
             Kind::Queue => state.queue.reserve(size).map_err(Post::Full)?,
-            // Who subscribes is known with the commit; until then the broker holds the body.
-            Kind::Topic => {
+            // Which queues get it is known with the commit; until then the broker holds the body.
+            Kind::Exchange => {
                 held.payload = self.nodes.budget.charge(held.payload).ok_or(Post::Full(Full::Broker))?;
             }
         }
@@ -57,49 +57,57 @@ impl Batch {
         Ok(())
     }
 
-    /// Whether all of it can be enqueued. Queues have the room.
-    pub(super) fn check(&self, state: &NodeState, now: Instant) -> Result<(), Error> {
-        let name = &*self.node.name;
-        let failed = |text| Error::new(ErrorCondition::TRANSACTION_ROLLBACK, text);
+    /// The error of a transaction whose node is gone.
+    pub(super) fn check(&self, state: &NodeState) -> Result<(), Error> {
         if state.deleted {
-            return Err(failed(format!("node {name:?} was deleted")));
-        }
-        if self.node.kind == Kind::Topic {
-            let mut room = topic::room(&self.node, state, &self.nodes.budget, now);
-            let fits = self.messages.iter().try_for_each(|held| room.take_charged(held.payload.len()));
-            fits.map_err(|_| failed(format!("a subscription of topic {name:?} is full")))?;
+            return Err(self.failed(format!("node {:?} was deleted", &*self.node.name)));
         }
         Ok(())
     }
 
-    /// Puts all of it into the node, whose lock is held, and answers what died there meanwhile.
-    pub(super) fn enqueue(&mut self, state: &mut NodeState, now: Instant, woken: &mut Vec<Wake>) -> Vec<Dead> {
+    /// Sends all of it on its way through the exchange, whose lock is held. Where it does not fit in, nothing of it is sent.
+    pub(super) fn send_through(
+        &mut self,
+        state: &mut NodeState,
+        now: Instant,
+        woken: &mut Vec<Wake>,
+    ) -> Result<Transit, Error> {
+        self.check(state)?;
+        let mut transit = self.nodes.transit(&self.node, state, now);
+        for held in self.take() {
+            if transit.take(state, held, true, woken).is_err() {
+                transit.abandon(state, woken);
+                let text = format!("a queue that is bound to exchange {:?} for a message is full", &*self.node.name);
+                return Err(self.failed(text));
+            }
+        }
+        Ok(transit)
+    }
+
+    /// Takes out the messages, for which there is room.
+    pub(super) fn take(&mut self) -> Vec<Held> {
         self.bytes = 0;
         let messages = std::mem::take(&mut self.messages);
         if messages.iter().any(|held| held.expires.is_some()) {
             self.nodes.janitor.call();
         }
-        if self.node.kind == Kind::Topic {
-            return topic::publish(&self.node, state, &messages, now, woken);
-        }
-        state.queue.tick(now);
-        for held in messages {
-            state.queue.add_reserved(held);
-        }
-        state.queue.dispatch(woken);
-        state.queue.take_dead()
+        messages
     }
 
-    /// Moves what died to the dead-letter node of its own. Call it without holding a lock.
-    pub(super) fn bury(&self, dead: Vec<Dead>) {
-        self.nodes.bury(&self.node, dead);
+    fn failed(&self, text: String) -> Error {
+        Error::new(ErrorCondition::TRANSACTION_ROLLBACK, text)
+    }
+
+    /// Does what is left when the messages have gone through the node. Call it without holding a lock.
+    pub(super) fn attend(&self, aftermath: Aftermath) {
+        self.nodes.attend(aftermath);
     }
 }
 
 /// What was not enqueued gives its room back.
 impl Drop for Batch {
     fn drop(&mut self) {
-        if self.messages.is_empty() || self.node.kind == Kind::Topic {
+        if self.messages.is_empty() || self.node.kind == Kind::Exchange {
             return;
         }
         let mut woken = Vec::new();

@@ -5,6 +5,7 @@ mod client;
 mod consumers;
 mod dead_letters;
 mod delivery;
+mod exchanges;
 mod expiry;
 mod frames;
 mod hostile;

@@ -45,7 +45,7 @@ async fn a_queue_is_made_on_demand_or_for_any_name() {
     let sender = client.attach_target(capable("create-on-demand")).await.unwrap();
     let answer = client.engine.remote_attach(sender).unwrap().target.clone().unwrap();
     let capabilities = &answer.as_target().unwrap().capabilities;
-    assert_eq!(capabilities.as_slice(), [Symbol::from_static("create-on-demand")]);
+    assert_eq!(capabilities.as_slice(), ["create-on-demand", "queue"].map(Symbol::from_static));
     client.send_all(sender, numbered(0..1)).await;
     client.detach(sender).await;
     // Without a lifetime policy it stays.

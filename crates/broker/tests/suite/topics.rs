@@ -270,20 +270,24 @@ async fn a_topic_is_made_on_demand() {
 }
 
 #[tokio::test]
-async fn a_queue_is_no_topic() {
+async fn a_queue_is_no_topic_and_may_have_its_name() {
     let broker = start(Broker::builder().queue("q").topic("t")).await;
     let mut client = Client::connect(&broker).await;
     assert_refused(client.attach_source(source_at("q", &["topic"]), 1).await, &ErrorCondition::NOT_FOUND);
     assert_refused(client.attach_source(source_at("t", &["queue"]), 1).await, &ErrorCondition::NOT_FOUND);
-    assert_refused(
-        client.attach_source(source_at("t", &["queue", "create-on-demand"]), 1).await,
-        &ErrorCondition::PRECONDITION_FAILED,
-    );
     client.attach_source(source_at("q", &["queue"]), 1).await.unwrap();
-    assert!(broker.declare_queue("t").unwrap_err().to_string().contains("topic"));
-    assert!(broker.declare_topic("q").is_err());
-    assert!(!broker.declare_topic("t").unwrap());
-    assert!(!broker.delete_queue("t") && broker.delete_topic("t") && !broker.delete_topic("t"));
+    client.attach_source(source_at("t", &["queue", "create-on-demand"]), 1).await.unwrap();
+    assert!(!broker.declare_queue("t").unwrap() && !broker.declare_topic("t").unwrap());
+    assert!(broker.declare_topic("q").unwrap());
+    // Both are reached by capability, and the queue without one.
+    for (capabilities, consumers) in [(&["topic"][..], 1), (&["queue"], 2), (&[], 3)] {
+        let receiver = client.attach_source(source_at("q", capabilities), 1).await.unwrap();
+        assert_eq!(broker.queue_stats("q").unwrap().consumers, consumers);
+        let answer = client.engine.remote_attach(receiver).unwrap().source.clone().unwrap();
+        let own = if capabilities == ["topic"] { "topic" } else { "queue" };
+        assert_eq!(answer.capabilities.as_slice(), [Symbol::from_static(own)]);
+    }
+    assert!(broker.delete_queue("t") && broker.delete_topic("t") && !broker.delete_topic("t"));
 }
 
 fn source_at(name: &str, capabilities: &[&'static str]) -> Source {

@@ -1,15 +1,16 @@
 //! A connection to a broker.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use postroad_address::BrokerUrl;
+use postroad_address::{BrokerUrl, ConnectionOptions, OptionValue};
 use postroad_client as client;
 use postroad_client::blocking::{ConnectionGuard, Runtime, Wrap, mirror};
 use postroad_client::types::Value;
 use postroad_client::{TlsConfig, TlsMode};
 
 use super::Session;
-use crate::{ConnectError, ConnectionError, SessionError};
+use crate::{ConnectError, ConnectionError, Protocol, SessionError, Settings, Transport};
 
 mirror! {
     /// An open connection to a broker. Clones are handles of the same connection; with the last handle, and the last
@@ -24,6 +25,9 @@ mirror! {
     pass fn is_open(&self) -> bool;
     #[doc(alias = "get_error")]
     pass fn error(&self) -> Option<ConnectionError>;
+    #[doc(alias = "options")]
+    pass fn settings(&self) -> &Settings;
+    pass fn auth_username(&self) -> Option<&str>;
     pass fn client(&self) -> client::blocking::Connection;
 }
 
@@ -70,9 +74,20 @@ mirror! {
     with fn password(password: impl Into<String>);
     with fn token(token: impl Into<String>);
     with fn sasl_mechanisms(mechanisms: impl IntoIterator<Item = impl Into<String>>);
+    with fn sasl_service(service: impl Into<String>);
+    with fn sasl_min_ssf(bits: u16);
+    with fn sasl_max_ssf(bits: u16);
     with fn sasl_enabled(enabled: bool);
     with fn allow_insecure_mechs(allow: bool);
     with fn tls(tls: TlsConfig);
+    with fn ssl_trustfile(path: impl Into<PathBuf>);
+    with fn ssl_certfile(path: impl Into<PathBuf>);
+    with fn ssl_keyfile(path: impl Into<PathBuf>);
+    with fn ssl_skip_hostname_check(skip: bool);
+    with fn transport(transport: Transport);
+    with fn protocol(protocol: Protocol);
+    with fn tcp_nodelay(yes: bool);
+    with fn address_ttl(ttl: Duration);
     with fn websocket_resource(resource: impl Into<String>);
     with fn tls_mode(mode: TlsMode);
     with fn heartbeat(interval: Duration);
@@ -83,12 +98,14 @@ mirror! {
     with fn connect_timeout(timeout: Duration);
     with fn close_timeout(timeout: Duration);
     with fn reconnect(reconnect: bool);
+    with fn reconnect_log(log: bool);
     with fn reconnect_timeout(timeout: Duration);
     with fn reconnect_interval(interval: Duration);
     with fn reconnect_interval_min(interval: Duration);
     with fn reconnect_interval_max(interval: Duration);
     with fn reconnect_limit(attempts: u32);
     with fn reconnect_urls(urls: impl IntoIterator<Item = BrokerUrl>);
+    pass fn settings(&self) -> &Settings;
     #[doc(alias = "client_properties")]
     with fn property(name: impl Into<String>, value: impl Into<Value>);
 }
@@ -97,6 +114,39 @@ impl ConnectionBuilder {
     /// The defaults for a broker, as [`ConnectionBuilder::new`](crate::ConnectionBuilder::new) has them.
     pub fn new(url: BrokerUrl) -> Self {
         Self { inner: crate::ConnectionBuilder::new(url), guard: () }
+    }
+
+    /// A connection whose broker, too, is named by options.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::from_options`](crate::ConnectionBuilder::from_options).
+    pub fn from_options(options: &ConnectionOptions) -> Result<Self, ConnectError> {
+        Ok(Self { inner: crate::ConnectionBuilder::from_options(options)?, guard: () })
+    }
+
+    /// Sets options from a text such as `{reconnect: true}`.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::options_text`](crate::ConnectionBuilder::options_text).
+    pub fn options_text(self, text: &str) -> Result<Self, ConnectError> {
+        Ok(Self { inner: self.inner.options_text(text)?, guard: () })
+    }
+
+    /// Sets one option by its name.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::option`](crate::ConnectionBuilder::option).
+    #[doc(alias = "setOption")]
+    pub fn option(self, name: &str, value: impl Into<OptionValue>) -> Result<Self, ConnectError> {
+        Ok(Self { inner: self.inner.option(name, value)?, guard: () })
+    }
+
+    /// Sets the options that are given.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::options`](crate::ConnectionBuilder::options).
+    pub fn options(self, given: &ConnectionOptions) -> Result<Self, ConnectError> {
+        Ok(Self { inner: self.inner.options(given)?, guard: () })
     }
 
     /// Connects, authenticates and opens. The thread that drives connections starts where it does not run yet.

@@ -9,6 +9,7 @@ mod opening;
 mod outcomes;
 mod reconnecting;
 mod sending;
+mod settings;
 
 use std::time::Duration;
 

@@ -14,13 +14,18 @@ fn guarded() -> Builder {
 
 /// An authority's certificate, and a chain and key that it signed for localhost.
 fn identity() -> (String, String, String) {
+    identity_for(&["localhost", "127.0.0.1"])
+}
+
+/// The same for hosts of these names.
+pub(super) fn identity_for(names: &[&str]) -> (String, String, String) {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().unwrap();
     let authority = params.self_signed(&key).unwrap().pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().unwrap();
-    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let chain = CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap().pem();
     (authority, chain, key.serialize_pem())
 }

@@ -26,6 +26,7 @@ pub struct TlsConfigBuilder {
     roots: Vec<Pem>,
     system_roots: bool,
     accept_any: bool,
+    any_name: bool,
     client_identity: Option<Identity>,
     server_identity: Option<Identity>,
     client_certificates: ClientCertificates,
@@ -237,6 +238,14 @@ impl TlsConfigBuilder {
         self
     }
 
+    /// Accepts a server certificate of any name, as long as it leads to a root: whoever holds one for a host of their own
+    /// can pose as this one. For servers that are reached under a name that their certificate lacks; better is
+    /// [`server_name`](Self::server_name) with one that it has.
+    pub fn danger_accept_any_name(mut self) -> Self {
+        self.any_name = true;
+        self
+    }
+
     /// Reads the files and checks everything that can be checked without a peer.
     ///
     /// # Errors
@@ -263,6 +272,7 @@ impl TlsConfigBuilder {
         let inner = Inner {
             roots,
             accept_any: self.accept_any,
+            any_name: self.any_name,
             client_identity: identity(self.client_identity)?,
             server_identity: identity(self.server_identity)?,
             client_certificates: self.client_certificates,
@@ -298,6 +308,7 @@ impl fmt::Debug for TlsConfigBuilder {
         f.debug_struct("TlsConfigBuilder")
             .field("roots", &self.roots)
             .field("accept_any", &self.accept_any)
+            .field("any_name", &self.any_name)
             .field("client_identity", &self.client_identity)
             .field("server_identity", &self.server_identity)
             .field("client_certificates", &self.client_certificates)

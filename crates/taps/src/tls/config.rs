@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 use super::algorithms::Algorithms;
 use super::sessions::{ServerSessions, SessionLimits};
 use super::trust::TrustCallback;
-use super::verify::{AcceptAny, Pins, StrictClients, StrictServers};
+use super::verify::{AcceptAny, AnyName, Pins, StrictClients, StrictServers};
 use super::{TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo};
 use crate::protocol::ProtocolStack;
 use crate::selection::{Context, Tickets};
@@ -50,6 +50,7 @@ pub struct TlsConfig {
 pub(super) struct Inner {
     pub(super) roots: Roots,
     pub(super) accept_any: bool,
+    pub(super) any_name: bool,
     pub(super) client_identity: Option<Arc<CertifiedKey>>,
     pub(super) server_identity: Option<Arc<CertifiedKey>>,
     pub(super) client_certificates: ClientCertificates,
@@ -173,6 +174,7 @@ impl fmt::Debug for TlsConfig {
             Roots::Given(store) => format!("{} given", store.len()),
         };
         let roots = if self.inner.accept_any { "NONE: ANY SERVER IS ACCEPTED".to_owned() } else { roots };
+        let roots = if self.inner.any_name { format!("{roots}, for any name") } else { roots };
         let shown = |identity: &Option<_>| {
             if identity.is_some() { "<redacted>" } else { "none" }
         };
@@ -217,6 +219,7 @@ impl Inner {
                 .build()
                 .map_err(|error| unusable_roots("server", &error))?
         };
+        let chain = if self.any_name { Arc::new(AnyName { chain }) } else { chain };
         if self.pins.is_empty() && self.algorithms.schemes.is_none() {
             return Ok(chain);
         }

@@ -3,7 +3,9 @@
 use std::io;
 
 use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, CertificateError, CommonState, Error as Rustls, HandshakeKind, ProtocolVersion};
+use rustls::{
+    AlertDescription, CertificateError, CipherSuite, CommonState, Error as Rustls, HandshakeKind, ProtocolVersion,
+};
 
 use super::verify::Unpinned;
 use super::{TlsError, TlsInfo, TlsVersion};
@@ -24,14 +26,31 @@ impl TlsInfo {
     /// Adds what a handshake has found out that is over now.
     pub(crate) fn end_of(&self, session: &CommonState) {
         let resumed = session.handshake_kind() == Some(HandshakeKind::Resumed);
-        self.agree(resumed, session.alpn_protocol(), der(session.peer_certificates().unwrap_or_default()));
+        let strength = session.negotiated_cipher_suite().and_then(|suite| strength(suite.suite()));
+        self.agree(resumed, strength, session.alpn_protocol(), der(session.peer_certificates().unwrap_or_default()));
     }
 
     /// Adds what the handshake has found out, for this and every clone.
     #[cfg(feature = "quic")]
     pub(crate) fn finish(&self, alpn: Option<&[u8]>, peer_certificates: &[CertificateDer<'_>]) {
-        self.agree(false, alpn, der(peer_certificates));
+        self.agree(false, None, alpn, der(peer_certificates));
     }
+}
+
+/// The bits of the key of a suite's cipher.
+fn strength(suite: CipherSuite) -> Option<u16> {
+    Some(match suite {
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => 128,
+        CipherSuite::TLS13_AES_256_GCM_SHA384
+        | CipherSuite::TLS13_CHACHA20_POLY1305_SHA256
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384
+        | CipherSuite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256
+        | CipherSuite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256 => 256,
+        _ => return None,
+    })
 }
 
 fn der(certificates: &[CertificateDer<'_>]) -> Vec<Vec<u8>> {

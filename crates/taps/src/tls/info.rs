@@ -22,6 +22,7 @@ struct Inner {
 #[derive(Debug)]
 struct Agreed {
     resumed: bool,
+    strength: Option<u16>,
     alpn: Option<Vec<u8>>,
     peer_certificates: Vec<Vec<u8>>,
 }
@@ -44,9 +45,15 @@ impl TlsInfo {
     }
 
     /// Adds what a handshake has found out that is over now, for this and every clone. The certificates are in DER.
-    pub(super) fn agree(&self, resumed: bool, alpn: Option<&[u8]>, peer_certificates: Vec<Vec<u8>>) {
+    pub(super) fn agree(
+        &self,
+        resumed: bool,
+        strength: Option<u16>,
+        alpn: Option<&[u8]>,
+        peer_certificates: Vec<Vec<u8>>,
+    ) {
         // A handshake ends once.
-        let _ = self.inner.agreed.set(Agreed { resumed, alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
+        let _ = self.inner.agreed.set(Agreed { resumed, strength, alpn: alpn.map(<[u8]>::to_vec), peer_certificates });
     }
 
     /// The version of the session.
@@ -59,6 +66,13 @@ impl TlsInfo {
     #[must_use]
     pub fn is_resumed(&self) -> bool {
         self.inner.agreed.get().is_some_and(|agreed| agreed.resumed)
+    }
+
+    /// The length of the key that encrypts, in bits: 128 or 256. `None` while the handshake is not over, with a cipher that
+    /// is not known, and of QUIC.
+    #[must_use]
+    pub fn strength(&self) -> Option<u16> {
+        self.inner.agreed.get()?.strength
     }
 
     /// The application protocol that both sides agreed on (RFC 7301). While early data is on its way, `None`.

@@ -1,0 +1,222 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use postroad_codec::v1_0::{ApplicationProperties, Message, MessageFormat, Properties, Value};
+
+use super::*;
+use crate::message::Held;
+
+const LIMITS: QueueLimits = QueueLimits { messages: 10, bytes: 10_000 };
+
+fn nodes() -> Nodes {
+    let limits =
+        NodeLimits { nodes: 30, subscriptions: 1, bindings: 1000, queue: LIMITS, subscription: LIMITS, bytes: 100_000 };
+    Nodes::new(limits, Policies::default())
+}
+
+fn held(subject: &str, headers: &[(&'static str, Value)]) -> Held {
+    let properties = Properties { subject: Some(subject.into()), ..Properties::default() };
+    let mut application = ApplicationProperties::default();
+    for (key, value) in headers {
+        application.0.insert(*key, value.clone());
+    }
+    let message = Message {
+        properties: Some(Box::new(properties)),
+        application_properties: Some(application),
+        ..Message::from("x")
+    };
+    Held::new(message.to_bytes(), MessageFormat(0))
+}
+
+/// Sends messages through an exchange, and tells how many it took.
+fn publish(nodes: &Nodes, exchange: &str, messages: impl IntoIterator<Item = Held>) -> usize {
+    let node = nodes.find_kind(exchange, Kind::Exchange).unwrap();
+    let mut state = node.lock();
+    let mut woken = Vec::new();
+    let mut transit = nodes.transit(&node, &state, Instant::now());
+    let mut taken = 0;
+    for held in messages {
+        taken += usize::from(transit.take(&mut state, held, false, &mut woken).is_ok());
+    }
+    let aftermath = transit.publish(&mut state, &mut woken);
+    drop(state);
+    nodes.attend(aftermath);
+    taken
+}
+
+fn ready(nodes: &Nodes, queue: &str) -> usize {
+    nodes.find_kind(queue, Kind::Queue).unwrap().lock().queue.stats().ready
+}
+
+fn none() -> Map {
+    Map::default()
+}
+
+#[test]
+fn a_deleted_node_holds_no_messages() {
+    let nodes = nodes();
+    let (node, _) = nodes.declare_queue("a", None).unwrap();
+    node.lock().queue.push(Held::new(Bytes::from_static(b"message"), MessageFormat(0))).unwrap();
+    assert_eq!(node.lock().queue.available(), 1);
+    assert!(nodes.delete("a", Kind::Queue).unwrap());
+    assert_eq!(node.lock().queue.available(), 0);
+}
+
+#[test]
+fn queues_and_exchanges_have_names_of_their_own() {
+    let nodes = nodes();
+    assert!(nodes.declare_exchange("a", ExchangeKind::Fanout, None).unwrap().1);
+    assert_eq!(nodes.find("a").unwrap().kind, Kind::Exchange);
+    assert!(nodes.declare_queue("a", None).unwrap().1);
+    assert_eq!(nodes.find("a").unwrap().kind, Kind::Queue);
+    assert!(nodes.delete("a", Kind::Queue).unwrap() && !nodes.delete("a", Kind::Queue).unwrap());
+    assert_eq!(nodes.find("a").unwrap().kind, Kind::Exchange);
+}
+
+#[test]
+fn the_exchanges_of_the_broker_are_there_and_stay() {
+    let nodes = nodes();
+    for (kind, name) in ExchangeKind::ALL {
+        let (node, created) = nodes.declare_exchange(name, kind, None).unwrap();
+        assert!(!created && node.exchange_kind == Some(kind));
+        assert_eq!(nodes.delete(name, Kind::Exchange).unwrap_err().fault, Fault::NotAllowed);
+    }
+    for refused in [nodes.declare_exchange("amq.other", ExchangeKind::Topic, None), nodes.declare_queue("amq.q", None)]
+    {
+        assert_eq!(refused.unwrap_err().fault, Fault::NotAllowed);
+    }
+}
+
+#[test]
+fn direct_goes_by_the_whole_key_and_one_queue_gets_one_copy() {
+    let nodes = nodes();
+    for name in ["a", "b"] {
+        nodes.declare_queue(name, None).unwrap();
+        assert!(nodes.bind("amq.direct", name, "k", &none()).unwrap());
+    }
+    assert!(!nodes.bind("amq.direct", "a", "k", &none()).unwrap(), "the same one");
+    assert!(nodes.bind("amq.direct", "a", "", &none()).unwrap());
+    assert_eq!(publish(&nodes, "amq.direct", [held("k", &[]), held("k.x", &[]), held("", &[])]), 3);
+    assert_eq!((ready(&nodes, "a"), ready(&nodes, "b")), (2, 1));
+    let garbage = Held::new(Bytes::from_static(b"garbage"), MessageFormat(0));
+    publish(&nodes, "amq.direct", [garbage]);
+    assert_eq!(ready(&nodes, "a"), 3, "it has no subject");
+    nodes.unbind("amq.direct", "a", "k", None).unwrap();
+    assert_eq!(nodes.unbind("amq.direct", "a", "k", None).unwrap_err().fault, Fault::NotFound);
+    publish(&nodes, "amq.direct", [held("k", &[])]);
+    assert_eq!((ready(&nodes, "a"), ready(&nodes, "b")), (3, 2));
+    let stats = crate::exchange::stats(&nodes.find("amq.direct").unwrap()).unwrap();
+    assert_eq!((stats.queues, stats.bindings, stats.published, stats.unroutable), (2, 2, 5, 1));
+}
+
+#[test]
+fn topic_fanout_and_headers_choose() {
+    let nodes = nodes();
+    for name in ["a", "b", "c"] {
+        nodes.declare_queue(name, None).unwrap();
+    }
+    for (queue, key) in [("a", "x.*"), ("a", "x.y"), ("b", "#.y"), ("c", "#")] {
+        nodes.bind("amq.topic", queue, key, &none()).unwrap();
+    }
+    publish(&nodes, "amq.topic", [held("x.y", &[]), held("y", &[]), held("z", &[]), held(&"y.".repeat(200), &[])]);
+    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b"), ready(&nodes, "c")], [1, 2, 4]);
+    for queue in ["a", "b"] {
+        assert!(nodes.bind("amq.fanout", queue, "whatever", &none()).unwrap());
+    }
+    publish(&nodes, "amq.fanout", [held("z", &[])]);
+    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b"), ready(&nodes, "c")], [2, 3, 4]);
+    let arguments = |mode: &str, key: &'static str| -> Map {
+        [("x-match", Value::from(mode)), (key, Value::Int(1))]
+            .map(|(key, value)| (Value::from(key), value))
+            .into_iter()
+            .collect()
+    };
+    assert!(nodes.bind("amq.match", "a", "k", &arguments("all", "one")).unwrap());
+    assert!(nodes.bind("amq.match", "a", "k", &arguments("all", "two")).unwrap(), "other arguments");
+    let mut turned = arguments("all", "two");
+    turned.0.reverse();
+    assert!(!nodes.bind("amq.match", "a", "k", &turned).unwrap(), "the order means nothing");
+    assert!(nodes.bind("amq.match", "b", "", &none()).unwrap());
+    publish(&nodes, "amq.match", [held("", &[("one", Value::Long(1)), ("two", Value::Long(1))]), held("", &[])]);
+    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b")], [3, 5]);
+    nodes.unbind("amq.match", "a", "k", Some(&none())).unwrap_err();
+    nodes.unbind("amq.match", "a", "k", Some(&turned)).unwrap();
+    assert!(nodes.is_bound("amq.match", Some("a"), None, Some(&arguments("all", "one"))).unwrap());
+    assert!(!nodes.is_bound("amq.match", Some("a"), None, Some(&turned)).unwrap());
+    nodes.unbind("amq.match", "a", "k", None).unwrap();
+    assert!(!nodes.is_bound("amq.match", Some("a"), None, None).unwrap());
+    assert!(nodes.is_bound("amq.match", None, Some(""), None).unwrap());
+}
+
+#[test]
+fn what_is_bound_is_told() {
+    let nodes = nodes();
+    nodes.declare_queue("a", None).unwrap();
+    nodes.declare_queue("b", None).unwrap();
+    nodes.bind("amq.topic", "a", "k", &none()).unwrap();
+    let bound = |queue, key| nodes.is_bound("amq.topic", queue, key, None).unwrap();
+    assert!(bound(None, None) && bound(Some("a"), None) && bound(None, Some("k")) && bound(Some("a"), Some("k")));
+    assert!(!bound(Some("b"), None) && !bound(Some("a"), Some("l")) && !bound(None, Some("l")));
+    for (exchange, queue) in [("none", "a"), ("amq.topic", "none")] {
+        assert_eq!(nodes.bind(exchange, queue, "", &none()).unwrap_err().fault, Fault::NotFound);
+        assert_eq!(nodes.unbind(exchange, queue, "", None).unwrap_err().fault, Fault::NotFound);
+        assert_eq!(nodes.is_bound(exchange, Some(queue), None, None).unwrap_err().fault, Fault::NotFound);
+    }
+}
+
+#[test]
+fn whoever_goes_takes_bindings_along() {
+    let nodes = nodes();
+    nodes.declare_exchange("e", ExchangeKind::Topic, None).unwrap();
+    let (queue, _) = nodes.declare_queue("a", None).unwrap();
+    for key in ["k", "l", "#"] {
+        nodes.bind("e", "a", key, &none()).unwrap();
+        nodes.bind("amq.fanout", "a", key, &none()).unwrap();
+    }
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 4, "a fanout exchange knows no keys");
+    assert_eq!(queue.lock().bound.len(), 2);
+    nodes.delete("e", Kind::Exchange).unwrap();
+    assert_eq!(queue.lock().bound.len(), 1);
+    nodes.delete("a", Kind::Queue).unwrap();
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
+    assert!(!nodes.is_bound("amq.fanout", None, None, None).unwrap());
+    assert_eq!(publish(&nodes, "amq.fanout", [held("k", &[])]), 1);
+}
+
+#[test]
+fn a_full_queue_takes_nothing_for_the_others_either() {
+    let nodes = nodes();
+    for name in ["a", "b"] {
+        nodes.declare_queue(name, None).unwrap();
+        nodes.bind("amq.direct", name, "both", &none()).unwrap();
+        nodes.bind("amq.fanout", name, "", &none()).unwrap();
+    }
+    nodes.bind("amq.direct", "a", "one", &none()).unwrap();
+    assert_eq!(publish(&nodes, "amq.direct", (0..7).map(|_| held("one", &[]))), 7);
+    assert_eq!(publish(&nodes, "amq.direct", (0..7).map(|_| held("both", &[]))), 3);
+    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b")], [10, 3]);
+    assert_eq!(publish(&nodes, "amq.fanout", [held("", &[])]), 0);
+    let stats = |name| nodes.find_kind(name, Kind::Queue).unwrap().lock().queue.stats();
+    assert_eq!([stats("a").uncommitted, stats("b").uncommitted], [0, 0], "no room stays taken");
+}
+
+#[test]
+fn bindings_are_limited_in_all_and_in_size() {
+    let nodes = nodes();
+    nodes.declare_queue("a", None).unwrap();
+    let fault = |bound: Result<bool, NodeError>| bound.unwrap_err().fault;
+    assert_eq!(fault(nodes.bind("amq.topic", "a", &"k".repeat(256), &none())), Fault::Invalid);
+    assert!(nodes.bind("amq.topic", "a", &"k".repeat(255), &none()).unwrap());
+    let large: Map = [("k", "v".repeat(5000))].into_iter().collect();
+    assert_eq!(fault(nodes.bind("amq.match", "a", "", &large)), Fault::Limit);
+    let odd: Map = [("x-match", "none")].into_iter().collect();
+    assert_eq!(fault(nodes.bind("amq.match", "a", "", &odd)), Fault::Invalid);
+    assert!(!nodes.is_bound("amq.match", None, None, None).unwrap());
+    for key in 1..1000 {
+        assert!(nodes.bind("amq.topic", "a", &key.to_string(), &none()).unwrap());
+    }
+    assert_eq!(fault(nodes.bind("amq.topic", "a", "more", &none())), Fault::Limit);
+    assert!(!nodes.bind("amq.topic", "a", "7", &none()).is_ok_and(|fresh| fresh));
+    nodes.delete("a", Kind::Queue).unwrap();
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
+}
