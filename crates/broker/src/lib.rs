@@ -91,6 +91,7 @@ mod posting;
 mod provisional;
 mod queue;
 mod selector;
+mod settings;
 mod shared;
 mod subscription;
 mod suspended;
@@ -106,6 +107,7 @@ pub use options::{NodeOptions, Overflow};
 pub use postroad_amqp::sasl::{TokenRefusal, Tokens, UserFile, UserFileError};
 pub use postroad_taps::{BlockingError, ClientCertificates, TlsConfig};
 pub use queue::QueueStats;
+pub use settings::{LimitPolicy, QueueSettings, SettingsError};
 
 #[doc = include_str!("../../../docs/guide/broker.md")]
 #[cfg(any(doc, doctest))]

@@ -67,6 +67,7 @@ impl Node {
         limits: QueueLimits,
         lease: Option<Lease>,
     ) -> Arc<Self> {
+        let (_, limits) = options.queue.clone().within(limits);
         let state = NodeState {
             queue: Queue::new(limits, options.rules(&name), lease),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
