@@ -75,6 +75,7 @@ impl Node {
     ) -> Arc<Self> {
         let mut rules = options.rules(&name);
         rules.keeps_rejected = rules.keeps_dead || declared.alternate.is_some();
+        let (_, limits) = options.queue.clone().within(limits);
         let state = NodeState {
             queue: Queue::new(limits, rules, lease),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
