@@ -223,10 +223,24 @@ impl Nodes {
         if declared.lifetime.is_none() && !declared.auto_delete {
             return;
         }
-        let state = node.lock();
-        if !state.deleted && !state.is_alternate() && state.is_over(declared) {
-            self.bring_down(node, state);
+        let mut state = node.lock();
+        if state.deleted || state.is_alternate() {
+            return;
         }
+        if !state.is_over(declared) {
+            state.over_since = None;
+            return;
+        }
+        if let Some(timeout) = node.options.queue.auto_delete_timeout.filter(|_| node.kind == Kind::Queue) {
+            let now = Instant::now();
+            let since = *state.over_since.get_or_insert(now);
+            if now.saturating_duration_since(since) < timeout {
+                drop(state);
+                // Who comes by next is the janitor.
+                return self.janitor.call();
+            }
+        }
+        self.bring_down(node, state);
     }
 
     /// Deletes a node whose lock is held.
