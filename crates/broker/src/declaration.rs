@@ -8,7 +8,7 @@ use postroad_codec::v1_0::{ByteString, Fields, Map, NodeProperties, Symbol, Valu
 use crate::exchange::ExchangeKind;
 use crate::node::{Kind, Lifetime, Node};
 use crate::node_error::{Fault, NodeError};
-use crate::settings::Settings;
+use crate::settings::QueueSettings;
 
 /// Everything that is asked for, each of the right type.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -20,7 +20,8 @@ pub(crate) struct Declaration {
     /// Of a queue.
     pub(crate) exclusive: bool,
     pub(crate) alternate_exchange: Option<ByteString>,
-    pub(crate) settings: Settings,
+    /// Of a queue.
+    pub(crate) settings: QueueSettings,
     /// The keys that were given, each once.
     asked: Vec<Key>,
     /// Why no node can be made so: something is asked for that the broker does not have.
@@ -66,7 +67,8 @@ impl Declaration {
 
     /// Refuses what no node can be. One that is there already is what it is.
     pub(crate) fn check(&self) -> Result<(), NodeError> {
-        self.refusal.clone().map_or(Ok(()), Err)
+        self.refusal.clone().map_or(Ok(()), Err)?;
+        Ok(self.settings.validate()?)
     }
 
     /// Reads what is asked for a node of a kind. A null asks for nothing.
@@ -133,8 +135,8 @@ impl Declaration {
                 })?);
                 Key::ExchangeType
             }
+            name if kind == Kind::Queue && self.set_setting(name, value)? => Key::Setting(name.into()),
             name if name.starts_with(NOT_OURS) => return Ok(()),
-            name if kind == Kind::Queue && self.settings.set(name, value)? => Key::Setting(name.into()),
             name => {
                 let what = if kind == Kind::Queue { "a queue" } else { "an exchange" };
                 self.refuse(format!("{name:?} is not known for {what}"));
@@ -145,6 +147,17 @@ impl Declaration {
             self.asked.push(key);
         }
         Ok(())
+    }
+
+    /// Sets what queues have settings for; `false`: there is none of this name.
+    fn set_setting(&mut self, name: &str, value: &Value) -> Result<bool, NodeError> {
+        match self.settings.set(name, value).map_err(NodeError::from) {
+            Err(error) if error.fault == Fault::NotImplemented => {
+                self.refusal.get_or_insert(error);
+                Ok(true)
+            }
+            set => set,
+        }
     }
 
     fn refuse(&mut self, text: impl Into<String>) {
@@ -179,7 +192,7 @@ impl Declaration {
             Key::Exclusive => declared.owner.is_some() != self.exclusive,
             Key::AlternateExchange => declared.alternate_name() != self.alternate_exchange.as_deref(),
             Key::ExchangeType => node.exchange_kind != self.exchange_kind,
-            Key::Setting(name) => declared.settings.get(name) != self.settings.get(name),
+            Key::Setting(name) => node.options.queue.get(name) != self.settings.get(name),
         };
         let key = self.asked.iter().find(differs)?;
         Some(match key.in_force(node) {
@@ -203,8 +216,10 @@ pub(crate) fn describe(node: &Node) -> Map {
             map.insert(key.name(), value);
         }
     }
-    for (key, value) in node.declared.settings.all() {
-        map.insert(key, value);
+    if node.kind == Kind::Queue {
+        for (key, value) in node.options.queue.all() {
+            map.insert(key, value);
+        }
     }
     map
 }
@@ -219,11 +234,10 @@ pub(crate) struct Declared {
     pub(crate) owner: Option<Owner>,
     /// Where messages go that are rejected or left here, or that no binding is for.
     pub(crate) alternate: Option<Arc<Node>>,
-    pub(crate) settings: Settings,
 }
 
 /// A client as the model knows it: a container of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Owner {
     pub(crate) user: ByteString,
     pub(crate) container: ByteString,
@@ -270,7 +284,7 @@ impl Key {
             Self::Exclusive => Some(Value::Boolean(declared.owner.is_some())),
             Self::AlternateExchange => declared.alternate_name().map(Value::from),
             Self::ExchangeType => node.exchange_kind.map(|kind| Value::from(kind.name())),
-            Self::Setting(name) => declared.settings.get(name),
+            Self::Setting(name) => node.options.queue.get(name),
         }
     }
 }
@@ -352,7 +366,7 @@ mod tests {
             ("lifetime-policy", Value::described(0x2bu64, Value::List(vec![])), Value::Ulong(1)),
             ("lifetime-policy", Value::Symbol("amqp:delete-on-no-links:list".into()), "soon".into()),
             ("qpid.max_count", Value::Int(7), Value::Int(-1)),
-            ("qpid.max_size", Value::Ulong(7), "many".into()),
+            ("qpid.max_size", "7".into(), "many".into()),
             ("exchange-type", "fanout".into(), Value::Int(1)),
         ] {
             Declaration::read(&properties(&[(key, good)]), Kind::Queue).unwrap();

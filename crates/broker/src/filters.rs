@@ -3,6 +3,7 @@
 use postroad_codec::v1_0::{ByteString, Decode as _, Encode as _, FilterSet, Map, Reader, Symbol, Value};
 
 use crate::exchange::ExchangeKind;
+use crate::filter::is_choice;
 use crate::node_error::NodeError;
 
 /// What the filters of a source come to at an exchange.
@@ -42,7 +43,7 @@ impl Binds {
                     (Some(&described.descriptor), found, &described.value)
                 }
                 // Without a descriptor a text is a subject.
-                Value::String(_) => (None, Filter::Topic, value),
+                Value::String(_) if !is_choice(name, value) => (None, Filter::Topic, value),
                 _ => continue,
             };
             let told = match (found, kind) {

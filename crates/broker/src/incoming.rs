@@ -313,7 +313,8 @@ impl Doors<'_> {
                     continue;
                 }
                 let (number, settled) = (delivery.number, delivery.settled);
-                let held = kept(engine, &mut delivery, scratch.now);
+                let mut held = kept(engine, &mut delivery, scratch.now);
+                held.origin = scratch.origin;
                 if held.expires.is_some() {
                     nodes.janitor.call();
                 }

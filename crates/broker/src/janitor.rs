@@ -110,13 +110,14 @@ fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
     state.queue.dispatch(&mut woken);
     let dead = state.queue.take_dead();
     let emptied = !before && state.queue.is_empty();
+    let lingers = state.over_since.is_some();
     drop(state);
     wake_all(&mut woken);
     nodes.bury(node, dead);
-    if emptied {
+    if emptied || lingers {
         nodes.reap(node);
     }
-    left
+    left || lingers
 }
 
 /// The queues behind the subscriptions of an exchange.

@@ -25,6 +25,8 @@
 //! - Competing consumers take turns; a source with the distribution mode `copy` browses.
 //! - What is not settled when a link or connection ends is delivered again, in its old place, with its
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
+//! - Selectors as JMS writes them, and nothing of one's own: consumers and browsers of a queue, and subscriptions, get what
+//!   they choose.
 //! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
 //! - Dead letters: what is rejected, expires or fails too often goes to another node, annotated, where
 //!   [`NodeOptions::dead_letter`] names one.
@@ -70,7 +72,11 @@ mod driver;
 mod error;
 mod exchange;
 mod expiry;
+mod filter;
 mod filters;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod incoming;
 mod janitor;
 mod link_expiry;
@@ -88,6 +94,7 @@ mod peer;
 mod posting;
 mod provisional;
 mod queue;
+mod selector;
 mod settings;
 mod shared;
 mod subscription;
@@ -104,6 +111,7 @@ pub use options::{NodeOptions, Overflow};
 pub use postroad_amqp::sasl::{TokenRefusal, Tokens, UserFile, UserFileError};
 pub use postroad_taps::{BlockingError, ClientCertificates, TlsConfig};
 pub use queue::QueueStats;
+pub use settings::{LimitPolicy, QueueSettings, SettingsError};
 
 #[doc = include_str!("../../../docs/guide/broker.md")]
 #[cfg(any(doc, doctest))]

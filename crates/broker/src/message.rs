@@ -8,6 +8,10 @@ use postroad_codec::v1_0::{
     MessageFormat, Milliseconds, Reader, Sections,
 };
 
+use crate::filter::Origin;
+use crate::queue::Place;
+use crate::selector::Candidate;
+
 /// A message in a queue: the bytes that came, and what has happened to them since.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Held {
@@ -15,8 +19,12 @@ pub(crate) struct Held {
     pub(crate) seq: u64,
     pub(crate) payload: Bytes,
     pub(crate) format: MessageFormat,
+    /// Whose link brought it.
+    pub(crate) origin: Origin,
     /// Deliveries that failed here.
     failures: u32,
+    /// The level of its priority, where its queue has several.
+    pub(crate) level: u8,
     /// Whether some link has had it before.
     acquired: bool,
     /// It is delivered to nobody from then on.
@@ -56,7 +64,17 @@ const MAX_ANNOTATIONS: usize = 65_536;
 
 impl Held {
     pub(crate) fn new(payload: Bytes, format: MessageFormat) -> Self {
-        Self { seq: 0, payload, format, failures: 0, acquired: false, expires: None, changes: None }
+        Self {
+            seq: 0,
+            payload,
+            format,
+            origin: Origin::default(),
+            failures: 0,
+            level: 0,
+            acquired: false,
+            expires: None,
+            changes: None,
+        }
     }
 
     /// Whether its time is over.
@@ -117,6 +135,16 @@ impl Held {
                 changes.annotations = encoded;
             }
         }
+    }
+
+    /// Where it waits in its queue.
+    pub(crate) fn place(&self) -> Place {
+        Place { level: self.level, seq: self.seq }
+    }
+
+    /// What selectors look at.
+    pub(crate) fn candidate(&self) -> Candidate<'_> {
+        Candidate { payload: &self.payload, format: self.format, failures: self.failures }
     }
 
     /// Whether a consumer may have it.

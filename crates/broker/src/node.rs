@@ -1,6 +1,7 @@
 //! Nodes: what an address names, and how long it lives.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use postroad_codec::v1_0::ByteString;
 
@@ -53,6 +54,8 @@ pub(crate) struct NodeState {
     creator_gone: bool,
     /// Whether the last consumer has gone.
     unconsumed: bool,
+    /// Since when nothing keeps it any more, where it stays for a while all the same.
+    pub(crate) over_since: Option<Instant>,
 }
 
 /// What a node that a link created does not survive (AMQP 1.0 part 3, 3.5.10 to 3.5.13).
@@ -75,6 +78,7 @@ impl Node {
     ) -> Arc<Self> {
         let mut rules = options.rules(&name);
         rules.keeps_rejected = rules.keeps_dead || declared.alternate.is_some();
+        let (_, limits) = options.queue.clone().within(limits);
         let state = NodeState {
             queue: Queue::new(limits, rules, lease),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
@@ -84,6 +88,7 @@ impl Node {
             consumers: 0,
             creator_gone: false,
             unconsumed: false,
+            over_since: None,
         };
         let kind = if exchange_kind.is_some() { Kind::Exchange } else { Kind::Queue };
         Arc::new(Self { name, kind, exchange_kind, options, declared, state: Mutex::new(state) })
@@ -169,7 +174,9 @@ impl Hold {
     /// As the hold of a link that takes or reads messages: an auto-delete queue goes with the last of them.
     pub(crate) fn consuming(mut self) -> Self {
         if !std::mem::replace(&mut self.consumes, true) {
-            self.node.lock().consumers += 1;
+            let mut state = self.node.lock();
+            state.consumers += 1;
+            state.over_since = None;
         }
         self
     }

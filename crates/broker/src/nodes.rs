@@ -14,8 +14,9 @@ use crate::janitor::Janitor;
 use crate::mailbox::{Wake, wake_all};
 use crate::node::{Kind, Node, NodeState};
 use crate::node_error::{Fault, NodeError};
-use crate::options::Policies;
+use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
+use crate::settings::QueueSettings;
 
 mod bindings;
 
@@ -70,7 +71,7 @@ impl Nodes {
         let nodes = Self { names, limits, policies, bindings, janitor, budget };
         let mut names = nodes.names.write().unwrap_or_else(PoisonError::into_inner);
         for (kind, name) in ExchangeKind::ALL {
-            let node = nodes.node(name, Some(kind), Declared::default(), nodes.limits.queue);
+            let node = nodes.node(name, Some(kind), Declared::default(), &QueueSettings::default());
             names.exchanges.insert(node.name.clone(), node);
         }
         drop(names);
@@ -159,10 +160,9 @@ impl Nodes {
         declaration.check()?;
         let alternate = declaration.alternate_exchange.as_deref();
         let alternate = alternate.map(|alternate| names.take_alternate(alternate)).transpose()?;
-        let (settings, limits) = declaration.settings.within(self.limits.queue);
         let Declaration { lifetime, auto_delete, .. } = *declaration;
-        let declared = Declared { lifetime, auto_delete, owner, alternate, settings };
-        let node = self.node(name, exchange_kind, declared, limits);
+        let declared = Declared { lifetime, auto_delete, owner, alternate };
+        let node = self.node(name, exchange_kind, declared, &declaration.settings);
         names.of_mut(kind).insert(node.name.clone(), Arc::clone(&node));
         Ok((node, true))
     }
@@ -172,10 +172,19 @@ impl Nodes {
         name: &str,
         exchange_kind: Option<ExchangeKind>,
         declared: Declared,
-        limits: QueueLimits,
+        settings: &QueueSettings,
     ) -> Arc<Node> {
-        let (options, lease) = (Arc::clone(self.policies.of(name)), Lease::new(&self.budget));
-        Node::new(name.into(), exchange_kind, options, declared, limits, Some(lease))
+        let (options, lease) = (self.policies.of(name), Lease::new(&self.budget));
+        let mut own = options.queue.clone();
+        for (key, value) in settings.all() {
+            // What is in force once can be set once more.
+            let _ = own.set(key, &value);
+        }
+        let (own, _) = own.within(self.limits.queue);
+        let same = own == options.queue;
+        let options =
+            if same { Arc::clone(options) } else { Arc::new(NodeOptions { queue: own, ..(**options).clone() }) };
+        Node::new(name.into(), exchange_kind, options, declared, self.limits.queue, Some(lease))
     }
 
     /// Deletes a node, and tells whether there was one; the links to and from it are detached.
@@ -214,10 +223,24 @@ impl Nodes {
         if declared.lifetime.is_none() && !declared.auto_delete {
             return;
         }
-        let state = node.lock();
-        if !state.deleted && !state.is_alternate() && state.is_over(declared) {
-            self.bring_down(node, state);
+        let mut state = node.lock();
+        if state.deleted || state.is_alternate() {
+            return;
         }
+        if !state.is_over(declared) {
+            state.over_since = None;
+            return;
+        }
+        if let Some(timeout) = node.options.queue.auto_delete_timeout.filter(|_| node.kind == Kind::Queue) {
+            let now = Instant::now();
+            let since = *state.over_since.get_or_insert(now);
+            if now.saturating_duration_since(since) < timeout {
+                drop(state);
+                // Who comes by next is the janitor.
+                return self.janitor.call();
+            }
+        }
+        self.bring_down(node, state);
     }
 
     /// Deletes a node whose lock is held.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::queue::Rules;
+use crate::settings::QueueSettings;
 
 /// What a node does beyond keeping messages.
 ///
@@ -22,6 +23,8 @@ pub struct NodeOptions {
     /// After so many failed deliveries a message goes to no other consumer; 0 counts as 1. Without it there is no
     /// limit.
     pub max_deliveries: Option<u32>,
+    /// How a queue keeps its messages, or each subscription of a topic.
+    pub queue: QueueSettings,
 }
 
 /// What a topic does when a subscription is full.
@@ -64,6 +67,14 @@ impl NodeOptions {
     #[must_use]
     pub fn max_deliveries(mut self, deliveries: u32) -> Self {
         self.max_deliveries = Some(deliveries);
+        self
+    }
+
+    /// Sets how a queue keeps its messages, or each subscription of a topic. Settings that do not go together have no
+    /// effect on each other; [`QueueSettings::validate`] tells.
+    #[must_use]
+    pub fn queue(mut self, settings: QueueSettings) -> Self {
+        self.queue = settings;
         self
     }
 

@@ -1,18 +1,20 @@
 //! The sending end of a link: a consumer of a queue.
 
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use postroad_amqp::v1_0::{Connection, LinkId, LinkState, Message, SendError, SessionId, Update};
-use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, Modified};
+use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, FilterSet, Modified};
 use slab::Slab;
 
+use crate::filter::{self, Filter, Origin};
 use crate::mailbox::{Wake, wake_all};
 use crate::management::Replies;
 use crate::message::{Held, Return};
 use crate::node::Hold;
 use crate::provisional::{Provisional, Retirement};
-use crate::queue::Demand;
+use crate::queue::{Demand, Locked, Place, Subscriber};
 use crate::transaction::{Orphan, TxnKey};
 
 /// A link through which a queue sends.
@@ -24,6 +26,8 @@ pub(crate) struct Outgoing {
     hold: Hold,
     consumer: usize,
     browse: bool,
+    /// What the client has asked for; of a topic, the subscription sees to it.
+    filter: Option<Arc<Filter>>,
     presettled: bool,
     /// Whether it is kept when it is detached.
     resumable: bool,
@@ -37,10 +41,26 @@ pub(crate) struct Outgoing {
     /// What a browser has not settled: the engine remembers it.
     looked_at: usize,
     /// Where a browser reads on that was handed more than it could send.
-    missed: Option<u64>,
+    missed: Vec<Place>,
     /// Whether the last batch had messages that are too large for the consumer.
     passed_over: bool,
     next_tag: u64,
+}
+
+/// How a link receives.
+#[derive(Debug, Default)]
+pub(crate) struct Subscription {
+    pub(crate) subscriber: Subscriber,
+    /// What the client has asked for, whether or not it is the consumer's to choose.
+    pub(crate) filter: Option<Arc<Filter>>,
+}
+
+/// One visit to the queue.
+struct Visit {
+    /// Messages that wait there still.
+    available: usize,
+    /// Whether there may be more for the link that nobody has looked at.
+    searching: bool,
 }
 
 /// Buffers that all links of a connection share.
@@ -54,11 +74,20 @@ pub(crate) struct Scratch {
     pub(crate) replies: Replies,
     /// The time of the round of work.
     pub(crate) now: Instant,
+    /// Whose connection it is.
+    pub(crate) origin: Origin,
 }
 
 impl Scratch {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { held: VecDeque::new(), woken: Vec::new(), failed: Vec::new(), replies: Replies::default(), now }
+        Self {
+            held: VecDeque::new(),
+            woken: Vec::new(),
+            failed: Vec::new(),
+            replies: Replies::default(),
+            now,
+            origin: Origin::default(),
+        }
     }
 }
 
@@ -96,17 +125,24 @@ impl Outgoing {
         slot: u32,
         wake: Wake,
         hold: Hold,
-        browse: bool,
+        subscription: Subscription,
         presettled: bool,
-    ) -> Self {
-        let consumer = hold.node.lock().queue.add_consumer(browse, wake);
-        Self {
+    ) -> Result<Self, Error> {
+        let Subscription { subscriber, filter } = subscription;
+        let browse = subscriber.browse;
+        let added = hold.node.lock().queue.add_consumer(subscriber, wake);
+        let consumer = added.map_err(|Locked| {
+            let text = format!("queue {:?} has a consumer that is, or wants to be, the only one", &*hold.node.name);
+            Error::new(ErrorCondition::RESOURCE_LOCKED, text)
+        })?;
+        Ok(Self {
             id,
             session,
             slot,
             hold,
             consumer,
             browse,
+            filter,
             presettled,
             resumable: false,
             unsettled: Slab::new(),
@@ -114,10 +150,10 @@ impl Outgoing {
             returned: Vec::new(),
             provisional: Provisional::default(),
             looked_at: 0,
-            missed: None,
+            missed: Vec::new(),
             passed_over: false,
             next_tag: 0,
-        }
+        })
     }
 
     /// Readies itself for a time without a link, and has `state` tell the same of what is not settled. What only one of
@@ -266,6 +302,12 @@ impl Outgoing {
         Orphan::new(&self.hold.node, self.hold.nodes(), held, how)
     }
 
+    /// Whether an attach asks for the same of the messages as the one that made this link.
+    pub(crate) fn has_filter(&self, asked: Option<&FilterSet>) -> bool {
+        let origin = self.filter.as_ref().and_then(|filter| filter.not_from()).unwrap_or_default();
+        filter::asked(asked, origin).is_ok_and(|asked| asked.filter.as_ref() == self.filter.as_deref())
+    }
+
     /// Whether messages are copied, and none is acquired.
     pub(crate) fn browses(&self) -> bool {
         self.browse
@@ -279,10 +321,14 @@ impl Outgoing {
             let capacity = if closing { 0 } else { (sender.capacity() as usize).min(self.allowance()) };
             let draining = sender.is_draining();
             let want = Demand { messages: capacity.min(BATCH), bytes: room };
-            let Some(available) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
+            let Some(visit) = self.exchange(want, !draining, scratch) else { return Look::Deleted };
             let taken = scratch.held.len();
-            // Each message that is handed over counts itself out.
-            let here = if self.browse { available } else { available + taken };
+            // Each message that is handed over counts itself out. Who chooses does not know what it will choose.
+            let here = match (self.browse, &self.filter) {
+                (true, _) => visit.available,
+                (false, None) => visit.available + taken,
+                (false, Some(_)) => taken,
+            };
             sender.offered(u32::try_from(here).unwrap_or(u32::MAX));
             self.send(engine, scratch, closing);
             let mut sender = engine.sender(self.id);
@@ -291,6 +337,10 @@ impl Outgoing {
             // What was too large took a share of the batch: behind it there may be more.
             if open && (taken >= want.messages || self.passed_over) {
                 continue;
+            }
+            if open && visit.searching {
+                self.flush(false, scratch);
+                return Look::More;
             }
             if !closing && draining && (open || may == 0) {
                 // Everything that the queue had for it is on its way, or all that it may have: what credit is left is
@@ -307,9 +357,9 @@ impl Outgoing {
 
     /// One visit to the queue, under one lock: what was settled goes in, messages come out. `None`: the
     /// node is gone.
-    fn exchange(&mut self, want: Demand, standing: bool, scratch: &mut Scratch) -> Option<usize> {
+    fn exchange(&mut self, want: Demand, standing: bool, scratch: &mut Scratch) -> Option<Visit> {
         let mut emptied = false;
-        let (available, dead) = {
+        let (visit, dead) = {
             let mut state = self.hold.node.lock();
             if state.deleted {
                 return None;
@@ -325,26 +375,27 @@ impl Outgoing {
             if gave_back {
                 queue.give_back(self.consumer, self.returned.drain(..));
             }
-            if let Some(seq) = self.missed.take() {
-                queue.browse_from(self.consumer, seq);
+            for place in self.missed.drain(..) {
+                queue.browse_from(self.consumer, place);
             }
-            if self.browse {
-                queue.browse(self.consumer, want, &mut scratch.held);
+            let searching = if self.browse {
+                queue.browse(self.consumer, want, &mut scratch.held)
             } else {
                 queue.take(self.consumer, want, standing, &mut scratch.held, &mut scratch.woken);
-            }
+                self.filter.is_some() && want.is_some() && queue.is_searching(self.consumer)
+            };
             if gave_back {
                 queue.dispatch(&mut scratch.woken);
             }
             emptied |= !before && queue.is_empty();
-            (queue.available(), queue.take_dead())
+            (Visit { available: queue.available(), searching }, queue.take_dead())
         };
         wake_all(&mut scratch.woken);
         self.hold.bury(dead);
         if emptied {
             self.hold.reap();
         }
-        Some(available)
+        Some(visit)
     }
 
     /// Tells the queue what was settled since the last exchange, and what the link no longer wants.
@@ -411,8 +462,10 @@ impl Outgoing {
                 }
                 // Frames and windows fill before the count of messages does: it reads on from here.
                 Err(_) if self.browse => {
-                    self.missed = Some(held.seq);
-                    scratch.held.clear();
+                    self.missed.push(held.place());
+                    self.missed.extend(scratch.held.drain(..).map(|held| held.place()));
+                    // The first of each level is where it reads on.
+                    self.missed.dedup_by_key(|place| place.level);
                 }
                 Err(_) => self.returned.push((held, Return::Unsent)),
             }

@@ -64,7 +64,8 @@ impl Posting<'_> {
         key: TxnKey,
         id: TransactionId,
     ) {
-        let held = kept(self.engine, &mut delivery, self.scratch.now);
+        let mut held = kept(self.engine, &mut delivery, self.scratch.now);
+        held.origin = self.scratch.origin;
         let error = match self.transactions.post(key, node, nodes, held) {
             Ok(()) if delivery.settled => return,
             Ok(()) => {

@@ -9,21 +9,35 @@
 //!  returned (by seq) ─┘                  └─ give back ─▶ returned
 //! ```
 
-use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use slab::Slab;
 
 use crate::budget::Lease;
-use crate::message::{Held, Return};
+use crate::filter::Filter;
+use crate::message::Held;
 
+mod admission;
+mod consumers;
+mod cursor;
 mod dead;
+mod last_value;
 mod reserved;
 mod room;
+mod store;
 #[cfg(test)]
 mod tests;
+mod turns;
 
+pub(crate) use admission::Disagreement;
+use consumers::Consumer;
+pub(crate) use consumers::{Locked, Subscriber};
+use cursor::Floors;
+pub(crate) use cursor::Place;
 pub(crate) use dead::{Dead, Reason, Rules};
+use store::Store;
+use turns::Rotation;
 
 /// A queue whose consumers and producers are woken through `W`.
 #[derive(Debug)]
@@ -33,15 +47,22 @@ pub(crate) struct Queue<W> {
     /// What it has of the broker's bytes; the copies of a topic are charged for by themselves.
     lease: Option<Lease>,
     next_seq: u64,
-    /// Messages that nobody has had yet, by rising seq.
-    ready: VecDeque<Held>,
-    /// Messages that were given back.
-    returned: BTreeMap<u64, Held>,
+    /// Messages that wait.
+    store: Store,
+    floors: Floors,
+    /// Whether some came, or came back, since everyone who wants messages was looked after.
+    news: bool,
+    /// The messages that are taken, where not all are.
+    admission: Option<Option<Arc<Filter>>>,
     consumers: Slab<Consumer<W>>,
     next_uid: u64,
     browsers: usize,
+    /// Consumers that choose among the messages, browsers aside.
+    choosers: usize,
+    /// Whether the only consumer, browsers aside, is to stay the only one.
+    exclusive: bool,
     /// Consumers that want messages, in the order of their turns.
-    rotation: VecDeque<usize>,
+    rotation: Rotation,
     producers: Slab<Producer<W>>,
     starving: usize,
     /// Those whose links are suspended.
@@ -61,6 +82,8 @@ pub(crate) struct Queue<W> {
     settled: u64,
     /// Messages that made room for later ones.
     dropped: u64,
+    /// Messages that later ones have replaced.
+    replaced: u64,
     /// The time that the caller has told.
     now: Option<Instant>,
     /// No message that waits expires before that.
@@ -125,34 +148,6 @@ pub(crate) enum Full {
 }
 
 #[derive(Debug)]
-struct Consumer<W> {
-    uid: u64,
-    wake: W,
-    /// Whether it was woken and has not come yet.
-    told: bool,
-    mode: Mode,
-}
-
-#[derive(Debug)]
-enum Mode {
-    Take(Taker),
-    /// Reads on from this seq; the flag tells that it has read everything.
-    Browse {
-        next: u64,
-        hungry: bool,
-    },
-}
-
-#[derive(Debug, Default)]
-struct Taker {
-    inbox: VecDeque<Held>,
-    demand: Demand,
-    rotating: bool,
-    /// No message below this seq was given back that this consumer may have.
-    cursor: u64,
-}
-
-#[derive(Debug)]
 struct Producer<W> {
     wake: W,
     /// Whether it got less credit than it could use.
@@ -163,9 +158,6 @@ struct Producer<W> {
     credit: usize,
 }
 
-/// A consumer gets at most this many messages in its turn.
-const QUANTUM: usize = 64;
-
 impl<W: Clone> Queue<W> {
     pub(crate) fn new(limits: QueueLimits, rules: Rules, lease: Option<Lease>) -> Self {
         Self {
@@ -173,12 +165,16 @@ impl<W: Clone> Queue<W> {
             rules,
             lease,
             next_seq: 0,
-            ready: VecDeque::new(),
-            returned: BTreeMap::new(),
+            store: Store::new(1, None),
+            floors: Floors::default(),
+            news: false,
+            admission: None,
             consumers: Slab::new(),
             next_uid: 0,
             browsers: 0,
-            rotation: VecDeque::new(),
+            choosers: 0,
+            exclusive: false,
+            rotation: Rotation::default(),
             producers: Slab::new(),
             starving: 0,
             resting: 0,
@@ -191,6 +187,7 @@ impl<W: Clone> Queue<W> {
             enqueued: 0,
             settled: 0,
             dropped: 0,
+            replaced: 0,
             now: None,
             earliest: None,
             expired: 0,
@@ -216,15 +213,17 @@ impl<W: Clone> Queue<W> {
     /// enough, since consumers hold the rest, it is dropped itself.
     pub(crate) fn push_over(&mut self, message: Held) {
         let size = message.payload.len();
+        if !self.admits(&message) {
+            return;
+        }
         while !self.fits(size) {
             let fits_alone = size <= self.limits.bytes;
-            let oldest = fits_alone.then(|| next_for(&mut self.ready, &mut self.returned, u64::MAX, &mut 0));
+            let oldest = fits_alone.then(|| self.store.pop_oldest(u8::MAX));
             let Some(oldest) = oldest.flatten() else {
                 self.dropped += 1;
                 return;
             };
-            self.messages -= 1;
-            self.bytes = self.bytes.saturating_sub(oldest.size());
+            self.count_out(&oldest);
             self.dropped += 1;
         }
         self.add(message);
@@ -232,9 +231,11 @@ impl<W: Clone> Queue<W> {
 
     /// Adds a message at the end, whether or not there is room: its caller has seen that there is.
     pub(crate) fn add(&mut self, message: Held) {
-        self.messages += 1;
-        self.bytes += message.payload.len();
-        self.place(message);
+        if self.admits(&message) {
+            self.messages += 1;
+            self.bytes += message.payload.len();
+            self.place(message);
+        }
     }
 
     /// Puts a message that is counted behind the others.
@@ -243,8 +244,25 @@ impl<W: Clone> Queue<W> {
         self.next_seq += 1;
         self.enqueued += 1;
         self.fresh = true;
+        self.news = true;
         self.note_expiry(&message);
-        self.ready.push_back(message);
+        if let Some(outdated) = self.store.push(message) {
+            self.replace(&outdated);
+        }
+    }
+
+    /// Counts a message out in whose place there is a newer one.
+    fn replace(&mut self, outdated: &Held) {
+        self.count_out(outdated);
+        self.replaced += 1;
+        self.buried = true;
+        self.trim();
+    }
+
+    /// Forgets what a message took that waits no more.
+    fn count_out(&mut self, held: &Held) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(held.size());
     }
 
     /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
@@ -253,131 +271,7 @@ impl<W: Clone> Queue<W> {
         self.tell_of_room(woken);
         if std::mem::take(&mut self.fresh) && self.browsers > 0 {
             for (_, consumer) in &mut self.consumers {
-                if matches!(consumer.mode, Mode::Browse { hungry: true, .. }) && !consumer.told {
-                    consumer.told = true;
-                    woken.push(consumer.wake.clone());
-                }
-            }
-        }
-    }
-
-    /// Gives a consumer what was assigned to it and what it can have beyond that, `want` in all. What it
-    /// wants and does not get is assigned to it later when it is `standing`.
-    pub(crate) fn take(
-        &mut self,
-        id: usize,
-        want: Demand,
-        standing: bool,
-        out: &mut VecDeque<Held>,
-        woken: &mut Vec<W>,
-    ) {
-        let before = out.len();
-        let missing = self.empty_inbox(id, want, out);
-        if missing.messages > 0 && missing.bytes > 0 {
-            let Some((taker, _)) = self.taker(id) else { return };
-            taker.demand = missing;
-            if !std::mem::replace(&mut taker.rotating, true) {
-                self.rotation.push_back(id);
-            }
-            if self.available() > 0 {
-                self.assign(Some(id), woken);
-                let left = self.taker(id).map(|(taker, _)| taker.demand).unwrap_or_default();
-                self.empty_inbox(id, want, out);
-                if let Some((taker, _)) = self.taker(id) {
-                    taker.demand = left;
-                }
-            }
-        }
-        self.tell_of_room(woken);
-        if let Some((taker, told)) = self.taker(id) {
-            *told = false;
-            if !standing {
-                taker.demand = Demand::default();
-            }
-        }
-        debug_assert!(out.len() >= before);
-    }
-
-    /// Takes back what was assigned to a consumer that cannot have it now, and assigns it nothing more.
-    /// [`Queue::dispatch`] afterwards.
-    pub(crate) fn withdraw(&mut self, id: usize) {
-        match self.consumers.get_mut(id).map(|consumer| &mut consumer.mode) {
-            Some(Mode::Take(taker)) => {
-                taker.demand = Demand::default();
-                let inbox = std::mem::take(&mut taker.inbox);
-                self.assigned -= inbox.len();
-                self.give_back(id, inbox.into_iter().map(|held| (held, Return::Unsent)));
-            }
-            Some(Mode::Browse { hungry, .. }) => *hungry = false,
-            None => {}
-        }
-    }
-
-    /// Copies what a browsing consumer has not seen, `want` at most. It is woken when more comes.
-    pub(crate) fn browse(&mut self, id: usize, want: Demand, out: &mut VecDeque<Held>) {
-        let Some(consumer) = self.consumers.get_mut(id) else { return };
-        consumer.told = false;
-        let Mode::Browse { next, hungry } = &mut consumer.mode else { return };
-        let mut left = want;
-        let start = self.ready.partition_point(|held| held.seq < *next);
-        let mut ready = self.ready.range(start..).peekable();
-        let mut returned = self.returned.range(*next..).map(|(_, held)| held).peekable();
-        *hungry = false;
-        while left.messages > 0 && left.bytes > 0 {
-            let from_returned = match (ready.peek(), returned.peek()) {
-                (Some(ready), Some(returned)) => returned.seq < ready.seq,
-                (None, Some(_)) => true,
-                (Some(_), None) => false,
-                (None, None) => {
-                    *hungry = true;
-                    return;
-                }
-            };
-            let held = if from_returned { returned.next() } else { ready.next() };
-            let held = held.expect("peeked at it");
-            *next = held.seq + 1;
-            if self.now.is_some_and(|now| held.is_expired(now)) {
-                continue;
-            }
-            left = left.less(held.payload.len());
-            out.push_back(held.clone());
-        }
-    }
-
-    /// Lets a browsing consumer read on from a message that it could not have.
-    pub(crate) fn browse_from(&mut self, id: usize, seq: u64) {
-        if let Some(Mode::Browse { next, .. }) = self.consumers.get_mut(id).map(|consumer| &mut consumer.mode) {
-            *next = seq.min(*next);
-        }
-    }
-
-    /// Takes back messages that a consumer had. [`Queue::dispatch`] afterwards.
-    pub(crate) fn give_back(&mut self, id: usize, messages: impl IntoIterator<Item = (Held, Return)>) {
-        let uid = self.consumers.get(id).map_or(u64::MAX, |consumer| consumer.uid);
-        let mut lowest = u64::MAX;
-        for (mut held, how) in messages {
-            let consumers = &self.consumers;
-            let (before, room) = (held.size(), self.limits.bytes.saturating_sub(self.bytes));
-            let reason = self.rules.verdict(&how);
-            held.mark(how, uid, room, |known| consumers.iter().any(|(_, consumer)| consumer.uid == known));
-            self.bytes = (self.bytes + held.size()).saturating_sub(before);
-            if let Some(reason) = reason.or_else(|| self.is_over(&held)) {
-                self.bury(held, reason);
-                continue;
-            }
-            self.note_expiry(&held);
-            lowest = lowest.min(held.seq);
-            self.returned.insert(held.seq, held);
-        }
-        // They may have grown, as far as the queue's own limit allows.
-        self.cover(0);
-        if lowest == u64::MAX {
-            return;
-        }
-        self.fresh = true;
-        for (_, consumer) in &mut self.consumers {
-            if let Mode::Take(taker) = &mut consumer.mode {
-                taker.cursor = taker.cursor.min(lowest);
+                consumer.tell_browser(woken);
             }
         }
     }
@@ -390,31 +284,6 @@ impl<W: Clone> Queue<W> {
         self.trim();
         if self.has_room() {
             self.feed(woken);
-        }
-    }
-
-    pub(crate) fn add_consumer(&mut self, browse: bool, wake: W) -> usize {
-        let uid = self.next_uid;
-        self.next_uid += 1;
-        self.browsers += usize::from(browse);
-        let mode = if browse { Mode::Browse { next: 0, hungry: false } } else { Mode::Take(Taker::default()) };
-        self.consumers.insert(Consumer { uid, wake, told: false, mode })
-    }
-
-    /// Has a consumer woken in another way from now on.
-    pub(crate) fn wake_consumer_by(&mut self, id: usize, wake: W) {
-        if let Some(consumer) = self.consumers.get_mut(id) {
-            (consumer.wake, consumer.told) = (wake, false);
-        }
-    }
-
-    /// Removes a consumer; what was assigned to it is free again. [`Queue::dispatch`] afterwards.
-    pub(crate) fn remove_consumer(&mut self, id: usize) {
-        self.withdraw(id);
-        match self.consumers.try_remove(id).map(|consumer| consumer.mode) {
-            Some(Mode::Browse { .. }) => self.browsers -= 1,
-            Some(Mode::Take(taker)) if taker.rotating => self.rotation.retain(|rotating| *rotating != id),
-            Some(Mode::Take(_)) | None => {}
         }
     }
 
@@ -436,18 +305,18 @@ impl<W: Clone> Queue<W> {
 
     /// Takes out what waits, in order.
     pub(crate) fn drain(&mut self) -> Vec<Held> {
-        let returned = std::mem::take(&mut self.returned).into_values();
-        let mut waiting: Vec<Held> = returned.chain(std::mem::take(&mut self.ready)).collect();
+        let mut waiting = self.store.drain();
         waiting.sort_unstable_by_key(|held| held.seq);
-        self.messages = self.messages.saturating_sub(waiting.len());
-        self.bytes = self.bytes.saturating_sub(waiting.iter().map(Held::size).sum());
+        for held in &waiting {
+            self.count_out(held);
+        }
         self.trim();
         waiting
     }
 
     /// Messages that wait for any consumer.
     pub(crate) fn available(&self) -> usize {
-        self.ready.len() + self.returned.len()
+        self.store.len()
     }
 
     /// Whether no message is left, settled ones aside.
@@ -471,102 +340,10 @@ impl<W: Clone> Queue<W> {
             dropped: self.dropped,
         }
     }
-
-    /// Gives turns until nothing waits or nobody wants more. In each round a turn is worth an equal share of
-    /// what waits, so that ten messages for ten consumers go to all ten, and a thousand go in few turns.
-    fn assign(&mut self, caller: Option<usize>, woken: &mut Vec<W>) {
-        let mut passed = Vec::new();
-        let (mut turns, mut share) = (0, 0);
-        let mut expired = Vec::new();
-        while self.available() > 0 {
-            if turns == 0 {
-                turns = self.rotation.len();
-                share = self.available().checked_div(turns).unwrap_or(0).clamp(1, QUANTUM);
-            }
-            let Some(id) = self.rotation.pop_front() else { break };
-            turns -= 1;
-            let consumer = &mut self.consumers[id];
-            let Mode::Take(taker) = &mut consumer.mode else { continue };
-            let mut got = 0;
-            while got < share && taker.demand.messages > 0 && taker.demand.bytes > 0 {
-                let next = next_for(&mut self.ready, &mut self.returned, consumer.uid, &mut taker.cursor);
-                let Some(held) = next else { break };
-                if self.now.is_some_and(|now| held.is_expired(now)) {
-                    expired.push(held);
-                    continue;
-                }
-                taker.demand = taker.demand.less(held.payload.len());
-                taker.inbox.push_back(held);
-                got += 1;
-            }
-            self.assigned += got;
-            let wants = taker.demand.messages > 0 && taker.demand.bytes > 0;
-            taker.rotating = wants;
-            match (wants, got) {
-                (true, 0) => passed.push(id),
-                (true, _) => self.rotation.push_back(id),
-                (false, _) => {}
-            }
-            if got > 0 && !consumer.told && caller != Some(id) {
-                consumer.told = true;
-                woken.push(consumer.wake.clone());
-            }
-        }
-        // What waits is not for these; their turn stays.
-        for id in passed.into_iter().rev() {
-            self.rotation.push_front(id);
-        }
-        for held in expired {
-            self.bury(held, Reason::Expired);
-        }
-    }
-
-    fn empty_inbox(&mut self, id: usize, want: Demand, out: &mut VecDeque<Held>) -> Demand {
-        self.expire_inbox(id);
-        let Some((taker, _)) = self.taker(id) else { return Demand::default() };
-        let missing = taker.inbox.iter().fold(want, |left, held| left.less(held.payload.len()));
-        let taken = taker.inbox.len();
-        if out.is_empty() {
-            std::mem::swap(out, &mut taker.inbox);
-        } else {
-            out.append(&mut taker.inbox);
-        }
-        taker.demand = Demand::default();
-        self.assigned -= taken;
-        missing
-    }
-
-    fn taker(&mut self, id: usize) -> Option<(&mut Taker, &mut bool)> {
-        match self.consumers.get_mut(id) {
-            Some(Consumer { mode: Mode::Take(taker), told, .. }) => Some((taker, told)),
-            _ => None,
-        }
-    }
 }
 
 impl Demand {
     pub(crate) fn less(self, bytes: usize) -> Self {
         Self { messages: self.messages.saturating_sub(1), bytes: self.bytes.saturating_sub(bytes) }
     }
-}
-
-/// The first message in order that a consumer may have. Only one that was given back can be one that it
-/// may not.
-fn next_for(
-    ready: &mut VecDeque<Held>,
-    returned: &mut BTreeMap<u64, Held>,
-    uid: u64,
-    cursor: &mut u64,
-) -> Option<Held> {
-    if !returned.is_empty() {
-        let found = returned.range(*cursor..).find(|(_, held)| held.is_for(uid)).map(|(seq, _)| *seq);
-        *cursor = found.unwrap_or(u64::MAX);
-        if let Some(seq) = found
-            && ready.front().is_none_or(|front| seq < front.seq)
-        {
-            *cursor = seq + 1;
-            return returned.remove(&seq);
-        }
-    }
-    ready.pop_front()
 }

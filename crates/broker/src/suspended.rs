@@ -127,6 +127,7 @@ impl Suspended {
         let of_exchange = self.hold().is_some_and(|hold| hold.addressed().kind == Kind::Exchange);
         self.has_address(asked.address.as_ref(), asked.dynamic)
             && self.shares == shares(&asked.capabilities)
+            && matches!(&self.end, End::Outgoing(outgoing) if outgoing.has_filter(asked.filter.as_ref()))
             && (if of_exchange { self.is_bound_as(asked) } else { !browses })
     }
 

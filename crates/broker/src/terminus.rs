@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use postroad_codec::v1_0::{
     Address, Attach, AttachTarget, DistributionMode, Error, ErrorCondition, FilterSet, Map, Multiple, NodeProperties,
-    Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy,
+    Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
 };
 
 use crate::declaration::{Declaration, Owner, only_mode};
+use crate::filter::{self, Asked, Filter, Origin};
 use crate::filters::Binds;
 use crate::node::{Hold, Kind, Lifetime, Nodes};
 use crate::node_error::NodeError;
+use crate::outgoing::Subscription;
+use crate::queue::{Disagreement, Subscriber};
 use crate::subscription::{self, Share};
 
 /// A source that was asked for and can be had.
@@ -19,7 +22,7 @@ pub(crate) struct GrantedSource {
     pub(crate) hold: Hold,
     /// What is really there, for the answer.
     pub(crate) source: Source,
-    pub(crate) browse: bool,
+    pub(crate) subscription: Subscription,
 }
 
 /// A target that was asked for and can be had.
@@ -41,6 +44,7 @@ pub(crate) fn grant_source(
     auto_create: bool,
     attach: &Attach,
     owner: impl Fn() -> Owner,
+    origin: Origin,
 ) -> Result<GrantedSource, Error> {
     let Some(asked) = attach.source.as_deref() else {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that receives needs a source"));
@@ -58,32 +62,55 @@ pub(crate) fn grant_source(
     if wanted.address.is_none() && !wanted.dynamic {
         return Err(Error::new(ErrorCondition::INVALID_FIELD, "the source has no address"));
     }
+    let Asked { filter, told } = filter::asked(asked.filter.as_ref(), origin)?;
+    let filter = filter.map(Arc::new);
     let mut hold = wanted.find(nodes, auto_create, &owner)?;
     let subscribes = hold.node.kind == Kind::Exchange;
     let binds = binds(asked, &hold)?;
     if subscribes {
         hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, owner), &binds.bindings)?;
+        settle_filter(&hold, filter.clone())?;
     } else {
         hold.node.check_owner(owner)?;
         hold = hold.consuming();
     }
     // Whoever reads a subscription takes its copies away, and no other's.
     let browse = browse && !subscribes;
-    let source = wanted.answered_source(&hold, browse, binds.told);
-    Ok(GrantedSource { hold, source, browse })
+    let mut source = wanted.answered_source(&hold, browse, binds.told);
+    Asked::tell(told, &mut source.filter);
+    // A subscription has only what all of its consumers want.
+    let chosen = filter.clone().filter(|_| !subscribes);
+    let subscriber = Subscriber { browse, exclusive: wants_exclusive(attach), filter: chosen };
+    Ok(GrantedSource { hold, source, subscription: Subscription { subscriber, filter } })
 }
 
 /// What is there of a source that is attached again.
-pub(crate) fn source_again(asked: &Source, hold: &Hold) -> Result<Source, Error> {
+pub(crate) fn source_again(asked: &Source, hold: &Hold, origin: Origin) -> Result<Source, Error> {
     let wanted = Wanted::of_source(asked);
     wanted.refuse_what_is_missing()?;
-    Ok(wanted.answered_source(hold, false, binds(asked, hold)?.told))
+    let mut source = wanted.answered_source(hold, false, binds(asked, hold)?.told);
+    Asked::tell(filter::asked(asked.filter.as_ref(), origin)?.told, &mut source.filter);
+    Ok(source)
 }
 
 /// What the filters of a source come to where it is an exchange.
 pub(crate) fn binds(asked: &Source, hold: &Hold) -> Result<Binds, Error> {
     let kind = hold.addressed().exchange_kind;
     Ok(kind.map(|kind| Binds::of(asked.filter.as_ref(), kind)).transpose()?.unwrap_or_default())
+}
+
+/// Has a subscription get only what is asked for. Those who share it ask for the same.
+fn settle_filter(subscription: &Hold, filter: Option<Arc<Filter>>) -> Result<(), Error> {
+    subscription.node.lock().queue.admit_only(filter).map_err(|Disagreement| {
+        let text = "the subscription is shared, and has another selector";
+        Error::new(ErrorCondition::PRECONDITION_FAILED, text)
+    })
+}
+
+/// Whether a link is to be the only one that takes messages, as its property `exclusive` says.
+fn wants_exclusive(attach: &Attach) -> bool {
+    let property = attach.properties.as_ref().and_then(|properties| properties.0.get_str("exclusive"));
+    property == Some(&Value::Boolean(true))
 }
 
 /// Finds or makes the target of a link.

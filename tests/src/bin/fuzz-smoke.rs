@@ -160,6 +160,36 @@ const TEXT: &[&[u8]] = &[
     b"\0",
 ];
 
+/// Words of selectors.
+const SELECTOR: &[&[u8]] = &[
+    b" AND ",
+    b" OR ",
+    b" NOT ",
+    b" BETWEEN ",
+    b" IN (",
+    b" LIKE ",
+    b" ESCAPE '!'",
+    b" IS NULL",
+    b"TRUE",
+    b"JMSPriority",
+    b"amqp.subject",
+    b"'",
+    b"\"",
+    b"%",
+    b"_",
+    b"(",
+    b")",
+    b",",
+    b"<>",
+    b"<=",
+    b"-",
+    b"*",
+    b"/",
+    b"0x7f",
+    b"1.5e3",
+    b"9223372036854775808",
+];
+
 /// What framers look for: lengths and delimiters.
 const FRAMED: &[&[u8]] =
     &[b"\0\0\0\0", b"\0\0\0\x01", b"\0\0\0\x07", b"\0\x01\0\0\0\x02", b"\n", b"abab", b"\xff\xff\xff\xff"];
@@ -176,8 +206,19 @@ fn targets() -> Vec<Target> {
         target("address", "address", postroad_address::fuzz::address, addresses(), TEXT),
         target("address", "url", postroad_address::fuzz::url, addresses(), TEXT),
         target("address", "connection_options", postroad_address::fuzz::connection_options, connection_options(), TEXT),
+        target("broker", "selector", postroad_broker::fuzz::selector, selectors(), SELECTOR),
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
     ]
+}
+
+fn selectors() -> Vec<Vec<u8>> {
+    [
+        "a = 5 AND b LIKE 't%' ESCAPE '!' OR JMSPriority BETWEEN 1 AND 7.5",
+        "NOT (amqp.subject IN ('s', \"quoted\", - 2 * (3 + 0x1f)) OR missing IS NOT NULL)",
+        "a + 1 <> 017 / b AND TRUE AND 'it''s' NOT LIKE '_t%'",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
 }
 
 /// Each stack of up to two framers, with something to frame that is framed already.

@@ -14,13 +14,14 @@ use super::{ANONYMOUS, Kind, Link, Peer, Stage};
 use crate::coordinator::Coordinator;
 use crate::declaration::Owner;
 use crate::error::clip;
+use crate::filter::Origin;
 use crate::incoming::Incoming;
 use crate::link_expiry::LinkExpiry;
 use crate::link_table::{Claim, LinkKey, Stay};
 use crate::mailbox::Wake;
 use crate::management::MAX_REQUEST;
 use crate::nodes::MANAGEMENT;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, Subscription};
 use crate::suspended::{End, Suspended};
 use crate::terminus::{grant_source, grant_target, source_again, target_again};
 
@@ -59,6 +60,9 @@ struct Granted {
 impl Peer {
     /// Grants or refuses a link that the client attaches, or has it wait.
     pub(super) fn attach(&mut self, id: LinkId) {
+        if self.scratch.origin == Origin::default() {
+            self.scratch.origin = Origin::of(&self.owner());
+        }
         self.attach_until(id, self.scratch.now + PATIENCE);
     }
 
@@ -160,7 +164,7 @@ impl Peer {
         let expiry = match (&left.end, attach.source.as_deref(), attach.target.as_deref()) {
             (End::Outgoing(outgoing), Some(asked), target) => {
                 let expiry = self.expiry(&asked.expiry_policy, asked.timeout);
-                terms.source = Some(tell_source(source_again(asked, outgoing.hold())?, expiry));
+                terms.source = Some(tell_source(source_again(asked, outgoing.hold(), self.scratch.origin)?, expiry));
                 terms.target = target.cloned();
                 (terms.keep, terms.keep_provisional) = (expiry.is_some(), true);
                 expiry
@@ -252,20 +256,22 @@ impl Peer {
                 terms.source = Some(tell_source(Source::at(MANAGEMENT), None));
                 terms.target = attach.target.as_deref().cloned();
                 let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
-                let outgoing = Outgoing::new(id, session, slot, self.wake(slot), hold, false, presettled);
+                let outgoing =
+                    Outgoing::new(id, session, slot, self.wake(slot), hold, Subscription::default(), presettled)?;
                 (Kind::Outgoing(Box::new(outgoing)), None)
             }
             Role::Receiver => {
-                let granted = grant_source(nodes, auto_create, attach, || self.owner())?;
-                let asked = attach.source.as_deref().filter(|_| !granted.browse);
+                let granted = grant_source(nodes, auto_create, attach, || self.owner(), self.scratch.origin)?;
+                let browse = granted.subscription.subscriber.browse;
+                let asked = attach.source.as_deref().filter(|_| !browse);
                 let expiry = place(asked.and_then(|asked| self.expiry(&asked.expiry_policy, asked.timeout)));
-                terms.keep_provisional = !granted.browse;
+                terms.keep_provisional = !browse;
                 terms.keep = expiry.is_some();
                 terms.source = Some(tell_source(granted.source, expiry));
                 terms.target = attach.target.as_deref().cloned();
                 let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
                 let wake = self.wake(slot);
-                let outgoing = Outgoing::new(id, session, slot, wake, granted.hold, granted.browse, presettled);
+                let outgoing = Outgoing::new(id, session, slot, wake, granted.hold, granted.subscription, presettled)?;
                 (Kind::Outgoing(Box::new(outgoing)), expiry)
             }
             Role::Sender if matches!(attach.target.as_deref(), Some(AttachTarget::Coordinator(_))) => {

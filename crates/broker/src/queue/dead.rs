@@ -70,8 +70,7 @@ impl<W: Clone> Queue<W> {
             next = [next, held.expires].into_iter().flatten().min();
             true
         };
-        self.ready.retain(&mut keep);
-        self.returned.retain(|_, held| keep(held));
+        self.store.retain(&mut keep);
         self.earliest = next;
         for held in expired {
             self.bury(held, Reason::Expired);
@@ -112,8 +111,7 @@ impl<W: Clone> Queue<W> {
     /// Counts a message out that died, and keeps it for the dead-letter node where there is one.
     pub(super) fn bury(&mut self, held: Held, reason: Reason) {
         self.expired += u64::from(reason == Reason::Expired);
-        self.messages = self.messages.saturating_sub(1);
-        self.bytes = self.bytes.saturating_sub(held.size());
+        self.count_out(&held);
         self.buried = true;
         self.trim();
         let rejected = matches!(reason, Reason::Rejected(_));

@@ -17,7 +17,11 @@ impl<W: Clone> Queue<W> {
     /// Adds a message at the end for which there is room. [`Queue::dispatch`] after the last one of a batch.
     pub(crate) fn add_reserved(&mut self, message: Held) {
         self.reserved = self.reserved.saturating_sub(1);
-        self.place(message);
+        if self.admits(&message) {
+            self.place(message);
+        } else {
+            self.count_out(&message);
+        }
     }
 
     /// Gives back the room for messages that do not come, and lists the producers that can go on.

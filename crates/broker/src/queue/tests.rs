@@ -7,9 +7,11 @@ use bytes::Bytes;
 use postroad_codec::v1_0::MessageFormat;
 use proptest::prelude::*;
 
-use super::{Dead, Demand, Full, Queue, QueueLimits, Reason, Rules};
+use super::{Dead, Demand, Full, Queue, QueueLimits, Reason, Rules, Subscriber};
 use crate::budget::{Budget, Lease};
 use crate::message::{Held, Return};
+
+mod choosing;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 100, bytes: 1000 };
 
@@ -29,6 +31,10 @@ fn queue(messages: usize) -> Queue<u32> {
     queue
 }
 
+fn join(queue: &mut Queue<u32>, browse: bool, wake: u32) -> usize {
+    queue.add_consumer(Subscriber { browse, ..Subscriber::default() }, wake).unwrap()
+}
+
 fn take(queue: &mut Queue<u32>, id: usize, messages: usize) -> Vec<Held> {
     let (mut out, mut woken) = (VecDeque::new(), Vec::new());
     queue.take(id, want(messages), true, &mut out, &mut woken);
@@ -42,7 +48,7 @@ fn seqs(messages: &[Held]) -> Vec<u64> {
 #[test]
 fn a_consumer_is_woken_once_for_a_batch() {
     let mut queue = queue(0);
-    let id = queue.add_consumer(false, 7);
+    let id = join(&mut queue, false, 7);
     assert!(take(&mut queue, id, 50).is_empty());
     let mut woken = Vec::new();
     for _ in 0..3 {
@@ -62,7 +68,7 @@ fn a_consumer_is_woken_once_for_a_batch() {
 fn shares_are_equal_however_messages_come() {
     for batch in [1, 2, 3, 7, 90] {
         let mut queue = queue(0);
-        let ids: Vec<_> = (0..3).map(|wake| queue.add_consumer(false, wake)).collect();
+        let ids: Vec<_> = (0..3).map(|wake| join(&mut queue, false, wake)).collect();
         for (id, credit) in ids.iter().zip([1000, 50, 100]) {
             take(&mut queue, *id, credit);
         }
@@ -81,7 +87,7 @@ fn shares_are_equal_however_messages_come() {
 #[test]
 fn what_is_given_back_comes_first_and_in_order() {
     let mut queue = queue(10);
-    let (a, b) = (queue.add_consumer(false, 0), queue.add_consumer(false, 1));
+    let (a, b) = (join(&mut queue, false, 0), join(&mut queue, false, 1));
     let mut first = take(&mut queue, a, 4);
     assert_eq!(seqs(&first), [0, 1, 2, 3]);
     queue.give_back(a, [(first.remove(2), Return::Released), (first.remove(0), Return::Failed)]);
@@ -91,7 +97,7 @@ fn what_is_given_back_comes_first_and_in_order() {
 #[test]
 fn an_inbox_is_free_again_when_its_consumer_goes_or_waits() {
     let mut queue = queue(0);
-    let (a, b) = (queue.add_consumer(false, 0), queue.add_consumer(false, 1));
+    let (a, b) = (join(&mut queue, false, 0), join(&mut queue, false, 1));
     take(&mut queue, a, 5);
     for _ in 0..3 {
         queue.push(message(1)).unwrap();
@@ -110,7 +116,7 @@ fn an_inbox_is_free_again_when_its_consumer_goes_or_waits() {
 #[test]
 fn a_turn_that_nobody_can_use_blocks_nobody() {
     let mut queue = queue(1);
-    let (a, b) = (queue.add_consumer(false, 0), queue.add_consumer(false, 1));
+    let (a, b) = (join(&mut queue, false, 0), join(&mut queue, false, 1));
     let unfit = take(&mut queue, a, 1).remove(0);
     queue.give_back(a, [(unfit, Return::Unfit)]);
     assert!(take(&mut queue, a, 5).is_empty());
@@ -123,7 +129,7 @@ fn bytes_bound_a_turn() {
     for _ in 0..5 {
         queue.push(message(100)).unwrap();
     }
-    let id = queue.add_consumer(false, 0);
+    let id = join(&mut queue, false, 0);
     let (mut out, mut woken) = (VecDeque::new(), Vec::new());
     queue.take(id, Demand { messages: 10, bytes: 150 }, true, &mut out, &mut woken);
     assert_eq!(out.len(), 2);
@@ -196,9 +202,9 @@ proptest! {
     fn nothing_is_lost_doubled_or_out_of_order(ops in prop::collection::vec(op(), 1..200)) {
         let mut queue = Queue::<u32>::new(LIMITS, Rules::default(), None);
         let mut clients: Vec<Client> = (0..4)
-            .map(|wake| Client { id: queue.add_consumer(false, wake), ..Client::default() })
+            .map(|wake| Client { id: join(&mut queue, false, wake), ..Client::default() })
             .collect();
-        let browser = queue.add_consumer(true, 9);
+        let browser = join(&mut queue, true, 9);
         let (mut pushed, mut accepted) = (0_u64, BTreeSet::new());
         let mut ever_returned = BTreeSet::new();
         let mut browsed = BTreeSet::new();
@@ -216,7 +222,7 @@ proptest! {
                     let mut out = VecDeque::new();
                     let had = queue.consumers[client.id].inbox_len();
                     queue.take(client.id, want(messages), true, &mut out, &mut woken);
-                    let alone = queue.rotation.iter().all(|id| *id == client.id);
+                    let alone = queue.rotation.ids().all(|id| id == client.id);
                     if alone && had == 0 {
                         let due: Vec<u64> = free.into_iter().filter(|seq| !client.barred.contains(seq)).collect();
                         let got: Vec<u64> = out.iter().map(|held| held.seq).collect();
@@ -261,7 +267,7 @@ proptest! {
                     ever_returned.extend(queue.consumers[client.id].inbox());
                     queue.give_back(client.id, client.held.into_values().map(|held| (held, Return::Failed)));
                     queue.remove_consumer(client.id);
-                    clients[consumer].id = queue.add_consumer(false, consumer as u32);
+                    clients[consumer].id = join(&mut queue, false, consumer as u32);
                 }
                 Op::Browse { messages } => {
                     let mut out = VecDeque::new();
@@ -290,7 +296,7 @@ proptest! {
 
 /// What waits for anybody, in order.
 fn free(queue: &Queue<u32>) -> Vec<u64> {
-    let mut free: Vec<u64> = queue.ready.iter().map(|held| held.seq).chain(queue.returned.keys().copied()).collect();
+    let mut free = queue.store.seqs();
     free.sort_unstable();
     free
 }
@@ -298,8 +304,8 @@ fn free(queue: &Queue<u32>) -> Vec<u64> {
 impl super::Consumer<u32> {
     fn inbox(&self) -> Vec<u64> {
         match &self.mode {
-            super::Mode::Take(taker) => taker.inbox.iter().map(|held| held.seq).collect(),
-            super::Mode::Browse { .. } => Vec::new(),
+            super::consumers::Mode::Take(taker) => taker.inbox.iter().map(|held| held.seq).collect(),
+            super::consumers::Mode::Browse { .. } => Vec::new(),
         }
     }
 
@@ -311,7 +317,7 @@ impl super::Consumer<u32> {
 #[test]
 fn the_oldest_make_room_and_what_is_under_way_does_not() {
     let mut queue = queue(100);
-    let id = queue.add_consumer(false, 0);
+    let id = join(&mut queue, false, 0);
     let held = take(&mut queue, id, 2);
     assert_eq!(seqs(&held), [0, 1]);
     for _ in 0..3 {
@@ -331,7 +337,7 @@ fn the_oldest_make_room_and_what_is_under_way_does_not() {
 #[test]
 fn a_message_goes_where_consumers_hold_everything() {
     let mut queue = queue(100);
-    let id = queue.add_consumer(false, 0);
+    let id = join(&mut queue, false, 0);
     assert_eq!(take(&mut queue, id, 100).len(), 100);
     queue.push_over(message(1));
     assert_eq!((queue.dropped(), queue.stats().unsettled, queue.stats().ready), (1, 100, 0));
@@ -358,8 +364,8 @@ fn mortal(now: Instant, seconds: &[u64]) -> Queue<u32> {
 fn what_has_expired_is_given_to_nobody() {
     let now = Instant::now();
     let mut queue = mortal(now, &[1, 0, 5, 2, 0]);
-    let browser = queue.add_consumer(true, 1);
-    let id = queue.add_consumer(false, 0);
+    let browser = join(&mut queue, true, 1);
+    let id = join(&mut queue, false, 0);
     queue.tick(now + Duration::from_secs(2));
     let mut out = VecDeque::new();
     queue.browse(browser, want(10), &mut out);
@@ -380,7 +386,7 @@ fn what_has_expired_is_given_to_nobody() {
 fn what_expires_in_an_inbox_leaves_room_for_others() {
     let now = Instant::now();
     let mut queue = mortal(now, &[]);
-    let id = queue.add_consumer(false, 0);
+    let id = join(&mut queue, false, 0);
     assert!(take(&mut queue, id, 2).is_empty());
     for seconds in [1, 1, 0, 0] {
         let expires = (seconds > 0).then(|| now + Duration::from_secs(seconds));
@@ -421,7 +427,7 @@ fn what_dies_is_kept_for_the_dead_letter_node() {
     for seconds in [0, 0, 0, 1] {
         queue.push(expiring((seconds > 0).then(|| now + Duration::from_secs(seconds)))).unwrap();
     }
-    let id = queue.add_consumer(false, 0);
+    let id = join(&mut queue, false, 0);
     let fail = |held: Held| (held, Return::Failed);
     let mut held = take(&mut queue, id, 4);
     queue.give_back(id, [(held.remove(0), Return::Rejected(None))]);
@@ -444,7 +450,7 @@ fn without_a_dead_letter_node_nothing_is_kept() {
     let mut queue =
         Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false, keeps_rejected: false }, None);
     queue.push(message(1)).unwrap();
-    let id = queue.add_consumer(false, 0);
+    let id = join(&mut queue, false, 0);
     let held = take(&mut queue, id, 1);
     queue.give_back(id, held.into_iter().map(|held| (held, Return::Failed)));
     assert!(queue.is_empty() && queue.take_dead().is_empty());
@@ -464,7 +470,7 @@ fn queues_share_what_the_broker_holds() {
     two.push(message(50)).unwrap();
     let producer = two.add_producer(7);
     assert!(two.grant(producer, 100) < 3);
-    let id = one.add_consumer(false, 0);
+    let id = join(&mut one, false, 0);
     take(&mut one, id, 1);
     one.settle(1, 900, &mut Vec::new());
     assert_eq!(budget.used(), 50 + 50 / 8);

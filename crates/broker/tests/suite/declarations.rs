@@ -1,5 +1,7 @@
 //! What nodes are declared as: what is told of it, and what follows from it.
 
+use std::time::{Duration, Instant};
+
 use postroad_broker::{Broker, ExchangeKind};
 use postroad_codec::v1_0::{
     DeliveryState, Error, ErrorCondition, Fields, Message, NodeProperties, Outcome, Properties, Seconds, Source,
@@ -188,6 +190,25 @@ async fn an_auto_delete_queue_waits_for_a_consumer_that_may_come_back() {
     assert!(broker.queue_stats("q").is_some());
     assert_eq!(broker.forget_suspended_links(), 1);
     eventually("it is gone", || broker.queue_stats("q").is_none()).await;
+}
+
+#[tokio::test]
+async fn an_auto_delete_queue_may_linger() {
+    let broker = start(Broker::builder()).await;
+    let mut client = Client::connect(&broker).await;
+    let asked = [("auto-delete", true.into()), ("qpid.auto_delete_timeout", Value::Int(2))];
+    let first = client.attach_source(made("q", "queue", &asked), 1).await.unwrap();
+    assert_eq!(told(&client, first, "qpid.auto_delete_timeout"), Some(Value::Ulong(2)));
+    client.detach(first).await;
+    assert!(broker.queue_stats("q").is_some());
+    // Whoever comes back in time keeps it, as long as it is there.
+    let second = client.receiver("q", 1).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(3500)).await;
+    assert!(broker.queue_stats("q").is_some());
+    let left = Instant::now();
+    client.detach(second).await;
+    eventually("it is gone", || broker.queue_stats("q").is_none()).await;
+    assert!(left.elapsed() >= Duration::from_secs(2));
 }
 
 #[tokio::test]

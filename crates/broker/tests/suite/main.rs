@@ -17,6 +17,7 @@ mod management;
 mod nodes;
 mod resuming;
 mod sasl;
+mod selectors;
 mod shutdown;
 mod stealing;
 mod suspended;

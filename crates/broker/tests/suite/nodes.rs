@@ -153,8 +153,8 @@ async fn what_is_not_there_is_refused_or_not_told_back() {
     assert_refused(client.attach_source(Source::default(), 1).await, &ErrorCondition::INVALID_FIELD);
 
     let mut filters = Map::default();
-    let selector = Value::described(Value::Symbol("apache.org:selector-filter:string".into()), "a = 1");
-    filters.insert(Value::Symbol("selector".into()), selector);
+    let unknown = Value::described(Value::Symbol("apache.org:xquery-filter:string".into()), "true()");
+    filters.insert(Value::Symbol("xquery".into()), unknown);
     let filtered = Source { filter: Some(FilterSet(filters)), ..Source::at("q0") };
     let receiver = client.attach_source(filtered, 1).await.unwrap();
     let source = client.engine.remote_attach(receiver).unwrap().source.clone().unwrap();

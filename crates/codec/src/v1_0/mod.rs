@@ -24,6 +24,7 @@ mod sasl;
 pub mod schema;
 mod section;
 mod sections;
+mod sections_ref;
 mod symbol;
 mod tables;
 mod tag;
@@ -60,6 +61,7 @@ pub use section::{
     Annotations, ApplicationProperties, DeliveryAnnotations, Footer, Header, MessageAnnotations, MessageId, Properties,
 };
 pub use sections::Sections;
+pub use sections_ref::SectionsRef;
 pub use symbol::Symbol;
 pub use tag::DeliveryTag;
 pub use terminus::{

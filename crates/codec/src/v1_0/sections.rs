@@ -28,41 +28,22 @@ use super::{
 pub struct Sections {
     encoded: Bytes,
     /// Start of each kind of section; a section ends where the next one that is there starts.
-    starts: [u32; Self::KINDS + 1],
+    starts: Starts,
 }
 
-impl Sections {
-    const KINDS: usize = 7;
+/// Kinds of sections.
+const KINDS: usize = 7;
 
+/// Start of each kind of section in a message, and its end.
+pub(super) type Starts = [u32; KINDS + 1];
+
+impl Sections {
     /// Finds the sections of a message without reading what is in them.
     ///
     /// # Errors
     /// When a section is unknown, out of order or cut short.
     pub fn find(encoded: Bytes) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(&encoded);
-        if u32::try_from(encoded.len()).is_err() {
-            return Err(reader.error("message", DecodeErrorKind::OutOfRange));
-        }
-        let length = encoded.len() as u32;
-        let mut starts = [length; Self::KINDS + 1];
-        // Sections are found in order: everything before the first one found starts where it does.
-        let (mut last, mut filled) = (0, 0);
-        while !reader.is_empty() {
-            let start = reader.offset() as u32;
-            let code = section_code(&mut reader)?;
-            let repeats = code == last && matches!(code, 0x75 | 0x76);
-            let other_body = matches!(last, 0x75..=0x77) && matches!(code, 0x75..=0x77);
-            if !repeats && (code <= last || other_body) {
-                return Err(reader.error("section", DecodeErrorKind::SectionOrder));
-            }
-            skip("section", &mut reader)?;
-            if !repeats {
-                let kind = kind(code);
-                starts[filled..=kind].fill(start);
-                filled = kind + 1;
-            }
-            last = code;
-        }
+        let starts = find_starts(Reader::new(&encoded))?;
         Ok(Self { encoded, starts })
     }
 
@@ -233,6 +214,33 @@ impl Sections {
         section_code(&mut reader)?;
         read(&mut reader).map(Some)
     }
+}
+
+/// Finds where the sections of a message start, without reading what is in them.
+pub(super) fn find_starts(mut reader: Reader<'_>) -> Result<Starts, DecodeError> {
+    let Ok(length) = u32::try_from(reader.remaining()) else {
+        return Err(reader.error("message", DecodeErrorKind::OutOfRange));
+    };
+    let mut starts = [length; KINDS + 1];
+    // Sections are found in order: everything before the first one found starts where it does.
+    let (mut last, mut filled) = (0, 0);
+    while !reader.is_empty() {
+        let start = reader.offset() as u32;
+        let code = section_code(&mut reader)?;
+        let repeats = code == last && matches!(code, 0x75 | 0x76);
+        let other_body = matches!(last, 0x75..=0x77) && matches!(code, 0x75..=0x77);
+        if !repeats && (code <= last || other_body) {
+            return Err(reader.error("section", DecodeErrorKind::SectionOrder));
+        }
+        skip("section", &mut reader)?;
+        if !repeats {
+            let kind = kind(code);
+            starts[filled..=kind].fill(start);
+            filled = kind + 1;
+        }
+        last = code;
+    }
+    Ok(starts)
 }
 
 fn kind(code: u64) -> usize {

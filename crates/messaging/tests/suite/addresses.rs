@@ -100,13 +100,19 @@ async fn exactly_once_is_settled_at_both_ends() {
 }
 
 #[tokio::test]
-async fn a_selector_that_the_broker_does_not_apply_is_refused() {
+async fn a_selector_chooses_among_the_messages() {
     let world = world().await;
-    world.fill(&["a"]).await;
-    let error = address_error(world.session.receiver("q; {link: {selector: \"colour = 'red'\"}}").await);
-    assert!(matches!(error, AddressError::Unsupported { option: "link.selector", .. }), "{error:?}");
-    eventually("the link is gone", || world.broker.queue_stats("q").unwrap().consumers == 0).await;
-    assert_eq!(world.ready(), 1);
+    let sender = world.sender("q").await;
+    for colour in ["red", "blue", "red"] {
+        sender.send(Message::from(colour).with_property("colour", colour)).await.unwrap();
+    }
+    let mut blue = world.receiver("q; {link: {selector: \"colour = 'blue'\"}}").await;
+    assert_eq!(blue.fetch_timeout(PATIENCE).await.unwrap().text(), Some("blue"));
+    world.session.acknowledge_all().await.unwrap();
+    blue.close().await.unwrap();
+    eventually("the others stay", || world.ready() == 2).await;
+    let error = world.session.receiver("q; {link: {selector: \"colour =\"}}").await.unwrap_err();
+    assert_eq!(error.condition(), Some(&ErrorCondition::INVALID_FIELD));
 }
 
 #[tokio::test]

@@ -1,0 +1,101 @@
+//! Selectors: conditions on the header and the properties of a message, as JMS writes them (JMS 2.0, 3.8).
+//!
+//! ```text
+//! colour = 'red' AND (weight BETWEEN 1 AND 2.5 OR JMSPriority > 4) AND name LIKE 'a!_%' ESCAPE '!'
+//! ```
+//!
+//! A selector is compiled into steps for a machine with a stack: nothing recurses and nothing is allocated while a
+//! message is looked at, and of the message only the sections are read that the selector names something of. Values are
+//! true, false or unknown, which is what an absent property is and what becomes of it (3.8.1.2). Where kinds differ that
+//! cannot be compared, the comparison is false (3.8.1.1).
+//!
+//! Names are those of application properties, but for:
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `JMSMessageID`, `amqp.message_id` | message-id, as text |
+//! | `JMSCorrelationID`, `amqp.correlation_id` | correlation-id, as text |
+//! | `JMSType`, `amqp.subject` | subject |
+//! | `JMSDestination`, `amqp.to` | to |
+//! | `JMSReplyTo`, `amqp.reply_to` | reply-to |
+//! | `JMSPriority`, `amqp.priority` | priority; 4 where there is none |
+//! | `JMSDeliveryMode`, `amqp.delivery_mode` | `'PERSISTENT'` or `'NON_PERSISTENT'`, as durable says |
+//! | `JMSRedelivered`, `amqp.redelivered` | whether a delivery has failed |
+//! | `JMSXDeliveryCount` | failed deliveries, and this one |
+//! | `JMSTimestamp`, `amqp.creation_time` | creation-time in milliseconds; 0 where there is none |
+//! | `JMSExpiration`, `amqp.absolute_expiry_time` | absolute-expiry-time in milliseconds; 0 where nothing expires |
+//! | `JMSXGroupID`, `JMSXGroupSeq`, `JMSXUserID` | group-id, group-sequence, user-id |
+//! | `amqp.durable`, `amqp.delivery_count` | of the header |
+//! | `amqp.jms_type` | the message annotation `jms-type` |
+
+mod error;
+mod fields;
+mod like;
+mod machine;
+mod parser;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use postroad_codec::v1_0::MessageFormat;
+
+pub(crate) use self::error::SelectorError;
+use self::fields::Fields;
+use self::machine::Step;
+
+/// A selector may have this many bytes: each is looked at for every message.
+pub(crate) const MAX_LEN: usize = 8192;
+
+/// Steps of a selector that has been compiled, each of which is taken for every message.
+const MAX_STEPS: usize = 2048;
+
+/// Parentheses may nest this deep: the parser recurses once for each.
+const MAX_DEPTH: usize = 32;
+
+/// A pattern of LIKE may have this many bytes: the worst of them are sought at every place of a text.
+const MAX_PATTERN: usize = 512;
+
+/// Different application properties that a selector may name: each has a place on the stack while a message is looked at.
+const MAX_PROPERTIES: usize = 32;
+
+/// A condition on messages.
+#[derive(Debug)]
+pub(crate) struct Selector {
+    text: Box<str>,
+    steps: Box<[Step]>,
+    /// The application properties that it names, in order.
+    names: Box<[Box<str>]>,
+}
+
+/// What a selector looks at of a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    pub(crate) payload: &'a [u8],
+    pub(crate) format: MessageFormat,
+    /// Deliveries that failed in its queue, which add to those of the header.
+    pub(crate) failures: u32,
+}
+
+impl Selector {
+    /// Compiles a selector. One that is blank is true of every message.
+    pub(crate) fn new(text: &str) -> Result<Self, SelectorError> {
+        let (steps, names) = parser::compile(text)?;
+        Ok(Self { text: text.into(), steps: steps.into(), names: names.into() })
+    }
+
+    /// The selector as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is true of a message; unknown is not.
+    pub(crate) fn matches(&self, candidate: Candidate<'_>) -> bool {
+        machine::run(&self.steps, &Fields::new(candidate, &self.names))
+    }
+}
+
+impl PartialEq for Selector {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
