@@ -16,7 +16,7 @@ use crate::node::{Kind, Node, Nodes};
 use crate::options::NodeOptions;
 use crate::queue::{Dead, Reason};
 
-/// What a message died of: `expired`, `rejected` or `delivery-limit`, as a symbol.
+/// What a message died of: `expired`, `rejected`, `overflow` or `delivery-limit`, as a symbol.
 const REASON: &str = "x-opt-dead-letter-reason";
 /// The node in which it died, as a string.
 const SOURCE: &str = "x-opt-dead-letter-source";
@@ -110,6 +110,7 @@ fn annotations(source: &ByteString, reason: &Reason) -> Fields {
     let (text, error) = match reason {
         Reason::Expired => ("expired", None),
         Reason::Rejected(error) => ("rejected", error.as_ref()),
+        Reason::Overflow => ("overflow", None),
         Reason::DeliveryLimit => ("delivery-limit", None),
     };
     put(REASON, Value::Symbol(text.into()));

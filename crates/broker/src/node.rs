@@ -67,9 +67,9 @@ impl Node {
         limits: QueueLimits,
         lease: Option<Lease>,
     ) -> Arc<Self> {
-        let (_, limits) = options.queue.clone().within(limits);
+        let (settings, limits) = options.queue.clone().within(limits);
         let state = NodeState {
-            queue: Queue::new(limits, options.rules(&name), lease),
+            queue: Queue::new(limits, options.rules(&name), lease).configured(&settings),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
             bound: Vec::new(),
             deleted: false,

@@ -149,6 +149,9 @@ impl Nodes {
 
     fn node(&self, name: &str, exchange_kind: Option<ExchangeKind>, lifetime: Option<Lifetime>) -> Arc<Node> {
         let (options, lease) = (Arc::clone(self.policies.of(name)), Lease::new(&self.budget));
+        if options.queue.ttl.is_some() {
+            self.janitor.call();
+        }
         Node::new(name.into(), exchange_kind, options, lifetime, self.limits.queue, Some(lease))
     }
 

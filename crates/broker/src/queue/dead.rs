@@ -46,6 +46,8 @@ pub(crate) enum Reason {
     Expired,
     /// A consumer did not want it, and perhaps said why.
     Rejected(Option<Box<Error>>),
+    /// It made room for a later one.
+    Overflow,
     /// It was delivered as often as its queue allows, and always failed.
     DeliveryLimit,
 }

@@ -13,6 +13,7 @@ mod hostile_links;
 mod limits;
 mod link_cuts;
 mod nodes;
+mod queue_settings;
 mod resuming;
 mod sasl;
 mod selectors;
