@@ -15,6 +15,7 @@ use postroad_taps::{
 
 use crate::broker::{Broker, Listening};
 use crate::connections::ConnectionLimits;
+use crate::declaration::Declaration;
 use crate::error::{QueueError, StartError};
 use crate::exchange::ExchangeKind;
 use crate::link_expiry::ExpiryLimits;
@@ -386,7 +387,8 @@ impl Builder {
         engine.channel_max = u16::try_from(limits.sessions_per_connection.saturating_sub(1)).unwrap_or(u16::MAX);
         engine.idle_timeout = self.idle_timeout;
         engine.handshake_timeout = Some(self.handshake_timeout);
-        engine.offered_capabilities = vec![Symbol::from_static("ANONYMOUS-RELAY")].into();
+        engine.offered_capabilities =
+            ["ANONYMOUS-RELAY", "AMQP_MANAGEMENT_V1_0"].into_iter().map(Symbol::from_static).collect();
         engine.properties = Some(properties());
         // Messages are taken out as they come: what bounds a sender is the credit of its link.
         engine.incoming_bytes = (engine.max_frame_size as usize).saturating_mul(engine.incoming_window as usize);
@@ -441,8 +443,8 @@ impl fmt::Debug for Builder {
 pub(crate) fn declare(nodes: &Nodes, name: &str, kind: Option<ExchangeKind>) -> Result<bool, QueueError> {
     let failed = |reason| QueueError { name: name.to_owned(), reason };
     let declared = match kind {
-        None => nodes.declare_queue(name, None),
-        Some(kind) => nodes.declare_exchange(name, kind, None),
+        None => nodes.declare_queue(name, &Declaration::default(), None),
+        Some(kind) => nodes.declare_exchange(name, &Declaration::of_exchange(kind)),
     };
     match declared {
         Ok((node, created)) if node.exchange_kind == kind => Ok(created),

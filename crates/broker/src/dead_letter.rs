@@ -8,6 +8,7 @@ use std::time::Instant;
 use postroad_codec::v1_0::{ByteString, Fields, Value};
 use tracing::{debug, warn};
 
+use crate::declaration::Declaration;
 use crate::error::clip_text;
 use crate::exchange::Aftermath;
 use crate::mailbox::wake_all;
@@ -35,10 +36,24 @@ impl Nodes {
         if dead.is_empty() {
             return;
         }
+        let (rejected, dead) = Self::sort_out(source, dead);
+        if let Some(alternate) = &source.declared.alternate {
+            self.divert(&source.name, alternate, rejected);
+        }
         let mut graves = VecDeque::from([(source.name.clone(), Arc::clone(&source.options), dead)]);
         while let Some((source, options, dead)) = graves.pop_front() {
             self.bury_one(&source, &options, dead, &mut graves);
         }
+    }
+
+    /// What was rejected or made room, where that goes to an alternate exchange, and the rest.
+    fn sort_out(source: &Node, dead: Vec<Dead>) -> (Vec<Held>, Vec<Dead>) {
+        if source.declared.alternate.is_none() {
+            return (Vec::new(), dead);
+        }
+        let (rejected, dead): (Vec<Dead>, Vec<Dead>) =
+            dead.into_iter().partition(|dead| dead.reason.is_for_alternate());
+        (rejected.into_iter().map(|dead| dead.held).collect(), dead)
     }
 
     fn bury_one(
@@ -48,8 +63,10 @@ impl Nodes {
         dead: Vec<Dead>,
         graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
     ) {
-        let Some(name) = &options.dead_letter else { return };
-        let found = self.find(name).map_or_else(|| self.declare_queue(name, None).map(|(node, _)| node), Ok);
+        let Some(name) = options.dead_letter.as_ref().filter(|_| !dead.is_empty()) else { return };
+        let found = self
+            .find(name)
+            .map_or_else(|| self.declare_queue(name, &Declaration::default(), None).map(|(node, _)| node), Ok);
         let node = match found {
             Ok(node) => node,
             Err(error) => return warn!(%error, "{} dead letters of {source:?} were dropped", dead.len()),
@@ -71,7 +88,7 @@ impl Nodes {
         let mut state = node.lock();
         let now = Instant::now();
         state.queue.tick(now);
-        let (dead, aftermath) = match node.kind {
+        let (dead, mut aftermath) = match node.kind {
             Kind::Queue => {
                 for letter in letters {
                     if state.deleted || state.queue.push(letter).is_err() {
@@ -92,9 +109,10 @@ impl Nodes {
         };
         drop(state);
         wake_all(&mut woken);
-        for (queue, dead) in aftermath.dead {
+        for (queue, dead) in std::mem::take(&mut aftermath.dead) {
             graves.push_back((queue.name.clone(), Arc::clone(&queue.options), dead));
         }
+        self.attend(&node, aftermath);
         if lost > 0 {
             warn!("{lost} dead letters of {source:?} were dropped: {name:?} is full");
         }

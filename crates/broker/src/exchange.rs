@@ -42,6 +42,9 @@ pub(crate) struct Exchange {
     /// Targets by the place of their queue in memory.
     by_queue: HashMap<usize, u32>,
     bindings: usize,
+    was_bound: bool,
+    /// Nodes whose alternate exchange it is.
+    pub(crate) alternate_of: usize,
     published: u64,
     unroutable: u64,
     /// Messages that subscriptions which are gone had dropped, and that had expired there.
@@ -108,6 +111,8 @@ impl Exchange {
             targets: Slab::new(),
             by_queue: HashMap::new(),
             bindings: 0,
+            was_bound: false,
+            alternate_of: 0,
             published: 0,
             unroutable: 0,
             dropped: 0,
@@ -144,6 +149,7 @@ impl Exchange {
             }
         }
         self.bindings += 1;
+        self.was_bound = true;
         Ok(true)
     }
 
@@ -228,6 +234,11 @@ impl Exchange {
         self.dropped += gone.queue.dropped();
         self.expired += gone.queue.stats().expired;
         self.remove(queue)
+    }
+
+    /// Whether it was bound to once, and is not any more.
+    pub(crate) fn is_left(&self) -> bool {
+        self.was_bound && self.bindings == 0
     }
 
     pub(crate) fn has(&self, queue: &Arc<Node>) -> bool {

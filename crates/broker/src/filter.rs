@@ -2,8 +2,9 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use postroad_codec::v1_0::{ByteString, Described, Error, ErrorCondition, FilterSet, Map, Symbol, Value};
+use postroad_codec::v1_0::{Described, Error, ErrorCondition, FilterSet, Map, Symbol, Value};
 
+use crate::declaration::Owner;
 use crate::message::Held;
 use crate::selector::Selector;
 
@@ -43,9 +44,9 @@ const NO_LOCAL: Known =
     Known { code: 0x0000_468c_0000_0003, symbol: "apache.org:no-local-filter:list", name: "no-local" };
 
 impl Origin {
-    pub(crate) fn of(scope: &(ByteString, ByteString)) -> Self {
+    pub(crate) fn of(owner: &Owner) -> Self {
         let mut hasher = DefaultHasher::new();
-        scope.hash(&mut hasher);
+        owner.hash(&mut hasher);
         Self(hasher.finish())
     }
 }
@@ -211,7 +212,8 @@ mod tests {
 
     #[test]
     fn origins_are_users_and_containers() {
-        let origin = |user: &str, container: &str| Origin::of(&(user.into(), container.into()));
+        let origin =
+            |user: &str, container: &str| Origin::of(&Owner { user: user.into(), container: container.into() });
         assert_eq!(origin("a", "b"), origin("a", "b"));
         assert_ne!(origin("a", "b"), origin("ab", ""));
         assert_ne!(origin("a", "b"), Origin::default());

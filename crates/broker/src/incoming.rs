@@ -11,10 +11,12 @@ use postroad_codec::v1_0::{
     Sections,
 };
 
+use crate::declaration::{Declaration, Owner};
 use crate::error::clip;
 use crate::exchange;
 use crate::expiry::expiry;
 use crate::mailbox::{Wake, wake_all};
+use crate::management;
 use crate::message::Held;
 use crate::node::{Hold, Kind, Node, Nodes};
 use crate::outgoing::{Look, Scratch, deleted};
@@ -45,6 +47,11 @@ enum To {
     Node {
         hold: Hold,
         producer: usize,
+    },
+    /// The management of the broker: each message is a request.
+    Management {
+        nodes: Arc<Nodes>,
+        owner: Owner,
     },
     /// The anonymous terminus: each message says where it goes. The last node is remembered.
     Relay {
@@ -87,6 +94,16 @@ impl Incoming {
         mode: ReceiverSettleMode,
     ) -> Self {
         Self::new(id, session, To::Relay { nodes, auto_create, last: None }, mode)
+    }
+
+    pub(crate) fn management(
+        id: LinkId,
+        session: SessionId,
+        nodes: Arc<Nodes>,
+        owner: Owner,
+        mode: ReceiverSettleMode,
+    ) -> Self {
+        Self::new(id, session, To::Management { nodes, owner }, mode)
     }
 
     fn new(id: LinkId, session: SessionId, to: To, mode: ReceiverSettleMode) -> Self {
@@ -138,7 +155,7 @@ impl Incoming {
     pub(crate) fn hold(&self) -> Option<&Hold> {
         match &self.to {
             To::Node { hold, .. } => Some(hold),
-            To::Relay { .. } => None,
+            To::Management { .. } | To::Relay { .. } => None,
         }
     }
 
@@ -178,6 +195,11 @@ impl Incoming {
         let mut doors = Doors { engine, link: self.id, settles_first, lost: &mut lost, scratch };
         match &mut self.to {
             To::Node { hold, .. } => doors.put(hold.nodes(), &hold.node, deliveries.drain(..), transactions),
+            To::Management { nodes, owner } => {
+                for delivery in deliveries.drain(..) {
+                    doors.manage(nodes, owner, delivery, transactions);
+                }
+            }
             To::Relay { nodes, auto_create, last } => {
                 last.take_if(|last| last.lock().deleted);
                 // Neighbours with one address go in together.
@@ -210,6 +232,7 @@ impl Incoming {
         let credit = receiver.credit();
         let takes = !closing && self.unsettled < MAX_UNSETTLED && credit <= wish / 2;
         let granted = match &self.to {
+            To::Management { .. } => wish.min(management::MAX_REQUESTS),
             To::Relay { .. } => wish,
             To::Node { hold, producer } => {
                 let mut state = hold.node.lock();
@@ -241,7 +264,9 @@ impl Incoming {
     pub(crate) fn deleted(&self) -> Error {
         match &self.to {
             To::Node { hold, .. } => deleted(hold),
-            To::Relay { .. } => Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted"),
+            To::Management { .. } | To::Relay { .. } => {
+                Error::new(ErrorCondition::RESOURCE_DELETED, "the node was deleted")
+            }
         }
     }
 }
@@ -316,7 +341,7 @@ impl Doors<'_> {
         wake_all(&mut scratch.woken);
         nodes.bury(node, dead);
         if let Some(aftermath) = aftermath {
-            nodes.attend(aftermath);
+            nodes.attend(node, aftermath);
         }
         for (delivery, which) in refused {
             let error = which.map_or_else(|| gone(node), |which| full(which, node, nodes));
@@ -324,6 +349,24 @@ impl Doors<'_> {
         }
         if !posted.is_empty() {
             self.posting(transactions).post(nodes, node, posted);
+        }
+    }
+
+    /// Does what a request asks for, and settles it. The answer says how that went.
+    fn manage(&mut self, nodes: &Nodes, owner: &Owner, mut delivery: Delivery, transactions: &mut Transactions) {
+        if is_transactional(&delivery) {
+            let text = "requests are not part of transactions";
+            return self.refuse(&delivery, Error::new(ErrorCondition::NOT_IMPLEMENTED, text), transactions);
+        }
+        let payload = std::mem::take(&mut delivery.payload);
+        let (now, replies) = (self.scratch.now, &self.scratch.replies);
+        match management::handle(payload, delivery.message_format, nodes, owner, replies, now) {
+            Ok(()) if delivery.settled => {}
+            Ok(()) => {
+                let accepted = Some(DeliveryState::Accepted);
+                self.engine.receiver(self.link).dispose(delivery.number, accepted, self.settles_first);
+            }
+            Err(error) => self.refuse(&delivery, error, transactions),
         }
     }
 
@@ -413,7 +456,7 @@ fn route(nodes: &Nodes, auto_create: bool, last: Option<&Arc<Node>>, delivery: &
     }
     match nodes.find(to) {
         Some(node) => Ok(node),
-        None if auto_create => Ok(nodes.declare_queue(to, None)?.0),
+        None if auto_create => Ok(nodes.declare_queue(to, &Declaration::default(), None)?.0),
         None => Err(Error::new(ErrorCondition::NOT_FOUND, format!("no node {to:?}"))),
     }
 }

@@ -36,6 +36,7 @@
 //! - Links whose client asks for it are kept for a while after their detach, session or connection, and are resumed with
 //!   what was not settled. Whoever attaches a link that another connection has steals it.
 //! - The anonymous terminus routes each message by its `to`.
+//! - `$management`: queues, exchanges and bindings are made, read and deleted by requests in messages.
 //! - SASL: ANONYMOUS, SCRAM, and over TLS PLAIN, OAUTHBEARER and EXTERNAL. Where somebody is known, nobody is anonymous
 //!   unless that is allowed as well.
 //! - TCP, Unix sockets (`amqp+unix` URLs) and, with the feature `websocket`, WebSockets (`amqpws` and `amqpwss` URLs).
@@ -58,6 +59,7 @@
 //! form; a `tracing` subscriber gets them under the target `postroad::frame` at level `TRACE`. Both are looked at when
 //! a connection begins, and passwords are left out.
 
+mod alternate;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod broker;
@@ -66,6 +68,7 @@ mod builder;
 mod connections;
 mod coordinator;
 mod dead_letter;
+mod declaration;
 mod driver;
 mod error;
 mod exchange;
@@ -80,6 +83,7 @@ mod janitor;
 mod link_expiry;
 mod link_table;
 mod mailbox;
+mod management;
 mod message;
 mod node;
 mod node_error;

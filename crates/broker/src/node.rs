@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use postroad_codec::v1_0::ByteString;
 
 use crate::budget::Lease;
+use crate::declaration::{Declared, Owner};
 use crate::exchange::{Exchange, ExchangeKind};
 use crate::mailbox::Wake;
+use crate::node_error::{Fault, NodeError};
 pub(crate) use crate::nodes::{NodeLimits, Nodes};
 use crate::options::NodeOptions;
 use crate::queue::{Dead, Queue, QueueLimits};
@@ -21,7 +23,7 @@ pub(crate) struct Node {
     /// Of an exchange.
     pub(crate) exchange_kind: Option<ExchangeKind>,
     pub(crate) options: Arc<NodeOptions>,
-    pub(crate) lifetime: Option<Lifetime>,
+    pub(crate) declared: Declared,
     state: Mutex<NodeState>,
 }
 
@@ -46,7 +48,11 @@ pub(crate) struct NodeState {
     /// Nobody can reach it any more; whoever still uses it is to detach.
     pub(crate) deleted: bool,
     pub(crate) links: usize,
+    /// Links among these that take or read its messages.
+    consumers: usize,
     creator_gone: bool,
+    /// Whether the last consumer has gone.
+    unconsumed: bool,
 }
 
 /// What a node that a link created does not survive (AMQP 1.0 part 3, 3.5.10 to 3.5.13).
@@ -63,21 +69,41 @@ impl Node {
         name: ByteString,
         exchange_kind: Option<ExchangeKind>,
         options: Arc<NodeOptions>,
-        lifetime: Option<Lifetime>,
+        declared: Declared,
         limits: QueueLimits,
         lease: Option<Lease>,
     ) -> Arc<Self> {
+        let mut rules = options.rules(&name);
+        rules.keeps_rejected = rules.keeps_dead || declared.alternate.is_some();
         let (settings, limits) = options.queue.clone().within(limits);
         let state = NodeState {
-            queue: Queue::new(limits, options.rules(&name), lease).configured(&settings),
+            queue: Queue::new(limits, rules, lease).configured(&settings),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
             bound: Vec::new(),
             deleted: false,
             links: 0,
+            consumers: 0,
             creator_gone: false,
+            unconsumed: false,
         };
         let kind = if exchange_kind.is_some() { Kind::Exchange } else { Kind::Queue };
-        Arc::new(Self { name, kind, exchange_kind, options, lifetime, state: Mutex::new(state) })
+        Arc::new(Self { name, kind, exchange_kind, options, declared, state: Mutex::new(state) })
+    }
+
+    /// Whether a message that its consumer rejects goes anywhere.
+    pub(crate) fn keeps_rejected(&self) -> bool {
+        self.options.dead_letter.is_some() || self.declared.alternate.is_some()
+    }
+
+    /// Refuses whoever is not the owner of an exclusive queue.
+    pub(crate) fn check_owner(&self, who: impl FnOnce() -> Owner) -> Result<(), NodeError> {
+        match &self.declared.owner {
+            Some(owner) if *owner != who() => {
+                let text = format!("queue {:?} is exclusive to another client", &*self.name);
+                Err(NodeError::new(Fault::Locked, text))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, NodeState> {
@@ -86,8 +112,23 @@ impl Node {
 }
 
 impl NodeState {
-    /// Whether a node with this lifetime has reached its end.
-    pub(crate) fn is_over(&self, lifetime: Lifetime) -> bool {
+    /// Whether anybody consumes from the queue, or anything is bound to the exchange.
+    pub(crate) fn is_used(&self) -> bool {
+        self.consumers > 0 || self.exchange.as_ref().is_some_and(|exchange| exchange.is_bound(None, None, None))
+    }
+
+    /// Whether a node that was declared so has reached its end.
+    pub(crate) fn is_over(&self, declared: &Declared) -> bool {
+        if declared.auto_delete {
+            let over = match &self.exchange {
+                None => self.unconsumed && self.consumers == 0,
+                Some(exchange) => exchange.is_left(),
+            };
+            if over {
+                return true;
+            }
+        }
+        let Some(lifetime) = declared.lifetime else { return false };
         match lifetime {
             Lifetime::Close => self.creator_gone,
             Lifetime::NoLinks => self.creator_gone && self.links == 0,
@@ -103,6 +144,7 @@ pub(crate) struct Hold {
     pub(crate) node: Arc<Node>,
     nodes: Arc<Nodes>,
     creator: bool,
+    consumes: bool,
     /// The exchange, where the node is a subscription.
     exchange: Option<Box<Self>>,
 }
@@ -116,12 +158,20 @@ impl Hold {
         }
         state.links += 1;
         drop(state);
-        Some(Self { node, nodes: Arc::clone(nodes), creator, exchange: None })
+        Some(Self { node, nodes: Arc::clone(nodes), creator, consumes: false, exchange: None })
     }
 
     /// As a hold on a subscription of an exchange that is held.
     pub(crate) fn within(mut self, exchange: Self) -> Self {
         self.exchange = Some(Box::new(exchange));
+        self
+    }
+
+    /// As the hold of a link that takes or reads messages: an auto-delete queue goes with the last of them.
+    pub(crate) fn consuming(mut self) -> Self {
+        if !std::mem::replace(&mut self.consumes, true) {
+            self.node.lock().consumers += 1;
+        }
         self
     }
 
@@ -151,6 +201,8 @@ impl Drop for Hold {
         state.links -= 1;
         state.creator_gone |= self.creator;
         let last = state.links == 0;
+        state.consumers -= usize::from(self.consumes);
+        state.unconsumed |= self.consumes && state.consumers == 0;
         drop(state);
         match &self.exchange {
             Some(exchange) if last => subscription::unsubscribe(&exchange.node, &self.node, &self.nodes),

@@ -21,6 +21,8 @@ pub(crate) enum Fault {
     Conflict,
     /// Nobody may do that, or nobody as long as things are as they are.
     NotAllowed,
+    /// It belongs to somebody else.
+    Locked,
     /// The broker cannot do that.
     NotImplemented,
     /// A name or value that cannot be.
@@ -51,6 +53,7 @@ impl From<NodeError> for Error {
             Fault::Deleted => ErrorCondition::RESOURCE_DELETED,
             Fault::Conflict => ErrorCondition::PRECONDITION_FAILED,
             Fault::NotAllowed => ErrorCondition::NOT_ALLOWED,
+            Fault::Locked => ErrorCondition::RESOURCE_LOCKED,
             Fault::NotImplemented => ErrorCondition::NOT_IMPLEMENTED,
             Fault::Invalid => ErrorCondition::INVALID_FIELD,
             Fault::Limit => ErrorCondition::RESOURCE_LIMIT_EXCEEDED,

@@ -1,19 +1,26 @@
 //! The nodes of a broker by name, and what can be done to them, whatever protocol asks.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, MutexGuard, PoisonError, RwLock, Weak};
+use std::time::Instant;
 
-use postroad_codec::v1_0::{ByteString, Map};
+use postroad_codec::v1_0::ByteString;
 
 use crate::budget::{Budget, Lease};
-use crate::exchange::{Aftermath, ExchangeKind, Transit};
+use crate::declaration::{Declaration, Declared, Owner};
+use crate::exchange::{Exchange, ExchangeKind, Transit};
 use crate::janitor::Janitor;
 use crate::mailbox::{Wake, wake_all};
-use crate::node::{Kind, Lifetime, Node, NodeState};
+use crate::node::{Kind, Node, NodeState};
 use crate::node_error::{Fault, NodeError};
-use crate::options::Policies;
+use crate::options::{NodeOptions, Policies};
 use crate::queue::QueueLimits;
+use crate::settings::QueueSettings;
+
+mod bindings;
+
+use bindings::leave;
 
 /// The nodes of a broker. Queues and exchanges have names of their own: one of each may have the same.
 #[derive(Debug)]
@@ -53,6 +60,9 @@ const MAX_NAME: usize = 1024;
 /// Names that begin so are the broker's.
 pub(crate) const RESERVED: &str = "amq.";
 
+/// The node by which the broker is managed.
+pub(crate) const MANAGEMENT: &str = "$management";
+
 impl Nodes {
     /// No nodes but the exchanges that every broker has.
     pub(crate) fn new(limits: NodeLimits, policies: Policies) -> Self {
@@ -61,7 +71,7 @@ impl Nodes {
         let nodes = Self { names, limits, policies, bindings, janitor, budget };
         let mut names = nodes.names.write().unwrap_or_else(PoisonError::into_inner);
         for (kind, name) in ExchangeKind::ALL {
-            let node = nodes.node(name, Some(kind), None);
+            let node = nodes.node(name, Some(kind), Declared::default(), &QueueSettings::default());
             names.exchanges.insert(node.name.clone(), node);
         }
         drop(names);
@@ -101,29 +111,34 @@ impl Nodes {
     /// Makes the queue behind a subscription, which lives as long as links use it.
     pub(crate) fn subscription(&self, exchange: &Node) -> Arc<Node> {
         let options = Arc::clone(&exchange.options);
-        Node::new(exchange.name.clone(), None, options, None, self.limits.subscription, None)
+        Node::new(exchange.name.clone(), None, options, Declared::default(), self.limits.subscription, None)
     }
 
-    /// Finds a queue or makes it, and tells whether it was made.
-    pub(crate) fn declare_queue(&self, name: &str, lifetime: Option<Lifetime>) -> Result<(Arc<Node>, bool), NodeError> {
-        self.declare(name, None, lifetime)
+    /// Finds a queue or makes it for somebody, and tells whether it was made. One that is there may be otherwise.
+    pub(crate) fn declare_queue(
+        &self,
+        name: &str,
+        declaration: &Declaration,
+        owner: Option<Owner>,
+    ) -> Result<(Arc<Node>, bool), NodeError> {
+        self.declare(name, None, declaration, owner.filter(|_| declaration.exclusive))
     }
 
-    /// Finds an exchange or makes it, and tells whether it was made. One that is there may be of another kind.
+    /// Finds an exchange or makes it, and tells whether it was made. One that is there may be otherwise, and of another kind.
     pub(crate) fn declare_exchange(
         &self,
         name: &str,
-        kind: ExchangeKind,
-        lifetime: Option<Lifetime>,
+        declaration: &Declaration,
     ) -> Result<(Arc<Node>, bool), NodeError> {
-        self.declare(name, Some(kind), lifetime)
+        self.declare(name, Some(declaration.exchange_kind.unwrap_or(ExchangeKind::Topic)), declaration, None)
     }
 
     fn declare(
         &self,
         name: &str,
         exchange_kind: Option<ExchangeKind>,
-        lifetime: Option<Lifetime>,
+        declaration: &Declaration,
+        owner: Option<Owner>,
     ) -> Result<(Arc<Node>, bool), NodeError> {
         if name.is_empty() || name.len() > MAX_NAME {
             let text = format!("a name of {} bytes: 1 to {MAX_NAME} are allowed", name.len());
@@ -134,132 +149,98 @@ impl Nodes {
         if let Some(node) = names.of(kind).get(name) {
             return Ok((Arc::clone(node), false));
         }
-        if name.starts_with(RESERVED) {
-            let text = format!("{name:?}: names that begin with {RESERVED:?} are the broker's");
+        if is_reserved(name) {
+            let text = format!("{name:?}: names that begin with {RESERVED:?}, and {MANAGEMENT:?}, are the broker's");
             return Err(NodeError::new(Fault::NotAllowed, text));
         }
         if names.queues.len() + names.exchanges.len() >= self.limits.nodes.saturating_add(ExchangeKind::ALL.len()) {
             let text = format!("the broker has {} nodes and takes no more", self.limits.nodes);
             return Err(NodeError::new(Fault::Limit, text));
         }
-        let node = self.node(name, exchange_kind, lifetime);
+        declaration.check()?;
+        let alternate = declaration.alternate_exchange.as_deref();
+        let alternate = alternate.map(|alternate| names.take_alternate(alternate)).transpose()?;
+        let Declaration { lifetime, auto_delete, .. } = *declaration;
+        let declared = Declared { lifetime, auto_delete, owner, alternate };
+        let node = self.node(name, exchange_kind, declared, &declaration.settings);
         names.of_mut(kind).insert(node.name.clone(), Arc::clone(&node));
         Ok((node, true))
     }
 
-    fn node(&self, name: &str, exchange_kind: Option<ExchangeKind>, lifetime: Option<Lifetime>) -> Arc<Node> {
-        let (options, lease) = (Arc::clone(self.policies.of(name)), Lease::new(&self.budget));
+    fn node(
+        &self,
+        name: &str,
+        exchange_kind: Option<ExchangeKind>,
+        declared: Declared,
+        settings: &QueueSettings,
+    ) -> Arc<Node> {
+        let (options, lease) = (self.policies.of(name), Lease::new(&self.budget));
+        let mut own = options.queue.clone();
+        for (key, value) in settings.all() {
+            // What is in force once can be set once more.
+            let _ = own.set(key, &value);
+        }
+        let (own, _) = own.within(self.limits.queue);
+        let same = own == options.queue;
+        let options =
+            if same { Arc::clone(options) } else { Arc::new(NodeOptions { queue: own, ..(**options).clone() }) };
         if options.queue.ttl.is_some() {
             self.janitor.call();
         }
-        Node::new(name.into(), exchange_kind, options, lifetime, self.limits.queue, Some(lease))
-    }
-
-    /// Binds a queue to an exchange, and tells whether the binding is new.
-    pub(crate) fn bind(&self, exchange: &str, queue: &str, key: &str, arguments: &Map) -> Result<bool, NodeError> {
-        let (exchange, queue) = (self.exchange(exchange)?, self.queue(queue)?);
-        self.take_binding()?;
-        let bound = bind(&exchange, &queue, key, arguments);
-        if !matches!(bound, Ok(true)) {
-            self.give_bindings(1);
-        }
-        bound
-    }
-
-    /// Removes the bindings of a queue by a key, those with these arguments alone where some are given.
-    pub(crate) fn unbind(
-        &self,
-        exchange: &str,
-        queue: &str,
-        key: &str,
-        arguments: Option<&Map>,
-    ) -> Result<(), NodeError> {
-        let (exchange, queue) = (self.exchange(exchange)?, self.queue(queue)?);
-        let mut state = exchange.lock();
-        let Some(bindings) = state.exchange.as_deref_mut() else { return Ok(()) };
-        let gone = bindings.unbind(&queue, key, arguments);
-        if gone == 0 {
-            let text = format!("queue {:?} is not bound to exchange {:?} by {key:?}", &*queue.name, &*exchange.name);
-            return Err(NodeError::not_found(text));
-        }
-        if !bindings.has(&queue) {
-            leave(&queue, &exchange);
-        }
-        drop(state);
-        self.give_bindings(gone);
-        Ok(())
-    }
-
-    /// Whether there is such a binding; whatever is left out may be anything.
-    pub(crate) fn is_bound(
-        &self,
-        exchange: &str,
-        queue: Option<&str>,
-        key: Option<&str>,
-        arguments: Option<&Map>,
-    ) -> Result<bool, NodeError> {
-        let exchange = self.exchange(exchange)?;
-        let queue = queue.map(|queue| self.queue(queue)).transpose()?;
-        let state = exchange.lock();
-        Ok(state.exchange.as_deref().is_some_and(|bindings| bindings.is_bound(queue.as_ref(), key, arguments)))
-    }
-
-    /// Takes the place for a binding.
-    pub(crate) fn take_binding(&self) -> Result<(), NodeError> {
-        let max = self.limits.bindings;
-        let more = |bindings: usize| (bindings < max).then_some(bindings + 1);
-        match self.bindings.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(NodeError::new(Fault::Limit, format!("the broker has {max} bindings and takes no more"))),
-        }
-    }
-
-    pub(crate) fn give_bindings(&self, bindings: usize) {
-        self.bindings.fetch_sub(bindings, Ordering::Relaxed);
-    }
-
-    fn exchange(&self, name: &str) -> Result<Arc<Node>, NodeError> {
-        let found = self.find_kind(name, Kind::Exchange);
-        found.ok_or_else(|| NodeError::not_found(format!("no exchange {name:?}")))
-    }
-
-    fn queue(&self, name: &str) -> Result<Arc<Node>, NodeError> {
-        let found = self.find_kind(name, Kind::Queue);
-        found.ok_or_else(|| NodeError::not_found(format!("no queue {name:?}")))
+        Node::new(name.into(), exchange_kind, options, declared, self.limits.queue, Some(lease))
     }
 
     /// Deletes a node, and tells whether there was one; the links to and from it are detached.
     pub(crate) fn delete(&self, name: &str, kind: Kind) -> Result<bool, NodeError> {
+        self.delete_if(name, kind, |_| Ok(()))
+    }
+
+    /// As [`Nodes::delete`], if nothing speaks against it.
+    pub(crate) fn delete_if(
+        &self,
+        name: &str,
+        kind: Kind,
+        check: impl FnOnce(&NodeState) -> Result<(), NodeError>,
+    ) -> Result<bool, NodeError> {
         let Some(node) = self.find_kind(name, kind) else { return Ok(false) };
-        if name.starts_with(RESERVED) {
+        if is_reserved(name) {
             let text = format!("{name:?} is the broker's, and stays");
             return Err(NodeError::new(Fault::NotAllowed, text));
         }
         let state = node.lock();
-        if !state.deleted {
-            self.bring_down(&node, state);
+        if state.deleted {
+            return Ok(false);
         }
+        if state.is_alternate() {
+            let text = format!("exchange {name:?} is the alternate exchange of others");
+            return Err(NodeError::new(Fault::NotAllowed, text));
+        }
+        check(&state)?;
+        self.bring_down(&node, state);
         Ok(true)
     }
 
     /// Deletes a node whose time is over.
     pub(crate) fn reap(&self, node: &Arc<Node>) {
-        let Some(lifetime) = node.lifetime else { return };
+        let declared = &node.declared;
+        if declared.lifetime.is_none() && !declared.auto_delete {
+            return;
+        }
         let state = node.lock();
-        if !state.deleted && state.is_over(lifetime) {
+        if !state.deleted && !state.is_alternate() && state.is_over(declared) {
             self.bring_down(node, state);
         }
     }
 
     /// Deletes a node whose lock is held.
-    fn bring_down(&self, node: &Arc<Node>, mut state: std::sync::MutexGuard<'_, NodeState>) {
+    fn bring_down(&self, node: &Arc<Node>, mut state: MutexGuard<'_, NodeState>) {
         state.deleted = true;
         // Others may hold the node for long: a link of the anonymous terminus remembers its last one.
-        state.queue.clear();
+        let left = state.queue.drain();
         let mut woken: Vec<Wake> = state.queue.users();
         let exchanges: Vec<Weak<Node>> = std::mem::take(&mut state.bound);
         let (subscriptions, queues, mut bindings) =
-            state.exchange.as_deref_mut().map(crate::exchange::Exchange::dissolve).unwrap_or_default();
+            state.exchange.as_deref_mut().map(Exchange::dissolve).unwrap_or_default();
         for subscription in subscriptions {
             let mut bound = subscription.lock();
             bound.deleted = true;
@@ -271,12 +252,25 @@ impl Nodes {
         for queue in queues {
             leave(&queue, node);
         }
-        for exchange in exchanges.iter().filter_map(Weak::upgrade) {
+        let exchanges: Vec<Arc<Node>> = exchanges.iter().filter_map(Weak::upgrade).collect();
+        for exchange in &exchanges {
             let mut state = exchange.lock();
             bindings += state.exchange.as_deref_mut().map_or(0, |bindings| bindings.remove(node));
         }
         self.give_bindings(bindings);
+        self.leave_behind(node, left);
+        if let Some(alternate) = &node.declared.alternate {
+            let mut state = alternate.lock();
+            if let Some(exchange) = state.exchange.as_deref_mut() {
+                exchange.alternate_of -= 1;
+            }
+            drop(state);
+            self.reap(alternate);
+        }
         wake_all(&mut woken);
+        for exchange in &exchanges {
+            self.reap(exchange);
+        }
     }
 
     fn forget(&self, node: &Arc<Node>) {
@@ -287,15 +281,8 @@ impl Nodes {
         }
     }
 
-    /// Does what is left when messages have gone through an exchange. Call it without holding a lock.
-    pub(crate) fn attend(&self, aftermath: Aftermath) {
-        for (queue, dead) in aftermath.dead {
-            self.bury(&queue, dead);
-        }
-    }
-
     /// The passage of messages through an exchange whose lock is held.
-    pub(crate) fn transit(&self, exchange: &Node, state: &NodeState, now: std::time::Instant) -> Transit {
+    pub(crate) fn transit(&self, exchange: &Node, state: &NodeState, now: Instant) -> Transit {
         Transit::new(exchange, state, self, now)
     }
 
@@ -304,7 +291,27 @@ impl Nodes {
     }
 }
 
+impl NodeState {
+    fn is_alternate(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.alternate_of > 0)
+    }
+}
+
 impl Names {
+    /// Finds the exchange that is to be the alternate one of a node, which it is from then on.
+    fn take_alternate(&self, name: &str) -> Result<Arc<Node>, NodeError> {
+        let missing = || NodeError::not_found(format!("no exchange {name:?}, which is to be the alternate exchange"));
+        let node = self.exchanges.get(name).ok_or_else(missing)?;
+        let mut state = node.lock();
+        if state.deleted {
+            return Err(missing());
+        }
+        if let Some(exchange) = state.exchange.as_deref_mut() {
+            exchange.alternate_of += 1;
+        }
+        Ok(Arc::clone(node))
+    }
+
     fn of(&self, kind: Kind) -> &HashMap<ByteString, Arc<Node>> {
         match kind {
             Kind::Queue => &self.queues,
@@ -320,29 +327,8 @@ impl Names {
     }
 }
 
-fn bind(exchange: &Arc<Node>, queue: &Arc<Node>, key: &str, arguments: &Map) -> Result<bool, NodeError> {
-    let deleted = |node: &Node| NodeError::new(Fault::Deleted, format!("node {:?} was deleted", &*node.name));
-    let mut state = exchange.lock();
-    if state.deleted {
-        return Err(deleted(exchange));
-    }
-    let Some(bindings) = state.exchange.as_deref_mut() else { return Ok(false) };
-    let had = bindings.has(queue);
-    let mut bound = queue.lock();
-    if bound.deleted {
-        return Err(deleted(queue));
-    }
-    let fresh = bindings.bind(queue, key, arguments)?;
-    if !had {
-        bound.bound.push(Arc::downgrade(exchange));
-    }
-    Ok(fresh)
-}
-
-/// Has a queue forget an exchange that it is not bound to any more.
-fn leave(queue: &Node, exchange: &Arc<Node>) {
-    let exchange = Arc::downgrade(exchange);
-    queue.lock().bound.retain(|bound| !bound.ptr_eq(&exchange));
+fn is_reserved(name: &str) -> bool {
+    name.starts_with(RESERVED) || name == MANAGEMENT
 }
 
 #[cfg(test)]

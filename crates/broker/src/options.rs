@@ -80,10 +80,8 @@ impl NodeOptions {
 
     /// How these options apply to the messages of a node.
     pub(crate) fn rules(&self, name: &str) -> Rules {
-        Rules {
-            max_deliveries: self.max_deliveries.unwrap_or(u32::MAX).max(1),
-            keeps_dead: self.dead_letter.as_ref().is_some_and(|node| node != name),
-        }
+        let keeps_dead = self.dead_letter.as_ref().is_some_and(|node| node != name);
+        Rules { max_deliveries: self.max_deliveries.unwrap_or(u32::MAX).max(1), keeps_dead, keeps_rejected: keeps_dead }
     }
 }
 

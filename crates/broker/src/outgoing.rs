@@ -12,6 +12,7 @@ use slab::Slab;
 
 use crate::filter::{self, Filter, Origin};
 use crate::mailbox::{Wake, wake_all};
+use crate::management::Replies;
 use crate::message::{Held, Return};
 use crate::node::Hold;
 use crate::provisional::{Provisional, Retirement};
@@ -73,6 +74,8 @@ pub(crate) struct Scratch {
     pub(crate) woken: Vec<Wake>,
     /// Transactions in which something went wrong, which are to be rolled back.
     pub(crate) failed: Vec<(TxnKey, Error)>,
+    /// The links of the connection that get answers to requests.
+    pub(crate) replies: Replies,
     /// The time of the round of work.
     pub(crate) now: Instant,
     /// Whose connection it is.
@@ -81,7 +84,14 @@ pub(crate) struct Scratch {
 
 impl Scratch {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { held: VecDeque::new(), woken: Vec::new(), failed: Vec::new(), now, origin: Origin::default() }
+        Self {
+            held: VecDeque::new(),
+            woken: Vec::new(),
+            failed: Vec::new(),
+            replies: Replies::default(),
+            now,
+            origin: Origin::default(),
+        }
     }
 }
 
@@ -254,7 +264,7 @@ impl Outgoing {
     /// How a message comes back that is settled in this state; `None`: it is gone for good.
     pub(crate) fn how(&self, state: Option<DeliveryState>) -> Option<Return> {
         match state {
-            Some(DeliveryState::Rejected(rejected)) if self.hold.node.options.dead_letter.is_some() => {
+            Some(DeliveryState::Rejected(rejected)) if self.hold.node.keeps_rejected() => {
                 Some(Return::Rejected(rejected.error.map(Box::new)))
             }
             Some(DeliveryState::Accepted | DeliveryState::Rejected(_)) => None,
@@ -530,11 +540,10 @@ impl Drop for Outgoing {
         queue.remove_consumer(self.consumer);
         queue.dispatch(&mut woken);
         let dead = state.queue.take_dead();
-        if state.deleted {
-            state.queue.clear();
-        }
+        let left = if state.deleted { state.queue.drain() } else { Vec::new() };
         drop(state);
         wake_all(&mut woken);
         self.hold.bury(dead);
+        self.hold.nodes().leave_behind(&self.hold.node, left);
     }
 }

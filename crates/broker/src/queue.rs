@@ -326,15 +326,15 @@ impl<W: Clone> Queue<W> {
         drop(self.drain());
     }
 
-    /// Takes out what waits, in the order in which it came.
+    /// Takes out what waits, in order.
     pub(crate) fn drain(&mut self) -> Vec<Held> {
-        let mut drained = self.store.drain();
-        drained.sort_unstable_by_key(|held| held.seq);
-        for held in &drained {
+        let mut waiting = self.store.drain();
+        waiting.sort_unstable_by_key(|held| held.seq);
+        for held in &waiting {
             self.count_out(held);
         }
         self.trim();
-        drained
+        waiting
     }
 
     /// Messages that wait for any consumer.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use postroad_codec::v1_0::{ByteString, Map};
 
+use crate::declaration::Owner;
 use crate::mailbox::{Wake, wake_all};
 use crate::node::{Hold, Node, Nodes};
 use crate::node_error::{Fault, NodeError};
@@ -12,7 +13,7 @@ use crate::node_error::{Fault, NodeError};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Share {
     /// Within a container of a user, unless it is global.
-    pub(crate) scope: Option<(ByteString, ByteString)>,
+    pub(crate) scope: Option<Owner>,
     pub(crate) name: ByteString,
 }
 
@@ -36,14 +37,13 @@ pub(crate) fn subscribe(
     let found = shared.filter_map(|(queue, _)| Hold::new(Arc::clone(queue), nodes, false)).next();
     if let Some(hold) = found {
         let same = exchange_state.is_bound_by(&hold.node, bindings);
-        // The lock is given back before the hold: that may end the subscription.
         drop(state);
+        let hold = hold.within(exchange);
         if !same {
-            drop(hold);
             let text = "the subscription is shared by links with other filters";
             return Err(NodeError::new(Fault::Conflict, text));
         }
-        return Ok(hold.within(exchange));
+        return Ok(hold);
     }
     if exchange_state.subscriptions().count() >= nodes.max_subscriptions() {
         let text = format!("exchange {name:?} has {} subscriptions", nodes.max_subscriptions());
@@ -64,6 +64,7 @@ pub(crate) fn subscribe(
         if let Err(error) = bound {
             nodes.give_bindings(exchange_state.remove(&queue));
             drop(state);
+            nodes.reap(&exchange.node);
             return Err(error);
         }
     }
@@ -72,7 +73,7 @@ pub(crate) fn subscribe(
 }
 
 /// Removes a subscription that no link uses any more.
-pub(crate) fn unsubscribe(exchange: &Node, queue: &Arc<Node>, nodes: &Nodes) {
+pub(crate) fn unsubscribe(exchange: &Arc<Node>, queue: &Arc<Node>, nodes: &Nodes) {
     let mut woken = Vec::new();
     let mut state = exchange.lock();
     let Some(exchange_state) = state.exchange.as_deref_mut().filter(|exchange| exchange.has(queue)) else { return };
@@ -91,4 +92,5 @@ pub(crate) fn unsubscribe(exchange: &Node, queue: &Arc<Node>, nodes: &Nodes) {
     drop(state);
     nodes.give_bindings(bindings);
     wake_all(&mut woken);
+    nodes.reap(exchange);
 }

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use postroad_codec::v1_0::{
-    Address, Attach, AttachTarget, ByteString, DistributionMode, Error, ErrorCondition, Fields, FilterSet, Map,
-    Multiple, NodeProperties, Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
+    Address, Attach, AttachTarget, DistributionMode, Error, ErrorCondition, FilterSet, Map, Multiple, NodeProperties,
+    Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
 };
 
-use crate::exchange::ExchangeKind;
+use crate::declaration::{Declaration, Owner, only_mode};
 use crate::filter::{self, Asked, Filter, Origin};
 use crate::filters::Binds;
 use crate::node::{Hold, Kind, Lifetime, Nodes};
+use crate::node_error::NodeError;
 use crate::outgoing::Subscription;
 use crate::queue::{Disagreement, Subscriber};
 use crate::subscription::{self, Share};
@@ -35,22 +36,14 @@ pub(crate) struct GrantedTarget {
 /// The capability by which a terminus asks for its node to be made.
 pub(crate) const CREATE_ON_DEMAND: &str = "create-on-demand";
 
-/// The lifetime policies with their descriptors (part 3, 3.5.10 to 3.5.13).
-const LIFETIMES: [(u64, &str, Lifetime); 4] = [
-    (0x2b, "amqp:delete-on-close:list", Lifetime::Close),
-    (0x2c, "amqp:delete-on-no-links:list", Lifetime::NoLinks),
-    (0x2d, "amqp:delete-on-no-messages:list", Lifetime::NoMessages),
-    (0x2e, "amqp:delete-on-no-links-or-messages:list", Lifetime::NoLinksOrMessages),
-];
-
 /// Finds or makes the source of a link.
 ///
-/// `scope` tells the user and the container, within which a subscription is shared that is not global.
+/// `owner` tells who asks: within it a subscription is shared that is not global, and an exclusive queue is its own.
 pub(crate) fn grant_source(
     nodes: &Arc<Nodes>,
     auto_create: bool,
     attach: &Attach,
-    scope: impl FnOnce() -> (ByteString, ByteString),
+    owner: impl Fn() -> Owner,
     origin: Origin,
 ) -> Result<GrantedSource, Error> {
     let Some(asked) = attach.source.as_deref() else {
@@ -71,12 +64,15 @@ pub(crate) fn grant_source(
     }
     let Asked { filter, told } = filter::asked(asked.filter.as_ref(), origin)?;
     let filter = filter.map(Arc::new);
-    let mut hold = wanted.find(nodes, auto_create)?;
+    let mut hold = wanted.find(nodes, auto_create, &owner)?;
     let subscribes = hold.node.kind == Kind::Exchange;
     let binds = binds(asked, &hold)?;
     if subscribes {
-        hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, scope), &binds.bindings)?;
+        hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, owner), &binds.bindings)?;
         settle_filter(&hold, filter.clone())?;
+    } else {
+        hold.node.check_owner(owner)?;
+        hold = hold.consuming();
     }
     // Whoever reads a subscription takes its copies away, and no other's.
     let browse = (browse || browses_only(&hold, asked)?) && !subscribes;
@@ -128,7 +124,12 @@ fn wants_exclusive(attach: &Attach) -> bool {
 }
 
 /// Finds or makes the target of a link.
-pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attach) -> Result<GrantedTarget, Error> {
+pub(crate) fn grant_target(
+    nodes: &Arc<Nodes>,
+    auto_create: bool,
+    attach: &Attach,
+    owner: impl Fn() -> Owner,
+) -> Result<GrantedTarget, Error> {
     let asked = match attach.target.as_deref() {
         Some(AttachTarget::Target(target)) => target,
         None => return Err(Error::new(ErrorCondition::INVALID_FIELD, "a link that sends needs a target")),
@@ -137,7 +138,7 @@ pub(crate) fn grant_target(nodes: &Arc<Nodes>, auto_create: bool, attach: &Attac
     let wanted = Wanted::of_target(asked);
     wanted.refuse_what_is_missing()?;
     let anonymous = !asked.dynamic && asked.address.as_ref().is_none_or(|address| address.is_empty());
-    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create)?) };
+    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create, owner)?) };
     let target = wanted.answered_target(hold.as_ref());
     Ok(GrantedTarget { hold, target })
 }
@@ -217,8 +218,7 @@ impl<'a> Wanted<'a> {
 
     /// Refuses what would need something that is not there.
     fn refuse_what_is_missing(&self) -> Result<(), Error> {
-        let durable_node = self.properties.and_then(|properties| properties.0.0.get_str("durable"));
-        if self.durable != TerminusDurability::NONE || durable_node == Some(&Value::Boolean(true)) {
+        if self.durable != TerminusDurability::NONE {
             let text = "nothing durable: the broker has no store configured";
             return Err(Error::new(ErrorCondition::NOT_IMPLEMENTED, text));
         }
@@ -232,45 +232,48 @@ impl<'a> Wanted<'a> {
             (false, true) => return Some(Kind::Exchange),
             _ => {}
         }
-        let modes = match self.properties?.0.0.get_str("supported-dist-modes")? {
-            Value::List(modes) => modes.as_slice(),
-            one => std::slice::from_ref(one),
-        };
-        match modes {
-            [mode] if mode.as_str() == Some("move") => Some(Kind::Queue),
-            [mode] if mode.as_str() == Some("copy") => Some(Kind::Exchange),
+        match only_mode(&self.properties?.0.0)? {
+            "move" => Some(Kind::Queue),
+            "copy" => Some(Kind::Exchange),
             _ => None,
         }
     }
 
     /// By what other links share the subscription, where that is asked for.
-    fn share(&self, link: &str, scope: impl FnOnce() -> (ByteString, ByteString)) -> Option<Share> {
+    fn share(&self, link: &str, owner: impl FnOnce() -> Owner) -> Option<Share> {
         // What is behind the bar tells apart the links of one subscription, by the convention of JMS clients.
         let name = link.split('|').next().unwrap_or(link).into();
         let shared = self.has("shared");
-        shared.then(|| Share { scope: (!self.has("global")).then(scope), name })
+        shared.then(|| Share { scope: (!self.has("global")).then(owner), name })
     }
 
     /// Finds or makes the node. Without a word about its kind an address means the queue of that name, or else the
     /// exchange.
-    fn find(&self, nodes: &Arc<Nodes>, auto_create: bool) -> Result<Hold, Error> {
+    fn find(&self, nodes: &Arc<Nodes>, auto_create: bool, owner: impl Fn() -> Owner) -> Result<Hold, Error> {
         self.refuse_what_is_missing()?;
-        let lifetime = self.lifetime()?;
         let kind = self.kind();
-        let declare = |name: &str, lifetime| match kind {
-            Some(Kind::Exchange) => nodes.declare_exchange(name, ExchangeKind::Topic, lifetime),
-            Some(Kind::Queue) | None => nodes.declare_queue(name, lifetime),
+        let declare = |name: &str| {
+            let made = kind.unwrap_or(Kind::Queue);
+            let mut declaration = self.declaration(made)?;
+            if self.dynamic && !declaration.stays() {
+                // A dynamic node without a policy goes with its link (3.5.3).
+                declaration.lifetime = declaration.lifetime.or(Some(Lifetime::Close));
+            }
+            match made {
+                Kind::Exchange => nodes.declare_exchange(name, &declaration),
+                Kind::Queue => nodes.declare_queue(name, &declaration, Some(owner())),
+            }
         };
         let address = self.address.map_or("", |address| &**address);
         // The node may be deleted between finding and holding it.
         for _ in 0..8 {
             let (node, created) = if self.dynamic {
-                // A dynamic node without a policy goes with its link (3.5.3).
-                declare(&unique_name()?, Some(lifetime.unwrap_or(Lifetime::Close)))?
+                declare(&unique_name()?)?
             } else if let Some(node) = kind.map_or_else(|| nodes.find(address), |kind| nodes.find_kind(address, kind)) {
+                self.declaration(node.kind)?;
                 (node, false)
             } else if auto_create || self.has(CREATE_ON_DEMAND) {
-                declare(address, lifetime)?
+                declare(address)?
             } else {
                 return Err(Error::new(ErrorCondition::NOT_FOUND, missing(nodes, address, kind)));
             };
@@ -285,20 +288,10 @@ impl<'a> Wanted<'a> {
         self.capabilities.iter().any(|symbol| symbol.as_str() == capability)
     }
 
-    /// The lifetime policy that the node properties ask for.
-    fn lifetime(&self) -> Result<Option<Lifetime>, Error> {
-        let asked = self.properties.and_then(|properties| properties.0.0.get_str("lifetime-policy"));
-        let descriptor = match asked {
-            None | Some(Value::Null) => return Ok(None),
-            Some(Value::Described(described)) => &described.descriptor,
-            Some(other) => other,
-        };
-        let found = LIFETIMES.iter().find(|(code, symbol, _)| match descriptor {
-            Value::Ulong(asked) => asked == code,
-            other => other.as_str() == Some(symbol),
-        });
-        let found = found.ok_or_else(|| Error::new(ErrorCondition::INVALID_FIELD, "unknown lifetime policy"))?;
-        Ok(Some(found.2))
+    /// What the node properties ask for.
+    fn declaration(&self, kind: Kind) -> Result<Declaration, NodeError> {
+        let properties = self.properties.map(|properties| Declaration::read(&properties.0.0, kind));
+        properties.unwrap_or_else(|| Ok(Declaration::default()))
     }
 
     /// The node properties that are in force, where the client asked for some or for a dynamic node.
@@ -306,19 +299,9 @@ impl<'a> Wanted<'a> {
         if !self.dynamic && self.properties.is_none() {
             return None;
         }
-        let mut fields = Fields::default();
-        if let Some(lifetime) = hold.addressed().lifetime {
-            let (code, _, _) = LIFETIMES.iter().find(|(_, _, known)| *known == lifetime)?;
-            let policy = Value::described(Value::Ulong(*code), Value::List(Vec::new()));
-            fields.0.insert(Value::Symbol("lifetime-policy".into()), policy);
-        }
-        let modes: &[&str] = match hold.addressed().kind {
-            Kind::Queue => &["move", "copy"],
-            Kind::Exchange => &["copy"],
-        };
-        let modes = modes.iter().map(|mode| Value::Symbol(Symbol::from_static(mode))).collect();
-        fields.0.insert(Value::Symbol("supported-dist-modes".into()), Value::List(modes));
-        Some(NodeProperties(fields))
+        let node = hold.addressed();
+        // They were read without an error as the link was granted.
+        Some(self.declaration(node.kind).unwrap_or_default().in_force(node))
     }
 
     /// What was asked for and holds, and in any case whether the node is a queue or a topic, as all exchanges are called.

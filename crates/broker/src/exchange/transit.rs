@@ -42,6 +42,8 @@ pub(crate) struct Transit {
 pub(crate) struct Aftermath {
     /// What died meanwhile, by its queue.
     pub(crate) dead: Vec<(Arc<Node>, Vec<Dead>)>,
+    /// What queues got that have just been deleted.
+    pub(crate) left: Vec<(Arc<Node>, Vec<Held>)>,
     /// What no queue gets.
     pub(crate) unroutable: Vec<Held>,
 }
@@ -300,7 +302,7 @@ impl Transit {
         let dead = queue.take_dead();
         if bound.deleted {
             // It has just gone, and will be forgotten.
-            bound.queue.clear();
+            aftermath.left.push((Arc::clone(target), bound.queue.drain()));
         }
         if !dead.is_empty() {
             aftermath.dead.push((Arc::clone(target), dead));

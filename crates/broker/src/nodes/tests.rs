@@ -1,7 +1,8 @@
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{ApplicationProperties, Message, MessageFormat, Properties, Value};
+use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, Properties, Value};
 
 use super::*;
 use crate::message::Held;
@@ -40,7 +41,7 @@ fn publish(nodes: &Nodes, exchange: &str, messages: impl IntoIterator<Item = Hel
     }
     let aftermath = transit.publish(&mut state, &mut woken);
     drop(state);
-    nodes.attend(aftermath);
+    nodes.attend(&node, aftermath);
     taken
 }
 
@@ -55,7 +56,7 @@ fn none() -> Map {
 #[test]
 fn a_deleted_node_holds_no_messages() {
     let nodes = nodes();
-    let (node, _) = nodes.declare_queue("a", None).unwrap();
+    let (node, _) = nodes.declare_queue("a", &Declaration::default(), None).unwrap();
     node.lock().queue.push(Held::new(Bytes::from_static(b"message"), MessageFormat(0))).unwrap();
     assert_eq!(node.lock().queue.available(), 1);
     assert!(nodes.delete("a", Kind::Queue).unwrap());
@@ -65,9 +66,9 @@ fn a_deleted_node_holds_no_messages() {
 #[test]
 fn queues_and_exchanges_have_names_of_their_own() {
     let nodes = nodes();
-    assert!(nodes.declare_exchange("a", ExchangeKind::Fanout, None).unwrap().1);
+    assert!(nodes.declare_exchange("a", &Declaration::of_exchange(ExchangeKind::Fanout)).unwrap().1);
     assert_eq!(nodes.find("a").unwrap().kind, Kind::Exchange);
-    assert!(nodes.declare_queue("a", None).unwrap().1);
+    assert!(nodes.declare_queue("a", &Declaration::default(), None).unwrap().1);
     assert_eq!(nodes.find("a").unwrap().kind, Kind::Queue);
     assert!(nodes.delete("a", Kind::Queue).unwrap() && !nodes.delete("a", Kind::Queue).unwrap());
     assert_eq!(nodes.find("a").unwrap().kind, Kind::Exchange);
@@ -77,12 +78,14 @@ fn queues_and_exchanges_have_names_of_their_own() {
 fn the_exchanges_of_the_broker_are_there_and_stay() {
     let nodes = nodes();
     for (kind, name) in ExchangeKind::ALL {
-        let (node, created) = nodes.declare_exchange(name, kind, None).unwrap();
+        let (node, created) = nodes.declare_exchange(name, &Declaration::of_exchange(kind)).unwrap();
         assert!(!created && node.exchange_kind == Some(kind));
         assert_eq!(nodes.delete(name, Kind::Exchange).unwrap_err().fault, Fault::NotAllowed);
     }
-    for refused in [nodes.declare_exchange("amq.other", ExchangeKind::Topic, None), nodes.declare_queue("amq.q", None)]
-    {
+    for refused in [
+        nodes.declare_exchange("amq.other", &Declaration::of_exchange(ExchangeKind::Topic)),
+        nodes.declare_queue("amq.q", &Declaration::default(), None),
+    ] {
         assert_eq!(refused.unwrap_err().fault, Fault::NotAllowed);
     }
 }
@@ -91,7 +94,7 @@ fn the_exchanges_of_the_broker_are_there_and_stay() {
 fn direct_goes_by_the_whole_key_and_one_queue_gets_one_copy() {
     let nodes = nodes();
     for name in ["a", "b"] {
-        nodes.declare_queue(name, None).unwrap();
+        nodes.declare_queue(name, &Declaration::default(), None).unwrap();
         assert!(nodes.bind("amq.direct", name, "k", &none()).unwrap());
     }
     assert!(!nodes.bind("amq.direct", "a", "k", &none()).unwrap(), "the same one");
@@ -113,7 +116,7 @@ fn direct_goes_by_the_whole_key_and_one_queue_gets_one_copy() {
 fn topic_fanout_and_headers_choose() {
     let nodes = nodes();
     for name in ["a", "b", "c"] {
-        nodes.declare_queue(name, None).unwrap();
+        nodes.declare_queue(name, &Declaration::default(), None).unwrap();
     }
     for (queue, key) in [("a", "x.*"), ("a", "x.y"), ("b", "#.y"), ("c", "#")] {
         nodes.bind("amq.topic", queue, key, &none()).unwrap();
@@ -151,8 +154,8 @@ fn topic_fanout_and_headers_choose() {
 #[test]
 fn what_is_bound_is_told() {
     let nodes = nodes();
-    nodes.declare_queue("a", None).unwrap();
-    nodes.declare_queue("b", None).unwrap();
+    nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    nodes.declare_queue("b", &Declaration::default(), None).unwrap();
     nodes.bind("amq.topic", "a", "k", &none()).unwrap();
     let bound = |queue, key| nodes.is_bound("amq.topic", queue, key, None).unwrap();
     assert!(bound(None, None) && bound(Some("a"), None) && bound(None, Some("k")) && bound(Some("a"), Some("k")));
@@ -167,8 +170,8 @@ fn what_is_bound_is_told() {
 #[test]
 fn whoever_goes_takes_bindings_along() {
     let nodes = nodes();
-    nodes.declare_exchange("e", ExchangeKind::Topic, None).unwrap();
-    let (queue, _) = nodes.declare_queue("a", None).unwrap();
+    nodes.declare_exchange("e", &Declaration::of_exchange(ExchangeKind::Topic)).unwrap();
+    let (queue, _) = nodes.declare_queue("a", &Declaration::default(), None).unwrap();
     for key in ["k", "l", "#"] {
         nodes.bind("e", "a", key, &none()).unwrap();
         nodes.bind("amq.fanout", "a", key, &none()).unwrap();
@@ -187,7 +190,7 @@ fn whoever_goes_takes_bindings_along() {
 fn a_full_queue_takes_nothing_for_the_others_either() {
     let nodes = nodes();
     for name in ["a", "b"] {
-        nodes.declare_queue(name, None).unwrap();
+        nodes.declare_queue(name, &Declaration::default(), None).unwrap();
         nodes.bind("amq.direct", name, "both", &none()).unwrap();
         nodes.bind("amq.fanout", name, "", &none()).unwrap();
     }
@@ -203,7 +206,7 @@ fn a_full_queue_takes_nothing_for_the_others_either() {
 #[test]
 fn bindings_are_limited_in_all_and_in_size() {
     let nodes = nodes();
-    nodes.declare_queue("a", None).unwrap();
+    nodes.declare_queue("a", &Declaration::default(), None).unwrap();
     let fault = |bound: Result<bool, NodeError>| bound.unwrap_err().fault;
     assert_eq!(fault(nodes.bind("amq.topic", "a", &"k".repeat(256), &none())), Fault::Invalid);
     assert!(nodes.bind("amq.topic", "a", &"k".repeat(255), &none()).unwrap());

@@ -12,13 +12,16 @@ use tracing::debug;
 
 use super::{ANONYMOUS, Kind, Link, Peer, Stage};
 use crate::coordinator::Coordinator;
+use crate::declaration::Owner;
 use crate::error::clip;
 use crate::filter::Origin;
 use crate::incoming::Incoming;
 use crate::link_expiry::LinkExpiry;
 use crate::link_table::{Claim, LinkKey, Stay};
 use crate::mailbox::Wake;
-use crate::outgoing::Outgoing;
+use crate::management::MAX_REQUEST;
+use crate::nodes::MANAGEMENT;
+use crate::outgoing::{Outgoing, Subscription};
 use crate::suspended::{End, Suspended};
 use crate::terminus::{grant_source, grant_target, source_again, target_again};
 
@@ -58,7 +61,7 @@ impl Peer {
     /// Grants or refuses a link that the client attaches, or has it wait.
     pub(super) fn attach(&mut self, id: LinkId) {
         if self.scratch.origin == Origin::default() {
-            self.scratch.origin = Origin::of(&self.scope());
+            self.scratch.origin = Origin::of(&self.owner());
         }
         self.attach_until(id, self.scratch.now + PATIENCE);
     }
@@ -244,8 +247,21 @@ impl Peer {
         let place = |expiry: Option<LinkExpiry>| expiry.filter(|_| claimed.stay.reserve());
         // An attach of the peer's as a receiver makes us the sender.
         let (kind, expiry) = match attach.role {
+            Role::Receiver if is_management_source(attach) => {
+                let Some(reply_to) = target_address(attach) else {
+                    let text = "a link from the management needs a target address, which is the reply-to of requests";
+                    return Err(Error::new(ErrorCondition::INVALID_FIELD, text));
+                };
+                let hold = self.scratch.replies.add(reply_to, nodes);
+                terms.source = Some(tell_source(Source::at(MANAGEMENT), None));
+                terms.target = attach.target.as_deref().cloned();
+                let presettled = attach.snd_settle_mode == SenderSettleMode::SETTLED;
+                let outgoing =
+                    Outgoing::new(id, session, slot, self.wake(slot), hold, Subscription::default(), presettled)?;
+                (Kind::Outgoing(Box::new(outgoing)), None)
+            }
             Role::Receiver => {
-                let granted = grant_source(nodes, auto_create, attach, || self.scope(), self.scratch.origin)?;
+                let granted = grant_source(nodes, auto_create, attach, || self.owner(), self.scratch.origin)?;
                 let browse = granted.subscription.subscriber.browse;
                 let asked = attach.source.as_deref().filter(|_| !browse);
                 let expiry = place(asked.and_then(|asked| self.expiry(&asked.expiry_policy, asked.timeout)));
@@ -263,8 +279,16 @@ impl Peer {
                 Coordinator::grant(&mut terms);
                 (Kind::Coordinator(Coordinator::new(id, session, attach)), None)
             }
+            Role::Sender if target_address(attach) == Some(MANAGEMENT) => {
+                terms.source = attach.source.as_deref().cloned();
+                terms.target = Some(tell_target(Target::at(MANAGEMENT), None).into());
+                terms.max_message_size = MAX_REQUEST;
+                let (owner, mode) = (self.owner(), attach.rcv_settle_mode);
+                let incoming = Incoming::management(id, session, Arc::clone(nodes), owner, mode);
+                (Kind::Incoming(Box::new(incoming)), None)
+            }
             Role::Sender => {
-                let granted = grant_target(nodes, auto_create, attach)?;
+                let granted = grant_target(nodes, auto_create, attach, || self.owner())?;
                 let expiry = match attach.target.as_deref() {
                     Some(AttachTarget::Target(asked)) => place(self.expiry(&asked.expiry_policy, asked.timeout)),
                     _ => None,
@@ -302,7 +326,7 @@ impl Peer {
 
     /// The link that an attach of the client's means: we are the other end.
     fn key_of(&self, attach: &Attach) -> LinkKey {
-        let (user, container) = self.scope();
+        let Owner { user, container } = self.owner();
         let somebody = self.engine.user().is_some_and(|(_, mechanism)| mechanism != ANONYMOUS);
         let name = ByteString::from(&*attach.name);
         LinkKey { user: somebody.then_some(user), container, name, role: attach.role.opposite() }
@@ -310,10 +334,25 @@ impl Peer {
 
     /// The user and the container: what they name is theirs alone. They hold no more memory than their own, as what has
     /// just been read does.
-    fn scope(&self) -> (ByteString, ByteString) {
+    fn owner(&self) -> Owner {
         let user = self.engine.user().map(|(user, _)| ByteString::from(user)).unwrap_or_default();
         let container = self.engine.remote_open().map(|open| ByteString::from(&*open.container_id)).unwrap_or_default();
-        (user, container)
+        Owner { user, container }
+    }
+}
+
+fn is_management_source(attach: &Attach) -> bool {
+    let source = attach.source.as_deref().filter(|source| !source.dynamic);
+    source.and_then(|source| source.address.as_ref()).is_some_and(|address| **address == *MANAGEMENT)
+}
+
+/// The address of a target that is no dynamic one.
+fn target_address(attach: &Attach) -> Option<&str> {
+    match attach.target.as_deref() {
+        Some(AttachTarget::Target(target)) if !target.dynamic => {
+            target.address.as_deref().filter(|address| !address.is_empty())
+        }
+        _ => None,
     }
 }
 

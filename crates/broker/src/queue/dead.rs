@@ -15,11 +15,13 @@ pub(crate) struct Rules {
     pub(crate) max_deliveries: u32,
     /// Whether there is a dead-letter node.
     pub(crate) keeps_dead: bool,
+    /// Whether there is a node for what is rejected or makes room.
+    pub(crate) keeps_rejected: bool,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { max_deliveries: u32::MAX, keeps_dead: false }
+        Self { max_deliveries: u32::MAX, keeps_dead: false, keeps_rejected: false }
     }
 }
 
@@ -50,6 +52,13 @@ pub(crate) enum Reason {
     Overflow,
     /// It was delivered as often as its queue allows, and always failed.
     DeliveryLimit,
+}
+
+impl Reason {
+    /// Whether such messages go to the alternate exchange, where the queue has one.
+    pub(crate) fn is_for_alternate(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Overflow)
+    }
 }
 
 impl<W: Clone> Queue<W> {
@@ -114,7 +123,8 @@ impl<W: Clone> Queue<W> {
         self.count_out(&held);
         self.buried = true;
         self.trim();
-        if self.rules.keeps_dead {
+        let keeps = if reason.is_for_alternate() { self.rules.keeps_rejected } else { self.rules.keeps_dead };
+        if keeps {
             self.dead_lettered += 1;
             self.dead.push(Dead { held, reason });
         }

@@ -423,7 +423,8 @@ fn a_sweep_makes_room() {
 #[test]
 fn what_dies_is_kept_for_the_dead_letter_node() {
     let now = Instant::now();
-    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 2, keeps_dead: true }, None);
+    let mut queue =
+        Queue::<u32>::new(LIMITS, Rules { max_deliveries: 2, keeps_dead: true, keeps_rejected: true }, None);
     queue.tick(now);
     for seconds in [0, 0, 0, 1] {
         queue.push(expiring((seconds > 0).then(|| now + Duration::from_secs(seconds)))).unwrap();
@@ -448,7 +449,8 @@ fn what_dies_is_kept_for_the_dead_letter_node() {
 
 #[test]
 fn without_a_dead_letter_node_nothing_is_kept() {
-    let mut queue = Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false }, None);
+    let mut queue =
+        Queue::<u32>::new(LIMITS, Rules { max_deliveries: 1, keeps_dead: false, keeps_rejected: false }, None);
     queue.push(message(1)).unwrap();
     let id = join(&mut queue, false, 0);
     let held = take(&mut queue, id, 1);

@@ -100,7 +100,7 @@ impl Batch {
 
     /// Does what is left when the messages have gone through the node. Call it without holding a lock.
     pub(super) fn attend(&self, aftermath: Aftermath) {
-        self.nodes.attend(aftermath);
+        self.nodes.attend(&self.node, aftermath);
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) fn commit(
     }
     let queues: Vec<(Arc<Node>, Vec<Held>)> = queues.into_values().collect();
     let (nodes, messages): (Vec<_>, Vec<_>) = queues.into_iter().unzip();
-    let mut dead = Vec::new();
+    let (mut dead, mut behind) = (Vec::new(), Vec::new());
     {
         let mut states: Vec<MutexGuard<'_, NodeState>> = nodes.iter().map(|node: &Arc<Node>| node.lock()).collect();
         for ((state, node), messages) in states.iter_mut().zip(&nodes).zip(messages) {
@@ -69,7 +69,7 @@ pub(super) fn commit(
             state.queue.dispatch(woken);
             let died = state.queue.take_dead();
             if state.deleted {
-                state.queue.clear();
+                behind.push((Arc::clone(node), state.queue.drain()));
             }
             if !died.is_empty() {
                 dead.push((Arc::clone(node), died));
@@ -82,9 +82,10 @@ pub(super) fn commit(
     }
     drop(states);
     if let Some(batch) = into.into_iter().next() {
-        left.push((batch, Aftermath { dead, unroutable: Vec::new() }));
+        left.push((batch, Aftermath { dead, left: behind, unroutable: Vec::new() }));
     } else if let Some((_, aftermath)) = left.first_mut() {
         aftermath.dead.append(&mut dead);
+        aftermath.left.append(&mut behind);
     }
     Ok(left)
 }

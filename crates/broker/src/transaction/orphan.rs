@@ -40,12 +40,11 @@ impl Orphan {
         }
         state.queue.dispatch(&mut woken);
         let dead = state.queue.take_dead();
-        if state.deleted {
-            state.queue.clear();
-        }
+        let left = if state.deleted { state.queue.drain() } else { Vec::new() };
         drop(state);
         wake_all(&mut woken);
         self.nodes.bury(&self.node, dead);
+        self.nodes.leave_behind(&self.node, left);
         self.nodes.reap(&self.node);
     }
 }

@@ -149,7 +149,7 @@ fn browsers_of_last_values_see_each_update() {
 #[test]
 fn the_oldest_of_a_ring_make_room() {
     let limits = QueueLimits { messages: 3, bytes: 100_000 };
-    let rules = Rules { keeps_dead: true, ..Rules::default() };
+    let rules = Rules { keeps_rejected: true, ..Rules::default() };
     let mut queue = Queue::<u32>::new(limits, rules, None).configured(&base().limit_policy(LimitPolicy::Ring));
     let producer = queue.add_producer(1);
     let id = join(&mut queue, false, 0);
