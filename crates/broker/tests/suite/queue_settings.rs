@@ -5,7 +5,8 @@ use std::time::Duration;
 use postroad_amqp::v1_0::LinkId;
 use postroad_broker::{Broker, LimitPolicy, NodeOptions, QueueSettings};
 use postroad_codec::v1_0::{
-    ApplicationProperties, DeliveryState, DistributionMode, ErrorCondition, Header, Map, Message, Source, Value,
+    ApplicationProperties, DeliveryState, DistributionMode, ErrorCondition, Fields, Header, Map, Message,
+    NodeProperties, Source, Symbol, Target, Value,
 };
 
 use crate::client::{Client, assert_refused, text};
@@ -187,4 +188,68 @@ async fn subscriptions_have_the_settings_of_their_topic() {
     send(&mut client, sender, sent).await;
     client.engine.receiver(receiver).set_credit(10);
     expect(&mut client, receiver, &["c", "a"]).await;
+}
+
+#[tokio::test]
+async fn clients_ask_for_settings_and_are_told_what_is_in_force() {
+    let broker = start(Broker::builder()).await;
+    let mut client = Client::connect(&broker).await;
+    let asked = [
+        ("qpid.priorities", Value::Int(10)),
+        ("qpid.queue_msg_sequence", Value::from("number")),
+        ("qpid.max_count", Value::Uint(2)),
+        ("qpid.policy_type", Value::from("ring")),
+        ("alternate-exchange", Value::from("amq.fanout")),
+    ];
+    let fields: Map = asked.into_iter().map(|(key, value)| (Value::Symbol(key.into()), value)).collect();
+    let target = Target {
+        capabilities: vec![Symbol::from_static("create-on-demand"), Symbol::from_static("queue")].into(),
+        dynamic_node_properties: Some(NodeProperties(Fields(fields))),
+        ..Target::at("made")
+    };
+    let sender = client.attach_target(target).await.unwrap();
+    let answer = client.engine.remote_attach(sender).unwrap().target.clone().unwrap();
+    let told = answer.as_target().unwrap().dynamic_node_properties.clone().unwrap();
+    assert_eq!(told.0.0.get_str("qpid.priorities"), Some(&Value::Ulong(10)));
+    assert_eq!(told.0.0.get_str("qpid.max_count"), Some(&Value::Ulong(2)));
+    assert_eq!(told.0.0.get_str("qpid.policy_type"), Some(&Value::from("ring")));
+
+    let displaced = client.receiver("amq.fanout", 10).await.unwrap();
+    let sent = [("a", 4), ("b", 2), ("c", 9)].map(|(text, priority)| message(text, Some(priority), ""));
+    send(&mut client, sender, sent).await;
+    expect(&mut client, displaced, &["b"]).await;
+    let receiver = client.receiver("made", 10).await.unwrap();
+    for (expected, number) in [("c", 3), ("a", 1)] {
+        let delivery = client.receive(receiver).await;
+        let annotations = Message::from_bytes(&delivery.payload).unwrap().message_annotations.unwrap();
+        assert_eq!(text(&delivery), expected);
+        assert_eq!(annotations.0.0.get_str("number"), Some(&Value::Uint(number)));
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_be_are_refused_by_name() {
+    let broker = start(Broker::builder()).await;
+    let mut client = Client::connect(&broker).await;
+    for (settings, condition, named) in [
+        (vec![("qpid.max_count", Value::from("many"))], ErrorCondition::INVALID_FIELD, "qpid.max_count"),
+        (vec![("qpid.policy_type", Value::from("flow_to_disk"))], ErrorCondition::NOT_IMPLEMENTED, "flow_to_disk"),
+        (vec![("qpid.shared_msg_group", Value::Int(1))], ErrorCondition::NOT_IMPLEMENTED, "qpid.shared_msg_group"),
+        (
+            vec![("qpid.priorities", Value::Int(5)), ("qpid.last_value_queue_key", Value::from("key"))],
+            ErrorCondition::INVALID_FIELD,
+            "qpid.last_value_queue_key",
+        ),
+    ] {
+        let fields: Map = settings.into_iter().map(|(key, value)| (Value::Symbol(key.into()), value)).collect();
+        let target = Target {
+            capabilities: vec![Symbol::from_static("create-on-demand")].into(),
+            dynamic_node_properties: Some(NodeProperties(Fields(fields))),
+            ..Target::at("made")
+        };
+        let error = client.attach_target(target).await.unwrap_err();
+        assert_eq!(error.condition, condition, "{named}");
+        assert!(error.description.unwrap().contains(named), "{named}");
+        assert_eq!(broker.queue_stats("made"), None);
+    }
 }
