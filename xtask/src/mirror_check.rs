@@ -31,8 +31,14 @@ const MIRRORS: &[(&str, &[&str])] = &[
 ];
 
 /// Methods without a mirror, and why.
-const WITHOUT: &[(&str, &str, &str)] =
-    &[("postroad_broker::Broker", "serve", "it serves a stream of the caller's runtime")];
+const WITHOUT: &[(&str, &str, &str)] = &[
+    ("postroad_broker::Broker", "serve", "it serves a stream of the caller's runtime"),
+    ("postroad_client::Receiver", "into_shared", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "next_receiver", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "next_receiver_timeout", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "shared_receivers", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "transacted", "what faces are made of: they have mirrors"),
+];
 
 /// What traits bring: a stream is an iterator there, a sink is nothing, a future has `wait`.
 const OF_TRAITS: &[&str] = &[

@@ -15,31 +15,13 @@ use crate::{
 
 /// Declares the struct and, for each field, how its value is read. The name of a field is that of its option.
 macro_rules! options {
-    ($($(#[$doc:meta])* $field:ident: $type:ty = $read:ident,)+) => {
-        /// The options of a connection as the original APIs name them, each as far as it is given. Debug shows no password.
-        ///
-        /// A text is a map in the notation of [`Dialect::Cpp`](crate::Dialect::Cpp), as the C++ client takes it. Names may have
-        /// dashes or underscores. They are those of the Python client, of the C++ client, and those of Proton's `connect`
-        /// and its configuration file (`user`, `scheme`, the maps `sasl` and `tls`).
-        ///
-        /// ```
-        /// use std::time::Duration;
-        /// use postroad_address::ConnectionOptions;
-        ///
-        /// let options = ConnectionOptions::parse("{reconnect: true, heartbeat: 10, sasl-mechanisms: 'PLAIN EXTERNAL'}")?;
-        /// assert_eq!((options.reconnect, options.heartbeat), (Some(true), Some(Duration::from_secs(10))));
-        /// assert_eq!(options.sasl_mechanisms.as_deref(), Some(["PLAIN".to_owned(), "EXTERNAL".to_owned()].as_slice()));
-        ///
-        /// let error = ConnectionOptions::parse("{recconnect: true}").unwrap_err();
-        /// assert_eq!(error.to_string(), "Unknown connection option recconnect");
-        /// assert_eq!(error.hint(), "did you mean reconnect?");
-        /// # Ok::<(), postroad_address::ConnectionOptionsError>(())
-        /// ```
+    ($(#[$meta:meta])* pub struct $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty = $read:ident,)+ }) => {
+        $(#[$meta])*
         #[derive(Clone, PartialEq, Eq, Default)]
         #[non_exhaustive]
-        pub struct ConnectionOptions { $($(#[$doc])* pub $field: Option<$type>,)+ }
+        pub struct $name { $($(#[$doc])* pub $field: Option<$type>,)+ }
 
-        impl ConnectionOptions {
+        impl $name {
             const NAMES: &'static [&'static str] = &[$(stringify!($field)),+];
 
             /// Sets the field of this name.
@@ -54,9 +36,9 @@ macro_rules! options {
             }
         }
 
-        impl fmt::Debug for ConnectionOptions {
+        impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut out = f.debug_struct("ConnectionOptions");
+                let mut out = f.debug_struct(stringify!($name));
                 $(match &self.$field {
                     Some(_) if stringify!($field) == "password" => drop(out.field("password", &"***")),
                     Some(value) => drop(out.field(stringify!($field), value)),
@@ -69,104 +51,125 @@ macro_rules! options {
 }
 
 options! {
-    /// The name or address of the broker's host. A URL beside the options counts before it.
-    host: String = text,
-    /// The port. A URL that has one counts before it.
-    port: u16 = port,
-    /// What the broker is reached over. The scheme of a URL says it too (`scheme` of Proton's file is read as this option).
-    transport: Transport = transport,
-    /// Which protocol to speak.
-    protocol: Protocol = protocol,
-    /// The host to ask the broker for (`virtualhost`).
-    virtual_host: String = text,
-    /// The id of our container.
-    container_id: String = text,
-    /// How long connecting may take.
-    connect_timeout: Duration = duration,
-    /// In what interval both sides show that they are alive; zero is never.
-    heartbeat: Duration = duration,
-    /// Whether small packets leave at once.
-    tcp_nodelay: bool = boolean,
-    /// How many sessions a connection may have.
-    max_channels: u16 = number_16,
-    /// The largest frame that we take, in bytes.
-    max_frame_size: u32 = number,
-    /// How many frames may wait to be written, in the C++ client.
-    bounds: u32 = number,
-    /// The language of texts from the broker.
-    locale: String = text,
-    /// What to tell the broker of this client (`properties`).
-    client_properties: OptionMap = map,
+    /// The options of a connection as the original APIs name them, each as far as it is given. Debug shows no password.
+    ///
+    /// A text is a map in the notation of [`Dialect::Cpp`](crate::Dialect::Cpp), as the C++ client takes it. Names may have
+    /// dashes or underscores. They are those of the Python client, of the C++ client, and those of Proton's `connect`
+    /// and its configuration file (`user`, `scheme`, the maps `sasl` and `tls`).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use postroad_address::ConnectionOptions;
+    ///
+    /// let options = ConnectionOptions::parse("{reconnect: true, heartbeat: 10, sasl-mechanisms: 'PLAIN EXTERNAL'}")?;
+    /// assert_eq!((options.reconnect, options.heartbeat), (Some(true), Some(Duration::from_secs(10))));
+    /// assert_eq!(options.sasl_mechanisms.as_deref(), Some(["PLAIN".to_owned(), "EXTERNAL".to_owned()].as_slice()));
+    ///
+    /// let error = ConnectionOptions::parse("{recconnect: true}").unwrap_err();
+    /// assert_eq!(error.to_string(), "Unknown connection option recconnect");
+    /// assert_eq!(error.hint(), "did you mean reconnect?");
+    /// # Ok::<(), postroad_address::ConnectionOptionsError>(())
+    /// ```
+    pub struct ConnectionOptions {
+        /// The name or address of the broker's host. A URL beside the options counts before it.
+        host: String = text,
+        /// The port. A URL that has one counts before it.
+        port: u16 = port,
+        /// What the broker is reached over. The scheme of a URL says it too (`scheme` of Proton's file is read as this option).
+        transport: Transport = transport,
+        /// Which protocol to speak.
+        protocol: Protocol = protocol,
+        /// The host to ask the broker for (`virtualhost`).
+        virtual_host: String = text,
+        /// The id of our container.
+        container_id: String = text,
+        /// How long connecting may take.
+        connect_timeout: Duration = duration,
+        /// In what interval both sides show that they are alive; zero is never.
+        heartbeat: Duration = duration,
+        /// Whether small packets leave at once.
+        tcp_nodelay: bool = boolean,
+        /// How many sessions a connection may have.
+        max_channels: u16 = number_16,
+        /// The largest frame that we take, in bytes.
+        max_frame_size: u32 = number,
+        /// How many frames may wait to be written, in the C++ client.
+        bounds: u32 = number,
+        /// The language of texts from the broker.
+        locale: String = text,
+        /// What to tell the broker of this client (`properties`).
+        client_properties: OptionMap = map,
 
-    /// The name to log in with (`user`).
-    username: String = text,
-    /// The password to log in with.
-    password: String = text,
-    /// The mechanisms that may be used, in a text with blanks between them or a list (`sasl_mechanism`, `allowed_mechs`).
-    sasl_mechanisms: Vec<String> = mechanisms,
-    /// The name of the service, for mechanisms that need one.
-    sasl_service: String = text,
-    /// The least security strength factor: 0 is no protection, 1 integrity, and above it the bits of the key.
-    sasl_min_ssf: u32 = number,
-    /// The greatest security strength factor that SASL is asked for.
-    sasl_max_ssf: u32 = number,
-    /// Whether there is a SASL exchange. From Proton.
-    sasl_enabled: bool = boolean,
-    /// Whether a password may be shown to a broker without TLS (`allow_insecure_mechs`). From Proton.
-    sasl_allow_insecure: bool = boolean,
+        /// The name to log in with (`user`).
+        username: String = text,
+        /// The password to log in with.
+        password: String = text,
+        /// The mechanisms that may be used, in a text with blanks between them or a list (`sasl_mechanism`, `allowed_mechs`).
+        sasl_mechanisms: Vec<String> = mechanisms,
+        /// The name of the service, for mechanisms that need one.
+        sasl_service: String = text,
+        /// The least security strength factor: 0 is no protection, 1 integrity, and above it the bits of the key.
+        sasl_min_ssf: u32 = number,
+        /// The greatest security strength factor that SASL is asked for.
+        sasl_max_ssf: u32 = number,
+        /// Whether there is a SASL exchange. From Proton.
+        sasl_enabled: bool = boolean,
+        /// Whether a password may be shown to a broker without TLS (`allow_insecure_mechs`). From Proton.
+        sasl_allow_insecure: bool = boolean,
 
-    /// Whether a connection that is lost is made again.
-    reconnect: bool = boolean,
-    /// How long to try.
-    reconnect_timeout: Duration = duration,
-    /// The pause between attempts, both the shortest and the longest, where these are not given.
-    reconnect_interval: Duration = duration,
-    /// The shortest pause.
-    reconnect_interval_min: Duration = duration,
-    /// The longest pause.
-    reconnect_interval_max: Duration = duration,
-    /// How many attempts to make; 0 is no limit, as are the negative numbers of the C++ client.
-    reconnect_limit: u32 = limit,
-    /// Further brokers to try: a list, or a text with commas between them. Set again, it adds what is not there yet, unless
-    /// `reconnect_urls_replace` is set.
-    reconnect_urls: Vec<BrokerUrl> = urls,
-    /// Whether the next `reconnect_urls` replace those that are there. From the C++ client.
-    reconnect_urls_replace: bool = boolean,
-    /// Whether each attempt is logged.
-    reconnect_log: bool = boolean,
-    /// Whether a connection is also made again when the broker closed it at a limit of its own (`x-reconnect-on-limit-exceeded`).
-    /// From the C++ client.
-    reconnect_on_limit_exceeded: bool = boolean,
+        /// Whether a connection that is lost is made again.
+        reconnect: bool = boolean,
+        /// How long to try.
+        reconnect_timeout: Duration = duration,
+        /// The pause between attempts, both the shortest and the longest, where these are not given.
+        reconnect_interval: Duration = duration,
+        /// The shortest pause.
+        reconnect_interval_min: Duration = duration,
+        /// The longest pause.
+        reconnect_interval_max: Duration = duration,
+        /// How many attempts to make; 0 is no limit, as are the negative numbers of the C++ client.
+        reconnect_limit: u32 = limit,
+        /// Further brokers to try: a list, or a text with commas between them. Set again, it adds what is not there yet, unless
+        /// `reconnect_urls_replace` is set.
+        reconnect_urls: Vec<BrokerUrl> = urls,
+        /// Whether the next `reconnect_urls` replace those that are there. From the C++ client.
+        reconnect_urls_replace: bool = boolean,
+        /// Whether each attempt is logged.
+        reconnect_log: bool = boolean,
+        /// Whether a connection is also made again when the broker closed it at a limit of its own (`x-reconnect-on-limit-exceeded`).
+        /// From the C++ client.
+        reconnect_on_limit_exceeded: bool = boolean,
 
-    /// A file with our private key, in PEM (`key` of the map `tls`).
-    ssl_keyfile: String = text,
-    /// A file with our certificate, in PEM (`cert` of the map `tls`).
-    ssl_certfile: String = text,
-    /// A file with the certificates that the broker's is checked against, in PEM (`ca` of the map `tls`).
-    ssl_trustfile: String = text,
-    /// Which certificate of ours to show. From the C++ client.
-    ssl_cert_name: String = text,
-    /// Whether the broker's certificate may name another host (`ssl_ignore_hostname_verification_failure`).
-    ssl_skip_hostname_check: bool = boolean,
-    /// Whether the broker's certificate is checked at all (`verify` of the map `tls`). From Proton.
-    ssl_verify: bool = boolean,
+        /// A file with our private key, in PEM (`key` of the map `tls`).
+        ssl_keyfile: String = text,
+        /// A file with our certificate, in PEM (`cert` of the map `tls`).
+        ssl_certfile: String = text,
+        /// A file with the certificates that the broker's is checked against, in PEM (`ca` of the map `tls`).
+        ssl_trustfile: String = text,
+        /// Which certificate of ours to show. From the C++ client.
+        ssl_cert_name: String = text,
+        /// Whether the broker's certificate may name another host (`ssl_ignore_hostname_verification_failure`).
+        ssl_skip_hostname_check: bool = boolean,
+        /// Whether the broker's certificate is checked at all (`verify` of the map `tls`). From Proton.
+        ssl_verify: bool = boolean,
 
-    /// How long it is remembered what a name was resolved to.
-    address_ttl: Duration = duration,
-    /// Whether addresses are handed over as they are. From the C++ client.
-    address_passthrough: bool = boolean,
-    /// Whether annotations of a message are properties in a map of their own. From the C++ client.
-    nest_annotations: bool = boolean,
-    /// Whether a message that is sent gets the address of its sender as `to`. From the C++ client.
-    set_to_on_send: bool = boolean,
-    /// Whether maps and lists of AMQP 0-10 stay bytes. From the C++ client.
-    disable_auto_decode: bool = boolean,
-    /// How often a message may be tried. From the C++ client.
-    max_delivery_attempts: u32 = number,
-    /// Whether a message that the broker rejects is an error of its sender. From the C++ client.
-    raise_rejected: bool = boolean,
-    /// How long to wait before a message is sent again. From the C++ client.
-    redelivery_timeout: Duration = duration,
+        /// How long it is remembered what a name was resolved to.
+        address_ttl: Duration = duration,
+        /// Whether addresses are handed over as they are. From the C++ client.
+        address_passthrough: bool = boolean,
+        /// Whether annotations of a message are properties in a map of their own. From the C++ client.
+        nest_annotations: bool = boolean,
+        /// Whether a message that is sent gets the address of its sender as `to`. From the C++ client.
+        set_to_on_send: bool = boolean,
+        /// Whether maps and lists of AMQP 0-10 stay bytes. From the C++ client.
+        disable_auto_decode: bool = boolean,
+        /// How often a message may be tried. From the C++ client.
+        max_delivery_attempts: u32 = number,
+        /// Whether a message that the broker rejects is an error of its sender. From the C++ client.
+        raise_rejected: bool = boolean,
+        /// How long to wait before a message is sent again. From the C++ client.
+        redelivery_timeout: Duration = duration,
+    }
 }
 
 /// Other names of options.

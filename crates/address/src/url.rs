@@ -33,6 +33,7 @@ const MAX_SOCKET_LEN: usize = 107;
 /// | `host`, `host:port`, `[::1]:5672` | everywhere; the scheme is `amqp` |
 /// | `amqps://user/password@host:port` | Qpid's Python client; nothing is decoded and nothing may follow the port |
 /// | `amqp:user/password@tcp:host:port`, `ssl:host` | Qpid's C++ client and `amq.failover`; `ssl:` means `amqps` |
+/// | `//host:port/address`, `host:amqps` | Proton, which takes the names of the two services for their ports |
 /// | `amqpws://host:port/address`, `amqpwss://` | WebSocket, as Qpid JMS spells it; `amqp+ws`, `amqp+wss`, `ws` and `wss` mean the same |
 /// | `amqp+unix://%2Frun%2Fbroker.sock/address` | a Unix socket, whose path stands percent-encoded in the place of the host |
 /// | `amqp+unix://%40name/address`, `amqp+unix://@name` | a Unix socket in the abstract namespace of Linux |
@@ -103,10 +104,14 @@ impl BrokerUrl {
                     return Err(UrlError::UnknownScheme { scheme: name.to_owned() });
                 }
             },
-            None => (None, strip_cpp_scheme(text), false),
+            None => match text.strip_prefix("//") {
+                Some(rest) => (Some(Scheme::Amqp), rest, false),
+                None => (None, strip_cpp_scheme(text), false),
+            },
         };
+        let cpp = scheme.is_none() && rest.len() < text.len();
         if scheme != Some(Scheme::AmqpUnix)
-            && let Some(url) = qpid_form(scheme, rest)?
+            && let Some(url) = qpid_form(scheme, rest, cpp)?
         {
             return Ok(url);
         }
@@ -360,8 +365,9 @@ fn strip_tag<'a>(text: &'a str, tag: &str) -> Option<&'a str> {
     (!host.all(|b| b.is_ascii_digit())).then_some(rest)
 }
 
-/// `user/password@host[:port]` with nothing behind it. A colon before the slash makes it another form.
-fn qpid_form(scheme: Option<Scheme>, text: &str) -> Result<Option<BrokerUrl>, UrlError> {
+/// `user/password@host[:port]` with nothing behind it. A colon before the slash makes it another form. Behind the C++ client's
+/// `amqp:` there are no paths, so that the password may have any character but `@`.
+fn qpid_form(scheme: Option<Scheme>, text: &str, cpp: bool) -> Result<Option<BrokerUrl>, UrlError> {
     let Some((userinfo, location)) = text.split_once('@') else {
         return Ok(None);
     };
@@ -369,7 +375,7 @@ fn qpid_form(scheme: Option<Scheme>, text: &str) -> Result<Option<BrokerUrl>, Ur
         return Ok(None);
     };
     let plain = |part: &str| !part.is_empty() && !part.contains([':', '/', '?', '[']);
-    if !plain(user) || !plain(password) || location.contains(['/', '?', '@']) {
+    if !plain(user) || password.is_empty() || !(cpp || plain(password)) || location.contains(['/', '?', '@']) {
         return Ok(None);
     }
     let mut url = location_of(scheme, location)?;
@@ -398,6 +404,10 @@ fn location_of(scheme: Option<Scheme>, text: &str) -> Result<BrokerUrl, UrlError
         return Ok(BrokerUrl::at(scheme, host, None));
     }
     let digits = port.strip_prefix(':').unwrap_or(port);
+    // Proton has the names of services too.
+    if let Some(named @ (Scheme::Amqp | Scheme::Amqps)) = Scheme::from_name(digits) {
+        return Ok(BrokerUrl::at(scheme, host, Some(named.default_port())));
+    }
     // `parse` alone would take a plus sign.
     match digits.parse() {
         Ok(number) if digits.bytes().all(|b| b.is_ascii_digit()) => Ok(BrokerUrl::at(scheme, host, Some(number))),

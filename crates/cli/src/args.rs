@@ -1,5 +1,6 @@
 //! The command line: every command, option and help text.
 
+mod address;
 mod bench;
 mod decode;
 mod taps;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use postroad::broker::Overflow;
 
+pub(crate) use self::address::{Address, AddressCommand, Explain, Grammar};
 pub(crate) use self::bench::{Bench, Output};
 pub(crate) use self::decode::Decode;
 pub(crate) use self::taps::{
@@ -64,6 +66,8 @@ pub(crate) enum Command {
     Taps(Taps),
     /// Shows what bytes of AMQP 1.0 say: protocol headers, frames, messages.
     Decode(Decode),
+    /// Tells what an address string says, and what a broker will be asked.
+    Address(Address),
 }
 
 #[derive(Debug, Args)]

@@ -1,9 +1,10 @@
 //! The command `postroad`: a demo, a broker, clients that send, receive and measure, connections of transport
-//! services, and a reader of frames.
+//! services, and readers of frames and addresses.
 //!
 //! It reaches the library only through the crate `postroad`. Data goes to stdout, talk to stderr, and how it ended is in
 //! the exit code.
 
+mod address;
 mod args;
 mod bench;
 mod broker;
@@ -73,6 +74,7 @@ fn run(cli: Cli) -> Result<Exit, Failure> {
             Command::Bench(args) => bench::run(*args, talk).await,
             Command::Taps(args) => taps::run(args, talk).await,
             Command::Decode(args) => decode::run(&args, talk),
+            Command::Address(args) => address::run(&args),
         }
     });
     // A thread may still be waiting for a line of input that nobody wants any more.

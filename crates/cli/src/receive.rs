@@ -110,7 +110,7 @@ impl Receiving {
                 self.settle()?;
             }
             let fetched = tokio::select! {
-                fetched = fetch(&mut self.receiver, args.timeout) => fetched,
+                fetched = fetch(&self.receiver, args.timeout) => fetched,
                 () = stop.first() => return Ok(End::Stopped),
             };
             match fetched {
@@ -151,7 +151,7 @@ impl Receiving {
     }
 }
 
-async fn fetch(receiver: &mut Receiver, timeout: Option<std::time::Duration>) -> Result<Message, FetchError> {
+async fn fetch(receiver: &Receiver, timeout: Option<std::time::Duration>) -> Result<Message, FetchError> {
     match timeout {
         Some(timeout) => receiver.fetch_timeout(timeout).await,
         None => receiver.fetch().await,

@@ -103,8 +103,9 @@ impl State {
         // What was on its way out is out.
         let ending = self.drop_teardown();
         for session in ending {
-            self.end_session(session, &LinkError::SessionEnded(None));
+            self.end_session(session, &LinkError::Closed);
         }
+        self.end_transacted(&error);
         self.drop_drains();
         // Who asked asks again.
         self.asked.clear();
@@ -115,7 +116,7 @@ impl State {
             let Some(entry) = self.links.get(key).filter(|entry| entry.over.is_none()) else { continue };
             let id = entry.id;
             match entry.again.as_deref() {
-                _ if entry.detaching || entry.abandoned => self.end_link(id, LinkError::DetachedByPeer),
+                _ if entry.detaching || entry.abandoned => self.end_link(id, LinkError::Closed),
                 None => self.end_link(id, over.clone()),
                 Some(Again { terms: None, .. }) => self.undo_control(key, &lost),
                 Some(_) => {}
@@ -126,6 +127,19 @@ impl State {
             }
         }
         self.waiters.wake(&mut self.wakes);
+    }
+
+    /// Ends the sessions whose work ends with the connection.
+    fn end_transacted(&mut self, error: &ConnectionError) {
+        let transacted = self.sessions.iter().filter(|(_, entry)| entry.transacted && entry.over.is_none());
+        let ending: Vec<(SessionId, bool)> = transacted.map(|(_, entry)| (entry.id, entry.committing)).collect();
+        for (session, committing) in ending {
+            let error = match committing {
+                true => LinkError::TransactionUnknown(error.clone()),
+                false => LinkError::TransactionAborted(error.clone()),
+            };
+            self.end_session(session, &error);
+        }
     }
 
     /// Goes on with the engine of another connection, which is open; not when this one is over.
@@ -382,6 +396,8 @@ impl State {
             return;
         }
         if !next_part || gone {
+            // What answers a detach of ours is no news of the peer's.
+            let error = if gone && error == LinkError::DetachedByPeer { LinkError::Closed } else { error };
             return self.lose_link(link, error);
         }
         let (session, serial, epoch) = (self.sessions[entry.session].id, entry.serial, self.epoch);

@@ -1,5 +1,6 @@
 //! Settling what was received, from anywhere (part 2, 2.7.6).
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::moved::Place;
@@ -28,7 +29,7 @@ pub struct Settler {
 
 /// Where a message came from: what settling it needs, without the message.
 #[doc(alias = "Delivery")]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
     /// The number of the connection: links of another one have the same ids.
     pub(crate) connection: u64,
@@ -40,6 +41,14 @@ pub struct Origin {
     pub(crate) number: DeliveryNumber,
     pub(crate) tag: DeliveryTag,
     pub(crate) settled: bool,
+}
+
+impl Hash for Origin {
+    /// Link, engine and number tell one from another; faces keep many of them.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.serial);
+        state.write_u64(u64::from(self.epoch) << 32 | u64::from(self.number.0));
+    }
 }
 
 impl Settler {

@@ -242,6 +242,18 @@ pub enum LinkError {
     /// The transaction was declared over another connection.
     #[error("the transaction belongs to another connection")]
     ForeignTransaction,
+    /// The transaction is being discharged, or was: the message that was to be a part of it waited too long for that.
+    #[error("the transaction has ended")]
+    TransactionEnded,
+    /// The session could not begin a transaction.
+    #[error(transparent)]
+    Transaction(Box<TransactionError>),
+    /// The connection was lost, and with it the session with its transaction, which is rolled back.
+    #[error("rolled back, for the connection was lost: {0}")]
+    TransactionAborted(ConnectionError),
+    /// The connection was lost in the middle of a commit, and with it the session.
+    #[error("the connection was lost in the middle of a commit: {0}")]
+    TransactionUnknown(ConnectionError),
     /// The message came before the connection was lost, and its sender has taken it back: it comes again.
     #[error("the message came before the connection was lost, and comes again")]
     Stale,

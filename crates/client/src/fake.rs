@@ -296,6 +296,10 @@ impl Protocol for Fake {
         self.lock().at(link).credit = credit;
     }
 
+    fn ask_flow(&mut self, link: LinkId) {
+        self.lock().news.push_back(News::Flow(link));
+    }
+
     fn set_overdraft(&mut self, _: LinkId, _: u32) {}
 
     fn drain(&mut self, _: LinkId) {}

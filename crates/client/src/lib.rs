@@ -39,6 +39,7 @@ mod event;
 #[cfg(test)]
 mod fake;
 mod link;
+mod management;
 mod message;
 mod moved;
 mod node;
@@ -52,6 +53,7 @@ mod reconnect;
 mod recovery;
 mod sender;
 mod session;
+mod shared_receiver;
 mod sink;
 mod state;
 mod stream;
@@ -60,6 +62,7 @@ mod tag;
 mod teardown;
 mod tls_header;
 mod trace;
+mod transacted;
 mod transaction;
 mod v1_0;
 mod wait;
@@ -76,6 +79,7 @@ pub use error::{
     TransactionError,
 };
 pub use event::{ConnectionEvent, ConnectionEvents};
+pub use management::{Binding, Management, ManagementError, NodeKind};
 pub use message::Message;
 pub use node::{Expiry, Guarantee, LinkOptions, Node};
 pub use options::{ConnectOptions, TlsMode};
@@ -88,6 +92,8 @@ pub use reconnect::Reconnect;
 pub use recovery::Recovery;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
+pub use shared_receiver::SharedReceiver;
+pub use transacted::{Provisional, Transacted, TransactionState};
 pub use transaction::Transaction;
 pub use writer::MessageWriter;
 

@@ -79,16 +79,25 @@ impl Link {
         self.session.shared().wait(Place::Link(self.key), |state| state.links[self.key].over.clone()).await
     }
 
+    /// Closes the link, and waits for nothing.
+    pub(crate) fn shut(&self) {
+        self.with(|state| {
+            let entry = &state.links[self.key];
+            if entry.over.is_none() && !entry.detaching {
+                state.detach(entry.id, self.timeout);
+            }
+        });
+    }
+
     /// Closes the link, and waits for the peer to do the same.
     pub(crate) async fn close(&self) -> Result<(), LinkError> {
         if let Some(error) = self.error() {
             return if error.peer_error().is_some() { Err(error) } else { Ok(()) };
         }
-        let id = self.id();
-        self.with(|state| state.detach(id, self.timeout));
+        self.shut();
         let ended = self.wait(|_, _| None::<()>);
         match tokio::time::timeout(self.timeout, ended).await {
-            Ok(Err(LinkError::DetachedByPeer) | Ok(())) => Ok(()),
+            Ok(Err(LinkError::DetachedByPeer | LinkError::Closed) | Ok(())) => Ok(()),
             Ok(Err(error)) => Err(error),
             Err(_) => Err(LinkError::Timeout(self.timeout)),
         }

@@ -105,6 +105,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     /// Messages that the sender may still send.
     fn granted(&mut self, link: LinkId) -> u32;
     fn grant(&mut self, link: LinkId, credit: u32);
+    /// Has the sender answer what it was told of a link: [`News::Flow`] follows, behind what it had sent before.
+    fn ask_flow(&mut self, link: LinkId);
     /// Takes so many messages beyond the credit.
     fn set_overdraft(&mut self, link: LinkId, messages: u32);
     fn drain(&mut self, link: LinkId);
@@ -182,6 +184,8 @@ pub(crate) enum News {
     /// A sender has credit, or a receiver messages.
     Ready(LinkId),
     Drained(LinkId),
+    /// The sender has answered a flow that wanted an answer.
+    Flow(LinkId),
     /// A message was given up by its sender, and its credit is gone.
     Aborted(LinkId),
     /// The peer wants a sender's credit used now or given up.

@@ -1,6 +1,7 @@
 //! A link that receives.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use tokio::task::consume_budget;
 
 use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
-use crate::protocol::{Delivery, LinkId};
+use crate::protocol::{Delivery, DeliveryNumber, LinkId};
 use crate::state::State;
 use crate::types::{DecodeError, Fields, PeerError, Value};
 use crate::wait::Place;
@@ -22,7 +23,7 @@ use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 #[doc(alias = "Link")]
 #[derive(Debug)]
 pub struct Receiver {
-    pub(crate) link: Link,
+    pub(crate) link: Arc<Link>,
     /// Messages taken from the connection in one go.
     batch: VecDeque<Delivery>,
     /// The link in the engine that they came over, and that engine.
@@ -62,7 +63,7 @@ impl Receiver {
         let mut receiver = {
             let quirks = Quirks::of_peer(&link);
             Self {
-                link,
+                link: Arc::new(link),
                 batch: VecDeque::new(),
                 id,
                 epoch,
@@ -122,8 +123,7 @@ impl Receiver {
         if let Some(delivery) = self.next() {
             return self.open(delivery).map(Some);
         }
-        let drainable = !self.quirks.breaks_on_drain;
-        let timeout = if drainable { timeout } else { timeout.max(UNASKED) };
+        let (timeout, may_ask) = self.patience(timeout);
         if !timeout.is_zero()
             && let Ok(result) = tokio::time::timeout(timeout, self.arrival()).await
         {
@@ -131,7 +131,7 @@ impl Receiver {
             let delivery = self.next();
             return delivery.map(|delivery| self.open(delivery)).transpose();
         }
-        if !drainable || self.manual {
+        if !may_ask {
             return Ok(None);
         }
         self.ask().await?;
@@ -363,9 +363,33 @@ impl Receiver {
 
     /// The next message that is here; takes a whole batch from the connection when its own is used up.
     #[inline]
-    fn next(&mut self) -> Option<Delivery> {
-        if self.link.session.shared().stamp() != self.stamp && !self.catch_up() {
+    pub(crate) fn next(&mut self) -> Option<Delivery> {
+        if !self.fill() {
             return None;
+        }
+        let delivery = self.batch.pop_front();
+        if let Some(delivery) = &delivery {
+            self.within = delivery.more;
+        }
+        self.outstanding = self.outstanding.saturating_sub(delivery.is_some().into());
+        if self.outstanding <= self.prefetch / 2 {
+            self.top_up(self.prefetch);
+        }
+        delivery
+    }
+
+    /// The next message that is here, which stays: the engine that it came over, and its number there.
+    pub(crate) fn head(&mut self) -> Option<(u32, DeliveryNumber)> {
+        let here = self.fill();
+        self.batch.front().filter(|_| here).map(|delivery| (self.epoch, delivery.number))
+    }
+
+    /// Takes a batch from the connection where nothing is here; `false` while it is not known what a loss of the
+    /// connection means for what is.
+    #[inline]
+    fn fill(&mut self) -> bool {
+        if self.link.session.shared().stamp() != self.stamp && !self.catch_up() {
+            return false;
         }
         if self.batch.is_empty() {
             let Self { link, id, epoch, batch, outstanding, .. } = self;
@@ -385,15 +409,7 @@ impl Receiver {
                 }
             });
         }
-        let delivery = self.batch.pop_front();
-        if let Some(delivery) = &delivery {
-            self.within = delivery.more;
-        }
-        self.outstanding = self.outstanding.saturating_sub(delivery.is_some().into());
-        if self.outstanding <= self.prefetch / 2 {
-            self.top_up(self.prefetch);
-        }
-        delivery
+        true
     }
 
     /// Grants credit so that `target` messages are here or on their way.
@@ -540,30 +556,64 @@ impl Receiver {
 
     /// Asks the peer for what it has: afterwards every message that it could send is here.
     async fn ask(&mut self) -> Result<(), LinkError> {
+        self.begin_to_ask();
+        answer_to_drain(&self.link).await?;
+        self.end_of_asking();
+        Ok(())
+    }
+
+    pub(crate) fn begin_to_ask(&mut self) {
         self.recount();
         self.top_up(self.prefetch.max(1));
         self.start_drain();
-        let link = &self.link;
-        let drained = link.session.shared().wait(Place::Link(link.key), |state| {
-            let entry = &mut state.links[link.key];
-            if !entry.left.is_empty() {
-                return Some(Ok(()));
-            }
-            if let Some(error) = &entry.over {
-                return Some(Err(error.clone()));
-            }
-            if state.down.is_some() || !entry.is_usable() {
-                return None;
-            }
-            (entry.drained || state.engine.queued(entry.id) > 0).then_some(Ok(()))
-        });
-        if let Ok(result) = tokio::time::timeout(DRAIN, drained).await {
-            result?;
-        }
-        // The credit that was given up is granted again, but for a receiver that takes nothing ahead.
+    }
+
+    /// The credit that was given up is granted again, but for a receiver that takes nothing ahead.
+    pub(crate) fn end_of_asking(&mut self) {
         self.recount();
         self.top_up(self.prefetch);
-        Ok(())
+    }
+
+    /// How long a fetch waits for messages that nobody was asked for, and whether the sender may be asked then.
+    pub(crate) fn patience(&self, timeout: Duration) -> (Duration, bool) {
+        let drainable = !self.quirks.breaks_on_drain;
+        (if drainable { timeout } else { timeout.max(UNASKED) }, drainable && !self.manual)
+    }
+
+    /// Takes credit back, until [`Receiver::go_on`]; `true` where messages may be on their way.
+    pub(crate) fn stop(&mut self) -> bool {
+        let granted = self.credit();
+        self.manual = true;
+        self.grant(|_| 0);
+        if granted > 0 {
+            ask_flow(&self.link);
+        }
+        granted > 0
+    }
+
+    /// Gives back what has come and was not handed out.
+    pub(crate) fn give_back(&mut self) {
+        while self.fill()
+            && let Some(delivery) = self.batch.pop_front()
+        {
+            let origin = self.origin(&delivery);
+            if !origin.settled {
+                // Where the link is over it goes back by itself.
+                let _ = disposition::dispose(self.link.session.shared(), &origin, Outcome::Released);
+            }
+        }
+    }
+
+    /// Grants credit again as before [`Receiver::stop`], and has whoever waits for a message do so as well.
+    pub(crate) fn go_on(&mut self) {
+        self.set_prefetch(self.prefetch);
+        let link = &self.link;
+        link.with(|state| {
+            let State { links, wakes, .. } = state;
+            let entry = &mut links[link.key];
+            entry.aborted = true;
+            entry.waiters.wake(wakes);
+        });
     }
 
     /// Waits for the next part of a message, on a link that gives parts.
@@ -595,7 +645,7 @@ impl Receiver {
         }
     }
 
-    fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
+    pub(crate) fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
         let origin = self.origin(&delivery);
         let decode = self.link.session.shared().wire().decode;
         decode(delivery.payload, delivery.message_format, origin).map_err(|error| self.refuse_malformed(origin, error))
@@ -611,6 +661,47 @@ impl Receiver {
         }
         ReceiveError::Malformed(error)
     }
+}
+
+/// Waits for the answer to a drain, or for what comes before it; not for ever.
+pub(crate) async fn answer_to_drain(link: &Link) -> Result<(), LinkError> {
+    let drained = link.session.shared().wait(Place::Link(link.key), |state| {
+        let entry = &mut state.links[link.key];
+        if !entry.left.is_empty() {
+            return Some(Ok(()));
+        }
+        if let Some(error) = &entry.over {
+            return Some(Err(error.clone()));
+        }
+        if state.down.is_some() || !entry.is_usable() {
+            return None;
+        }
+        (entry.drained || state.engine.queued(entry.id) > 0).then_some(Ok(()))
+    });
+    tokio::time::timeout(DRAIN, drained).await.unwrap_or(Ok(()))
+}
+
+/// Asks the sender of a link to tell its flow state, behind the outcomes that were told.
+pub(crate) fn ask_flow(link: &Link) {
+    link.with(|state| {
+        let entry = &mut state.links[link.key];
+        if entry.over.is_none() && state.down.is_none() {
+            entry.flowed = false;
+            let id = entry.id;
+            state.engine.flush();
+            state.engine.ask_flow(id);
+        }
+    });
+}
+
+/// Waits until a sender that was asked has told its flow state: what it had sent before is here, and the outcomes that it was told have
+/// arrived. Not for ever.
+pub(crate) async fn answer_to_flow(link: &Link) {
+    let flowed = link.session.shared().wait(Place::Link(link.key), |state| {
+        let entry = &state.links[link.key];
+        (entry.flowed || entry.over.is_some() || state.down.is_some()).then_some(())
+    });
+    let _ = tokio::time::timeout(DRAIN, flowed).await;
 }
 
 /// Whether a message is here; `false` where credit is to be counted anew.

@@ -27,6 +27,7 @@ impl LinkError {
         match self {
             Self::ForeignMessage
             | Self::ForeignTransaction
+            | Self::TransactionEnded
             | Self::Stale
             | Self::Interrupted(_)
             | Self::Blocking(_) => Recovery::Nothing,
@@ -36,8 +37,9 @@ impl LinkError {
             | Self::Terms(_)
             | Self::Closed
             | Self::Timeout(_) => Recovery::Link,
-            Self::SessionEnded(_) => Recovery::Session,
+            Self::SessionEnded(_) | Self::TransactionAborted(_) | Self::TransactionUnknown(_) => Recovery::Session,
             Self::Connection(error) => error.recovery(),
+            Self::Transaction(error) => error.recovery(),
         }
     }
 }

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -38,9 +39,19 @@ pub(crate) struct Handover<'a> {
     pub(crate) tracked: bool,
     /// Whether it is the first part of a message.
     pub(crate) more: bool,
-    /// The transaction that it is a part of, or is to discharge, and the engine that this was declared on.
-    pub(crate) transaction: Option<&'a TransactionId>,
+    /// The transaction that it is a part of.
+    pub(crate) transaction: Option<Within<'a>>,
+    /// The engine that a discharge has to go to.
     pub(crate) epoch: Option<u32>,
+}
+
+/// The transaction that a message is a part of, and the engine that it was declared on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Within<'a> {
+    pub(crate) id: &'a TransactionId,
+    pub(crate) epoch: u32,
+    /// Set once it is to be discharged.
+    pub(crate) ending: &'a AtomicBool,
 }
 
 /// A message that was handed over.
@@ -53,8 +64,8 @@ pub(crate) struct Put {
 }
 
 impl<'a> Handover<'a> {
-    fn new(format: MessageFormat, tracked: bool, transaction: Option<(&'a TransactionId, u32)>) -> Self {
-        let (transaction, epoch) = transaction.unzip();
+    fn new(format: MessageFormat, tracked: bool, transaction: Option<Within<'a>>) -> Self {
+        let epoch = transaction.map(|within| within.epoch);
         Self { tracked, transaction, epoch, ..Self::tracked(format) }
     }
 
@@ -253,11 +264,27 @@ impl Sender {
         self.link.close().await
     }
 
+    /// As [`Sender::close`], for a sender that others hold as well: it is of no use to them afterwards.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn close_shared(&self) -> Result<(), LinkError> {
+        self.link.close().await
+    }
+
+    /// Begins to close the link, and waits for nothing.
+    pub fn shut(&self) {
+        self.link.shut();
+    }
+
     pub(crate) async fn hand_over(
         &self,
         message: &Message,
         tracked: bool,
-        transaction: Option<(&TransactionId, u32)>,
+        transaction: Option<Within<'_>>,
     ) -> Result<Put, SendError> {
         // Who sends in a loop lets the connection write now and then: the receiver works on the first messages while
         // the next are made.
@@ -289,7 +316,7 @@ impl Sender {
         &self,
         message: &Message,
         tracked: bool,
-        transaction: Option<(&TransactionId, u32)>,
+        transaction: Option<Within<'_>>,
     ) -> Result<Result<Put, Encoded>, SendError> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
@@ -356,6 +383,10 @@ impl Sender {
         if let Some(error) = &entry.over {
             return Err(SendError::NotSent(error.clone()));
         }
+        if transaction.is_some_and(|within| within.ending.load(Ordering::Relaxed)) {
+            // Whoever waited for credit was too late.
+            return Err(SendError::NotSent(LinkError::TransactionEnded));
+        }
         if state.down.is_some() || !entry.is_usable() || self.is_full(state) {
             return Err(SendError::NoCredit);
         }
@@ -365,7 +396,16 @@ impl Sender {
         let tracked = tracked && !self.settled;
         let token = if tracked { sends.slots.vacant_key() as u64 } else { UNTRACKED };
         let tag = chosen.unwrap_or_else(|| DeliveryTag::from(sends.next_tag));
-        let message = Outgoing { encoded, content, format, tag, settled: self.settled, token, more, transaction };
+        let message = Outgoing {
+            encoded,
+            content,
+            format,
+            tag,
+            settled: self.settled,
+            token,
+            more,
+            transaction: transaction.map(|within| within.id),
+        };
         let number = match engine.send(entry.id, &message) {
             Ok(number) => number,
             Err(Refusal::Blocked) => return Err(SendError::NoCredit),

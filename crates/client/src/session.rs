@@ -1,12 +1,13 @@
 //! A session: links share its windows and its order.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::again::{Again, Terms};
 use crate::link::Link;
 use crate::options::random_uuid;
 use crate::protocol::{How, LimitError, Role, SessionId, To};
+use crate::shared_receiver::{self, SharedReceiver};
 use crate::state::{Shared, State};
 use crate::types::ErrorCondition;
 use crate::wait::Place;
@@ -23,11 +24,13 @@ pub struct Session {
 pub(crate) struct Inner {
     pub(crate) connection: Connection,
     pub(crate) key: usize,
+    /// Receivers of the session that several may use.
+    receivers: Mutex<Vec<Weak<shared_receiver::Inner>>>,
 }
 
 impl Session {
     pub(crate) fn new(connection: Connection, key: usize) -> Self {
-        Self { inner: Arc::new(Inner { connection, key }) }
+        Self { inner: Arc::new(Inner { connection, key, receivers: Mutex::default() }) }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -38,10 +41,48 @@ impl Session {
         self.shared().with(|state| state.sessions[self.inner.key].id)
     }
 
+    /// Why the session is over; `None` while it is not.
+    #[must_use]
+    pub fn error(&self) -> Option<LinkError> {
+        self.shared().with(|state| state.sessions[self.inner.key].over.clone())
+    }
+
     /// The connection of the session.
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.inner.connection
+    }
+
+    /// Has the session end with its connection, since its transactions do.
+    pub(crate) fn end_with_connection(&self) {
+        self.shared().with(|state| state.sessions[self.inner.key].transacted = true);
+    }
+
+    pub(crate) fn set_committing(&self, committing: bool) {
+        self.shared().with(|state| state.sessions[self.inner.key].committing = committing);
+    }
+
+    /// Ends the session and waits for nothing.
+    pub(crate) fn end(&self) {
+        let (id, timeout) = (self.id(), self.inner.connection.inner.close_timeout);
+        self.shared().with(|state| {
+            if state.sessions[self.inner.key].over.is_none() {
+                state.end_in_time(id, timeout);
+            }
+        });
+    }
+
+    pub(crate) fn add_receiver(&self, receiver: &Arc<shared_receiver::Inner>) {
+        let mut receivers = self.inner.receivers.lock().unwrap_or_else(PoisonError::into_inner);
+        receivers.retain(|known| known.strong_count() > 0);
+        receivers.push(Arc::downgrade(receiver));
+    }
+
+    /// The receivers of the session that were made by [`Receiver::into_shared`] and are not gone.
+    #[must_use]
+    pub fn shared_receivers(&self) -> Vec<SharedReceiver> {
+        let receivers = self.inner.receivers.lock().unwrap_or_else(PoisonError::into_inner);
+        receivers.iter().filter_map(Weak::upgrade).map(SharedReceiver::of).collect()
     }
 
     pub(crate) async fn begun(&self) -> Result<(), LinkError> {
@@ -228,7 +269,7 @@ impl Session {
         }
         let place = Place::Session(self.inner.key);
         match self.shared().wait(place, |state| state.sessions[self.inner.key].over.clone()).await {
-            LinkError::SessionEnded(None) => Ok(()),
+            LinkError::SessionEnded(None) | LinkError::Closed => Ok(()),
             error => Err(error),
         }
     }

@@ -1,6 +1,7 @@
 //! What the driver and the handles of a connection share.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
@@ -22,7 +23,6 @@ use crate::wait::Waiters;
 use crate::{ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
-#[derive(Debug)]
 pub(crate) struct Shared {
     /// Tells this connection from every other of the process.
     number: u64,
@@ -30,6 +30,21 @@ pub(crate) struct Shared {
     /// Changes whenever the connection is lost and whenever it is made anew: see [`State::stamp`].
     stamp: AtomicU32,
     state: Mutex<State>,
+}
+
+/// What is behind the lock is much: it is counted, unless somebody holds the lock.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Shared");
+        shown.field("number", &self.number);
+        if let Ok(state) = self.state.try_lock() {
+            shown
+                .field("sessions", &state.sessions.len())
+                .field("links", &state.links.len())
+                .field("over", &state.over);
+        }
+        shown.finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug)]
@@ -87,6 +102,10 @@ pub(crate) struct SessionEntry {
     /// Handles of the session; with the last one it ends, if it is ours.
     pub(crate) handles: usize,
     pub(crate) ours: bool,
+    /// Whether it does transactions, which end with the connection and the session with them; and whether a commit is
+    /// under way.
+    pub(crate) transacted: bool,
+    pub(crate) committing: bool,
     pub(crate) over: Option<LinkError>,
     pub(crate) waiters: Waiters,
 }
@@ -129,6 +148,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
+    /// Whether the sender has answered a flow that wanted an answer.
+    pub(crate) flowed: bool,
     /// Whether credit came to nothing since the receiver last counted it.
     pub(crate) aborted: bool,
     pub(crate) sends: Sends,
@@ -335,7 +356,16 @@ impl State {
     /// Adds a session that the engine has begun, or the peer.
     pub(crate) fn add_session(&mut self, id: SessionId, ours: bool) -> usize {
         let handles = usize::from(ours);
-        self.sessions.insert(SessionEntry { id, begun: !ours, handles, ours, over: None, waiters: Waiters::default() })
+        self.sessions.insert(SessionEntry {
+            id,
+            begun: !ours,
+            handles,
+            ours,
+            transacted: false,
+            committing: false,
+            over: None,
+            waiters: Waiters::default(),
+        })
     }
 
     /// Adds a handle to a session of the peer's.
@@ -347,6 +377,14 @@ impl State {
 
     pub(crate) fn links_of(&self, session: usize) -> Vec<LinkId> {
         self.links.iter().filter(|(_, link)| link.session == session).map(|(_, link)| link.id).collect()
+    }
+
+    /// Wakes whoever waits on a link of a session.
+    pub(crate) fn wake_links_of(&mut self, session: usize) {
+        let Self { links, wakes, .. } = self;
+        for (_, entry) in links.iter_mut().filter(|(_, entry)| entry.session == session) {
+            entry.waiters.wake(wakes);
+        }
     }
 
     /// Adds a link that the engine has begun to attach.
@@ -373,6 +411,7 @@ impl State {
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
+            flowed: false,
             aborted: false,
             sends: Sends::default(),
             control: None,
@@ -433,6 +472,11 @@ impl State {
                         entry.confirmed = true;
                         control = entry.control.is_some();
                         joining = entry.joining;
+                        // Who waits for the first message of any link.
+                        let session = entry.session;
+                        if let Some(session) = self.sessions.get_mut(session) {
+                            session.waiters.wake(&mut self.wakes);
+                        }
                     }
                     if joining == Joining::Anew {
                         self.confirmed(link);
@@ -461,12 +505,22 @@ impl State {
                 News::Reassociated { link, tag, number } => self.reassociated(link, tag, number),
                 News::SettledBySender { link, number } => self.settled_by_sender(link, number),
                 News::InDoubt { link, doubt } => self.in_doubt(link, doubt),
-                News::SessionEnded(session, error) => self.end_session(session, &error),
+                News::SessionEnded(session, error) => {
+                    // What answers an end of ours is no news of the peer's.
+                    let ours = error == LinkError::SessionEnded(None) && self.is_ending(session);
+                    self.end_session(session, if ours { &LinkError::Closed } else { &error });
+                }
                 News::Closed(error) => self.lose(error),
                 News::Answer { token, answer } => self.answered(token, answer),
                 News::Drained(link) => {
                     if let Some(entry) = self.entry(link) {
                         entry.drained = true;
+                    }
+                    self.wake_link(link);
+                }
+                News::Flow(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.flowed = true;
                     }
                     self.wake_link(link);
                 }

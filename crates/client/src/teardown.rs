@@ -50,7 +50,7 @@ impl State {
             entry.detaching = true;
         }
         if self.down.is_some() {
-            self.end_link(link, LinkError::DetachedByPeer);
+            self.end_link(link, LinkError::Closed);
         } else if !self.engine.has_rest(link) {
             self.engine.detach(link);
         } else if !self.teardown.links.iter().any(|(waits, _)| *waits == link) {
@@ -62,7 +62,7 @@ impl State {
     /// Ends a session as [`State::detach`] does a link. One that the peer does not end in time is over all the same.
     pub(crate) fn end_in_time(&mut self, session: SessionId, timeout: Duration) {
         if self.down.is_some() {
-            return self.end_session(session, &LinkError::SessionEnded(None));
+            return self.end_session(session, &LinkError::Closed);
         }
         let deadline = Instant::now().checked_add(timeout);
         if self.teardown.ends.iter().any(|(waits, ..)| *waits == session) {
@@ -75,6 +75,11 @@ impl State {
             self.engine.end(session);
         }
         self.wake_driver();
+    }
+
+    /// Whether our end of a session is to be ended.
+    pub(crate) fn is_ending(&self, session: SessionId) -> bool {
+        self.teardown.ends.iter().any(|(waits, ..)| *waits == session)
     }
 
     /// Takes a handle away from a session.

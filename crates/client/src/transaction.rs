@@ -1,10 +1,14 @@
 //! Transactions (AMQP 1.0 part 4): work on messages that happens together or not at all.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use crate::disposition::{Origin, Whereabouts};
 use crate::protocol::{MessageFormat, TransactionId};
-use crate::sender::{Encoded, Handover, Put, Settlement};
+use crate::sender::{Encoded, Handover, Put, Settlement, Within};
 use crate::state::State;
 use crate::types::{Fields, PeerError};
 use crate::{LinkError, Message, Outcome, SendError, Sender, TransactionError};
@@ -21,8 +25,8 @@ pub struct Transaction {
     /// The engine on which it was declared: it ends with the connection.
     epoch: u32,
     work: Mutex<Work>,
-    /// The discharge that is on its way.
-    discharged: Option<Discharge>,
+    /// Set under the connection's lock once it is to be discharged: nothing becomes a part of it any more.
+    ending: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +40,18 @@ enum Discharge {
 struct Work {
     /// The outcomes, to come, of messages that were sent and whose outcome nobody has seen.
     submitted: Vec<Settlement>,
+    /// Of those that were waited for, how many were not accepted and the first outcome, and the first that is in doubt.
+    not_accepted: usize,
+    first: Option<Outcome>,
+    failed: Option<SendError>,
     retired: Vec<(Origin, Outcome)>,
+    /// The discharge that is on its way, and its answer, to come.
+    discharged: Option<(Discharge, Option<Settlement>)>,
 }
 
 impl Transaction {
     pub(crate) fn new(control: &Arc<Sender>, id: TransactionId, epoch: u32) -> Self {
-        Self { control: Arc::clone(control), id, epoch, work: Mutex::default(), discharged: None }
+        Self { control: Arc::clone(control), id, epoch, work: Mutex::default(), ending: AtomicBool::new(false) }
     }
 
     /// Sends a message in this transaction and waits for its outcome, which is provisional: where it is accepted, the
@@ -69,7 +79,7 @@ impl Transaction {
     /// A dropped future has handed over nothing.
     pub async fn submit(&self, sender: &Sender, message: &Message) -> Result<(), SendError> {
         let settlement = self.hand_over(sender, message).await?;
-        self.work().submitted.push(settlement);
+        self.keep(settlement);
         Ok(())
     }
 
@@ -155,7 +165,7 @@ impl Transaction {
     /// # Cancel safety
     /// Dropped before the outcomes of submitted messages are there, or before there is credit for the discharge, it is
     /// rolled back. Afterwards the commit goes its way, and what became of it is not learned.
-    pub async fn commit(mut self) -> Result<(), TransactionError> {
+    pub async fn commit(self) -> Result<(), TransactionError> {
         self.end_by_commit().await
     }
 
@@ -167,42 +177,89 @@ impl Transaction {
     /// # Cancel safety
     /// Once polled, it is rolled back whether the future lives or not.
     #[doc(alias = "abort")]
-    pub async fn rollback(mut self) -> Result<(), TransactionError> {
-        self.discharge(Discharge::Rollback).await
+    pub async fn rollback(self) -> Result<(), TransactionError> {
+        self.end_by_rollback().await
     }
 
-    /// As [`Transaction::commit`]. The transaction is of no use afterwards.
-    pub(crate) async fn end_by_commit(&mut self) -> Result<(), TransactionError> {
-        let submitted = std::mem::take(&mut self.work().submitted);
-        let (mut count, mut first, mut failed) = (0, None, None);
-        for settlement in submitted {
-            match settlement.await {
-                Ok(Outcome::Accepted) => {}
-                Ok(outcome) => {
-                    count += 1;
-                    first.get_or_insert(outcome);
-                }
-                Err(error) => failed = failed.or(Some(error)),
+    /// As [`Transaction::commit`]. The transaction is of no use afterwards, but to be ended again where the future was
+    /// dropped: that goes on where this was.
+    pub(crate) async fn end_by_commit(&self) -> Result<(), TransactionError> {
+        if self.discharged().is_none() {
+            self.close();
+            if let Some(error) = self.outcomes().await {
+                self.discharge(Discharge::Rollback).await?;
+                return Err(error);
             }
         }
-        let error = match (failed, first) {
-            (Some(error), _) => Some(TransactionError::Send(error)),
-            (None, Some(first)) => Some(TransactionError::of_messages(count, first)),
-            (None, None) => None,
-        };
-        if let Some(error) = error {
-            self.discharge(Discharge::Rollback).await?;
-            return Err(error);
+        let how = self.discharged().unwrap_or(Discharge::Commit);
+        self.discharge(how).await?;
+        if how == Discharge::Commit {
+            self.settle_retired();
         }
-        self.discharge(Discharge::Commit).await?;
-        self.settle_retired();
         Ok(())
     }
 
+    /// As [`Transaction::rollback`]; where it was handed over to be committed, what became of that.
+    pub(crate) async fn end_by_rollback(&self) -> Result<(), TransactionError> {
+        self.close();
+        self.discharge(Discharge::Rollback).await
+    }
+
     /// Whether a commit was handed over, so that nothing is rolled back any more.
-    #[cfg(feature = "blocking")]
     pub(crate) fn may_commit(&self) -> bool {
-        self.discharged == Some(Discharge::Commit)
+        self.discharged() == Some(Discharge::Commit)
+    }
+
+    /// Whether it is to be discharged, or was: nothing becomes a part of it any more.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Leaves a message whose outcome nobody waits for any more to the commit.
+    pub(crate) fn keep(&self, settlement: Settlement) {
+        self.work().submitted.push(settlement);
+    }
+
+    /// The messages that were settled in it.
+    pub(crate) fn take_retired(&self) -> Vec<Origin> {
+        std::mem::take(&mut self.work().retired).into_iter().map(|(origin, _)| origin).collect()
+    }
+
+    fn discharged(&self) -> Option<Discharge> {
+        self.work().discharged.as_ref().map(|(how, _)| *how)
+    }
+
+    /// Lets nothing become a part of it any more; whoever waits to send in it hears of that.
+    fn close(&self) {
+        self.control.link.with(|state| {
+            self.ending.store(true, Ordering::Relaxed);
+            let session = state.links[self.control.link.key].session;
+            state.wake_links_of(session);
+        });
+    }
+
+    /// Waits for the outcomes of messages that were submitted, and tells why it cannot be committed.
+    pub(crate) async fn outcomes(&self) -> Option<TransactionError> {
+        loop {
+            let Some(settlement) = self.work().submitted.pop() else { break };
+            let outcome = self.provisional(settlement).await;
+            let mut work = self.work();
+            match outcome {
+                Ok(Outcome::Accepted) => {}
+                Ok(outcome) => {
+                    work.not_accepted += 1;
+                    // They are taken from the last on.
+                    work.first = Some(outcome);
+                }
+                Err(error) => work.failed = Some(error),
+            }
+        }
+        let work = self.work();
+        match (&work.failed, &work.first) {
+            (Some(error), _) => Some(TransactionError::Send(error.clone())),
+            (None, Some(first)) => Some(TransactionError::of_messages(work.not_accepted, first.clone())),
+            (None, None) => None,
+        }
     }
 
     pub(crate) async fn hand_over(&self, sender: &Sender, message: &Message) -> Result<Settlement, SendError> {
@@ -213,7 +270,8 @@ impl Transaction {
             return Err(SendError::AtMostOnce);
         }
         self.control.link.with(|state| self.still_open(state)).map_err(SendError::NotSent)?;
-        let Put { token, .. } = sender.hand_over(message, true, Some((&self.id, self.epoch))).await?;
+        let within = Within { id: &self.id, epoch: self.epoch, ending: &self.ending };
+        let Put { token, .. } = sender.hand_over(message, true, Some(within)).await?;
         Ok(sender.settlement(token))
     }
 
@@ -222,23 +280,41 @@ impl Transaction {
         Waits { transaction: self, settlement: Some(settlement) }.outcome()
     }
 
-    async fn discharge(&mut self, how: Discharge) -> Result<(), TransactionError> {
-        // The outcomes in it must not come behind it.
+    async fn discharge(&self, how: Discharge) -> Result<(), TransactionError> {
         let fail = how == Discharge::Rollback;
-        let command = self.control.link.with(|state| {
-            state.engine.flush();
-            Encoded::whole(state.engine.discharge(&self.id, fail))
-        });
-        let handover = Handover { epoch: Some(self.epoch), ..Handover::tracked(MessageFormat(0)) };
-        let put = self.control.put_when_credited(&command, handover).await;
-        let Put { token, .. } = put.map_err(|error| TransactionError::of_command(error, false))?;
-        self.discharged = Some(how);
-        match self.control.settlement(token).await {
+        // A loss leaves it unknown from here on.
+        let _committing = (!fail).then(|| Committing::new(&self.control));
+        if self.discharged().is_none() {
+            // The outcomes in it must not come behind it.
+            let command = self.control.link.with(|state| {
+                state.engine.flush();
+                Encoded::whole(state.engine.discharge(&self.id, fail))
+            });
+            let handover = Handover { epoch: Some(self.epoch), ..Handover::tracked(MessageFormat(0)) };
+            let put = self.control.put_when_credited(&command, handover).await;
+            let Put { token, .. } = put.map_err(|error| TransactionError::of_command(error, false))?;
+            self.work().discharged = Some((how, Some(self.control.settlement(token))));
+        }
+        let may_commit = self.may_commit();
+        match poll_fn(|cx| self.poll_discharge(cx)).await {
             Ok(Outcome::Accepted) => Ok(()),
             Ok(Outcome::Rejected(error)) => Err(TransactionError::of_rejection(error)),
             Ok(_) => Err(TransactionError::Refused(None)),
-            Err(error) => Err(TransactionError::of_command(error, !fail)),
+            Err(error) => Err(TransactionError::of_command(error, may_commit)),
         }
+    }
+
+    fn poll_discharge(&self, cx: &mut Context<'_>) -> Poll<Result<Outcome, SendError>> {
+        let Some(mut settlement) = self.work().discharged.as_mut().and_then(|(_, answer)| answer.take()) else {
+            return Poll::Ready(Err(SendError::InDoubt(LinkError::Closed)));
+        };
+        let polled = Pin::new(&mut settlement).poll(cx);
+        if polled.is_pending()
+            && let Some((_, answer)) = self.work().discharged.as_mut()
+        {
+            *answer = Some(settlement);
+        }
+        polled
     }
 
     /// Settles what the peer has not settled with the commit. Of what it has, nothing is told.
@@ -270,7 +346,7 @@ impl Transaction {
 
 impl Drop for Transaction {
     fn drop(&mut self) {
-        if self.discharged.is_some() {
+        if self.discharged().is_some() {
             return;
         }
         let (link, id, epoch) = (self.control.link.id(), self.id.clone(), self.epoch);
@@ -279,6 +355,24 @@ impl Drop for Transaction {
                 state.abandon(link, id);
             }
         });
+    }
+}
+
+/// A commit that is under way.
+struct Committing<'a> {
+    control: &'a Sender,
+}
+
+impl<'a> Committing<'a> {
+    fn new(control: &'a Sender) -> Self {
+        control.link.session.set_committing(true);
+        Self { control }
+    }
+}
+
+impl Drop for Committing<'_> {
+    fn drop(&mut self) {
+        self.control.link.session.set_committing(false);
     }
 }
 
@@ -300,7 +394,7 @@ impl Waits<'_> {
 impl Drop for Waits<'_> {
     fn drop(&mut self) {
         if let Some(settlement) = self.settlement.take() {
-            self.transaction.work().submitted.push(settlement);
+            self.transaction.keep(settlement);
         }
     }
 }

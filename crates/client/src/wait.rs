@@ -57,7 +57,7 @@ impl Waiters {
 impl Shared {
     /// Waits at a place until `ready` has a result. A dropped future takes its waker along.
     pub(crate) async fn wait<R>(&self, place: Place, mut ready: impl FnMut(&mut State) -> Option<R>) -> R {
-        let mut wait = Wait { shared: self, place, ticket: None };
+        let mut wait = Wait::at(self, place);
         poll_fn(|cx| wait.shared.poll_at(place, &mut wait.ticket, cx, &mut ready)).await
     }
 
@@ -97,10 +97,16 @@ impl State {
 
 /// One call that waits.
 #[derive(Debug)]
-struct Wait<'a> {
+pub(crate) struct Wait<'a> {
     shared: &'a Shared,
     place: Place,
-    ticket: Option<u64>,
+    pub(crate) ticket: Option<u64>,
+}
+
+impl<'a> Wait<'a> {
+    pub(crate) fn at(shared: &'a Shared, place: Place) -> Self {
+        Self { shared, place, ticket: None }
+    }
 }
 
 impl Drop for Wait<'_> {

@@ -49,7 +49,7 @@ async fn an_old_settlement_leaves_those_of_later_links_alone() {
     let sender = sender.unwrap();
     let new = sender.submit_tracked(&Message::from("new")).await.unwrap();
     let received = soon(receiver.receive()).await.unwrap();
-    assert_eq!(soon(old).await, Err(SendError::InDoubt(LinkError::DetachedByPeer)));
+    assert_eq!(soon(old).await, Err(SendError::InDoubt(LinkError::Closed)));
     receiver.accept(&received).unwrap();
     assert_eq!(soon(new).await, Ok(Outcome::Accepted));
 }

@@ -72,7 +72,7 @@ async fn a_sink_wakes_once_for_many_messages() {
     assert_eq!(soon(receiving).await.unwrap(), (0..MESSAGES).collect::<Vec<_>>());
     // The sink of a link that is over takes nothing, and says why.
     let refused = soon(sender.feed(numbered(0))).await;
-    assert_eq!(refused, Err(SinkError::Send(SendError::NotSent(LinkError::DetachedByPeer))));
+    assert_eq!(refused, Err(SinkError::Send(SendError::NotSent(LinkError::Closed))));
 }
 
 #[tokio::test]

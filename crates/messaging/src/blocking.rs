@@ -7,7 +7,7 @@
 //! let connection = Connection::establish("amqp://localhost")?;
 //! let session = connection.session()?;
 //! let sender = session.sender("orders; {create: always}")?;
-//! let mut receiver = session.receiver("orders")?;
+//! let receiver = session.receiver("orders")?;
 //! sender.send("hello")?;
 //! let message = receiver.fetch()?;
 //! session.acknowledge(&message)?;

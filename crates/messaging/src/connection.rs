@@ -1,10 +1,13 @@
 //! A connection to a broker.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use postroad_client as client;
 
-use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError, Settings};
+use crate::node_types::NodeTypes;
+use crate::{
+    ConnectError, ConnectionBuilder, ConnectionError, Session, SessionError, Settings, TransactionError, session,
+};
 
 /// An open connection to a broker. Clones are handles of the same connection; with the last handle, and the last session
 /// and link on it, it is closed.
@@ -13,6 +16,16 @@ use crate::{ConnectError, ConnectionBuilder, ConnectionError, Session, SessionEr
 pub struct Connection {
     inner: client::Connection,
     settings: Arc<Settings>,
+    types: NodeTypes,
+    sessions: Arc<Mutex<Sessions>>,
+}
+
+/// The sessions of a connection by their names, as long as there are handles of them.
+#[derive(Debug, Default)]
+struct Sessions {
+    begun: Vec<(String, Weak<session::Inner>)>,
+    /// How many were begun without a name.
+    anonymous: u64,
 }
 
 impl Connection {
@@ -40,7 +53,13 @@ impl Connection {
     }
 
     pub(crate) fn new_open(inner: client::Connection, settings: Settings) -> Self {
-        Self { inner, settings: Arc::new(settings) }
+        let types = NodeTypes::new(settings.address_ttl);
+        Self { inner, settings: Arc::new(settings), types, sessions: Arc::default() }
+    }
+
+    /// What was learned of names on this connection.
+    pub(crate) fn types(&self) -> &NodeTypes {
+        &self.types
     }
 
     /// The options that it was opened with.
@@ -64,7 +83,105 @@ impl Connection {
     /// # Cancel safety
     /// A dropped future ends the session again.
     pub async fn session(&self) -> Result<Session, SessionError> {
-        Ok(Session::new(self.clone(), self.inner.session().await?))
+        self.begin(None, false).await
+    }
+
+    /// Gives the session of a name, which is begun where there is none.
+    ///
+    /// # Errors
+    /// As [`Connection::session`].
+    ///
+    /// # Cancel safety
+    /// As [`Connection::session`].
+    #[doc(alias = "session")]
+    pub async fn session_named(&self, name: &str) -> Result<Session, SessionError> {
+        self.begin(Some(name), false).await
+    }
+
+    /// Begins a session whose work happens in transactions: what is sent and acknowledged on it holds with
+    /// [`Session::commit`], or not at all with [`Session::rollback`] or the end of the session. Each transaction begins by
+    /// itself.
+    ///
+    /// It ends with the connection also where that is made anew ([`ConnectionBuilder::reconnect`]): then what is done on
+    /// it fails with [`TransactionError::Aborted`](crate::TransactionError::Aborted), or with
+    /// [`TransactionError::Unknown`](crate::TransactionError::Unknown) where a commit was under way.
+    ///
+    /// # Errors
+    /// As [`Connection::session`], and [`TransactionError::Unsupported`](crate::TransactionError::Unsupported) when the broker
+    /// has no transactions.
+    ///
+    /// # Cancel safety
+    /// As [`Connection::session`].
+    #[doc(alias = "session")]
+    pub async fn transactional_session(&self) -> Result<Session, SessionError> {
+        self.begin(None, true).await
+    }
+
+    /// As [`Connection::session_named`], with transactions where the session is begun.
+    ///
+    /// # Errors
+    /// As [`Connection::transactional_session`].
+    ///
+    /// # Cancel safety
+    /// As [`Connection::session`].
+    #[doc(alias = "session")]
+    pub async fn transactional_session_named(&self, name: &str) -> Result<Session, SessionError> {
+        self.begin(Some(name), true).await
+    }
+
+    /// The sessions that are not over and not gone, in the order in which they were begun.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Session> {
+        let sessions: Vec<_> = self.lock().begun.iter().filter_map(|(_, session)| Session::upgrade(session)).collect();
+        sessions.into_iter().filter(|session| session.error().is_none()).collect()
+    }
+
+    /// The id of the connection's container at the broker.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.inner.container_id()
+    }
+
+    async fn begin(&self, name: Option<&str>, transactional: bool) -> Result<Session, SessionError> {
+        let id = self.id();
+        let name = match name {
+            Some(name) => format!("{id}:{name}"),
+            None => {
+                let mut sessions = self.lock();
+                sessions.anonymous += 1;
+                format!("{id}:{}", sessions.anonymous - 1)
+            }
+        };
+        if let Some(session) = self.find(&name) {
+            return Ok(session);
+        }
+        let session = self.inner.session().await?;
+        let transacted = if transactional { Some(session.transacted().await.map_err(unsupported)?) } else { None };
+        let session = Session::new(self.clone(), session, name.clone(), transacted);
+        // Somebody may have been quicker.
+        if let Some(session) = self.find(&name) {
+            return Ok(session);
+        }
+        let mut sessions = self.lock();
+        sessions.begun.retain(|(_, session)| session.strong_count() > 0);
+        sessions.begun.push((name, session.downgrade()));
+        drop(sessions);
+        Ok(session)
+    }
+
+    fn find(&self, name: &str) -> Option<Session> {
+        // The last handle may go here, which ends the session: not under the lock.
+        let known = self.lock().begun.iter().find(|(known, _)| known == name).map(|(_, session)| session.clone())?;
+        Session::upgrade(&known).filter(|session| session.error().is_none())
+    }
+
+    /// Lets the name of a session be used again.
+    pub(crate) fn forget(&self, session: &Session) {
+        self.lock().begun.retain(|(name, _)| name != session.name());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the connection and everything on it: what was handed over goes out first.
@@ -100,5 +217,16 @@ impl Connection {
     #[must_use]
     pub fn client(&self) -> &client::Connection {
         &self.inner
+    }
+}
+
+/// Why a session has no transactions.
+fn unsupported(error: client::TransactionError) -> SessionError {
+    match error {
+        client::TransactionError::Link(error) => error.into(),
+        client::TransactionError::Attach(client::AttachError::Link(error)) if error.peer_error().is_none() => {
+            error.into()
+        }
+        error => TransactionError::Unsupported(Box::new(error)).into(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroad_address::{ConnectionOptionsError, OptionsError, ParseError, UrlError};
 use postroad_client as client;
 use postroad_client::types::{DecodeError, ErrorCondition, Fields, PeerError};
-use postroad_client::{BlockingError, Outcome, TlsConfigError};
+use postroad_client::{BlockingError, ManagementError, Outcome, TlsConfigError};
 
 use crate::ContentError;
 
@@ -175,6 +175,16 @@ pub enum SessionError {
     /// There are as many sessions as the broker takes.
     #[error("{0}")]
     Limit(String),
+    /// It is closed, and what its links leave to be done was not done.
+    #[error("{0}")]
+    Undo(#[source] Box<AddressError>),
+    /// The session has no transactions that could be committed or rolled back.
+    #[doc(alias = "NontransactionalSession")]
+    #[error("the session is not transactional")]
+    Nontransactional,
+    /// A transaction of the session came to nothing, or the broker has none.
+    #[error("{0}")]
+    Transaction(#[from] TransactionError),
     /// The connection is over.
     #[error("{0}")]
     Connection(#[from] ConnectionError),
@@ -189,6 +199,8 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Connection(error) => error.hint(),
+            Self::Nontransactional => Some("begin the session by `transactional_session`".into()),
+            Self::Transaction(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
@@ -199,6 +211,7 @@ impl SessionError {
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
             Self::Ended(Some(error)) => Some(&error.condition),
+            Self::Transaction(error) => error.condition(),
             Self::Connection(error) => error.condition(),
             _ => None,
         }
@@ -212,6 +225,13 @@ impl From<client::LinkError> for SessionError {
             client::LinkError::Connection(error) => Self::Connection(error.into()),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
+            error @ client::LinkError::TransactionAborted(_) => {
+                Self::Transaction(TransactionError::Aborted(Box::new(client::TransactionError::Link(error))))
+            }
+            error @ client::LinkError::TransactionUnknown(_) => {
+                Self::Transaction(TransactionError::Unknown(Box::new(client::TransactionError::InDoubt(error))))
+            }
+            client::LinkError::Transaction(error) => Self::Transaction(TransactionError::Aborted(error)),
             _ => Self::Closed,
         }
     }
@@ -223,6 +243,42 @@ impl From<client::AttachError> for SessionError {
             client::AttachError::Link(error) => error.into(),
             error => Self::Limit(error.to_string()),
         }
+    }
+}
+
+/// What became of a transaction of a session.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// It was rolled back: nothing of it holds.
+    #[doc(alias = "TransactionAborted")]
+    #[error("transaction aborted: {0}")]
+    Aborted(#[source] Box<client::TransactionError>),
+    /// The link or the connection ended in the middle of the commit: it holds, or nothing of it does.
+    #[doc(alias = "TransactionUnknown")]
+    #[error("transaction outcome unknown: {0}")]
+    Unknown(#[source] Box<client::TransactionError>),
+    /// The broker has no transactions, or none for this user.
+    #[error("no transactions: {0}")]
+    Unsupported(#[source] Box<client::TransactionError>),
+}
+
+impl TransactionError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Aborted(_) => "do the work again in another transaction".into(),
+            Self::Unknown(_) => "look at the nodes whether the work was done before it is done again".into(),
+            Self::Unsupported(_) => "use a session without transactions, or a broker that has them".into(),
+        })
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        let (Self::Aborted(error) | Self::Unknown(error) | Self::Unsupported(error)) = self;
+        error.peer_error().map(|error| &error.condition)
     }
 }
 
@@ -247,6 +303,27 @@ pub enum AddressError {
         /// What to do instead.
         hint: &'static str,
     },
+    /// The node is not what the address says that it is.
+    #[error("expected {expected}, got {found}")]
+    AssertionFailed {
+        /// What the address says: a kind of node, or a property with its value.
+        expected: String,
+        /// What the broker tells.
+        found: String,
+    },
+    /// The broker refused to make, bind or delete a node.
+    #[error("{name}: {action} refused: {report}")]
+    Refused {
+        /// What was asked for: `create`, `bind`, `delete`..
+        action: &'static str,
+        /// The name of the node.
+        name: String,
+        /// What the broker says.
+        report: Box<PeerError>,
+    },
+    /// A request about a node came to nothing.
+    #[error("{0}")]
+    Management(#[source] ManagementError),
     /// A guarantee that the link cannot give.
     #[error("{asked} is not available here: {missing}")]
     GuaranteeUnavailable {
@@ -285,6 +362,9 @@ impl AddressError {
             Self::Malformed(error) => error.hint().to_owned(),
             Self::InvalidOption(error) => return error.hint(),
             Self::Unsupported { hint, .. } => (*hint).to_owned(),
+            Self::AssertionFailed { .. } => "change the node at the broker, or what the address says of it".to_owned(),
+            Self::Refused { .. } => return None,
+            Self::Management(error) => return error.hint().map(Into::into),
             Self::GuaranteeUnavailable { .. } => {
                 "ask for at-least-once, and let the receiver recognise what comes twice".to_owned()
             }
@@ -300,7 +380,9 @@ impl AddressError {
     #[must_use]
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
-            Self::NotFound { report, .. } | Self::Unauthorized { report, .. } => Some(&report.condition),
+            Self::NotFound { report, .. } | Self::Unauthorized { report, .. } | Self::Refused { report, .. } => {
+                Some(&report.condition)
+            }
             _ => None,
         }
     }
@@ -365,7 +447,11 @@ impl From<client::LinkError> for LinkError {
             client::LinkError::DetachedByPeer => Self::Detached(None),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
-            client::LinkError::SessionEnded(_) | client::LinkError::Connection(_) => Self::Session(error.into()),
+            client::LinkError::SessionEnded(_)
+            | client::LinkError::Connection(_)
+            | client::LinkError::Transaction(_)
+            | client::LinkError::TransactionAborted(_)
+            | client::LinkError::TransactionUnknown(_) => Self::Session(error.into()),
             _ => Self::Closed,
         }
     }

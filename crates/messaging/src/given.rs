@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroad_address::{BrokerUrl, ConnectionOptions, OptionMap, OptionValue, Scheme};
 use postroad_client::TlsConfig;
 
-use crate::resolve::to_value;
+use crate::properties::to_value;
 use crate::{ConnectError, ConnectionBuilder};
 
 impl ConnectionBuilder {

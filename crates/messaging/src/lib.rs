@@ -10,7 +10,7 @@
 //! let connection = Connection::establish("amqp://localhost").await?;
 //! let session = connection.session().await?;
 //! let sender = session.sender("orders; {create: always}").await?;
-//! let mut receiver = session.receiver("orders").await?;
+//! let receiver = session.receiver("orders").await?;
 //! sender.send("hello").await?;
 //! let message = receiver.fetch().await?;
 //! session.acknowledge(&message).await?;
@@ -25,17 +25,23 @@ mod builder;
 mod connection;
 mod content;
 mod error;
+mod filters;
 mod given;
+mod linking;
+mod node_types;
+mod properties;
 mod receiver;
 mod resolve;
 mod sender;
 mod session;
 mod settings;
+mod undo;
 
 pub use postroad_address as address;
 pub use postroad_address::{ConnectionOptions, Protocol, Transport};
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
+pub use postroad_client::TransactionState;
 pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
 
 pub use builder::ConnectionBuilder;
@@ -43,8 +49,10 @@ pub use connection::Connection;
 pub use content::{Content, ContentError, MessageExt};
 pub use error::{
     AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
+    TransactionError,
 };
 pub use receiver::Receiver;
+pub use resolve::{Resolution, resolve};
 pub use sender::Sender;
 pub use session::Session;
 pub use settings::Settings;

@@ -1,25 +1,54 @@
 //! A link that receives.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use postroad_client as client;
 use postroad_client::types::{Fields, PeerError};
 use postroad_client::{Message, Outcome};
 
+use crate::resolve::Resolved;
+use crate::undo::Undo;
 use crate::{FetchError, LinkError, Session};
 
 /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
 ///
-/// Dropping it closes the link; what it has not acknowledged goes back to the broker.
-#[derive(Debug)]
+/// Every method takes `&self`: tasks can share one, and each message goes to one of them. Clones are handles of the same
+/// receiver; with the last one the link is closed, and what was not acknowledged goes back to the broker.
+#[derive(Debug, Clone)]
 pub struct Receiver {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     session: Session,
-    inner: client::Receiver,
+    link: client::SharedReceiver,
+    undo: Option<u64>,
 }
 
 impl Receiver {
-    pub(crate) fn new(session: Session, inner: client::Receiver) -> Self {
-        Self { session, inner }
+    pub(crate) fn new(session: Session, link: client::SharedReceiver, _resolved: Resolved, undo: Undo) -> Self {
+        let undo = session.undos().add(undo);
+        Self { inner: Arc::new(Inner { session, link, undo }) }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    pub(crate) fn upgrade(receiver: &Weak<Inner>) -> Option<Self> {
+        receiver.upgrade().map(|inner| Self { inner })
+    }
+
+    pub(crate) fn is_of(&self, link: &client::SharedReceiver) -> bool {
+        self.inner.link.is_same(link)
+    }
+
+    /// Whether both are handles of one receiver.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Fetches the next message, when there is one.
@@ -29,9 +58,9 @@ impl Receiver {
     ///
     /// # Cancel safety
     /// A dropped future has taken no message.
-    pub async fn fetch(&mut self) -> Result<Message, FetchError> {
-        let message = self.inner.receive().await?;
-        self.session.unacked().add(&message);
+    pub async fn fetch(&self) -> Result<Message, FetchError> {
+        let message = self.inner.link.receive().await?;
+        self.inner.session.unacked().add(&message);
         Ok(message)
     }
 
@@ -44,9 +73,9 @@ impl Receiver {
     /// # Cancel safety
     /// A dropped future has taken no message.
     #[doc(alias = "fetch")]
-    pub async fn fetch_timeout(&mut self, timeout: Duration) -> Result<Message, FetchError> {
-        let message = self.inner.fetch(timeout).await?.ok_or(FetchError::Empty)?;
-        self.session.unacked().add(&message);
+    pub async fn fetch_timeout(&self, timeout: Duration) -> Result<Message, FetchError> {
+        let message = self.inner.link.fetch(timeout).await?.ok_or(FetchError::Empty)?;
+        self.inner.session.unacked().add(&message);
         Ok(message)
     }
 
@@ -55,7 +84,7 @@ impl Receiver {
     /// # Errors
     /// When the message's link is over: the broker will deliver the message again.
     pub fn accept(&self, message: &Message) -> Result<(), LinkError> {
-        self.session.settle(message, Outcome::Accepted)
+        self.inner.session.settle(message, Outcome::Accepted)
     }
 
     /// Tells the broker that a message is invalid, and why.
@@ -64,7 +93,7 @@ impl Receiver {
     /// As [`Receiver::accept`].
     #[doc(alias = "REJECTED")]
     pub fn reject(&self, message: &Message, error: Option<PeerError>) -> Result<(), LinkError> {
-        self.session.settle(message, Outcome::Rejected(error))
+        self.inner.session.settle(message, Outcome::Rejected(error))
     }
 
     /// Gives a message back as if it had not been delivered.
@@ -73,7 +102,7 @@ impl Receiver {
     /// As [`Receiver::accept`].
     #[doc(alias = "RELEASED")]
     pub fn release(&self, message: &Message) -> Result<(), LinkError> {
-        self.session.settle(message, Outcome::Released)
+        self.inner.session.settle(message, Outcome::Released)
     }
 
     /// Gives a message back changed: counted as a failed delivery, not to come here again, or with annotations.
@@ -87,24 +116,24 @@ impl Receiver {
         undeliverable_here: bool,
         annotations: Option<Fields>,
     ) -> Result<(), LinkError> {
-        self.session.settle(message, Outcome::Modified { delivery_failed, undeliverable_here, annotations })
+        self.inner.session.settle(message, Outcome::Modified { delivery_failed, undeliverable_here, annotations })
     }
 
     /// Messages that are taken ahead of [`Receiver::fetch`]; 0 by default.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.inner.prefetch()
+        self.inner.link.prefetch()
     }
 
     /// Sets how many messages are taken ahead. Half of them are asked for at a time.
-    pub fn set_capacity(&mut self, capacity: u32) {
-        self.inner.set_prefetch(capacity);
+    pub fn set_capacity(&self, capacity: u32) {
+        self.inner.link.set_prefetch(capacity);
     }
 
     /// Messages that are here and have not been fetched.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.inner.available()
+        self.inner.link.available()
     }
 
     /// The address that the broker attached the link to: for an address that begins with `#`, the name of the node that
@@ -112,30 +141,33 @@ impl Receiver {
     #[doc(alias = "source")]
     #[must_use]
     pub fn address(&self) -> Option<String> {
-        self.inner.address()
+        self.inner.link.address()
     }
 
     /// The session of the link.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.session
+        &self.inner.session
     }
 
     /// Why the link is over; `None` while it is not.
     #[doc(alias = "get_error")]
     #[must_use]
     pub fn error(&self) -> Option<LinkError> {
-        self.inner.error().map(Into::into)
+        self.inner.link.error().map(Into::into)
     }
 
-    /// Closes the link. What was fetched and not acknowledged goes back to the broker.
+    /// Closes the link, for every handle. What was fetched and not acknowledged goes back to the broker; whoever waits for a
+    /// message is told.
     ///
     /// # Errors
     /// When the broker detached the link with an error before, or does not answer in the link's timeout.
     ///
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
-    pub async fn close(self) -> Result<(), LinkError> {
-        Ok(self.inner.close().await?)
+    pub async fn close(&self) -> Result<(), LinkError> {
+        self.inner.link.close().await?;
+        let session = self.session();
+        Ok(session.undos().run(self.inner.undo, session.client()).await?)
     }
 }

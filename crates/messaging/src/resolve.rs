@@ -2,67 +2,227 @@
 
 use std::time::Duration;
 
-use postroad_address::{Address, FilterDescriptor, Mode, NodeType, OptionMap, OptionValue, Options, Reliability, Role};
-use postroad_client::types::{ErrorCondition, Fields, Map, Symbol, Value};
-use postroad_client::{AttachError, Expiry, Guarantee, LinkOptions, Node};
+use postroad_address::{Address, Mode, NodeType, Options, Reliability, Role};
+use postroad_client::types::{ErrorCondition, Fields, Map, PeerError};
+use postroad_client::{AttachError, Binding, Expiry, Guarantee, LinkOptions, Node};
 use uuid::Uuid;
 
+use crate::filters::{SUBJECT, filters};
+use crate::properties::{DELETE_ON_CLOSE, LIFETIME, lifetime, node_properties, put, queue_properties, to_map};
 use crate::{AddressError, LinkError};
+
+/// What a sender or receiver at an address asks of a broker on AMQP 1.0, as [`resolve`] tells it.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Resolution {
+    /// The node: the target of a sender, the source of a receiver.
+    pub node: Node,
+    /// The terms of the link.
+    pub link: LinkOptions,
+}
+
+/// Tells what a sender or receiver at this address asks of a broker on AMQP 1.0, without asking anyone. A name that begins
+/// with `#` and goes on gets another unique part each time.
+///
+/// ```
+/// use postroad_messaging::{address::Role, resolve};
+///
+/// let resolution = resolve("prices; {create: always, node: {type: topic}}", Role::Receiver)?;
+/// assert_eq!(resolution.node.address.as_deref(), Some("prices"));
+/// assert_eq!(resolution.node.capabilities, ["create-on-demand", "topic"]);
+/// # Ok::<(), postroad_messaging::AddressError>(())
+/// ```
+///
+/// # Errors
+/// A text that is no address, and options that do not fit or that nobody can carry out.
+pub fn resolve(address: &str, role: Role) -> Result<Resolution, AddressError> {
+    let Resolved { node, link, .. } = Resolved::new(address, role)?;
+    Ok(Resolution { node, link })
+}
 
 /// An address, and what it asks of the client.
 #[derive(Debug)]
 pub(crate) struct Resolved {
     pub(crate) address: Address,
+    pub(crate) options: Options,
+    pub(crate) role: Role,
+    /// What the address says that the node is like.
+    pub(crate) properties: Fields,
+    /// The kind of the node, as the address says it or as it was learned.
+    pub(crate) node_type: Option<NodeType>,
     pub(crate) node: Node,
     pub(crate) link: LinkOptions,
-    node_type: Option<NodeType>,
 }
 
 /// The capability by which a link asks for its node to be made under the name that it gives.
-const CREATE_ON_DEMAND: &str = "create-on-demand";
+pub(crate) const CREATE_ON_DEMAND: &str = "create-on-demand";
 
-/// The filters that Qpid's brokers know, by their descriptors (the `apache.org` filters registered with OASIS):
-/// `apache.org:legacy-amqp-direct-binding:string`, `apache.org:legacy-amqp-topic-binding:string` and
-/// `apache.org:selector-filter:string`.
-const DIRECT_BINDING: u64 = 0x0000_468C_0000_0000;
-const TOPIC_BINDING: u64 = 0x0000_468C_0000_0001;
-const SELECTOR_FILTER: u64 = 0x0000_468C_0000_0004;
-const SELECTOR_FILTER_SYMBOL: &str = "apache.org:selector-filter:string";
-
-const SUBJECT: Symbol = Symbol::from_static("subject-filter");
-const SELECTOR: Symbol = Symbol::from_static("selector");
+/// How long the subscription of a link that may lose nothing outlives its connection; the original's C++ client has the
+/// same.
+const SUBSCRIPTION_TIME: Duration = Duration::from_secs(120);
 
 impl Resolved {
     /// Reads an address for one end of a link.
     pub(crate) fn new(text: &str, role: Role) -> Result<Self, AddressError> {
-        let address = Address::parse(text)?;
+        Self::of(Address::parse(text)?, role)
+    }
+
+    pub(crate) fn of(address: Address, role: Role) -> Result<Self, AddressError> {
         let options = address.validate_for(role)?;
         refuse_unsupported(&options, role)?;
-        let mut node = node_at(&address, &options, role);
-        if role == Role::Receiver {
-            node.browse = options.mode == Some(Mode::Browse);
-            node.filters = filters(&address, &options);
+        let mut node = Node::default();
+        match address.name.as_str() {
+            "#" => node.dynamic = true,
+            // A name of its own for each link, and a node that goes with it.
+            name if address.is_temporary() => node.address = Some(format!("{}{name}", Uuid::new_v4())),
+            name => node.address = Some(name.to_owned()),
         }
         node.durable = options.link.durable == Some(true);
-        node.expiry = match options.link.timeout {
-            Some(timeout) => Some(Expiry::LinkDetach(timeout)),
-            None => node.durable.then_some(Expiry::Never),
-        };
         let mut link = LinkOptions::default();
         link.name.clone_from(&options.link.name);
         link.own_address.clone_from(match role {
             Role::Sender => &options.link.source,
             Role::Receiver => &options.link.target,
         });
-        link.guarantee = guarantee(&options, role);
         link.prefetch = 0;
-        Ok(Self { node_type: options.node.node_type, address, node, link })
+        let (node_type, properties) = (options.node.node_type, node_properties(&options.node));
+        let mut resolved = Self { address, options, role, properties, node_type, node, link };
+        resolved.apply_type();
+        Ok(resolved)
+    }
+
+    /// Takes in what kind of node it is, where the address does not say it. `true`: the terms are others now.
+    pub(crate) fn learn(&mut self, found: NodeType) -> bool {
+        if self.options.node.node_type.is_some() {
+            return false;
+        }
+        let before = (self.node.filters.clone(), self.node.expiry, self.link.guarantee);
+        self.node_type = Some(found);
+        self.apply_type();
+        before != (self.node.filters.clone(), self.node.expiry, self.link.guarantee)
+    }
+
+    /// Forgets what was learned.
+    pub(crate) fn unlearn(&mut self) {
+        self.node_type = self.options.node.node_type;
+        self.apply_type();
+    }
+
+    /// Sets what depends on the kind of the node.
+    fn apply_type(&mut self) {
+        let options = &self.options;
+        let capabilities = self.creates().then(|| CREATE_ON_DEMAND.to_owned()).into_iter();
+        let capabilities = capabilities.chain(self.node_type.map(|node_type| node_type.as_str().to_owned()));
+        self.node.capabilities = capabilities.chain(options.node.capabilities.iter().cloned()).collect();
+        let mut properties = Map::default();
+        if self.creates() || self.node.dynamic || self.asserts() {
+            properties.clone_from(&self.properties.0);
+        }
+        if self.address.is_temporary() && properties.get_str(LIFETIME).is_none() {
+            put(&mut properties, LIFETIME, lifetime(DELETE_ON_CLOSE));
+        }
+        self.node.properties = (!properties.is_empty()).then_some(Fields(properties));
+        self.link.guarantee = guarantee(options, self.role, self.node_type);
+        let receives = self.role == Role::Receiver;
+        if receives {
+            self.node.browse = options.mode == Some(Mode::Browse);
+            self.node.filters = filters(&self.address, options, self.node_type);
+        }
+        let subscribes = receives && self.node_type == Some(NodeType::Topic);
+        self.node.expiry = match options.link.timeout {
+            Some(timeout) => Some(Expiry::LinkDetach(timeout)),
+            None if self.node.durable => Some(Expiry::Never),
+            // Messages that come while there is no connection are not to be missed.
+            None if subscribes && self.link.guarantee == Guarantee::AtLeastOnce => {
+                Some(Expiry::LinkDetach(SUBSCRIPTION_TIME))
+            }
+            None => None,
+        };
+    }
+
+    /// Whether this end makes the node.
+    pub(crate) fn creates(&self) -> bool {
+        self.options.create.applies_to(self.role) || (self.address.is_temporary() && !self.node.dynamic)
+    }
+
+    /// Whether this end checks the node.
+    pub(crate) fn asserts(&self) -> bool {
+        self.options.assert.applies_to(self.role)
+    }
+
+    /// Whether this end deletes the node when the link closes.
+    pub(crate) fn deletes(&self) -> bool {
+        self.options.delete.applies_to(self.role)
+    }
+
+    /// Whether the address describes the node that is to be made beyond its kind.
+    pub(crate) fn describes(&self) -> bool {
+        let node = &self.options.node;
+        node.durable == Some(true) || !node.x_declare.is_empty() || !node.properties.is_empty()
+    }
+
+    /// The name of the node; that of a dynamic one is not known before the broker tells it.
+    pub(crate) fn name(&self) -> &str {
+        self.node.address.as_deref().unwrap_or(&self.address.name)
+    }
+
+    /// Whether the address says something of the queue that a subscription of an exchange has.
+    pub(crate) fn describes_subscription(&self) -> bool {
+        let link = &self.options.link;
+        link.name.is_some() || !link.x_declare.is_empty() || !link.x_bindings.is_empty()
+    }
+
+    /// What the queue of a subscription is to be like.
+    pub(crate) fn subscription_properties(&self) -> Fields {
+        let link = &self.options.link;
+        let mut properties = Map::default();
+        put(&mut properties, "exclusive", true.into());
+        if link.durable == Some(true) {
+            put(&mut properties, "durable", true.into());
+        } else {
+            put(&mut properties, "auto-delete", true.into());
+            if self.link.guarantee != Guarantee::AtMostOnce {
+                let seconds = link.timeout.unwrap_or(SUBSCRIPTION_TIME).as_secs();
+                put(&mut properties, "qpid.auto_delete_timeout", i64::try_from(seconds).unwrap_or(i64::MAX).into());
+            }
+        }
+        queue_properties(&link.x_declare, properties)
+    }
+
+    /// The binding of a subscription by the address's subject, at an exchange of this kind.
+    pub(crate) fn subject_binding(&self, queue: &str, exchange_type: &str) -> Binding {
+        let (exchange, subject) = (self.name(), self.address.subject.as_deref());
+        let binding = Binding::new(exchange, queue);
+        match exchange_type {
+            // Everything comes; the key tells bindings apart.
+            "fanout" => binding.key(queue),
+            "headers" => binding.key(subject.unwrap_or("match-all")).argument("x-match", "all"),
+            "direct" => binding.key(subject.unwrap_or_default()),
+            _ => binding.key(subject.unwrap_or("#")),
+        }
+    }
+
+    /// A binding that the address gives; what it leaves out is taken from here.
+    pub(crate) fn binding(&self, given: &postroad_address::Binding, exchange: &str, queue: &str) -> Binding {
+        let or = |given: &Option<String>, otherwise: &str| given.clone().unwrap_or_else(|| otherwise.to_owned());
+        let mut binding = Binding::new(or(&given.exchange, exchange), or(&given.queue, queue));
+        binding.key = given.key.clone().or_else(|| self.address.subject.clone());
+        binding.arguments = to_map(&given.arguments);
+        binding
+    }
+
+    /// The source that the queue of a subscription is. The subject has become the key of its binding; what else filters does so
+    /// at the queue.
+    pub(crate) fn subscription_node(&self, queue: &str) -> Node {
+        let filters = self.node.filters.iter().filter(|(name, _)| *name != SUBJECT).cloned().collect();
+        let capabilities = vec![NodeType::Queue.as_str().to_owned()];
+        Node { filters, capabilities, browse: self.node.browse, ..Node::at(queue) }
     }
 
     /// What the broker's refusal says of the address.
     pub(crate) fn refused(&self, error: AttachError) -> LinkError {
         let Some(report) = error.peer_error().cloned().map(Box::new) else { return error.into() };
-        let name = self.address.name.clone();
+        let name = self.name().to_owned();
         if report.condition == ErrorCondition::NOT_FOUND {
             let node_type = self.node_type.map(NodeType::as_str);
             LinkError::Address(AddressError::NotFound { name, node_type, report })
@@ -73,163 +233,18 @@ impl Resolved {
         }
     }
 
-    /// Compares what the broker attached with what changes which messages come. A filter that it does not apply is left
-    /// out of its answer (AMQP 1.0 part 3, 3.5.3); a receiver would take messages that it was not meant to take.
-    pub(crate) fn check(&self, remote: Option<&Node>) -> Result<(), AddressError> {
-        let asked = self.node.filters.iter().any(|(name, _)| *name == SELECTOR);
-        if asked && !remote.is_some_and(|remote| remote.filters.iter().any(|(_, filter)| is_selector(filter))) {
-            return Err(unsupported(
-                "link.selector",
-                "the broker does not apply it",
-                "leave the selector out and choose among the messages in the program",
-            ));
-        }
-        Ok(())
-    }
-}
-
-fn node_at(address: &Address, options: &Options, role: Role) -> Node {
-    let mut node = Node::default();
-    let mut create = options.create.applies_to(role);
-    let mut properties = Map::default();
-    match address.name.as_str() {
-        "#" => node.dynamic = true,
-        // A name of its own for each link, and a node that goes with it.
-        name if address.is_temporary() => {
-            node.address = Some(format!("{}{name}", Uuid::new_v4()));
-            create = true;
-        }
-        name => node.address = Some(name.to_owned()),
-    }
-    node.capabilities.extend(create.then_some(CREATE_ON_DEMAND.to_owned()));
-    node.capabilities.extend(options.node.node_type.map(|node_type| node_type.as_str().to_owned()));
-    node.capabilities.extend(options.node.capabilities.iter().cloned());
-    if create || node.dynamic {
-        node_properties(options, &mut properties);
-        if address.is_temporary() && properties.get_str(LIFETIME).is_none() {
-            put(&mut properties, LIFETIME, lifetime(DELETE_ON_CLOSE));
-        }
-    }
-    node.properties = (!properties.is_empty()).then_some(Fields(properties));
-    node
-}
-
-const LIFETIME: &str = "lifetime-policy";
-const DELETE_ON_CLOSE: u64 = 0x2b;
-const DELETE_ON_NO_LINKS: u64 = 0x2c;
-
-/// The node properties of the standard (part 3, 3.5.9), and those that Qpid's broker reads beside them.
-fn node_properties(options: &Options, properties: &mut Map) {
-    if let Some(node_type) = options.node.node_type {
-        let mode = match node_type {
-            NodeType::Queue => "move",
-            NodeType::Topic => "copy",
-        };
-        put(properties, "supported-dist-modes", Value::Symbol(Symbol::from_static(mode)));
-    }
-    if options.node.durable == Some(true) {
-        put(properties, "durable", true.into());
-    }
-    for (key, value) in options.node.properties.iter().chain(&options.node.x_declare) {
-        let Some(key) = key.as_str().map(|key| key.replace('_', "-")) else { continue };
-        match (key.as_str(), value) {
-            // The 0-10 declaration keeps what is the broker's own in a map of its own.
-            ("arguments", OptionValue::Map(arguments)) => {
-                for (key, value) in arguments {
-                    if let Some(key) = key.as_str() {
-                        put(properties, key, to_value(value));
-                    }
-                }
-            }
-            ("type", value) => put(properties, "exchange-type", to_value(value)),
-            ("lifetime-policy", OptionValue::String(name)) => {
-                let policy = match name.as_str() {
-                    "delete-on-close" => lifetime(DELETE_ON_CLOSE),
-                    "delete-if-unused" => lifetime(DELETE_ON_NO_LINKS),
-                    "delete-if-empty" => lifetime(0x2d),
-                    "delete-if-unused-and-empty" => lifetime(0x2e),
-                    other => other.into(),
-                };
-                put(properties, LIFETIME, policy);
-            }
-            ("auto-delete", value) => {
-                put(properties, "auto-delete", to_value(value));
-                // The standard's word for it, which other brokers know too.
-                if value.as_bool() == Some(true) && properties.get_str(LIFETIME).is_none() {
-                    put(properties, LIFETIME, lifetime(DELETE_ON_NO_LINKS));
-                }
-            }
-            (key, value) => put(properties, key, to_value(value)),
-        }
-    }
-}
-
-fn lifetime(code: u64) -> Value {
-    Value::described(code, Value::List(Vec::new()))
-}
-
-fn put(map: &mut Map, key: &str, value: Value) {
-    let key = match Symbol::new(key.to_owned()) {
-        Some(symbol) => Value::Symbol(symbol),
-        None => Value::from(key),
-    };
-    match map.0.iter_mut().find(|(there, _)| *there == key) {
-        Some((_, old)) => *old = value,
-        None => map.0.push((key, value)),
-    }
-}
-
-pub(crate) fn to_value(value: &OptionValue) -> Value {
-    match value {
-        OptionValue::Bool(value) => (*value).into(),
-        OptionValue::Int(value) => (*value).into(),
-        OptionValue::Float(value) => value.get().into(),
-        OptionValue::String(text) => text.as_str().into(),
-        OptionValue::List(items) => Value::List(items.iter().map(to_value).collect()),
-        OptionValue::Map(map) => to_map(map).into(),
-        _ => Value::Null,
-    }
-}
-
-fn to_map(map: &OptionMap) -> Map {
-    let entries = map.iter().map(|(key, value)| (to_value(&key.clone().into()), to_value(value)));
-    Map(entries.collect())
-}
-
-fn filters(address: &Address, options: &Options) -> Vec<(Symbol, Value)> {
-    let mut filters = Vec::new();
-    if let Some(selector) = &options.link.selector {
-        filters.push((SELECTOR, Value::described(SELECTOR_FILTER, selector.as_str())));
-    }
-    filters.extend(options.link.filters.iter().filter_map(|filter| {
-        let descriptor = match &filter.descriptor {
-            FilterDescriptor::Code(code) => Value::Ulong(*code),
-            FilterDescriptor::Symbol(symbol) => Value::Symbol(Symbol::new(symbol.clone())?),
-            _ => return None,
-        };
-        Some((Symbol::new(filter.name.clone())?, Value::described(descriptor, to_value(&filter.value))))
-    }));
-    // Subjects choose among the messages of a topic. With those of a queue the original does not filter.
-    let subject = address.subject.as_deref().filter(|subject| !subject.is_empty());
-    if let Some(subject) = subject.filter(|_| options.node.node_type != Some(NodeType::Queue)) {
-        let binding = if subject.contains(['*', '#']) { TOPIC_BINDING } else { DIRECT_BINDING };
-        filters.push((SUBJECT, Value::described(binding, subject)));
-    }
-    filters
-}
-
-fn is_selector(filter: &Value) -> bool {
-    let Value::Described(described) = filter else { return false };
-    match &described.descriptor {
-        Value::Ulong(code) => *code == SELECTOR_FILTER,
-        descriptor => descriptor.as_str() == Some(SELECTOR_FILTER_SYMBOL),
+    /// There is no such node, as the broker's manager says.
+    pub(crate) fn not_found(&self) -> AddressError {
+        let node_type = self.node_type.map(NodeType::as_str);
+        let report = PeerError::new(ErrorCondition::NOT_FOUND, format!("no {:?}", self.name()));
+        AddressError::NotFound { name: self.name().to_owned(), node_type, report: Box::new(report) }
     }
 }
 
 /// A receiver of a topic, and one that only looks, is unreliable unless it says otherwise, as in the originals.
-fn guarantee(options: &Options, role: Role) -> Guarantee {
-    let unreliable = role == Role::Receiver
-        && (options.node.node_type == Some(NodeType::Topic) || options.mode == Some(Mode::Browse));
+fn guarantee(options: &Options, role: Role, node_type: Option<NodeType>) -> Guarantee {
+    let unreliable =
+        role == Role::Receiver && (node_type == Some(NodeType::Topic) || options.mode == Some(Mode::Browse));
     match options.link.reliability {
         Some(Reliability::Unreliable | Reliability::AtMostOnce) => Guarantee::AtMostOnce,
         Some(Reliability::ExactlyOnce) => Guarantee::ExactlyOnce,
@@ -238,24 +253,15 @@ fn guarantee(options: &Options, role: Role) -> Guarantee {
     }
 }
 
-/// Refuses what would otherwise be dropped without a word.
+/// Refuses what would otherwise be dropped without a word, whatever the broker is.
 fn refuse_unsupported(options: &Options, role: Role) -> Result<(), AddressError> {
     const NO_SUCH_THING: &str = "AMQP 1.0 has nothing for it";
-    const BIND: &str = "make the binding at the broker";
-    let link = &options.link;
+    let (link, sends) = (&options.link, role == Role::Sender);
     let cases = [
-        (
-            options.delete.applies_to(role),
-            "delete",
-            "a node that lives as long as its links goes by itself: node: {x-declare: {auto-delete: True}}",
-        ),
-        (options.assert.applies_to(role), "assert", "leave it out; a link to a node that is not there fails anyway"),
-        (!options.node.x_bindings.is_empty(), "node.x-bindings", BIND),
-        (!link.x_bindings.is_empty(), "link.x-bindings", BIND),
-        (!link.x_declare.is_empty(), "link.x-declare", "declare the queue at the broker, or use node: {x-declare: ..}"),
+        (!link.x_declare.is_empty() && sends, "link.x-declare", "a sender has no queue; use node: {x-declare: ..}"),
         (!link.x_subscribe.is_empty(), "link.x-subscribe", "leave it out"),
-        (link.selector.is_some() && role == Role::Sender, "link.selector", "a selector is for receivers"),
-        (!link.filters.is_empty() && role == Role::Sender, "link.filter", "a filter is for receivers"),
+        (link.selector.is_some() && sends, "link.selector", "a selector is for receivers"),
+        (!link.filters.is_empty() && sends, "link.filter", "a filter is for receivers"),
         (link.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT), "link.timeout", "give at most 4294967295 seconds"),
     ];
     match cases.into_iter().find(|(given, _, _)| *given) {
@@ -267,13 +273,16 @@ fn refuse_unsupported(options: &Options, role: Role) -> Result<(), AddressError>
 /// The standard counts seconds in 32 bits.
 const MAX_TIMEOUT: Duration = Duration::from_secs(u32::MAX as u64);
 
-fn unsupported(option: &'static str, reason: &'static str, hint: &'static str) -> AddressError {
+pub(crate) fn unsupported(option: &'static str, reason: &'static str, hint: &'static str) -> AddressError {
     AddressError::Unsupported { option, reason, hint }
 }
 
 #[cfg(test)]
 mod tests {
+    use postroad_client::types::Value;
+
     use super::*;
+    use crate::filters::SELECTOR;
 
     fn receiver(text: &str) -> Resolved {
         Resolved::new(text, Role::Receiver).unwrap()
@@ -306,22 +315,6 @@ mod tests {
     }
 
     #[test]
-    fn x_declare_becomes_node_properties() {
-        let resolved = sender(
-            "x; {create: always, node: {x-declare: {type: fanout, auto_delete: True, alternate-exchange: 'amq.fanout', \
-             arguments: {'qpid.max_size': 1000, list: [1, a]}}}}",
-        );
-        assert_eq!(property(&resolved, "exchange-type"), Some(&Value::from("fanout")));
-        assert_eq!(property(&resolved, "auto-delete"), Some(&Value::Boolean(true)));
-        assert_eq!(property(&resolved, LIFETIME), Some(&lifetime(DELETE_ON_NO_LINKS)));
-        assert_eq!(property(&resolved, "alternate-exchange"), Some(&Value::from("amq.fanout")));
-        assert_eq!(property(&resolved, "qpid.max_size"), Some(&Value::Long(1000)));
-        assert_eq!(property(&resolved, "list"), Some(&Value::List(vec![Value::Long(1), Value::from("a")])));
-        let resolved = sender("x; {create: always, node: {x-declare: {lifetime-policy: delete-if-empty}}}");
-        assert_eq!(property(&resolved, LIFETIME), Some(&lifetime(0x2d)));
-    }
-
-    #[test]
     fn subjects_and_selectors_become_filters_of_a_receiver() {
         let filter = |text: &str| receiver(text).node.filters;
         assert_eq!(filter("t/news"), [(SUBJECT, Value::described(0x468C_0000_0000_u64, "news"))]);
@@ -351,21 +344,6 @@ mod tests {
         let error = Resolved::new(text, Role::Sender).unwrap_err();
         assert!(matches!(error, AddressError::Unsupported { option: "link.filter", .. }));
         assert_eq!(sender("q; {link: {sender-source: mine}}").link.own_address.as_deref(), Some("mine"));
-    }
-
-    #[test]
-    fn a_selector_counts_as_applied_when_it_is_told_back() {
-        let resolved = receiver("q; {link: {selector: 'a = 1'}}");
-        let told_back = |descriptor: Value| Node {
-            filters: vec![("any-name".into(), Value::described(descriptor, "a = 1"))],
-            ..Node::default()
-        };
-        assert_eq!(resolved.check(Some(&told_back(Value::Ulong(SELECTOR_FILTER)))), Ok(()));
-        assert_eq!(resolved.check(Some(&told_back(Value::Symbol(SELECTOR_FILTER_SYMBOL.into())))), Ok(()));
-        assert!(resolved.check(Some(&told_back(Value::Ulong(TOPIC_BINDING)))).is_err());
-        assert!(resolved.check(Some(&Node::default())).is_err());
-        assert!(resolved.check(None).is_err());
-        assert_eq!(receiver("q/news").check(None), Ok(()));
     }
 
     #[test]
@@ -404,16 +382,71 @@ mod tests {
     }
 
     #[test]
+    fn what_was_learned_changes_what_depends_on_it() {
+        let mut resolved = receiver("t/news");
+        assert_eq!((resolved.link.guarantee, resolved.node.filters.len()), (Guarantee::AtLeastOnce, 1));
+        assert!(resolved.learn(NodeType::Topic));
+        assert_eq!((resolved.link.guarantee, resolved.node.filters.len()), (Guarantee::AtMostOnce, 1));
+        assert_eq!((resolved.node.expiry, resolved.node.capabilities.as_slice()), (None, &["topic".to_owned()][..]));
+        assert!(resolved.learn(NodeType::Queue));
+        assert_eq!((resolved.link.guarantee, resolved.node.filters.len()), (Guarantee::AtLeastOnce, 0));
+        resolved.unlearn();
+        assert_eq!((resolved.node_type, resolved.node.filters.len()), (None, 1));
+        let mut told = receiver("t; {node: {type: queue}}");
+        assert!(!told.learn(NodeType::Topic));
+        assert_eq!(told.node_type, Some(NodeType::Queue));
+        // Nothing else follows from it.
+        assert!(!receiver("q").learn(NodeType::Queue));
+        let mut reliable = receiver("t; {link: {reliability: at-least-once}}");
+        assert!(reliable.learn(NodeType::Topic));
+        assert_eq!(reliable.node.expiry, Some(Expiry::LinkDetach(SUBSCRIPTION_TIME)));
+    }
+
+    #[test]
+    fn the_queue_of_a_subscription_is_as_reliable_as_its_link() {
+        let queue = |text: &str| receiver(text).subscription_properties();
+        let topic = |link: &str| format!("t; {{node: {{type: topic}}, link: {{name: n, {link}}}}}");
+        let unreliable = queue(&topic(""));
+        assert_eq!(unreliable.0.get_str("auto-delete"), Some(&Value::Boolean(true)));
+        assert_eq!(unreliable.0.get_str("exclusive"), Some(&Value::Boolean(true)));
+        assert_eq!(unreliable.0.get_str("qpid.auto_delete_timeout"), None);
+        let reliable = queue(&topic("reliability: at-least-once"));
+        assert_eq!(reliable.0.get_str("qpid.auto_delete_timeout"), Some(&Value::Long(120)));
+        let reliable = queue(&topic("reliability: at-least-once, timeout: 7"));
+        assert_eq!(reliable.0.get_str("qpid.auto_delete_timeout"), Some(&Value::Long(7)));
+        let durable = queue(&topic("durable: True"));
+        assert_eq!(
+            (durable.0.get_str("durable"), durable.0.get_str("auto-delete")),
+            (Some(&Value::Boolean(true)), None)
+        );
+        let others = queue(&topic("x-declare: {exclusive: False, arguments: {'qpid.max_count': 5}}"));
+        assert_eq!(others.0.get_str("exclusive"), Some(&Value::Boolean(false)));
+        assert_eq!(others.0.get_str("qpid.max_count"), Some(&Value::Long(5)));
+    }
+
+    #[test]
+    fn what_a_binding_leaves_out_is_taken_from_the_address() {
+        let resolved = receiver("t/news; {link: {x-bindings: [{queue: q, key: k, arguments: {a: 1}}, {}]}}");
+        let given = &resolved.options.link.x_bindings;
+        assert_eq!(resolved.binding(&given[0], "t", "mine"), Binding::new("t", "q").key("k").argument("a", 1_i64));
+        assert_eq!(resolved.binding(&given[1], "t", "mine"), Binding::new("t", "mine").key("news"));
+        let key = |text: &str, kind: &str| receiver(text).subject_binding("q", kind).key;
+        assert_eq!(key("t/a.*", "topic").as_deref(), Some("a.*"));
+        assert_eq!(key("t", "topic").as_deref(), Some("#"));
+        assert_eq!(key("t/a", "direct").as_deref(), Some("a"));
+        assert_eq!(key("t", "direct").as_deref(), Some(""));
+        assert_eq!(key("t/a", "fanout").as_deref(), Some("q"));
+        assert_eq!(key("t", "headers").as_deref(), Some("match-all"));
+    }
+
+    #[test]
     fn what_is_refused_names_its_option() {
-        for (text, wanted) in [
-            ("q; {delete: always}", "delete"),
-            ("q; {assert: receiver}", "assert"),
-            ("q; {node: {x-bindings: [{key: a}]}}", "node.x-bindings"),
-            ("q; {link: {x-bindings: [{key: a}]}}", "link.x-bindings"),
-            ("q; {link: {x-declare: {a: 1}}}", "link.x-declare"),
-            ("q; {link: {x-subscribe: {a: 1}}}", "link.x-subscribe"),
+        for (text, role, wanted) in [
+            ("q; {link: {x-subscribe: {a: 1}}}", Role::Receiver, "link.x-subscribe"),
+            ("q; {link: {x-declare: {a: 1}}}", Role::Sender, "link.x-declare"),
+            ("q; {link: {selector: 'a = 1'}}", Role::Sender, "link.selector"),
         ] {
-            let error = Resolved::new(text, Role::Receiver).unwrap_err();
+            let error = Resolved::new(text, role).unwrap_err();
             assert!(matches!(error, AddressError::Unsupported { option, .. } if option == wanted), "{error:?}");
         }
     }

@@ -1,26 +1,60 @@
 //! A link that sends.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
 
 use postroad_client as client;
 use postroad_client::{Message, Outcome};
 
+use crate::resolve::Resolved;
+use crate::undo::Undo;
 use crate::{LinkError, SendError, Session, SyncError, UNLIMITED, content};
 
-/// A sender. Every method takes `&self`: tasks can share one.
+/// A sender. Every method takes `&self`: tasks can share one. Clones are handles of the same sender.
 ///
-/// Dropping it closes the link; what was handed over is on its way before the close.
-#[derive(Debug)]
+/// With the last handle the link is closed; what was handed over is on its way before the close.
+#[derive(Debug, Clone)]
 pub struct Sender {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     session: Session,
-    inner: client::Sender,
+    link: client::Sender,
     subject: Option<String>,
     capacity: AtomicU32,
+    undo: Option<u64>,
+}
+
+/// The answer to one message, to come.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Settlement(client::Settlement),
+    Provisional(client::Provisional),
 }
 
 impl Sender {
-    pub(crate) fn new(session: Session, inner: client::Sender, subject: Option<String>) -> Self {
-        Self { session, inner, subject, capacity: AtomicU32::new(UNLIMITED) }
+    pub(crate) fn new(session: Session, link: client::Sender, resolved: Resolved, undo: Undo) -> Self {
+        let (undo, subject) = (session.undos().add(undo), resolved.address.subject);
+        Self { inner: Arc::new(Inner { session, link, subject, capacity: AtomicU32::new(UNLIMITED), undo }) }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    pub(crate) fn upgrade(sender: &Weak<Inner>) -> Option<Self> {
+        sender.upgrade().map(|inner| Self { inner })
+    }
+
+    /// Whether both are handles of one sender.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
     }
 
     /// Sends a message and waits until the broker has accepted it. With the reliability `unreliable` or `at-most-once`
@@ -37,9 +71,13 @@ impl Sender {
     }
 
     /// The first half of [`Sender::send`]: hands the message over.
-    pub(crate) async fn submit(&self, message: impl Into<Message>) -> Result<client::Settlement, SendError> {
+    pub(crate) async fn submit(&self, message: impl Into<Message>) -> Result<Answer, SendError> {
         let message = self.prepare(message)?;
-        Ok(self.inner.submit_tracked(&message).await?)
+        let link = &self.inner.link;
+        Ok(match self.inner.session.transactions() {
+            Some(transactions) => Answer::Provisional(transactions.submit_tracked(link, &message).await?),
+            None => Answer::Settlement(link.submit_tracked(&message).await?),
+        })
     }
 
     /// The second half: what the broker's answer means.
@@ -61,19 +99,27 @@ impl Sender {
     #[doc(alias = "send")]
     pub async fn send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = self.prepare(message)?;
-        Ok(self.inner.submit(&message).await?)
+        match self.inner.session.transactions() {
+            Some(transactions) => Ok(transactions.submit(&self.inner.link, &message).await?),
+            None => Ok(self.inner.link.submit(&message).await?),
+        }
     }
 
     /// As [`Sender::send_async`], at once or not at all.
     ///
     /// # Errors
-    /// [`SendError::InsufficientCapacity`] when it cannot be handed over now.
+    /// [`SendError::InsufficientCapacity`] when it cannot be handed over now. On a transactional session it never can: a
+    /// transaction may have to be begun first.
     pub fn try_send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = self.prepare(message)?;
-        Ok(self.inner.try_submit(&message)?)
+        if self.inner.session.is_transactional() {
+            return Err(SendError::InsufficientCapacity);
+        }
+        Ok(self.inner.link.try_submit(&message)?)
     }
 
-    /// Waits until the broker has answered every message that was handed over by [`Sender::send_async`].
+    /// Waits until the broker has answered every message that was handed over by [`Sender::send_async`]. On a transactional
+    /// session what it answers is told by [`Session::commit`].
     ///
     /// # Errors
     /// When one of them was not accepted since the last call, or the link ended before all were answered.
@@ -81,25 +127,28 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future changes nothing.
     pub async fn sync(&self) -> Result<(), SyncError> {
-        Ok(self.inner.sync().await?)
+        if let Some(transactions) = self.inner.session.transactions() {
+            transactions.sync().await;
+        }
+        Ok(self.inner.link.sync().await?)
     }
 
     /// Messages that were handed over and that the broker has not answered yet.
     #[must_use]
     pub fn unsettled(&self) -> usize {
-        self.inner.unsettled()
+        self.inner.link.unsettled()
     }
 
     /// The bound on [`Sender::unsettled`]; [`UNLIMITED`] by default.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.capacity.load(Ordering::Relaxed)
+        self.inner.capacity.load(Ordering::Relaxed)
     }
 
     /// Bounds the messages that are under way: sending waits until there are fewer. With 0 nothing can be sent.
     pub fn set_capacity(&self, capacity: u32) {
-        self.capacity.store(capacity, Ordering::Relaxed);
-        self.inner.set_max_unsettled((capacity != UNLIMITED).then_some(capacity as usize));
+        self.inner.capacity.store(capacity, Ordering::Relaxed);
+        self.inner.link.set_max_unsettled((capacity != UNLIMITED).then_some(capacity as usize));
     }
 
     /// Messages that fit below the capacity now.
@@ -117,23 +166,23 @@ impl Sender {
     #[doc(alias = "target")]
     #[must_use]
     pub fn address(&self) -> Option<String> {
-        self.inner.address()
+        self.inner.link.address()
     }
 
     /// The session of the link.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.session
+        &self.inner.session
     }
 
     /// Why the link is over; `None` while it is not.
     #[doc(alias = "get_error")]
     #[must_use]
     pub fn error(&self) -> Option<LinkError> {
-        self.inner.error().map(Into::into)
+        self.inner.link.error().map(Into::into)
     }
 
-    /// Waits as [`Sender::sync`] does, then closes the link.
+    /// Waits as [`Sender::sync`] does, then closes the link, for every handle.
     ///
     /// # Errors
     /// When the broker detached the link with an error before, or does not answer. What [`Sender::sync`] would tell of
@@ -141,9 +190,13 @@ impl Sender {
     ///
     /// # Cancel safety
     /// A dropped future closes the link without waiting.
-    pub async fn close(self) -> Result<(), LinkError> {
-        let _ = self.inner.sync().await;
-        Ok(self.inner.close().await?)
+    pub async fn close(&self) -> Result<(), LinkError> {
+        let shut = Shut(&self.inner.link);
+        let _ = self.sync().await;
+        drop(shut);
+        self.inner.link.close_shared().await?;
+        let session = self.session();
+        Ok(session.undos().run(self.inner.undo, session.client()).await?)
     }
 
     fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {
@@ -151,10 +204,30 @@ impl Sender {
             return Err(SendError::InsufficientCapacity);
         }
         let mut message = message.into();
-        if let Some(subject) = self.subject.as_ref().filter(|_| message.subject().is_none()) {
+        if let Some(subject) = self.inner.subject.as_ref().filter(|_| message.subject().is_none()) {
             message.set_subject(subject.as_str());
         }
         content::prepare(&mut message)?;
         Ok(message)
+    }
+}
+
+/// Closes a link when it goes.
+struct Shut<'a>(&'a client::Sender);
+
+impl Drop for Shut<'_> {
+    fn drop(&mut self) {
+        self.0.shut();
+    }
+}
+
+impl Future for Answer {
+    type Output = Result<Outcome, client::SendError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Settlement(answer) => Pin::new(answer).poll(cx),
+            Self::Provisional(answer) => Pin::new(answer).poll(cx),
+        }
     }
 }

@@ -1,36 +1,96 @@
 //! A session: the order of messages, and which of them wait to be acknowledged.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use postroad_address::Role;
 use postroad_client as client;
-use postroad_client::{Message, Origin, Outcome};
+use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
 
+use crate::linking::Linking;
 use crate::resolve::Resolved;
-use crate::{Connection, LinkError, Receiver, Sender, SessionError};
+use crate::undo::Undos;
+use crate::{Connection, FetchError, LinkError, Receiver, Sender, SessionError, TransactionError, receiver, sender};
 
 /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
 #[derive(Debug, Clone)]
 pub struct Session {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
     connection: Connection,
-    inner: client::Session,
+    session: client::Session,
+    name: String,
+    transacted: Option<Transacted>,
     unacked: Unacked,
+    undos: Undos,
+    senders: Mutex<Vec<Weak<sender::Inner>>>,
+    receivers: Mutex<Vec<Weak<receiver::Inner>>>,
 }
 
 /// Messages that were fetched on a session and have no outcome yet.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Unacked(Arc<Mutex<HashSet<Origin>>>);
+#[derive(Debug, Default)]
+pub(crate) struct Unacked(Mutex<HashSet<Origin>>);
 
 impl Session {
-    pub(crate) fn new(connection: Connection, inner: client::Session) -> Self {
-        Self { connection, inner, unacked: Unacked::default() }
+    pub(crate) fn new(
+        connection: Connection,
+        session: client::Session,
+        name: String,
+        transacted: Option<Transacted>,
+    ) -> Self {
+        let inner = Inner {
+            connection,
+            session,
+            name,
+            transacted,
+            unacked: Unacked::default(),
+            undos: Undos::default(),
+            senders: Mutex::default(),
+            receivers: Mutex::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    pub(crate) fn downgrade(&self) -> Weak<Inner> {
+        Arc::downgrade(&self.inner)
+    }
+
+    pub(crate) fn upgrade(session: &Weak<Inner>) -> Option<Self> {
+        session.upgrade().map(|inner| Self { inner })
     }
 
     /// The connection of the session.
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        &self.connection
+        &self.inner.connection
+    }
+
+    /// The name of the session: that of the connection's container, and its own or a number.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Whether both are handles of one session.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// The senders of the session that are not gone, in the order in which they were made.
+    #[must_use]
+    pub fn senders(&self) -> Vec<Sender> {
+        lock(&self.inner.senders).iter().filter_map(Sender::upgrade).collect()
+    }
+
+    /// The receivers of the session that are not gone, in the order in which they were made.
+    #[must_use]
+    pub fn receivers(&self) -> Vec<Receiver> {
+        lock(&self.inner.receivers).iter().filter_map(Receiver::upgrade).collect()
     }
 
     /// Makes a sender to the node at an address such as `orders; {create: always}`. The subject of the address is set on
@@ -42,10 +102,11 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn sender(&self, address: &str) -> Result<Sender, LinkError> {
-        let resolved = Resolved::new(address, Role::Sender)?;
-        let link = self.inner.sender_with(resolved.node.clone(), resolved.link.clone()).await;
-        let link = link.map_err(|error| resolved.refused(error))?;
-        Ok(Sender::new(self.clone(), link, resolved.address.subject))
+        let mut resolved = Resolved::new(address, Role::Sender)?;
+        let (link, undo) = self.linking(&mut resolved).sender().await?;
+        let sender = Sender::new(self.clone(), link, resolved, undo);
+        add(&self.inner.senders, sender.downgrade());
+        Ok(sender)
     }
 
     /// Makes a receiver from the node at an address such as `orders; {mode: browse}`. It takes no message ahead of
@@ -57,11 +118,24 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn receiver(&self, address: &str) -> Result<Receiver, LinkError> {
-        let resolved = Resolved::new(address, Role::Receiver)?;
-        let link = self.inner.receiver_with(resolved.node.clone(), resolved.link.clone()).await;
-        let link = link.map_err(|error| resolved.refused(error))?;
-        resolved.check(link.remote().as_ref())?;
-        Ok(Receiver::new(self.clone(), link))
+        let mut resolved = Resolved::new(address, Role::Receiver)?;
+        let (link, undo) = self.linking(&mut resolved).receiver().await?;
+        let receiver = Receiver::new(self.clone(), link.into_shared(), resolved, undo);
+        add(&self.inner.receivers, receiver.downgrade());
+        Ok(receiver)
+    }
+
+    fn linking<'a>(&'a self, resolved: &'a mut Resolved) -> Linking<'a> {
+        Linking { session: &self.inner.session, types: self.inner.connection.types(), resolved }
+    }
+
+    /// What the links leave to be done.
+    pub(crate) fn undos(&self) -> &Undos {
+        &self.inner.undos
+    }
+
+    pub(crate) fn client(&self) -> &client::Session {
+        &self.inner.session
     }
 
     /// Tells the broker that a message was processed.
@@ -95,17 +169,122 @@ impl Session {
     /// # Cancel safety
     /// As [`Session::acknowledge`].
     pub async fn acknowledge_all(&self) -> Result<(), LinkError> {
-        Ok(self.inner.settle_origins(self.unacked.take(), &Outcome::Accepted)?)
+        let unacked = self.inner.unacked.take();
+        if let Some(transacted) = &self.inner.transacted {
+            unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, Outcome::Accepted));
+            return Ok(());
+        }
+        Ok(self.inner.session.settle_origins(unacked, &Outcome::Accepted)?)
     }
 
     /// Messages that were fetched on this session and have no outcome yet.
     #[doc(alias = "unacked")]
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.unacked.lock().len()
+        self.inner.unacked.lock().len()
     }
 
-    /// Ends the session and its links. What was fetched and not acknowledged goes back to the broker.
+    /// Waits for the receiver of this session whose next message came first of all that are here, so that
+    /// [`Receiver::fetch`] has it at once: what has come is fetched in its order over all receivers. Only receivers with a
+    /// capacity have anything here.
+    ///
+    /// # Errors
+    /// When the session is over.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken nothing.
+    pub async fn next_receiver(&self) -> Result<Receiver, FetchError> {
+        loop {
+            let next = self.inner.session.next_receiver().await.map_err(LinkError::from)?;
+            if let Some(receiver) = self.receiver_of(&next) {
+                return Ok(receiver);
+            }
+        }
+    }
+
+    /// As [`Session::next_receiver`], for at most `timeout`.
+    ///
+    /// # Errors
+    /// [`FetchError::Empty`] when nothing has come in time; otherwise as [`Session::next_receiver`].
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken nothing.
+    #[doc(alias = "next_receiver")]
+    pub async fn next_receiver_timeout(&self, timeout: Duration) -> Result<Receiver, FetchError> {
+        let next = self.inner.session.next_receiver_timeout(timeout).await.map_err(LinkError::from)?;
+        next.and_then(|next| self.receiver_of(&next)).ok_or(FetchError::Empty)
+    }
+
+    /// Its handle may go at the same moment.
+    fn receiver_of(&self, receiver: &client::SharedReceiver) -> Option<Receiver> {
+        self.receivers().into_iter().find(|known| known.is_of(receiver))
+    }
+
+    /// Whether what is sent and acknowledged on the session happens in transactions.
+    #[doc(alias = "transactional")]
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.inner.transacted.is_some()
+    }
+
+    /// How far the transactions of the session have come; `None` where it has none.
+    #[must_use]
+    pub fn transaction_state(&self) -> Option<TransactionState> {
+        self.inner.transacted.as_ref().map(Transacted::state)
+    }
+
+    /// Commits what was sent and acknowledged since the last commit or rollback: all of it holds from then on. The next
+    /// transaction begins with the next message that is sent or acknowledged.
+    ///
+    /// # Errors
+    /// [`SessionError::Nontransactional`] on a session without transactions. [`TransactionError::Aborted`] when nothing of
+    /// it holds: what was acknowledged has gone back to the broker. [`TransactionError::Unknown`] when that cannot be found
+    /// out: then the session is over.
+    ///
+    /// # Cancel safety
+    /// Once polled it is decided. A future that is dropped, by a timeout say, leaves it to the next call that commits, rolls
+    /// back or sends to wait for the answer.
+    pub async fn commit(&self) -> Result<(), SessionError> {
+        self.transacted()?.commit().await.map_err(|error| self.transaction_error(error))
+    }
+
+    /// Rolls back what was sent and acknowledged since the last commit or rollback. Everything that was fetched in that
+    /// time goes back to the broker and comes again, as delivered before
+    /// ([`Message::redelivered`](crate::Message::redelivered)), and so does what was taken ahead, which nobody has seen.
+    ///
+    /// # Errors
+    /// [`SessionError::Nontransactional`] on a session without transactions, or when the session is over.
+    ///
+    /// # Cancel safety
+    /// Dropped before it is done, messages may stay where they are: another call gives them back.
+    pub async fn rollback(&self) -> Result<(), SessionError> {
+        let unacked = || self.inner.unacked.take().into_iter().collect();
+        let result = self.transacted()?.rollback(unacked).await;
+        result.map_err(|error| self.transaction_error(error))
+    }
+
+    fn transacted(&self) -> Result<&Transacted, SessionError> {
+        self.inner.transacted.as_ref().ok_or(SessionError::Nontransactional)
+    }
+
+    /// A session that is over says why, unless the transaction has more to say.
+    fn transaction_error(&self, error: client::TransactionError) -> SessionError {
+        match (error, self.error()) {
+            (error @ client::TransactionError::InDoubt(_), _) => TransactionError::Unknown(Box::new(error)).into(),
+            (_, Some(over)) => over,
+            (error, None) => TransactionError::Aborted(Box::new(error)).into(),
+        }
+    }
+
+    /// Why the session is over; `None` while it is not.
+    #[doc(alias = "get_error")]
+    #[must_use]
+    pub fn error(&self) -> Option<SessionError> {
+        self.inner.session.error().map(Into::into)
+    }
+
+    /// Ends the session and its links. What was fetched and not acknowledged goes back to the broker, and a transaction
+    /// that is open is rolled back.
     ///
     /// Answers that are still to come are not waited for: [`Sender::sync`] does that.
     ///
@@ -115,19 +294,34 @@ impl Session {
     /// # Cancel safety
     /// Once polled, the end goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), SessionError> {
-        self.unacked.take();
-        Ok(self.inner.close().await?)
+        self.inner.unacked.take();
+        self.inner.connection.forget(self);
+        self.inner.session.close().await?;
+        if self.inner.undos.is_empty() {
+            return Ok(());
+        }
+        let after = self.inner.connection.client().session().await?;
+        let undone = self.inner.undos.run_rest(&after).await;
+        after.close().await?;
+        undone.map_err(|error| SessionError::Undo(Box::new(error)))
     }
 
     pub(crate) fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        if let Some(origin) = message.origin() {
-            self.unacked.lock().remove(&origin);
+        let Some(origin) = message.origin() else { return Ok(()) };
+        self.inner.unacked.lock().remove(&origin);
+        if let Some(transacted) = &self.inner.transacted {
+            transacted.settle_origin(origin, outcome);
+            return Ok(());
         }
-        Ok(self.inner.settle(message, outcome)?)
+        Ok(self.inner.session.settle(message, outcome)?)
     }
 
     pub(crate) fn unacked(&self) -> &Unacked {
-        &self.unacked
+        &self.inner.unacked
+    }
+
+    pub(crate) fn transactions(&self) -> Option<&Transacted> {
+        self.inner.transacted.as_ref()
     }
 }
 
@@ -143,6 +337,17 @@ impl Unacked {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Origin>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
+}
+
+/// Adds a link to the list of those of a session, and forgets those that are gone.
+fn add<T>(links: &Mutex<Vec<Weak<T>>>, link: Weak<T>) {
+    let mut links = lock(links);
+    links.retain(|known| known.strong_count() > 0);
+    links.push(link);
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

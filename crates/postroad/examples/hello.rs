@@ -10,7 +10,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let connection = Connection::establish(&broker.urls()[0]).await?;
     let session = connection.session().await?;
     let sender = session.sender("orders; {create: always}").await?;
-    let mut receiver = session.receiver("orders").await?;
+    let receiver = session.receiver("orders").await?;
     sender.send("hello").await?;
     let message = receiver.fetch().await?;
     session.acknowledge(&message).await?;

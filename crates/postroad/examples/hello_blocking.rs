@@ -9,7 +9,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let connection = Connection::establish(&broker.urls()[0])?;
     let session = connection.session()?;
     let sender = session.sender("orders; {create: always}")?;
-    let mut receiver = session.receiver("orders")?;
+    let receiver = session.receiver("orders")?;
     sender.send("hello")?;
     let message = receiver.fetch()?;
     session.acknowledge(&message)?;

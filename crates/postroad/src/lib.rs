@@ -13,7 +13,7 @@
 //! let connection = Connection::establish(&broker.urls()[0]).await?;
 //! let session = connection.session().await?;
 //! let sender = session.sender("orders; {create: always}").await?;
-//! let mut receiver = session.receiver("orders").await?;
+//! let receiver = session.receiver("orders").await?;
 //! sender.send("hello").await?;
 //! let message = receiver.fetch().await?;
 //! assert_eq!(message.text(), Some("hello"));
@@ -65,7 +65,7 @@ pub use postroad_taps as taps;
 /// let connection = Connection::establish(&broker.urls()[0])?;
 /// let session = connection.session()?;
 /// let sender = session.sender("orders; {create: always}")?;
-/// let mut receiver = session.receiver("orders")?;
+/// let receiver = session.receiver("orders")?;
 /// sender.send("hello")?;
 /// let message = receiver.fetch()?;
 /// assert_eq!(message.text(), Some("hello"));

@@ -24,7 +24,7 @@ fn main() {
 fn program(url: &str) {
     let session = Connection::establish(url).unwrap().session().unwrap();
     let sender = session.sender("out").unwrap();
-    let mut receiver = session.receiver("in").unwrap();
+    let receiver = session.receiver("in").unwrap();
     receiver.set_capacity(100);
     for _ in 0..COUNT {
         let message = receiver.fetch().unwrap();

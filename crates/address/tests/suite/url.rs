@@ -87,6 +87,54 @@ fn the_cpp_clients_form() {
     reads("tcp:1234/a", (Scheme::Amqp, None, None, "tcp", 1234, Some("a")));
 }
 
+/// The grammar of the C++ client (`src/qpid/Url.cpp`).
+#[test]
+fn passwords_of_the_cpp_client() {
+    let with = |user, password| (Scheme::Amqp, Some(user), Some(password), "host", 1, None);
+    reads("amqp:me/p:a/s?s%20@tcp:host:1", with("me", "p:a/s?s%20"));
+    reads("amqp:me:pass@host:1", with("me", "pass"));
+    reads("amqp:me@host:1", (Scheme::Amqp, Some("me"), None, "host", 1, None));
+    reads("amqp:me/pw@[::1]:1", (Scheme::Amqp, Some("me"), Some("pw"), "::1", 1, None));
+    reads("amqp:[fe80::1]", host_only("fe80::1", 5672));
+    let all = BrokerUrl::parse_list("amqp:me/pw@tcp:one:1,ssl:two,[::1]:3,four").unwrap();
+    let all: Vec<_> = all.iter().map(ToString::to_string).collect();
+    assert_eq!(all, ["amqp://me:pw@one:1", "amqps://me:pw@two", "amqp://me:pw@[::1]:3", "amqp://me:pw@four"]);
+    for list in ["amqp:one,", ",one", "one,,two"] {
+        assert_eq!(BrokerUrl::parse_list(list), Err(UrlError::MissingHost), "{list}");
+    }
+    for list in ["amqp:", "one,two:x", "one,ht!tp"] {
+        assert!(BrokerUrl::parse_list(list).is_err(), "{list}");
+    }
+}
+
+/// What Proton's own tests have (`cpp/src/url_test.cpp`, `c/tests/url_test.cpp`), but for URLs without a host, to which it gives
+/// one.
+#[test]
+fn the_forms_of_proton() {
+    let named = |port, path| (Scheme::Amqp, None, None, "host", port, path);
+    reads("amqp://host:amqp/path", named(5672, Some("path")));
+    reads("host:amqps", named(5671, None));
+    reads("//host", named(5672, None));
+    reads("//host:0", named(0, None));
+    reads("//me:pass@host:1234/path", (Scheme::Amqp, Some("me"), Some("pass"), "host", 1234, Some("path")));
+    reads("[::1]:amqp", host_only("::1", 5672));
+    reads("me@[::1]:amqp", (Scheme::Amqp, Some("me"), None, "::1", 5672, None));
+    let odd = (Scheme::Amqp, Some("user"), Some("1243^&^:pw"), "host", 423, Some("Foo.bar:90087@somewhere"));
+    reads("user:1243^&^:pw@host:423/Foo.bar:90087@somewhere", odd);
+    let encoded = (Scheme::Amqps, Some("@user/:"), Some("@pass/:"), "example.net", 5671, Some("some_topic"));
+    reads("amqps://%40user%2F%3A:%40pass%2F%3A@example.net/some_topic", encoded);
+    reads("user@host/topic://test", (Scheme::Amqp, Some("user"), None, "host", 5672, Some("topic://test")));
+    reads(
+        "[fe80::c662:ab36:1ef1:1596]:5672/path",
+        (Scheme::Amqp, None, None, "fe80::c662:ab36:1ef1:1596", 5672, Some("path")),
+    );
+    for text in [":1234", "/path", "//", "//:amqp", "user@"] {
+        refuses(text, UrlError::MissingHost);
+    }
+    refuses("amqp://foo:xyz/path", UrlError::BadPort { port: "xyz".to_owned() });
+    refuses("user:pw@[::1:amqp/x", UrlError::BadHost { host: "[::1:amqp".to_owned() });
+}
+
 #[test]
 fn websockets_in_every_spelling() {
     let plain = |path| (Scheme::AmqpWs, None, None, "host", 80, path);

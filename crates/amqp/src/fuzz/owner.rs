@@ -60,6 +60,7 @@ impl Owner {
                 | Event::Echo(link)
                 | Event::Readable(link)
                 | Event::Aborted(link)
+                | Event::Flow(link)
                 | Event::Drained(link)
                 | Event::FlowProperties(link)
                 | Event::Resumed { link, .. }

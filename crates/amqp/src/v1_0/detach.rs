@@ -69,6 +69,7 @@ impl Connection {
             | Event::Readable(named)
             | Event::FlowProperties(named)
             | Event::Aborted(named)
+            | Event::Flow(named)
             | Event::Drained(named) => !held.contains(named),
             Event::Resumed { link: named, .. } | Event::Reassociated { link: named, .. } => !held.contains(named),
             Event::Authenticated

@@ -95,6 +95,9 @@ pub enum Event {
     /// The sender has given up a delivery before it was whole, or resumed one of which nothing is left to come: it used a
     /// receiving link's credit all the same.
     Aborted(LinkId),
+    /// The sender has told its flow state of a link since it was asked ([`Connection::ask_flow`](super::Connection::ask_flow)):
+    /// what it had sent before it heard of our credit is here.
+    Flow(LinkId),
     /// A receiving link's credit has been used or given up after a drain.
     Drained(LinkId),
     /// A link that was attached again has dealt with the deliveries that it brought along: a sender has decided and told

@@ -89,6 +89,9 @@ impl Connection {
                     }
                 }
                 link.available = flow.available.unwrap_or(0);
+                if std::mem::take(&mut link.asked) {
+                    self.events.push_back(Event::Flow(id));
+                }
                 if link.drain && link.credit == 0 {
                     link.drain = false;
                     self.events.push_back(Event::Drained(id));

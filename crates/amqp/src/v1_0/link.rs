@@ -151,6 +151,8 @@ pub(crate) struct Link {
     pub(crate) echo: bool,
     /// Whether our next flow asks for the peer's.
     pub(crate) ask: bool,
+    /// Whether one has, and the peer has not answered.
+    pub(crate) asked: bool,
     /// What our flows tell beside the standard's fields, and what the peer's told last.
     pub(crate) flow_properties: Option<Box<Fields>>,
     pub(crate) remote_flow_properties: Option<Box<Fields>>,
@@ -289,6 +291,7 @@ impl Link {
             drain: false,
             echo: false,
             ask: false,
+            asked: false,
             flow_properties: None,
             remote_flow_properties: None,
             flow_due: false,
@@ -382,13 +385,15 @@ impl Link {
     /// Adds the link's part to what a flow tells of its session.
     #[allow(clippy::needless_pass_by_value, reason = "its fields are moved where one is set there")]
     pub(crate) fn complete(&mut self, session: Flow) -> Flow {
+        let echo = std::mem::take(&mut self.ask);
+        self.asked |= echo;
         Flow {
             handle: Some(self.handle),
             delivery_count: Some(self.delivery_count),
             link_credit: Some(self.credit),
             available: (self.role == Role::Sender).then_some(self.available),
             drain: self.drain,
-            echo: std::mem::take(&mut self.ask),
+            echo,
             properties: self.flow_properties.clone(),
             ..session
         }

@@ -65,7 +65,7 @@ impl Ends {
         for _ in 0..shape.receivers {
             let connection = connect::open(url, options, stop, talk).await?;
             let session = connection.session().await.map_err(|error| failure::session(&error))?;
-            let mut receiver = session.receiver(from).await.map_err(|error| link(from, &error))?;
+            let receiver = session.receiver(from).await.map_err(|error| link(from, &error))?;
             receiver.set_capacity(shape.credit);
             ends.receivers.push(Inlet::Node(receiver));
             ends.connections.push(connection);

@@ -12,9 +12,10 @@ fn help_of_every_command() {
             assert!(text.contains(word), "no {word} in {text}");
         }
     };
-    check(&["--help"], &["demo", "broker", "send", "receive", "bench", "decode", "Exit codes", "130"]);
+    check(&["--help"], &["demo", "broker", "send", "receive", "bench", "decode", "address", "Exit codes", "130"]);
     check(&["-h"], &["demo"]);
     check(&["help", "send"], &["ADDRESS"]);
+    check(&["address", "explain", "--help"], &["--sender", "--receiver", "--dialect", "--strict", "--json", "65"]);
     check(&["demo", "--help"], &["--count", "--size", "--broker", "--password-file"]);
     check(
         &["broker", "--help"],

@@ -1,5 +1,6 @@
 //! The command as a person or a script meets it: what it prints, how it ends, what it leaves behind.
 
+mod address;
 mod bench;
 mod broker;
 mod decode;

@@ -23,6 +23,7 @@ mirror! {
     pass fn remote_property(&self, name: &str) -> Option<Value>;
     pass fn remote_hostname(&self) -> Option<String>;
     pass fn remote_offered_capabilities(&self) -> Vec<String>;
+    pass fn is_managed(&self) -> bool;
     pass fn remote_desired_capabilities(&self) -> Vec<String>;
     pass fn brought(&self, message: &Message) -> bool;
     pass fn events(&self) -> ConnectionEvents;

@@ -42,6 +42,8 @@ mirror! {
     pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<LinkError>;
     pass fn session(&self) -> Session;
+    pass fn shut(&self) -> ();
+    wait fn close_shared(&self) -> Result<(), LinkError>;
     wait fn close(self) -> Result<(), LinkError>;
 }
 

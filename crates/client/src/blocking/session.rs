@@ -1,7 +1,11 @@
 //! A session: links share its windows and its order.
 
-use super::{Connection, ConnectionGuard, Receiver, Sender, StreamingReceiver, TransactionController, Wrap, mirror};
-use crate::{AttachError, LinkError, LinkOptions, Message, Node, Origin, Outcome, Settler, TransactionError};
+use super::{
+    Connection, ConnectionGuard, Management, Receiver, Sender, StreamingReceiver, TransactionController, Wrap, mirror,
+};
+use crate::{
+    AttachError, LinkError, LinkOptions, ManagementError, Message, Node, Origin, Outcome, Settler, TransactionError,
+};
 
 mirror! {
     /// A session. Clones are handles of the same session; when the last one is gone, and the last link on it, the session
@@ -16,9 +20,11 @@ mirror! {
     wait fn streaming_receiver(&self, node: impl Into<Node>) -> Result<StreamingReceiver, AttachError>;
     wait fn streaming_receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<StreamingReceiver, AttachError>;
     wait fn transaction_controller(&self) -> Result<TransactionController, TransactionError>;
+    wait fn management(&self) -> Result<Management, ManagementError>;
     wait fn query(&self, address: &str) -> Result<Option<Node>, LinkError>;
     wait fn close(&self) -> Result<(), LinkError>;
     pass fn brought(&self, message: &Message) -> bool;
+    pass fn error(&self) -> Option<LinkError>;
     pass fn connection(&self) -> Connection;
     pass fn settler(&self) -> Settler;
     pass fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError>;

@@ -105,7 +105,7 @@ impl Transaction {
     /// As there. When the time is over, [`TransactionError::InDoubt`] with [`LinkError::Timeout`] says that the commit was
     /// handed over, and [`TransactionError::Link`] that it was not, and the transaction is rolled back.
     pub fn commit_timeout(self, timeout: Duration) -> Result<(), TransactionError> {
-        let Self { mut inner, guard } = self;
+        let Self { inner, guard } = self;
         let committed = guard.runtime().run_for(inner.end_by_commit(), timeout)?;
         committed.unwrap_or_else(|| {
             let over = LinkError::Timeout(timeout);

@@ -13,8 +13,8 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use postroad_amqp::v1_0::{self as amqp, ConnectionError, LinkState, LinkTerms};
 use postroad_codec::v1_0::{
-    self as codec, AttachTarget, Declare, DeliveryState, Discharge, Encode, ReceiverSettleMode, Seconds,
-    SenderSettleMode, TerminusDurability, TerminusExpiryPolicy, TransactionalState,
+    self as codec, AttachTarget, Declare, DeliveryState, Discharge, Encode, Multiple, ReceiverSettleMode, Seconds,
+    SenderSettleMode, Symbol, TerminusDurability, TerminusExpiryPolicy, TransactionalState,
 };
 
 use crate::protocol::{
@@ -70,6 +70,7 @@ impl Engine {
                 News::LinkEnded { link, error, closed }
             }
             amqp::Event::Drained(link) => News::Drained(link),
+            amqp::Event::Flow(link) => News::Flow(link),
             amqp::Event::Aborted(link) => News::Aborted(link),
             amqp::Event::Drain(link) => News::Drain(link),
             amqp::Event::Resumed { link, complete, remembered } => News::Resumed { link, complete, remembered },
@@ -216,9 +217,15 @@ impl Protocol for Engine {
         match (attach.role.opposite(), &mut source, &mut target) {
             (Role::Sender, Some(source), _) => {
                 forget(&mut source.expiry_policy, &mut source.timeout, &mut source.durable);
+                // 3.5.3: the answer has the filters that are in place, and none is. Whoever reads it believes it.
+                (source.filter, source.distribution_mode) = (None, None);
+                source.dynamic_node_properties = None;
+                source.capabilities = without_creating(&source.capabilities);
             }
             (Role::Receiver, _, Some(AttachTarget::Target(target))) => {
                 forget(&mut target.expiry_policy, &mut target.timeout, &mut target.durable);
+                target.dynamic_node_properties = None;
+                target.capabilities = without_creating(&target.capabilities);
             }
             _ => {}
         }
@@ -395,6 +402,10 @@ impl Protocol for Engine {
         self.inner.receiver(link).set_credit(credit);
     }
 
+    fn ask_flow(&mut self, link: LinkId) {
+        self.inner.ask_flow(link);
+    }
+
     fn set_overdraft(&mut self, link: LinkId, messages: u32) {
         self.inner.receiver(link).set_overdraft(messages);
     }
@@ -451,6 +462,11 @@ impl Protocol for Engine {
     fn ask(&mut self, session: SessionId, query: &Query, token: u64) -> Result<(), LimitError> {
         self.put_query(session, query, token)
     }
+}
+
+/// Nobody makes nodes here.
+fn without_creating(asked: &Multiple<Symbol>) -> Multiple<Symbol> {
+    asked.iter().filter(|name| name.as_str() != "create-on-demand").cloned().collect::<Vec<_>>().into()
 }
 
 /// Has a terminus that nothing keeps say so.

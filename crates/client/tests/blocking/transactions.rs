@@ -161,7 +161,7 @@ fn the_end_of_the_link_is_told() {
     let transaction = game.controller.declare().unwrap();
     assert_eq!((game.controller.error(), game.controller.closed_timeout(Duration::ZERO)), (None, None));
     game.controller.session().close().unwrap();
-    assert_eq!(game.controller.closed(), LinkError::SessionEnded(None));
+    assert_eq!(game.controller.closed(), LinkError::Closed);
     assert!(matches!(transaction.commit(), Err(TransactionError::Link(_))));
     game.closed();
 

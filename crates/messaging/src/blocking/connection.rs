@@ -20,6 +20,13 @@ mirror! {
 
     wait fn session(&self) -> Result<Session, SessionError>;
     soon fn session_timeout(&self) = session -> Result<Session, SessionError>;
+    #[doc(alias = "session")]
+    wait fn session_named(&self, name: &str) -> Result<Session, SessionError>;
+    #[doc(alias = "session")]
+    wait fn transactional_session(&self) -> Result<Session, SessionError>;
+    #[doc(alias = "session")]
+    wait fn transactional_session_named(&self, name: &str) -> Result<Session, SessionError>;
+    pass fn id(&self) -> String;
     #[doc(alias = "detach")]
     wait fn close(&self) -> Result<(), ConnectionError>;
     pass fn is_open(&self) -> bool;
@@ -39,6 +46,12 @@ impl Connection {
     #[expect(clippy::new_ret_no_self, reason = "the original's constructor makes a connection that is not open")]
     pub fn new(url: &str) -> Result<ConnectionBuilder, ConnectError> {
         Ok(ConnectionBuilder::new(url.parse()?))
+    }
+
+    /// The sessions that are not over and not gone, in the order in which they were begun.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<Session> {
+        self.inner.sessions().iter().map(|session| Session::wrap(session, &self.guard)).collect()
     }
 
     /// Opens a connection with the default options.

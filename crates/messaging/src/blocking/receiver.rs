@@ -4,7 +4,7 @@ use std::iter::FusedIterator;
 use std::time::Duration;
 
 use postroad_client::Message;
-use postroad_client::blocking::{ConnectionGuard, mirror};
+use postroad_client::blocking::{ConnectionGuard, Wrap, mirror};
 use postroad_client::types::{Fields, PeerError};
 
 use super::Session;
@@ -13,34 +13,36 @@ use crate::{FetchError, LinkError};
 mirror! {
     /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
     ///
-    /// Dropping it closes the link; what it has not acknowledged goes back to the broker.
-    #[derive(Debug)]
+    /// Every method takes `&self`: threads can share one, and each message goes to one of them. Clones are handles of the
+    /// same receiver; with the last one the link is closed, and what was not acknowledged goes back to the broker.
+    #[derive(Debug, Clone)]
     pub struct Receiver of crate::Receiver, under ConnectionGuard;
 
-    wait fn fetch(&mut self) -> Result<Message, FetchError>;
+    wait fn fetch(&self) -> Result<Message, FetchError>;
     #[doc(alias = "fetch")]
-    wait fn fetch_timeout(&mut self, timeout: Duration) -> Result<Message, FetchError>;
+    wait fn fetch_timeout(&self, timeout: Duration) -> Result<Message, FetchError>;
     pass fn accept(&self, message: &Message) -> Result<(), LinkError>;
     pass fn reject(&self, message: &Message, error: Option<PeerError>) -> Result<(), LinkError>;
     pass fn release(&self, message: &Message) -> Result<(), LinkError>;
     pass fn modify(&self, message: &Message, delivery_failed: bool, undeliverable_here: bool, annotations: Option<Fields>) -> Result<(), LinkError>;
     pass fn capacity(&self) -> u32;
-    pass fn set_capacity(&mut self, capacity: u32) -> ();
+    pass fn set_capacity(&self, capacity: u32) -> ();
     pass fn available(&self) -> usize;
     #[doc(alias = "source")]
     pass fn address(&self) -> Option<String>;
     pass fn session(&self) -> Session;
+    pass fn is_same(&self, other: &Receiver => inner) -> bool;
     #[doc(alias = "get_error")]
     pass fn error(&self) -> Option<LinkError>;
-    wait fn close(self) -> Result<(), LinkError>;
+    wait fn close(&self) -> Result<(), LinkError>;
     /// When the time is over, the close goes its way all the same.
-    soon fn close_timeout(self) = close -> Result<(), LinkError>;
+    soon fn close_timeout(&self) = close -> Result<(), LinkError>;
 }
 
 impl Receiver {
     /// The messages as they come, each as [`fetch`](Self::fetch) would give it: an iterator that blocks, and ends with the
     /// link.
-    pub fn iter(&mut self) -> Iter<'_> {
+    pub fn iter(&self) -> Iter<'_> {
         Iter { receiver: self, timeout: None, ended: false }
     }
 
@@ -61,12 +63,12 @@ impl Receiver {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn iter_timeout(&mut self, timeout: Duration) -> Iter<'_> {
+    pub fn iter_timeout(&self, timeout: Duration) -> Iter<'_> {
         Iter { receiver: self, timeout: Some(timeout), ended: false }
     }
 }
 
-impl<'a> IntoIterator for &'a mut Receiver {
+impl<'a> IntoIterator for &'a Receiver {
     type Item = Result<Message, FetchError>;
     type IntoIter = Iter<'a>;
 
@@ -79,7 +81,7 @@ impl<'a> IntoIterator for &'a mut Receiver {
 /// without one. A message that cannot be read is an error between others.
 #[derive(Debug)]
 pub struct Iter<'a> {
-    receiver: &'a mut Receiver,
+    receiver: &'a Receiver,
     timeout: Option<Duration>,
     ended: bool,
 }
@@ -104,3 +106,9 @@ impl Iterator for Iter<'_> {
 }
 
 impl FusedIterator for Iter<'_> {}
+
+impl Wrap<&crate::Receiver, ConnectionGuard> for Receiver {
+    fn wrap(inner: &crate::Receiver, guard: &ConnectionGuard) -> Self {
+        Self { inner: inner.clone(), guard: guard.clone() }
+    }
+}

@@ -3,16 +3,16 @@
 use std::time::{Duration, Instant};
 
 use postroad_client::Message;
-use postroad_client::blocking::{ConnectionGuard, Guard as _, mirror};
+use postroad_client::blocking::{ConnectionGuard, Guard as _, Wrap, mirror};
 
 use super::Session;
 use crate::{LinkError, SendError, SyncError};
 
 mirror! {
-    /// A sender. Every method takes `&self`: threads can share one.
+    /// A sender. Every method takes `&self`: threads can share one. Clones are handles of the same sender.
     ///
-    /// Dropping it closes the link; what was handed over is on its way before the close.
-    #[derive(Debug)]
+    /// With the last handle the link is closed; what was handed over is on its way before the close.
+    #[derive(Debug, Clone)]
     pub struct Sender of crate::Sender, under ConnectionGuard;
 
     wait fn send(&self, message: impl Into<Message>) -> Result<(), SendError>;
@@ -29,12 +29,13 @@ mirror! {
     #[doc(alias = "target")]
     pass fn address(&self) -> Option<String>;
     pass fn session(&self) -> Session;
+    pass fn is_same(&self, other: &Sender => inner) -> bool;
     #[doc(alias = "get_error")]
     pass fn error(&self) -> Option<LinkError>;
     /// It waits for the answers of the broker as [`sync`](Self::sync) does.
-    wait fn close(self) -> Result<(), LinkError>;
+    wait fn close(&self) -> Result<(), LinkError>;
     /// When the time is over, the link is closed without waiting.
-    soon fn close_timeout(self) = close -> Result<(), LinkError>;
+    soon fn close_timeout(&self) = close -> Result<(), LinkError>;
 }
 
 impl Sender {
@@ -53,5 +54,11 @@ impl Sender {
             Ok(None) => Err(SendError::InDoubt(LinkError::Timeout(timeout))),
             Err(error) => Err(SendError::InDoubt(error.into())),
         }
+    }
+}
+
+impl Wrap<&crate::Sender, ConnectionGuard> for Sender {
+    fn wrap(inner: &crate::Sender, guard: &ConnectionGuard) -> Self {
+        Self { inner: inner.clone(), guard: guard.clone() }
     }
 }

@@ -1,10 +1,12 @@
 //! A session: the order of messages, and which of them wait to be acknowledged.
 
+use std::time::Duration;
+
 use postroad_client::blocking::{ConnectionGuard, Wrap, mirror};
-use postroad_client::{Message, Outcome};
+use postroad_client::{Message, Outcome, TransactionState};
 
 use super::{Connection, Receiver, Sender};
-use crate::{LinkError, SessionError};
+use crate::{FetchError, LinkError, SessionError};
 
 mirror! {
     /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
@@ -19,10 +21,39 @@ mirror! {
     wait fn acknowledge_all(&self) -> Result<(), LinkError>;
     #[doc(alias = "unacked")]
     pass fn unacknowledged(&self) -> usize;
+    wait fn next_receiver(&self) -> Result<Receiver, FetchError>;
+    #[doc(alias = "next_receiver")]
+    wait fn next_receiver_timeout(&self, timeout: Duration) -> Result<Receiver, FetchError>;
+    wait fn commit(&self) -> Result<(), SessionError>;
+    /// When the time is over, the commit goes its way all the same.
+    soon fn commit_timeout(&self) = commit -> Result<(), SessionError>;
+    wait fn rollback(&self) -> Result<(), SessionError>;
+    soon fn rollback_timeout(&self) = rollback -> Result<(), SessionError>;
+    #[doc(alias = "transactional")]
+    pass fn is_transactional(&self) -> bool;
+    pass fn transaction_state(&self) -> Option<TransactionState>;
+    pass fn name(&self) -> &str;
+    pass fn is_same(&self, other: &Session => inner) -> bool;
+    #[doc(alias = "get_error")]
+    pass fn error(&self) -> Option<SessionError>;
     wait fn close(&self) -> Result<(), SessionError>;
     /// When the time is over, the end goes its way all the same.
     soon fn close_timeout(&self) = close -> Result<(), SessionError>;
     pass fn connection(&self) -> Connection;
+}
+
+impl Session {
+    /// The senders of the session that are not gone, in the order in which they were made.
+    #[must_use]
+    pub fn senders(&self) -> Vec<Sender> {
+        self.inner.senders().iter().map(|sender| Sender::wrap(sender, &self.guard)).collect()
+    }
+
+    /// The receivers of the session that are not gone, in the order in which they were made.
+    #[must_use]
+    pub fn receivers(&self) -> Vec<Receiver> {
+        self.inner.receivers().iter().map(|receiver| Receiver::wrap(receiver, &self.guard)).collect()
+    }
 }
 
 impl Wrap<&crate::Session, ConnectionGuard> for Session {

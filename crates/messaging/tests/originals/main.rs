@@ -29,7 +29,7 @@ async fn base() -> Base {
 }
 
 /// Fetches what there is.
-async fn drain(rcv: &mut Receiver) -> Vec<Message> {
+async fn drain(rcv: &Receiver) -> Vec<Message> {
     let mut messages = Vec::new();
     while let Ok(message) = rcv.fetch_timeout(NOW).await {
         messages.push(message);

@@ -209,11 +209,11 @@ async fn test_boolean_encoding() {
 
 #[tokio::test]
 async fn test_exception_raised_mismatched_content_type() {
-    let mut echo = echo().await;
+    let echo = echo().await;
     let error = echo.snd.send(Message::from("asdf").with_content_type("amqp/map")).await.unwrap_err();
     let SendError::Content(ContentError::Encode { content_type, .. }) = error else { panic!("{error}") };
     assert_eq!(content_type, "amqp/map");
-    assert!(drain(&mut echo.rcv).await.is_empty());
+    assert!(drain(&echo.rcv).await.is_empty());
 }
 
 #[tokio::test]

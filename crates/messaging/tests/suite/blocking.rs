@@ -12,6 +12,7 @@ use postroad_client::{AcceptOptions, BlockingError, LinkOptions};
 use postroad_messaging::blocking::{Connection, ConnectionBuilder, Receiver, Sender, Session};
 use postroad_messaging::{
     ConnectError, ConnectionError, Disposition, FetchError, LinkError, Message, SendError, SessionError, SyncError,
+    TransactionState,
 };
 use postroad_taps::LocalEndpoint;
 
@@ -42,7 +43,7 @@ fn the_short_program() {
     let World { session, connection, broker } = world();
     assert!(connection.is_open());
     let sender = session.sender("orders; {create: always}").unwrap();
-    let mut receiver = session.receiver("orders").unwrap();
+    let receiver = session.receiver("orders").unwrap();
     sender.send("hello").unwrap();
     let message = receiver.fetch().unwrap();
     assert_eq!(message.text(), Some("hello"));
@@ -58,7 +59,7 @@ fn the_short_program() {
 #[test]
 fn fetching_says_when_there_is_none() {
     let world = world();
-    let mut receiver = world.session.receiver("q").unwrap();
+    let receiver = world.session.receiver("q").unwrap();
     assert_eq!(receiver.fetch_timeout(NOW), Err(FetchError::Empty));
     assert_eq!(receiver.fetch_timeout(SHORT), Err(FetchError::Empty));
     assert_eq!(receiver.iter_timeout(NOW).count(), 0);
@@ -81,11 +82,11 @@ fn fetching_says_when_there_is_none() {
 #[test]
 fn an_iterator_gives_messages_to_whoever_waits_and_ends_with_the_link() {
     let world = world();
-    let mut receiver = world.session.receiver("q").unwrap();
+    let receiver = world.session.receiver("q").unwrap();
     let session = world.session.clone();
     let (told, heard) = mpsc::channel();
     let receiving = thread::spawn(move || {
-        for message in &mut receiver {
+        for message in &receiver {
             if let Ok(message) = &message {
                 session.acknowledge(message).unwrap();
             }
@@ -110,7 +111,7 @@ fn outcomes_are_told() {
     let world = world_with(Broker::builder().queue_with("q", NodeOptions::default()));
     let sender = world.session.sender("q").unwrap();
     sender.send("to be given back").unwrap();
-    let mut receiver = world.session.receiver("q").unwrap();
+    let receiver = world.session.receiver("q").unwrap();
     let message = receiver.fetch().unwrap();
     receiver.release(&message).unwrap();
     let message = receiver.fetch_timeout(PATIENCE).unwrap();
@@ -154,11 +155,53 @@ fn a_peer_that_does_not_answer_bounds_every_wait_that_is_asked_for() {
 }
 
 #[test]
+fn sessions_have_names_and_know_their_links() {
+    let world = world();
+    let named = world.connection.session_named("one").unwrap();
+    assert!(named.is_same(&world.connection.session_named("one").unwrap()));
+    assert_eq!(named.name(), format!("{}:one", world.connection.id()));
+    assert_eq!(world.connection.sessions().len(), 2);
+    let (sender, receiver) = (named.sender("q").unwrap(), named.receiver("q").unwrap());
+    assert!(named.senders()[0].is_same(&sender) && named.receivers()[0].is_same(&receiver));
+    assert_eq!(named.next_receiver_timeout(SHORT).unwrap_err(), FetchError::Empty);
+    receiver.set_capacity(2);
+    sender.send("a").unwrap();
+    let next = named.next_receiver_timeout(PATIENCE).unwrap();
+    assert!(next.is_same(&receiver));
+    assert_eq!(text(&next.fetch().unwrap()), "a");
+    assert_eq!(named.error(), None);
+    named.close().unwrap();
+    assert!(named.next_receiver().is_err());
+}
+
+#[test]
+fn a_transaction_is_committed_or_rolled_back() {
+    let world = world();
+    assert_eq!(world.session.commit(), Err(SessionError::Nontransactional));
+    let session = world.connection.transactional_session().unwrap();
+    assert!(session.is_transactional());
+    let (sender, receiver) = (session.sender("q").unwrap(), session.receiver("q").unwrap());
+    sender.send("a").unwrap();
+    assert_eq!(receiver.fetch_timeout(NOW), Err(FetchError::Empty));
+    session.commit_timeout(PATIENCE).unwrap();
+    assert_eq!(session.transaction_state(), Some(TransactionState::Committed));
+    for redelivered in [false, true, true] {
+        let message = receiver.fetch_timeout(PATIENCE).unwrap();
+        assert_eq!((text(&message).as_str(), message.redelivered()), ("a", redelivered));
+        session.acknowledge(&message).unwrap();
+        session.rollback_timeout(PATIENCE).unwrap();
+    }
+    session.acknowledge(&receiver.fetch_timeout(PATIENCE).unwrap()).unwrap();
+    session.commit().unwrap();
+    assert_eq!(world.broker.queue_stats("q").unwrap().ready, 0);
+}
+
+#[test]
 fn a_task_is_told_that_it_must_not_block() {
     const INSIDE: BlockingError = BlockingError::InsideRuntime;
     let world = world();
     let sender = world.session.sender("q").unwrap();
-    let mut receiver = world.session.receiver("q").unwrap();
+    let receiver = world.session.receiver("q").unwrap();
     let url = world.broker.urls()[0].clone();
     let outside = tokio::runtime::Builder::new_current_thread().build().unwrap();
     outside.block_on(async {

@@ -17,7 +17,7 @@ fn is_closed(error: &LinkError) -> bool {
 #[tokio::test]
 async fn fetching_from_a_closed_session_fails_at_once() {
     let world = world().await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     world.session.close().await.unwrap();
     for result in [receiver.fetch_timeout(PATIENCE).await, receiver.fetch().await, receiver.fetch_timeout(NOW).await] {
         let FetchError::Link(error) = result.unwrap_err() else { panic!("not told") };
@@ -29,7 +29,7 @@ async fn fetching_from_a_closed_session_fails_at_once() {
 #[tokio::test]
 async fn fetching_from_a_closed_connection_fails_at_once() {
     let world = world().await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     world.connection.close().await.unwrap();
     let FetchError::Link(error) = receiver.fetch().await.unwrap_err() else { panic!("not told") };
     assert!(is_closed(&error), "{error:?}");
@@ -40,7 +40,7 @@ async fn fetching_from_a_closed_connection_fails_at_once() {
 #[tokio::test]
 async fn a_fetch_that_waits_learns_of_the_close() {
     let world = world().await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let fetching = tokio::spawn(async move { receiver.fetch().await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.session.close().await.unwrap();
@@ -80,7 +80,7 @@ async fn what_was_under_way_is_in_doubt() {
 #[tokio::test]
 async fn a_deleted_queue_detaches_its_links() {
     let world = world().await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let (result, deleted) = tokio::join!(receiver.fetch(), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         world.broker.delete_queue("q")
@@ -94,7 +94,7 @@ async fn a_deleted_queue_detaches_its_links() {
 #[tokio::test]
 async fn a_broker_that_shuts_down_says_so() {
     let World { broker, connection, session } = world().await;
-    let mut receiver = session.receiver("q").await.unwrap();
+    let receiver = session.receiver("q").await.unwrap();
     broker.shutdown(Duration::from_secs(1)).await;
     let error = tokio::time::timeout(PATIENCE, receiver.fetch()).await.unwrap().unwrap_err();
     assert_eq!(error.condition().unwrap().0.as_str(), "amqp:connection:forced");
@@ -105,7 +105,7 @@ async fn a_broker_that_shuts_down_says_so() {
 async fn acknowledging_on_a_closed_link_is_an_error() {
     let world = world().await;
     world.fill(&["a"]).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let message = receiver.fetch().await.unwrap();
     receiver.close().await.unwrap();
     assert_eq!(world.session.acknowledge(&message).await, Err(LinkError::Closed));
@@ -116,12 +116,12 @@ async fn acknowledging_on_a_closed_link_is_an_error() {
 async fn closing_a_receiver_gives_back_what_it_had() {
     let world = world().await;
     world.fill(&["a", "b"]).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     receiver.set_capacity(2);
     eventually("both are here", || receiver.available() == 2).await;
     receiver.fetch().await.unwrap();
     receiver.close().await.unwrap();
-    assert_eq!(texts(&mut world.receiver("q").await).await, ["a", "b"]);
+    assert_eq!(texts(&world.receiver("q").await).await, ["a", "b"]);
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_link_leads_to_its_session_and_connection() {
 async fn closing_a_sender_waits_for_what_is_under_way() {
     let (sender, mut receiver, _theirs) = sender_to_peer(10).await;
     sender.send_async("a").await.unwrap();
-    let closing = tokio::spawn(sender.close());
+    let closing = tokio::spawn(async move { sender.close().await });
     let message = receiver.receive().await.unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!closing.is_finished());

@@ -10,7 +10,7 @@ use super::*;
 async fn a_message_is_sent_fetched_and_acknowledged() {
     let world = world().await;
     let sender = world.sender("q").await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     sender.send(Message::from("hello").with_subject("greeting").with_property("n", 7)).await.unwrap();
     let message = receiver.fetch().await.unwrap();
     assert_eq!((message.text(), message.subject()), (Some("hello"), Some("greeting")));
@@ -26,7 +26,7 @@ async fn a_message_is_sent_fetched_and_acknowledged() {
 #[tokio::test]
 async fn fetch_waits_for_a_message() {
     let world = world().await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let fetching = tokio::spawn(async move { receiver.fetch().await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!fetching.is_finished());
@@ -39,7 +39,7 @@ async fn fetch_waits_for_a_message() {
 async fn fetch_with_a_timeout_says_that_there_is_none() {
     let world = world().await;
     for capacity in [0, 10] {
-        let mut receiver = world.receiver("q").await;
+        let receiver = world.receiver("q").await;
         receiver.set_capacity(capacity);
         for timeout in [NOW, Duration::from_millis(200)] {
             let start = Instant::now();
@@ -56,7 +56,7 @@ async fn fetch_with_a_timeout_says_that_there_is_none() {
 #[tokio::test]
 async fn fetch_with_a_timeout_takes_what_comes_in_time() {
     let world = world().await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let (fetched, ()) = tokio::join!(receiver.fetch_timeout(PATIENCE), async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         world.fill(&["in time"]).await;
@@ -68,7 +68,7 @@ async fn fetch_with_a_timeout_takes_what_comes_in_time() {
 async fn without_a_capacity_nothing_is_taken_ahead() {
     let world = world().await;
     world.fill(&["a", "b", "c"]).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     assert_eq!(receiver.capacity(), 0);
     assert_eq!(text(&receiver.fetch().await.unwrap()), "a");
     assert_eq!(receiver.available(), 0);
@@ -80,11 +80,11 @@ async fn a_capacity_takes_messages_ahead_and_keeps_their_order() {
     let world = world().await;
     let sent: Vec<String> = (0..25).map(|number| number.to_string()).collect();
     world.fill(&sent.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     receiver.set_capacity(10);
     eventually("ten are here", || receiver.available() == 10).await;
     assert_eq!(world.ready(), 15);
-    assert_eq!(texts(&mut receiver).await, sent);
+    assert_eq!(texts(&receiver).await, sent);
     world.session.acknowledge_all().await.unwrap();
     eventually("settled", || world.broker.queue_stats("q").unwrap().settled == 25).await;
 }
@@ -93,22 +93,22 @@ async fn a_capacity_takes_messages_ahead_and_keeps_their_order() {
 async fn an_unlimited_capacity_takes_everything() {
     let world = world().await;
     world.fill(&["x"; 300]).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     receiver.set_capacity(UNLIMITED);
     eventually("all are here", || receiver.available() == 300).await;
-    assert_eq!(texts(&mut receiver).await.len(), 300);
+    assert_eq!(texts(&receiver).await.len(), 300);
 }
 
 #[tokio::test]
 async fn browsing_leaves_the_messages() {
     let world = world().await;
     world.fill(&["a", "b", "c"]).await;
-    let mut browser = world.receiver("q; {mode: browse}").await;
-    assert_eq!(texts(&mut browser).await, ["a", "b", "c"]);
+    let browser = world.receiver("q; {mode: browse}").await;
+    assert_eq!(texts(&browser).await, ["a", "b", "c"]);
     assert_eq!(world.session.unacknowledged(), 0);
     browser.close().await.unwrap();
-    let mut consumer = world.receiver("q; {mode: consume}").await;
-    assert_eq!(texts(&mut consumer).await, ["a", "b", "c"]);
+    let consumer = world.receiver("q; {mode: consume}").await;
+    assert_eq!(texts(&consumer).await, ["a", "b", "c"]);
     world.session.acknowledge_all().await.unwrap();
     eventually("taken", || world.broker.queue_stats("q").unwrap().settled == 3).await;
 }
@@ -142,13 +142,13 @@ async fn what_is_not_acknowledged_comes_again_in_order() {
     let world = world().await;
     world.fill(&["a", "b", "c"]).await;
     let session = world.other_session().await;
-    let mut receiver = session.receiver("q").await.unwrap();
+    let receiver = session.receiver("q").await.unwrap();
     let first = receiver.fetch().await.unwrap();
     receiver.fetch().await.unwrap();
     session.acknowledge(&first).await.unwrap();
     session.close().await.unwrap();
-    let mut again = world.receiver("q").await;
-    assert_eq!(texts(&mut again).await, ["b", "c"]);
+    let again = world.receiver("q").await;
+    assert_eq!(texts(&again).await, ["b", "c"]);
 }
 
 #[tokio::test]
@@ -156,10 +156,10 @@ async fn an_unreliable_receiver_has_nothing_to_acknowledge() {
     let world = world().await;
     world.fill(&["a", "b"]).await;
     for reliability in ["unreliable", "at-most-once"] {
-        let mut receiver = world.receiver(&format!("q; {{link: {{reliability: {reliability}}}}}")).await;
+        let receiver = world.receiver(&format!("q; {{link: {{reliability: {reliability}}}}}")).await;
         assert!(receiver.fetch().await.unwrap().is_settled());
         assert_eq!(world.session.unacknowledged(), 0);
         receiver.close().await.unwrap();
     }
-    assert_eq!(texts(&mut world.receiver("q").await).await, Vec::<String>::new());
+    assert_eq!(texts(&world.receiver("q").await).await, Vec::<String>::new());
 }

@@ -4,12 +4,15 @@ mod addresses;
 mod blocking;
 mod closing;
 mod fetching;
+mod foreign;
 mod messages;
 mod opening;
 mod outcomes;
 mod reconnecting;
 mod sending;
+mod sessions;
 mod settings;
+mod transactions;
 
 use std::time::Duration;
 
@@ -97,7 +100,7 @@ async fn receiver_from_peer() -> (Receiver, client::Sender) {
     (receiver.unwrap(), sender)
 }
 
-async fn texts(receiver: &mut Receiver) -> Vec<String> {
+async fn texts(receiver: &Receiver) -> Vec<String> {
     let mut texts = Vec::new();
     while let Ok(message) = receiver.fetch_timeout(NOW).await {
         texts.push(text(&message));

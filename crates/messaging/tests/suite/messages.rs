@@ -83,7 +83,7 @@ fn an_encoded_message_reads_back() {
 async fn a_message_counts_the_deliveries_that_failed() {
     let world = world().await;
     world.fill(&["a"]).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let message = receiver.fetch().await.unwrap();
     assert_eq!((message.delivery_count(), message.redelivered()), (0, false));
     assert!(message.delivery_tag().is_some() && !message.is_settled());

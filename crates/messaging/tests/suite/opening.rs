@@ -222,7 +222,7 @@ async fn the_resource_of_a_websocket_is_the_only_option_of_a_url() {
     let elsewhere = Connection::establish(&place).await.unwrap_err();
     assert!(elsewhere.hint().unwrap().contains("websocket_resource"), "{elsewhere:?}");
     let connection = Connection::new(&place).unwrap().websocket_resource("/amqp").open().await.unwrap();
-    let mut receiver = connection.session().await.unwrap().receiver("q").await.unwrap();
+    let receiver = connection.session().await.unwrap().receiver("q").await.unwrap();
     assert_eq!(receiver.fetch().await.unwrap().text(), Some("over a WebSocket"));
     connection.close().await.unwrap();
 

@@ -43,7 +43,7 @@ async fn send_tells_each_outcome() {
 
 #[tokio::test]
 async fn the_sender_sees_what_the_receiver_says() {
-    let (mut receiver, sender) = receiver_from_peer().await;
+    let (receiver, sender) = receiver_from_peer().await;
     let session = receiver.session().clone();
     let error = PeerError::new(ErrorCondition::NOT_IMPLEMENTED, "no");
     let modified =
@@ -86,7 +86,7 @@ async fn the_sender_sees_what_the_receiver_says() {
 async fn the_broker_delivers_again_what_was_given_back() {
     let world = world().await;
     world.fill(&["a"]).await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let message = receiver.fetch().await.unwrap();
     assert_eq!((message.redelivered(), message.delivery_count()), (false, 0));
     receiver.release(&message).unwrap();
@@ -96,7 +96,7 @@ async fn the_broker_delivers_again_what_was_given_back() {
     let message = receiver.fetch().await.unwrap();
     assert_eq!((message.redelivered(), message.delivery_count()), (true, 1));
     receiver.reject(&message, None).unwrap();
-    assert_eq!(texts(&mut receiver).await, Vec::<String>::new());
+    assert_eq!(texts(&receiver).await, Vec::<String>::new());
 }
 
 #[tokio::test]

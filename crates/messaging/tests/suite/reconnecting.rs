@@ -48,7 +48,7 @@ async fn a_transport_that_dies_after_each_two_kilobytes_loses_nothing() {
     for text in &texts {
         sender.send(text.as_str()).await.unwrap();
     }
-    let mut receiver = session.receiver("q").await.unwrap();
+    let receiver = session.receiver("q").await.unwrap();
     let mut came = BTreeSet::new();
     while came.len() < texts.len() {
         let message = receiver.fetch_timeout(PATIENCE).await.unwrap();

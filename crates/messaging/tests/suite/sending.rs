@@ -21,7 +21,7 @@ async fn send_async_and_sync() {
 async fn every_kind_of_content_arrives() {
     let world = world().await;
     let sender = world.sender("q").await;
-    let mut receiver = world.receiver("q").await;
+    let receiver = world.receiver("q").await;
     let mut map = postroad_messaging::types::Map::default();
     map.insert("key", 1_i64);
     let messages = [

@@ -1,0 +1,248 @@
+//! A receiver that several tasks use.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::consume_budget;
+
+use crate::link::Link;
+use crate::protocol::DeliveryNumber;
+use crate::receiver::{answer_to_drain, answer_to_flow, ask_flow};
+use crate::state::State;
+use crate::wait::{Place, Wait};
+use crate::{LinkError, Message, Node, ReceiveError, Receiver, Session};
+
+/// A receiver that several tasks use at once: each message goes to one of them. Clones are handles of the same receiver;
+/// with the last one the link is closed, and what was not settled goes back to the node.
+#[derive(Debug, Clone)]
+pub struct SharedReceiver {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    /// Never held across an await.
+    receiver: Mutex<Receiver>,
+    link: Arc<Link>,
+}
+
+impl Receiver {
+    /// Makes this receiver one that several tasks can use.
+    #[must_use]
+    pub fn into_shared(self) -> SharedReceiver {
+        let link = self.link.clone();
+        let inner = Arc::new(Inner { receiver: Mutex::new(self), link });
+        inner.link.session.add_receiver(&inner);
+        SharedReceiver { inner }
+    }
+}
+
+impl SharedReceiver {
+    pub(crate) fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// As [`Receiver::receive`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no message.
+    pub async fn receive(&self) -> Result<Message, ReceiveError> {
+        consume_budget().await;
+        let link = &self.inner.link;
+        let mut wait = Wait::at(link.session.shared(), Place::Link(link.key));
+        poll_fn(|cx| self.lock().poll_receive(&mut wait.ticket, cx)).await
+    }
+
+    /// As [`Receiver::fetch`].
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    pub async fn fetch(&self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
+        if let Some(message) = self.try_receive()? {
+            consume_budget().await;
+            return Ok(Some(message));
+        }
+        let (timeout, may_ask) = self.lock().patience(timeout);
+        if !timeout.is_zero()
+            && let Ok(result) = tokio::time::timeout(timeout, self.receive()).await
+        {
+            return result.map(Some);
+        }
+        if may_ask {
+            self.lock().begin_to_ask();
+            answer_to_drain(&self.inner.link).await?;
+            self.lock().end_of_asking();
+        }
+        self.try_receive()
+    }
+
+    /// As [`Receiver::try_receive`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_receive(&self) -> Result<Option<Message>, ReceiveError> {
+        self.lock().try_receive()
+    }
+
+    /// As [`Receiver::prefetch`].
+    #[must_use]
+    pub fn prefetch(&self) -> u32 {
+        self.lock().prefetch()
+    }
+
+    /// As [`Receiver::set_prefetch`].
+    pub fn set_prefetch(&self, prefetch: u32) {
+        self.lock().set_prefetch(prefetch);
+    }
+
+    /// As [`Receiver::available`].
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.lock().available()
+    }
+
+    /// The link's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.inner.link.name
+    }
+
+    /// As [`Receiver::remote`].
+    #[must_use]
+    pub fn remote(&self) -> Option<Node> {
+        self.inner.link.remote()
+    }
+
+    /// As [`Receiver::address`].
+    #[must_use]
+    pub fn address(&self) -> Option<String> {
+        self.inner.link.remote_address()
+    }
+
+    /// Why the link is over; `None` while it is not.
+    #[must_use]
+    pub fn error(&self) -> Option<LinkError> {
+        self.inner.link.error()
+    }
+
+    /// As [`Receiver::closed`].
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn closed(&self) -> LinkError {
+        self.inner.link.closed().await
+    }
+
+    /// The session of the link.
+    #[must_use]
+    pub fn session(&self) -> &Session {
+        &self.inner.link.session
+    }
+
+    /// Whether both are handles of one receiver.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
+    /// Closes the link and waits for the peer to do the same. Whoever waits for a message on it is told.
+    ///
+    /// # Errors
+    /// As [`Receiver::close`].
+    ///
+    /// # Cancel safety
+    /// Once polled, the close goes its way whether the future lives or not.
+    pub async fn close(&self) -> Result<(), LinkError> {
+        self.inner.link.close().await
+    }
+
+    pub(crate) fn head(&self) -> Option<(u32, DeliveryNumber)> {
+        self.lock().head()
+    }
+
+    /// Takes credit back; `true` where messages may be on their way.
+    pub(crate) fn stop(&self) -> bool {
+        self.lock().stop()
+    }
+
+    /// Has [`SharedReceiver::stopped`] wait until the outcomes have arrived that were told.
+    pub(crate) fn ask(&self) {
+        ask_flow(&self.inner.link);
+    }
+
+    /// Waits, not for ever, for messages that were on their way when credit was taken back.
+    pub(crate) async fn stopped(&self) {
+        answer_to_flow(&self.inner.link).await;
+    }
+
+    pub(crate) fn give_back(&self) {
+        self.lock().give_back();
+    }
+
+    pub(crate) fn go_on(&self) {
+        self.lock().go_on();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Receiver> {
+        self.inner.receiver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Session {
+    /// Waits for the shared receiver of this session whose next message came first of all that are here: what has come
+    /// is taken in order over all of them. Only what was asked for ahead comes ([`SharedReceiver::set_prefetch`]).
+    ///
+    /// # Errors
+    /// When the session is over.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken nothing.
+    pub async fn next_receiver(&self) -> Result<SharedReceiver, LinkError> {
+        self.wait_for_first().await
+    }
+
+    /// As [`Session::next_receiver`], or `None` when nothing has come within `timeout`.
+    ///
+    /// # Errors
+    /// When the session is over.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken nothing.
+    pub async fn next_receiver_timeout(&self, timeout: Duration) -> Result<Option<SharedReceiver>, LinkError> {
+        tokio::time::timeout(timeout, self.wait_for_first()).await.ok().transpose()
+    }
+
+    async fn wait_for_first(&self) -> Result<SharedReceiver, LinkError> {
+        let mut wait = Wait::at(self.shared(), Place::Session(self.inner.key));
+        poll_fn(|cx| {
+            let over = |state: &mut State| state.sessions[self.inner.key].over.clone();
+            // Registered before anything is looked at: what comes meanwhile wakes it.
+            let over = self.shared().poll_at(Place::Session(self.inner.key), &mut wait.ticket, cx, over);
+            match self.first() {
+                Some(receiver) => Poll::Ready(Ok(receiver)),
+                None => over.map(Err),
+            }
+        })
+        .await
+    }
+
+    fn first(&self) -> Option<SharedReceiver> {
+        let receivers = self.shared_receivers().into_iter();
+        let heads = receivers.filter_map(|receiver| Some((receiver.head()?, receiver)));
+        let first = heads.reduce(|first, next| {
+            let ((epoch, number), (other_epoch, other)) = (first.0, next.0);
+            // Numbers are the session's, and wrap (AMQP 1.0 part 2, 2.6.12 and 2.8.10).
+            let earlier = epoch < other_epoch || (epoch == other_epoch && other.0.wrapping_sub(number.0) < 1 << 31);
+            if earlier { first } else { next }
+        });
+        first.map(|(_, receiver)| receiver)
+    }
+}
