@@ -106,7 +106,7 @@ async fn a_selector_chooses_among_the_messages() {
     for colour in ["red", "blue", "red"] {
         sender.send(Message::from(colour).with_property("colour", colour)).await.unwrap();
     }
-    let mut blue = world.receiver("q; {link: {selector: \"colour = 'blue'\"}}").await;
+    let blue = world.receiver("q; {link: {selector: \"colour = 'blue'\"}}").await;
     assert_eq!(blue.fetch_timeout(PATIENCE).await.unwrap().text(), Some("blue"));
     world.session.acknowledge_all().await.unwrap();
     blue.close().await.unwrap();
