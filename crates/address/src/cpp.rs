@@ -214,10 +214,10 @@ impl<'a> Reader<'a> {
 }
 
 /// What ends a word inside the options.
-const RESERVED: &str = "'\"{}[],:/";
+pub(crate) const RESERVED: &str = "'\"{}[],:/";
 
 /// C's `isspace`.
-fn is_blank(c: char) -> bool {
+pub(crate) fn is_blank(c: char) -> bool {
     matches!(c, ' ' | '\t'..='\r')
 }
 

@@ -1,9 +1,10 @@
-//! Writing an address so that the Python dialect reads the same one back.
+//! Writing an address so that the Python dialect reads the same one back, and for the C++ dialect, where it can.
 
 use std::fmt::{self, Write};
 
 use crate::{
-    address::Address,
+    address::{Address, Dialect},
+    cpp::{RESERVED, is_blank, variant},
     literal::constant,
     value::{OptionKey, OptionMap, OptionValue},
 };
@@ -20,6 +21,107 @@ impl fmt::Display for Address {
             None => Ok(()),
         }
     }
+}
+
+impl Address {
+    /// Writes the address so that a dialect reads the same one back; in [`Dialect::Python`] it is what `Display` writes.
+    ///
+    /// The C++ dialect has no escapes, no `None` and no keys but texts: `None` when the address needs what it does not have,
+    /// such as a text with quotes of both kinds.
+    ///
+    /// ```
+    /// use postroad_address::{Address, Dialect};
+    ///
+    /// let address = Address::new("it's \\ here").with_subject("a");
+    /// assert_eq!(address.to_string(), r#""it's \\ here"/a"#);
+    /// assert_eq!(address.text_in(Dialect::Cpp).as_deref(), Some(r#""it's \ here"/a"#));
+    /// ```
+    pub fn text_in(&self, dialect: Dialect) -> Option<String> {
+        if dialect == Dialect::Python {
+            return Some(self.to_string());
+        }
+        let mut out = String::new();
+        write_cpp_text(&self.name, "/;", &mut out)?;
+        if let Some(subject) = &self.subject {
+            out.push('/');
+            write_cpp_text(subject, ";", &mut out)?;
+        }
+        if let Some(options) = &self.options {
+            out.push_str("; ");
+            write_cpp_map(options, &mut out)?;
+        }
+        Some(out)
+    }
+}
+
+/// A name or subject: bare where both dialects read it so, in the quotes that it does not have, or bare because nothing else is
+/// left.
+fn write_cpp_text(text: &str, stops: &str, out: &mut String) -> Option<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.#*%@$^!+-:,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        out.push_str(text);
+        return Some(());
+    }
+    if quote_cpp(text, out).is_some() {
+        return Some(());
+    }
+    let ends_it = |c: char| is_blank(c) || stops.contains(c);
+    if text.starts_with(['\'', '"']) || text.contains(ends_it) {
+        return None;
+    }
+    out.push_str(text);
+    Some(())
+}
+
+fn quote_cpp(text: &str, out: &mut String) -> Option<()> {
+    let quote = ['\'', '"'].into_iter().find(|quote| !text.contains(*quote))?;
+    out.extend([quote]);
+    out.push_str(text);
+    out.push(quote);
+    Some(())
+}
+
+fn write_cpp_map(map: &OptionMap, out: &mut String) -> Option<()> {
+    out.push('{');
+    for (at, (key, value)) in map.iter().enumerate() {
+        out.push_str(if at > 0 { ", " } else { "" });
+        let key = key.as_str()?;
+        // A word is a key whatever it says.
+        if key.is_empty() || key.contains(|c: char| is_blank(c) || RESERVED.contains(c)) {
+            quote_cpp(key, out)?;
+        } else {
+            out.push_str(key);
+        }
+        out.push_str(": ");
+        write_cpp_value(value, out)?;
+    }
+    out.push('}');
+    Some(())
+}
+
+fn write_cpp_value(value: &OptionValue, out: &mut String) -> Option<()> {
+    match value {
+        OptionValue::Null => return None,
+        OptionValue::Bool(value) => out.push_str(if *value { "True" } else { "False" }),
+        OptionValue::Int(value) => out.push_str(&value.to_string()),
+        OptionValue::Float(value) => out.push_str(&value.to_string()),
+        OptionValue::String(text) => {
+            let word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+                && matches!(variant(text), OptionValue::String(_));
+            if word { out.push_str(text) } else { quote_cpp(text, out)? }
+        }
+        OptionValue::List(items) => {
+            out.push('[');
+            for (at, item) in items.iter().enumerate() {
+                out.push_str(if at > 0 { ", " } else { "" });
+                write_cpp_value(item, out)?;
+            }
+            out.push(']');
+        }
+        OptionValue::Map(map) => write_cpp_map(map, out)?,
+    }
+    Some(())
 }
 
 impl fmt::Display for OptionMap {

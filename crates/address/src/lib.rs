@@ -42,8 +42,11 @@
 //! # Departures from the originals
 //! Columns of an error are right on every line; the Python client's are one too high past the first, and it shows no
 //! text there. Whole numbers have 64 bits and floating-point ones are finite; a surrogate (`\ud800`) and `\N{..}` are
-//! [`ParseErrorKind::BadEscape`]. In the C++ dialect an empty text is an error at once, and an empty subject behind the
-//! slash is none.
+//! [`ParseErrorKind::BadEscape`]. In the C++ dialect an empty text is an error at once, an empty subject behind the slash is
+//! none, and whole numbers past 63 bits stay text.
+//!
+//! The schema of options is that of both clients together, so that an address for the one is validated for the other too;
+//! errors are those of the Python client. The C++ client drops values that do not fit, here they are errors.
 //!
 //! # Features
 //! `fuzzing` shows the bodies of the fuzz targets, for `fuzz/` only.

@@ -9,7 +9,8 @@ pub(crate) fn nearest<'w>(written: &str, known: impl IntoIterator<Item = &'w str
     let written = plain(written);
     // A third of its letters may be wrong, and no more than three.
     let allowed = (written.len() / 3).min(3);
-    let distances = known.into_iter().map(|word| (distance(&written, &plain(word)), word));
+    let near = known.into_iter().filter(|word| word.len().abs_diff(written.len()) <= allowed);
+    let distances = near.map(|word| (distance(&written, &plain(word)), word));
     distances.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 

@@ -17,7 +17,7 @@ use crate::node::{Kind, Node, Nodes};
 use crate::options::NodeOptions;
 use crate::queue::{Dead, Reason};
 
-/// What a message died of: `expired`, `rejected` or `delivery-limit`, as a symbol.
+/// What a message died of: `expired`, `rejected`, `overflow` or `delivery-limit`, as a symbol.
 const REASON: &str = "x-opt-dead-letter-reason";
 /// The node in which it died, as a string.
 const SOURCE: &str = "x-opt-dead-letter-source";
@@ -46,13 +46,13 @@ impl Nodes {
         }
     }
 
-    /// What was rejected where that goes to an alternate exchange, and the rest.
+    /// What was rejected or made room, where that goes to an alternate exchange, and the rest.
     fn sort_out(source: &Node, dead: Vec<Dead>) -> (Vec<Held>, Vec<Dead>) {
         if source.declared.alternate.is_none() {
             return (Vec::new(), dead);
         }
-        let is_rejected = |dead: &Dead| matches!(dead.reason, Reason::Rejected(_));
-        let (rejected, dead): (Vec<Dead>, Vec<Dead>) = dead.into_iter().partition(is_rejected);
+        let (rejected, dead): (Vec<Dead>, Vec<Dead>) =
+            dead.into_iter().partition(|dead| dead.reason.is_for_alternate());
         (rejected.into_iter().map(|dead| dead.held).collect(), dead)
     }
 
@@ -128,6 +128,7 @@ fn annotations(source: &ByteString, reason: &Reason) -> Fields {
     let (text, error) = match reason {
         Reason::Expired => ("expired", None),
         Reason::Rejected(error) => ("rejected", error.as_ref()),
+        Reason::Overflow => ("overflow", None),
         Reason::DeliveryLimit => ("delivery-limit", None),
     };
     put(REASON, Value::Symbol(text.into()));

@@ -52,6 +52,11 @@ impl Origin {
 }
 
 impl Filter {
+    /// One that wants what a selector is true of; a malformed one wants nothing in particular.
+    pub(crate) fn of_selector(text: &str) -> Option<Self> {
+        Selector::new(text).ok().map(|selector| Self { selector: Some(selector), not_from: None })
+    }
+
     /// Whose messages are not wanted.
     pub(crate) fn not_from(&self) -> Option<Origin> {
         self.not_from

@@ -96,7 +96,7 @@ async fn feed(nodes: &Nodes) {
 /// `true`: there are messages whose time will be over.
 fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
     if node.kind == Kind::Exchange {
-        let mut left = false;
+        let mut left = node.lock().queue.has_ttl();
         for queue in subscriptions(node) {
             left |= clean(nodes, &queue);
         }
@@ -106,7 +106,8 @@ fn clean(nodes: &Nodes, node: &Arc<Node>) -> bool {
     let mut state = node.lock();
     let before = state.queue.is_empty();
     state.queue.tick(Instant::now());
-    let left = state.queue.sweep();
+    // Where every message expires, more of them are to be expected.
+    let left = state.queue.sweep() | state.queue.has_ttl();
     state.queue.dispatch(&mut woken);
     let dead = state.queue.take_dead();
     let emptied = !before && state.queue.is_empty();

@@ -27,6 +27,7 @@
 //!   delivery-count raised. The bare message leaves as it came, byte for byte.
 //! - Selectors as JMS writes them, and nothing of one's own: consumers and browsers of a queue, and subscriptions, get what
 //!   they choose.
+//! - Queues with priorities, last values, rings, numbers, times and filters of their own ([`QueueSettings`]).
 //! - Messages expire by their `ttl` and `absolute-expiry-time`, and leave with what is left of the ttl.
 //! - Dead letters: what is rejected, expires or fails too often goes to another node, annotated, where
 //!   [`NodeOptions::dead_letter`] names one.

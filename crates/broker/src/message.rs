@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use postroad_codec::v1_0::{
     ByteString, Decode as _, DeliveryAnnotations, Encode as _, Error, Fields, Header, MessageAnnotations,
-    MessageFormat, Milliseconds, Reader, Sections,
+    MessageFormat, Milliseconds, Reader, Sections, Symbol, Value,
 };
 
 use crate::filter::Origin;
@@ -155,15 +155,21 @@ impl Held {
     /// The message with its header and annotations brought up to date; `None` where they are as they
     /// came. The bare message is never touched (3.2).
     ///
-    /// A message that was received with a ttl leaves with what is left of it at `now` (3.2.1).
-    pub(crate) fn rewritten(&self, now: Instant) -> Option<Bytes> {
-        if !(self.acquired || self.expires.is_some()) || self.format != MessageFormat(0) {
+    /// A message that was received with a ttl leaves with what is left of it at `now` (3.2.1). `number` is the annotation
+    /// that tells its number in the queue.
+    pub(crate) fn rewritten(&self, now: Instant, number: Option<&Symbol>) -> Option<Bytes> {
+        if !(self.acquired || self.expires.is_some() || number.is_some()) || self.format != MessageFormat(0) {
             return None;
         }
         // What is no message is passed on as it is: its receiver finds out.
         let sections = Sections::find(self.payload.clone()).ok()?;
         let came = sections.header().ok()?;
-        let annotations = self.changes.as_ref().map(|changes| &changes.annotations).filter(|a| !a.is_empty());
+        let changed = self.changes.as_ref().map(|changes| &changes.annotations).filter(|a| !a.is_empty());
+        let mut annotations = changed.map(decoded);
+        if let Some(name) = number {
+            let number = Value::Uint((self.seq + 1) as u32);
+            annotations.get_or_insert_default().0.insert(Value::Symbol(name.clone()), number);
+        }
         let first = self.acquired && came.as_ref().is_some_and(|header| header.first_acquirer == Some(true));
         let ttl = came.as_ref().and_then(|header| header.ttl).map(|came| self.left(now).unwrap_or(came));
         let in_time = ttl == came.as_ref().and_then(|header| header.ttl);
@@ -172,7 +178,7 @@ impl Held {
         }
         let mut header = came.unwrap_or_default();
         header.ttl = ttl;
-        self.write(&sections, header, annotations.map(decoded))
+        self.write(&sections, header, annotations)
     }
 
     /// The message for a dead-letter node: with these annotations, and without a ttl, which is over or of no use there.
@@ -240,7 +246,7 @@ fn decoded(annotations: &Bytes) -> Fields {
 
 #[cfg(test)]
 mod tests {
-    use postroad_codec::v1_0::{Message, Value};
+    use postroad_codec::v1_0::Message;
 
     use super::*;
 
@@ -255,19 +261,19 @@ mod tests {
 
     #[test]
     fn a_fresh_message_goes_out_as_it_came() {
-        assert_eq!(held(&durable("a")).rewritten(Instant::now()), None);
+        assert_eq!(held(&durable("a")).rewritten(Instant::now(), None), None);
     }
 
     #[test]
     fn a_released_message_loses_only_its_first_acquirer() {
         let mut message = held(&durable("a"));
         message.mark(Return::Released, 1, usize::MAX, |_| true);
-        let out = Message::from_bytes(&message.rewritten(Instant::now()).unwrap()).unwrap();
+        let out = Message::from_bytes(&message.rewritten(Instant::now(), None).unwrap()).unwrap();
         assert_eq!(out.header, Some(Header { durable: Some(true), ..Header::default() }));
 
         let mut plain = held(&Message::from("a"));
         plain.mark(Return::Released, 1, usize::MAX, |_| true);
-        assert_eq!(plain.rewritten(Instant::now()), None);
+        assert_eq!(plain.rewritten(Instant::now(), None), None);
     }
 
     #[test]
@@ -281,7 +287,7 @@ mod tests {
             usize::MAX,
             |_| true,
         );
-        let sections = Sections::find(message.rewritten(Instant::now()).unwrap()).unwrap();
+        let sections = Sections::find(message.rewritten(Instant::now(), None).unwrap()).unwrap();
         assert_eq!(sections.header().unwrap().unwrap().delivery_count, Some(4));
         assert_eq!(sections.bare(), Sections::find(message.payload.clone()).unwrap().bare());
     }
@@ -298,7 +304,7 @@ mod tests {
         message.mark(add("x-b", Value::Int(2)), 1, usize::MAX, |_| true);
         message.mark(add("x-a", Value::Int(3)), 1, usize::MAX, |_| true);
         message.mark(add("x-huge", Value::Binary(vec![0; MAX_ANNOTATIONS].into())), 1, usize::MAX, |_| true);
-        let out = Message::from_bytes(&message.rewritten(Instant::now()).unwrap()).unwrap();
+        let out = Message::from_bytes(&message.rewritten(Instant::now(), None).unwrap()).unwrap();
         let annotations = out.message_annotations.unwrap();
         assert_eq!(annotations.0.0.len(), 2);
         assert_eq!(annotations.0.0.get_str("x-a"), Some(&Value::Int(3)));
@@ -328,16 +334,16 @@ mod tests {
         let mut message = held(&Message { header: Some(header), ..Message::from("a") });
         let now = Instant::now();
         message.expires = Some(now + Duration::from_secs(5));
-        assert_eq!(message.rewritten(now), None, "no time has passed");
+        assert_eq!(message.rewritten(now, None), None, "no time has passed");
         let ttl = |after: u64| {
-            let out = message.rewritten(now + Duration::from_micros(after)).unwrap();
+            let out = message.rewritten(now + Duration::from_micros(after), None).unwrap();
             let sections = Sections::find(out).unwrap();
             assert_eq!(sections.bare(), Sections::find(message.payload.clone()).unwrap().bare());
             let header = sections.header().unwrap().unwrap();
             assert_eq!(header.first_acquirer, Some(true), "nobody has had it");
             header.ttl.unwrap().0
         };
-        assert_eq!(message.rewritten(now + Duration::from_micros(900)), None);
+        assert_eq!(message.rewritten(now + Duration::from_micros(900), None), None);
         assert_eq!((ttl(1000), ttl(1500), ttl(4_999_900), ttl(9_000_000)), (4999, 4999, 1, 1));
         assert!(!message.is_expired(now) && message.is_expired(now + Duration::from_secs(5)));
     }
@@ -356,6 +362,19 @@ mod tests {
     fn what_is_no_message_passes() {
         let mut garbage = Held::new(Bytes::from_static(b"garbage"), MessageFormat(0));
         garbage.mark(Return::Failed, 1, usize::MAX, |_| true);
-        assert_eq!(garbage.rewritten(Instant::now()), None);
+        assert_eq!(garbage.rewritten(Instant::now(), None), None);
+    }
+
+    #[test]
+    fn messages_are_numbered_from_one() {
+        let mut message = held(&durable("a"));
+        message.seq = 6;
+        let name = Symbol::from_static("number");
+        let out = Message::from_bytes(&message.rewritten(Instant::now(), Some(&name)).unwrap()).unwrap();
+        assert_eq!(out.header, durable("a").header);
+        assert_eq!(out.message_annotations.unwrap().0.0.get_str("number"), Some(&Value::Uint(7)));
+        let plain = Sections::find(message.payload.clone()).unwrap();
+        let numbered = Sections::find(message.rewritten(Instant::now(), Some(&name)).unwrap()).unwrap();
+        assert_eq!(numbered.bare(), plain.bare());
     }
 }

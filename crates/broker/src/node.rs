@@ -78,9 +78,9 @@ impl Node {
     ) -> Arc<Self> {
         let mut rules = options.rules(&name);
         rules.keeps_rejected = rules.keeps_dead || declared.alternate.is_some();
-        let (_, limits) = options.queue.clone().within(limits);
+        let (settings, limits) = options.queue.clone().within(limits);
         let state = NodeState {
-            queue: Queue::new(limits, rules, lease),
+            queue: Queue::new(limits, rules, lease).configured(&settings),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
             bound: Vec::new(),
             deleted: false,

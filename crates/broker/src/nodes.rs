@@ -184,6 +184,9 @@ impl Nodes {
         let same = own == options.queue;
         let options =
             if same { Arc::clone(options) } else { Arc::new(NodeOptions { queue: own, ..(**options).clone() }) };
+        if options.queue.ttl.is_some() {
+            self.janitor.call();
+        }
         Node::new(name.into(), exchange_kind, options, declared, self.limits.queue, Some(lease))
     }
 

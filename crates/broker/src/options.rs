@@ -52,7 +52,7 @@ impl NodeOptions {
     /// Sets the node to which messages go that are rejected, expire, or fail as often as
     /// [`max_deliveries`](Self::max_deliveries) says. It is made as a queue where there is none of the name.
     ///
-    /// They get the annotations `x-opt-dead-letter-reason` (`rejected`, `expired` or `delivery-limit`) and
+    /// They get the annotations `x-opt-dead-letter-reason` (`rejected`, `expired`, `overflow` or `delivery-limit`) and
     /// `x-opt-dead-letter-source`, and for rejected ones with a reason `x-opt-dead-letter-condition` and
     /// `x-opt-dead-letter-description`. They expire no more. A message that would come back to where it died, or for
     /// which there is no room, is dropped.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use postroad_amqp::v1_0::{Connection, LinkId, LinkState, Message, SendError, SessionId, Update};
-use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, FilterSet, Modified};
+use postroad_codec::v1_0::{
+    DeliveryNumber, DeliveryState, DeliveryTag, Error, ErrorCondition, FilterSet, Modified, Symbol,
+};
 use slab::Slab;
 
 use crate::filter::{self, Filter, Origin};
@@ -26,6 +28,8 @@ pub(crate) struct Outgoing {
     hold: Hold,
     consumer: usize,
     browse: bool,
+    /// The annotation by which messages are numbered.
+    number: Option<Symbol>,
     /// What the client has asked for; of a topic, the subscription sees to it.
     filter: Option<Arc<Filter>>,
     presettled: bool,
@@ -135,6 +139,7 @@ impl Outgoing {
             let text = format!("queue {:?} has a consumer that is, or wants to be, the only one", &*hold.node.name);
             Error::new(ErrorCondition::RESOURCE_LOCKED, text)
         })?;
+        let number = hold.node.options.queue.sequence_key.clone().and_then(Symbol::new);
         Ok(Self {
             id,
             session,
@@ -142,6 +147,7 @@ impl Outgoing {
             hold,
             consumer,
             browse,
+            number,
             filter,
             presettled,
             resumable: false,
@@ -430,7 +436,7 @@ impl Outgoing {
                 self.returned.push((held, Return::Unsent));
                 continue;
             }
-            let rewritten = held.rewritten(scratch.now);
+            let rewritten = held.rewritten(scratch.now, self.number.as_ref());
             let payload = rewritten.as_ref().unwrap_or(&held.payload);
             let keep = !self.browse && !self.presettled;
             let key = if keep { self.unsettled.vacant_key() as u64 } else { NO_KEY };

@@ -22,6 +22,7 @@ mod admission;
 mod consumers;
 mod cursor;
 mod dead;
+mod features;
 mod last_value;
 mod reserved;
 mod room;
@@ -36,6 +37,7 @@ pub(crate) use consumers::{Locked, Subscriber};
 use cursor::Floors;
 pub(crate) use cursor::Place;
 pub(crate) use dead::{Dead, Reason, Rules};
+use features::Features;
 use store::Store;
 use turns::Rotation;
 
@@ -52,6 +54,9 @@ pub(crate) struct Queue<W> {
     floors: Floors,
     /// Whether some came, or came back, since everyone who wants messages was looked after.
     news: bool,
+    features: Features,
+    /// Whether there is more to a message that comes than to put it behind the others.
+    special: bool,
     /// The messages that are taken, where not all are.
     admission: Option<Option<Arc<Filter>>>,
     consumers: Slab<Consumer<W>>,
@@ -134,8 +139,11 @@ pub struct QueueStats {
     pub expired: u64,
     /// Messages that were moved to the dead-letter node, for whatever reason.
     pub dead_lettered: u64,
-    /// Messages that were lost to a limit: dead letters for which there was no room here.
+    /// Messages that were lost to a limit: dead letters for which there was no room here, and those that made room for
+    /// others.
     pub dropped: u64,
+    /// Messages in whose place a later one with the same key has come.
+    pub replaced: u64,
 }
 
 /// A message would exceed a limit.
@@ -168,6 +176,8 @@ impl<W: Clone> Queue<W> {
             store: Store::new(1, None),
             floors: Floors::default(),
             news: false,
+            features: Features::default(),
+            special: false,
             admission: None,
             consumers: Slab::new(),
             next_uid: 0,
@@ -204,6 +214,9 @@ impl<W: Clone> Queue<W> {
 
     /// Adds a message at the end. [`Queue::dispatch`] after the last one of a batch.
     pub(crate) fn push(&mut self, message: Held) -> Result<(), Full> {
+        if self.special {
+            return self.push_special(message);
+        }
         self.make_room(message.payload.len())?;
         self.add(message);
         Ok(())
@@ -213,7 +226,7 @@ impl<W: Clone> Queue<W> {
     /// enough, since consumers hold the rest, it is dropped itself.
     pub(crate) fn push_over(&mut self, message: Held) {
         let size = message.payload.len();
-        if !self.admits(&message) {
+        if self.special && !self.admits(&message) {
             return;
         }
         while !self.fits(size) {
@@ -231,11 +244,12 @@ impl<W: Clone> Queue<W> {
 
     /// Adds a message at the end, whether or not there is room: its caller has seen that there is.
     pub(crate) fn add(&mut self, message: Held) {
-        if self.admits(&message) {
-            self.messages += 1;
-            self.bytes += message.payload.len();
-            self.place(message);
+        if self.special {
+            return self.add_special(message);
         }
+        self.messages += 1;
+        self.bytes += message.payload.len();
+        self.place(message);
     }
 
     /// Puts a message that is counted behind the others.
@@ -248,6 +262,9 @@ impl<W: Clone> Queue<W> {
         self.note_expiry(&message);
         if let Some(outdated) = self.store.push(message) {
             self.replace(&outdated);
+        }
+        if self.special {
+            self.update_flow();
         }
     }
 
@@ -263,6 +280,9 @@ impl<W: Clone> Queue<W> {
     fn count_out(&mut self, held: &Held) {
         self.messages = self.messages.saturating_sub(1);
         self.bytes = self.bytes.saturating_sub(held.size());
+        if self.special {
+            self.update_flow();
+        }
     }
 
     /// Assigns what waits to the consumers that want it, turn by turn, and lists whom to wake.
@@ -281,6 +301,9 @@ impl<W: Clone> Queue<W> {
         self.messages = self.messages.saturating_sub(messages);
         self.bytes = self.bytes.saturating_sub(bytes);
         self.settled += messages as u64;
+        if self.special {
+            self.update_flow();
+        }
         self.trim();
         if self.has_room() {
             self.feed(woken);
@@ -338,6 +361,7 @@ impl<W: Clone> Queue<W> {
             expired: self.expired,
             dead_lettered: self.dead_lettered,
             dropped: self.dropped,
+            replaced: self.replaced,
         }
     }
 }

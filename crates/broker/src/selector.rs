@@ -9,24 +9,8 @@
 //! true, false or unknown, which is what an absent property is and what becomes of it (3.8.1.2). Where kinds differ that
 //! cannot be compared, the comparison is false (3.8.1.1).
 //!
-//! Names are those of application properties, but for:
-//!
-//! | name | what it is |
-//! |---|---|
-//! | `JMSMessageID`, `amqp.message_id` | message-id, as text |
-//! | `JMSCorrelationID`, `amqp.correlation_id` | correlation-id, as text |
-//! | `JMSType`, `amqp.subject` | subject |
-//! | `JMSDestination`, `amqp.to` | to |
-//! | `JMSReplyTo`, `amqp.reply_to` | reply-to |
-//! | `JMSPriority`, `amqp.priority` | priority; 4 where there is none |
-//! | `JMSDeliveryMode`, `amqp.delivery_mode` | `'PERSISTENT'` or `'NON_PERSISTENT'`, as durable says |
-//! | `JMSRedelivered`, `amqp.redelivered` | whether a delivery has failed |
-//! | `JMSXDeliveryCount` | failed deliveries, and this one |
-//! | `JMSTimestamp`, `amqp.creation_time` | creation-time in milliseconds; 0 where there is none |
-//! | `JMSExpiration`, `amqp.absolute_expiry_time` | absolute-expiry-time in milliseconds; 0 where nothing expires |
-//! | `JMSXGroupID`, `JMSXGroupSeq`, `JMSXUserID` | group-id, group-sequence, user-id |
-//! | `amqp.durable`, `amqp.delivery_count` | of the header |
-//! | `amqp.jms_type` | the message annotation `jms-type` |
+//! Names are those of application properties, but for those of header fields: `fields.rs` has them, and
+//! `docs/protocol/nodes.md` says what they are.
 
 mod error;
 mod fields;

@@ -43,8 +43,8 @@ pub struct QueueSettings {
     /// `qpid.priorities`.
     pub priorities: u64,
     /// The application property by which messages replace each other: of those that wait, only the last with each value is
-    /// kept, behind the others. Those without the property have one value in common. `qpid.subject` is the subject.
-    /// `qpid.last_value_queue_key`.
+    /// kept, behind the others. Those without the property have one value in common. `qpid.subject` is the subject. A queue
+    /// that is full takes what replaces another, so that it never holds senders back. `qpid.last_value_queue_key`.
     pub last_value_key: Option<String>,
     /// Messages get an annotation of this name with their number in the queue, from 1 on. `qpid.queue_msg_sequence`.
     pub sequence_key: Option<String>,

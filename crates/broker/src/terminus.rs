@@ -75,7 +75,7 @@ pub(crate) fn grant_source(
         hold = hold.consuming();
     }
     // Whoever reads a subscription takes its copies away, and no other's.
-    let browse = browse && !subscribes;
+    let browse = (browse || browses_only(&hold, asked)?) && !subscribes;
     let mut source = wanted.answered_source(&hold, browse, binds.told);
     Asked::tell(told, &mut source.filter);
     // A subscription has only what all of its consumers want.
@@ -105,6 +105,16 @@ fn settle_filter(subscription: &Hold, filter: Option<Arc<Filter>>) -> Result<(),
         let text = "the subscription is shared, and has another selector";
         Error::new(ErrorCondition::PRECONDITION_FAILED, text)
     })
+}
+
+/// Whether a queue is there to look at: a link that would take messages is refused.
+fn browses_only(hold: &Hold, asked: &Source) -> Result<bool, Error> {
+    let browses = hold.node.options.queue.browse_only;
+    if browses && asked.distribution_mode.as_ref() == Some(&DistributionMode::MOVE) {
+        let text = format!("queue {:?} is for browsing only", &*hold.node.name);
+        return Err(Error::new(ErrorCondition::NOT_ALLOWED, text));
+    }
+    Ok(browses)
 }
 
 /// Whether a link is to be the only one that takes messages, as its property `exclusive` says.

@@ -5,7 +5,7 @@ mod show;
 
 use std::io::{self, IsTerminal as _};
 
-use postroad::address::{Address, BrokerUrl, Dialect, OptionMap, Options, OptionsError, Role, split_address};
+use postroad::address::{Address, BrokerUrl, Dialect, Options, OptionsError, Role, split_address};
 use postroad::messaging::{AddressError, Resolution, resolve};
 use serde_json::json;
 
@@ -50,7 +50,7 @@ struct Explained {
 
 /// What it means at one end.
 struct End {
-    options: OptionMap,
+    options: Options,
     asked: Resolution,
 }
 
@@ -101,14 +101,14 @@ impl Impossible {
 
 impl End {
     fn new(address: &Address, dialect: Dialect, role: Role) -> Result<Self, Impossible> {
-        let mut options = address.validate_with(dialect, role).map_err(Impossible::Options)?;
-        let shown = options.to_map();
+        let options = address.validate_with(dialect, role).map_err(Impossible::Options)?;
+        let mut asked = options.clone();
         if role == Role::Sender {
             // Only the C++ client lets a sender have one, and it means nothing there.
-            options.mode = None;
+            asked.mode = None;
         }
-        let asked = resolve(&normal(address, &options), role).map_err(Impossible::Address)?;
-        Ok(Self { options: shown, asked })
+        let asked = resolve(&normal(address, &asked), role).map_err(Impossible::Address)?;
+        Ok(Self { options, asked })
     }
 }
 

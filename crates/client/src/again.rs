@@ -96,6 +96,11 @@ impl State {
         if !wanted || !error.is_passing() {
             return self.end_connection(error);
         }
+        self.go_down(error);
+    }
+
+    /// There is no connection until another one is made.
+    pub(crate) fn go_down(&mut self, error: ConnectionError) {
         self.opened = false;
         self.lost = Some(error.clone());
         self.down = Some(Down { since: Instant::now() });
@@ -151,6 +156,7 @@ impl State {
         let dead = &mut *candidate.engine;
         self.epoch += 1;
         (self.opened, self.adopted) = (true, Some(Instant::now()));
+        (self.close_by, self.attaching) = (None, false);
         self.forget_index();
         self.tell(ConnectionEvent::Reopened { broker, same_container, after: down.since.elapsed() });
         for (_, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.over.is_none()) {
@@ -183,6 +189,9 @@ impl State {
     fn take_over(&mut self, key: usize, dead: &mut dyn Protocol, before: &mut Moved, same_container: bool) {
         let entry = &mut self.links[key];
         let (old, session) = (entry.id, entry.session);
+        if std::mem::take(&mut entry.unborn) {
+            return self.attach_first(key, session);
+        }
         let Some(again) = entry.again.as_deref() else { return };
         let exactly_once = again.is_exactly_once();
         let resends = same_container || again.resends_elsewhere() || again.terms.is_none();
@@ -214,6 +223,21 @@ impl State {
         let session = self.sessions[session].id;
         self.links[key].parts = (suspended.unsettled.len() + 1, 0);
         self.attach_again(key, session, suspended, resumes);
+        self.demand_again(key, demand);
+    }
+
+    /// Attaches a link that was made while there was no connection.
+    fn attach_first(&mut self, key: usize, session: usize) {
+        if let Some(error) = self.sessions[session].over.clone() {
+            return self.end_entry(key, error);
+        }
+        let (session, epoch) = (self.sessions[session].id, self.epoch);
+        let entry = &mut self.links[key];
+        entry.since = epoch;
+        let role = entry.again.as_ref().and_then(|again| again.terms.as_ref()).map_or(Role::Sender, |terms| terms.role);
+        let demand = (role == Role::Receiver).then_some(Demand { credit: entry.wanted, drain: false });
+        let nothing = Suspended { role, unsettled: Vec::new(), state: Box::new(()) };
+        self.attach_again(key, session, nothing, false);
         self.demand_again(key, demand);
     }
 
@@ -360,6 +384,8 @@ impl State {
 
     fn joined(&mut self, key: usize, link: String, resumed: bool) {
         self.links[key].joining = Joining::Not;
+        // Whoever waits for all links to be there.
+        self.waiters.wake(&mut self.wakes);
         self.tell(ConnectionEvent::LinkAttached { link, resumed });
     }
 
@@ -463,6 +489,8 @@ impl State {
         }
         entry.over = Some(error.clone());
         entry.waiters.wake(&mut self.wakes);
+        self.waiters.wake(&mut self.wakes);
+        let entry = &mut self.links[key];
         entry.sends.fail(&error, &mut self.wakes);
         let (link, serial) = (entry.name(), entry.serial);
         self.moved.forget_link(serial);

@@ -76,6 +76,10 @@ impl Connection {
             if let Some(error) = state.closed() {
                 return Some(Err(AttachError::Link(LinkError::Connection(error))));
             }
+            if state.detached.is_some() {
+                let id = state.unborn_session();
+                return Some(Ok(state.add_session(id, true)));
+            }
             if state.down.is_some() {
                 return None;
             }

@@ -216,7 +216,12 @@ impl Driver {
         }
         let gave_up = state.close_by.filter(|(deadline, _)| *deadline <= now);
         if let Some((_, waited)) = gave_up {
-            state.end_connection(ConnectionError::CloseTimeout(waited));
+            let attaching = state.attaching;
+            match &mut state.detached {
+                Some(detached) => detached.late = Some(waited),
+                None if attaching => {}
+                None => state.end_connection(ConnectionError::CloseTimeout(waited)),
+            }
             state.engine.handle_eof();
         }
         if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {

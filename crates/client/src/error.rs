@@ -138,6 +138,9 @@ pub enum ConnectionError {
     /// We closed it.
     #[error("the connection is closed")]
     Closed,
+    /// We detached it: it goes on when it is attached again.
+    #[error("the connection is detached")]
+    Detached,
     /// The peer did not answer our close in this time.
     #[error("the peer did not answer the close within {0:?}")]
     CloseTimeout(Duration),
@@ -236,6 +239,9 @@ pub enum LinkError {
     /// The connection was lost in the middle of it. It is made anew, and so is the link.
     #[error("the connection was lost: {0}")]
     Interrupted(ConnectionError),
+    /// The connection is detached: nothing is sent before it is attached again.
+    #[error("the connection is detached")]
+    Unattached,
     /// The message to settle came over another connection.
     #[error("the message came over another connection")]
     ForeignMessage,

@@ -30,6 +30,7 @@ mod connection;
 mod control;
 mod controller;
 mod delivery;
+mod detached;
 mod disposition;
 mod doubt;
 mod driver;

@@ -25,6 +25,11 @@ impl Link {
         self.session.shared().with(act)
     }
 
+    /// Whether it was made while there was no connection, which there still is not.
+    pub(crate) fn is_unborn(&self) -> bool {
+        self.with(|state| state.links[self.key].unborn)
+    }
+
     #[inline]
     pub(crate) fn id(&self) -> LinkId {
         self.with(|state| state.links[self.key].id)

@@ -188,6 +188,12 @@ impl Message {
         self.inner.header.as_ref().and_then(|header| header.durable).unwrap_or(false)
     }
 
+    /// What the message says of it, if it does: without that it counts as not durable.
+    #[must_use]
+    pub fn explicit_durable(&self) -> Option<bool> {
+        self.inner.header.as_ref()?.durable
+    }
+
     /// Sets whether losing the message must be unlikely.
     pub fn set_durable(&mut self, durable: bool) {
         self.header_mut().durable = Some(durable);

@@ -37,6 +37,8 @@ pub struct Receiver {
     within: bool,
     serial: u64,
     prefetch: u32,
+    /// At so many messages that are outstanding more are asked for; at half of the prefetch where it is not said.
+    refill: Option<u32>,
     /// Whether the owner grants credit, and this does not.
     manual: bool,
     quirks: Quirks,
@@ -72,6 +74,7 @@ impl Receiver {
                 within: false,
                 serial,
                 prefetch: 0,
+                refill: None,
                 manual: false,
                 quirks,
                 ticket: None,
@@ -202,7 +205,21 @@ impl Receiver {
         self.prefetch
     }
 
-    /// Changes how many messages are taken ahead, and takes credit back from the caller.
+    /// Sets at how few messages, here or on their way, more are asked for; at half of the prefetch by default. The more, the
+    /// sooner, and the more often credit is granted.
+    pub fn set_refill(&mut self, refill: Option<u32>) {
+        self.refill = refill;
+        self.top_up_when_due(self.prefetch);
+    }
+
+    fn top_up_when_due(&mut self, target: u32) {
+        if self.outstanding <= self.refill.unwrap_or(self.prefetch / 2) {
+            self.top_up(target);
+        }
+    }
+
+    /// Changes how many messages are taken ahead, and takes credit back from the caller. With fewer than before, credit is
+    /// taken back from the sender; what was on its way comes all the same.
     pub fn set_prefetch(&mut self, prefetch: u32) {
         self.prefetch = prefetch;
         if self.manual {
@@ -214,6 +231,11 @@ impl Receiver {
         if self.quirks.overdraws {
             // Never more than what was allowed before: what is buffered stays bounded.
             self.link.with(|state| state.set_overdraft(self.link.key, prefetch));
+        }
+        if prefetch < self.outstanding {
+            let here = u32::try_from(self.available()).unwrap_or(u32::MAX);
+            self.grant(|_| prefetch.saturating_sub(here));
+            self.recount();
         }
         self.top_up(prefetch);
     }
@@ -372,9 +394,7 @@ impl Receiver {
             self.within = delivery.more;
         }
         self.outstanding = self.outstanding.saturating_sub(delivery.is_some().into());
-        if self.outstanding <= self.prefetch / 2 {
-            self.top_up(self.prefetch);
-        }
+        self.top_up_when_due(self.prefetch);
         delivery
     }
 
@@ -516,9 +536,7 @@ impl Receiver {
             return true;
         }
         self.recount();
-        if self.outstanding <= self.prefetch / 2 {
-            self.top_up(self.prefetch.max(1));
-        }
+        self.top_up_when_due(self.prefetch.max(1));
         false
     }
 

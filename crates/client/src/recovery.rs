@@ -28,6 +28,7 @@ impl LinkError {
             Self::ForeignMessage
             | Self::ForeignTransaction
             | Self::TransactionEnded
+            | Self::Unattached
             | Self::Stale
             | Self::Interrupted(_)
             | Self::Blocking(_) => Recovery::Nothing,

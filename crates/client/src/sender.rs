@@ -344,6 +344,9 @@ impl Sender {
         if let Some(error) = &entry.over {
             return Err(SendError::NotSent(error.clone()));
         }
+        if state.detached.is_some() {
+            return Err(SendError::NotSent(LinkError::Unattached));
+        }
         let here = entry.is_usable() && state.down.is_none();
         let (id, full) = (entry.id, here && self.is_full(state));
         Ok((here && !full && state.engine.capacity(id) > 0).then_some(()))
@@ -388,7 +391,10 @@ impl Sender {
             return Err(SendError::NotSent(LinkError::TransactionEnded));
         }
         if state.down.is_some() || !entry.is_usable() || self.is_full(state) {
-            return Err(SendError::NoCredit);
+            return Err(match state.detached {
+                Some(_) => SendError::NotSent(LinkError::Unattached),
+                None => SendError::NoCredit,
+            });
         }
         let State { engine, links, epoch: present, .. } = state;
         let entry = &mut links[self.link.key];

@@ -90,13 +90,14 @@ impl Session {
             let entry = &state.sessions[self.inner.key];
             match &entry.over {
                 Some(error) => Some(Err(error.clone())),
-                None => entry.begun.then_some(Ok(())),
+                // One that was made meanwhile is begun when the connection is attached.
+                None => (entry.begun || state.detached.is_some()).then_some(Ok(())),
             }
         };
         self.shared().wait(Place::Session(self.inner.key), begun).await
     }
 
-    /// Attaches a sender to a node.
+    /// Attaches a sender to a node. While the connection is detached it is made at once, and attached with the connection.
     ///
     /// # Errors
     /// When the peer refuses it, does not answer in the options' time, or the connection ends.
@@ -175,9 +176,14 @@ impl Session {
             let link = self
                 .attach_by(name.clone(), timeout, |state, session| {
                     let to = To::Node { role, node, options: &options };
-                    let id = state.engine.attach(session, &name, to, How::Anew)?;
+                    let unborn = state.detached.is_some();
+                    let id = match unborn {
+                        true => state.unborn_link(),
+                        false => state.engine.attach(session, &name, to, How::Anew)?,
+                    };
                     let key = state.add_link(id, self.inner.key);
                     let entry = &mut state.links[key];
+                    entry.unborn = unborn;
                     entry.second = exactly_once && role == Role::Receiver;
                     (entry.sends.max_in_flight, entry.sends.max_bytes) = (options.max_unsettled, max_bytes);
                     let terms = Terms { role, node: node.clone(), options: options.clone() };
@@ -185,7 +191,9 @@ impl Session {
                     Ok(key)
                 })
                 .await?;
-            link.wait(|_, remote| Some(remote.grants(node, &options))).await??;
+            if !link.is_unborn() {
+                link.wait(|_, remote| Some(remote.grants(node, &options))).await??;
+            }
             Ok(link)
         };
         let attached = tokio::time::timeout(timeout, attaching).await;
@@ -210,6 +218,9 @@ impl Session {
     pub(crate) async fn attach_coordinator(&self) -> Result<Link, AttachError> {
         let options = LinkOptions::default();
         let (name, timeout) = (own_name(&options), options.timeout);
+        if self.shared().with(|state| state.detached.is_some()) {
+            return Err(LinkError::Unattached.into());
+        }
         let attaching = self.attach_by(name.clone(), timeout, |state, session| {
             let id = state.engine.attach(session, &name, To::Coordinator, How::Anew)?;
             let key = state.add_link(id, self.inner.key);
@@ -232,7 +243,7 @@ impl Session {
             if let Some(error) = &session.over {
                 return Some(Err(AttachError::Link(error.clone())));
             }
-            if state.down.is_some() {
+            if state.down.is_some() && state.detached.is_none() {
                 return None;
             }
             let id = session.id;
@@ -243,7 +254,9 @@ impl Session {
         };
         let key = self.shared().wait(Place::Connection, attach).await?;
         let link = Link { session: self.clone(), key, name, timeout };
-        link.attached().await?;
+        if !link.is_unborn() {
+            link.attached().await?;
+        }
         Ok(link)
     }
 

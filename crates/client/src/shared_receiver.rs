@@ -103,6 +103,23 @@ impl SharedReceiver {
         self.lock().set_prefetch(prefetch);
     }
 
+    /// As [`Receiver::set_refill`].
+    pub fn set_refill(&self, refill: Option<u32>) {
+        self.lock().set_refill(refill);
+    }
+
+    /// As [`Receiver::credit`].
+    #[must_use]
+    pub fn credit(&self) -> u32 {
+        self.lock().credit()
+    }
+
+    /// As [`Receiver::is_draining`].
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.lock().is_draining()
+    }
+
     /// As [`Receiver::available`].
     #[must_use]
     pub fn available(&self) -> usize {

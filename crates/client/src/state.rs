@@ -12,6 +12,7 @@ use tokio::sync::broadcast;
 
 use crate::again::{Again, Down, Joining};
 use crate::control::Control;
+use crate::detached::{Detached, is_of_engine};
 use crate::doubt::Doubts;
 use crate::event::ConnectionEvent;
 use crate::moved::Moved;
@@ -20,7 +21,7 @@ use crate::query::Asked;
 use crate::teardown::Teardown;
 use crate::types::{ErrorCondition, PeerError};
 use crate::wait::Waiters;
-use crate::{ConnectionError, LinkError, Outcome, SendError};
+use crate::{ConnectError, ConnectionError, LinkError, Outcome, SendError};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
 pub(crate) struct Shared {
@@ -61,6 +62,11 @@ pub(crate) struct State {
     pub(crate) epoch: u32,
     /// Set while a connection that was lost is not made anew: the engine is the dead one.
     pub(crate) down: Option<Down>,
+    /// Set while a connection was detached by us and is not to be attached.
+    pub(crate) detached: Option<Detached>,
+    /// Whether a detached connection is being attached, and why that failed.
+    pub(crate) attaching: bool,
+    pub(crate) attach_failed: Option<ConnectError>,
     /// When the engine was taken over from another connection.
     pub(crate) adopted: Option<Instant>,
     /// Whether a connection that is lost is made anew.
@@ -116,6 +122,8 @@ pub(crate) struct LinkEntry {
     pub(crate) session: usize,
     /// Tells this link from every other of the connection, also where its id is another one by now.
     pub(crate) serial: u64,
+    /// Whether it was made while there was no connection: no engine knows it.
+    pub(crate) unborn: bool,
     /// How the link is attached again; it is not where this is nothing.
     pub(crate) again: Option<Box<Again>>,
     /// What is still to come before the link that was attached again can be used.
@@ -223,6 +231,9 @@ impl Shared {
             over: None,
             epoch: 0,
             down: None,
+            detached: None,
+            attaching: false,
+            attach_failed: None,
             adopted: None,
             reconnects: false,
             quiet: false,
@@ -394,6 +405,7 @@ impl State {
             id,
             session,
             serial,
+            unborn: false,
             again: None,
             joining: Joining::Not,
             parts: (0, 0),
@@ -420,7 +432,9 @@ impl State {
             address: None,
             overdraft: 0,
         });
-        self.index_link(key, id);
+        if is_of_engine(id) {
+            self.index_link(key, id);
+        }
         key
     }
 
@@ -445,6 +459,9 @@ impl State {
 
     #[inline]
     pub(crate) fn key_of(&self, id: LinkId) -> Option<usize> {
+        if !is_of_engine(id) {
+            return self.links.iter().find(|(_, entry)| entry.id == id).map(|(key, _)| key);
+        }
         let key = (*self.by_engine.get(id.index())?)?;
         self.links.get(key).filter(|entry| entry.id == id).map(|_| key)
     }
@@ -500,6 +517,8 @@ impl State {
                     self.attached(link);
                     self.wake_link(link);
                 }
+                // What a peer ends as it hears the close of a connection that we detach is only gone for now.
+                News::LinkEnded { .. } | News::SessionEnded(..) if self.detached.is_some() => {}
                 News::LinkEnded { link, error, closed } => self.link_ended(link, error, closed),
                 News::Resumed { link, complete, remembered } => self.resumed(link, complete, remembered),
                 News::Reassociated { link, tag, number } => self.reassociated(link, tag, number),
@@ -654,13 +673,16 @@ impl State {
     pub(crate) fn end_link(&mut self, id: LinkId, error: LinkError) {
         let (suspended, left) = self.engine.release(id, Take::All);
         let Some(key) = self.key_of(id) else { return };
-        self.by_engine[id.index()] = None;
+        if let Some(known) = self.by_engine.get_mut(id.index()) {
+            *known = None;
+        }
         if let Some(suspended) = suspended {
             self.keep_doubts(key, suspended, &error);
         }
-        let Self { links, wakes, .. } = self;
+        let Self { links, wakes, waiters, .. } = self;
         let entry = &mut links[key];
         entry.waiters.wake(wakes);
+        waiters.wake(wakes);
         entry.sends.fail(&error, wakes);
         entry.left.extend(left);
         entry.over.get_or_insert(error);
@@ -703,7 +725,7 @@ impl State {
         }
         let link_error = LinkError::Connection(error.clone());
         self.over = Some(error.clone());
-        self.down = None;
+        (self.down, self.detached) = (None, None);
         self.waiters.wake(&mut self.wakes);
         let sessions: Vec<SessionId> = self.sessions.iter().map(|(_, entry)| entry.id).collect();
         for session in sessions {

@@ -11,7 +11,7 @@ use postroad_address::BrokerUrl;
 use crate::driver::Driver;
 use crate::event::ConnectionEvent;
 use crate::reconnect::{Next, Reconnect, Schedule};
-use crate::state::Shared;
+use crate::state::{Shared, State};
 use crate::tls_header::ask_for_tls;
 use crate::wait::Place;
 use crate::{ConnectError, ConnectOptions, ConnectionError, TlsMode, v1_0};
@@ -123,17 +123,41 @@ impl Supervisor {
                 return;
             }
             lately = if opened.elapsed() < LASTING { lately + 1 } else { 0 };
-            match self.reconnect(lately).await {
-                Some(next) => driver = next,
-                None => return,
-            }
+            driver = loop {
+                if self.parked(&mut lately).await.is_none() {
+                    return;
+                }
+                if let Some(next) = self.reconnect(lately).await {
+                    break next;
+                }
+            };
             opened = Instant::now();
         }
     }
 
-    /// Makes a connection anew; nothing when it is over instead.
+    /// Waits while the connection is detached, whoever made it so; nothing when it is over.
+    async fn parked(&self, lately: &mut u32) -> Option<()> {
+        self.shared.with(|state| {
+            if let Some(detached) = &mut state.detached {
+                detached.gone = true;
+                // That was no fault of the broker's.
+                *lately = 0;
+                state.waiters.wake(&mut state.wakes);
+            }
+        });
+        let wanted = |state: &mut State| match (&state.over, &state.detached) {
+            (Some(_), _) => Some(None),
+            (None, Some(_)) => None,
+            (None, None) => Some(Some(())),
+        };
+        self.shared.wait(Place::Connection, wanted).await
+    }
+
+    /// Makes a connection anew; nothing when it is over instead, or detached.
     async fn reconnect(&mut self, lately: u32) -> Option<Driver> {
-        let policy = self.options.reconnect.clone().unwrap_or_default();
+        let once =
+            || Reconnect { attempts: u32::try_from(self.brokers.len()).ok(), timeout: None, ..Reconnect::default() };
+        let policy = self.options.reconnect.clone().unwrap_or_else(once);
         let mut schedule = Schedule::new(policy, self.brokers.len(), self.at, lately, Instant::now(), random());
         let mut last = None;
         loop {
@@ -175,15 +199,20 @@ impl Supervisor {
 
     fn give_up(&self, attempts: u32, last: Option<Box<ConnectError>>) {
         self.shared.turn(|state| {
+            if state.attaching {
+                let error = last.map_or(ConnectError::Connection(ConnectionError::Detached), |last| *last);
+                return state.fail_to_attach(error);
+            }
             let lost = Box::new(state.lost.clone().unwrap_or(ConnectionError::Closed));
             state.end_connection(ConnectionError::GaveUp { lost, attempts, last });
         });
     }
 
-    /// Waits for something, unless the connection is closed meanwhile.
+    /// Waits for something, unless the connection is closed or detached meanwhile.
     async fn unless_over<T>(&self, what: impl Future<Output = T>) -> Option<T> {
         let mut what = pin!(what);
-        let mut over = pin!(self.shared.wait(Place::Connection, |state| state.over.clone()));
+        let ended = |state: &mut State| (state.over.is_some() || state.detached.is_some()).then_some(());
+        let mut over = pin!(self.shared.wait(Place::Connection, ended));
         poll_fn(|cx| {
             if over.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(None);

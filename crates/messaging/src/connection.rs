@@ -193,17 +193,50 @@ impl Connection {
     ///
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
-    #[doc(alias = "detach")]
     pub async fn close(&self) -> Result<(), ConnectionError> {
         Ok(self.inner.close().await?)
     }
 
-    /// Tells whether the connection is open.
+    /// Closes the connection to the broker and keeps its sessions and links for [`Connection::attach`]. Meanwhile sending
+    /// fails with [`SessionError::Detached`], whoever waits for a message goes on waiting, and links that are made are attached
+    /// with the connection. Transactional sessions are over.
+    ///
+    /// What was sent and not answered is in doubt, unless the connection is one that reconnects, which sends it again. What was
+    /// fetched and not acknowledged comes again, and an acknowledgment of it is ignored.
+    ///
+    /// # Errors
+    /// When the connection is over, or the broker does not answer in the close timeout: it is detached all the same then.
+    ///
+    /// # Cancel safety
+    /// Once polled, the connection is detached whether the future lives or not.
+    pub async fn detach(&self) -> Result<(), ConnectionError> {
+        Ok(self.inner.detach().await?)
+    }
+
+    /// Connects to the broker again after [`Connection::detach`], with the same sessions and links, and waits until these are
+    /// attached. A link that the broker does not attach any more is over, and says why itself.
+    ///
+    /// # Errors
+    /// As [`ConnectionBuilder::open`]: then the connection stays detached, and can be attached later. When it is over.
+    ///
+    /// # Cancel safety
+    /// Once polled, it goes on whether the future lives or not.
+    pub async fn attach(&self) -> Result<(), ConnectError> {
+        Ok(self.inner.attach().await?)
+    }
+
+    /// Tells whether the connection is open: it is not closed, and not lost for good. A detached one is open.
     #[doc(alias = "opened")]
-    #[doc(alias = "attached")]
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.inner.error().is_none()
+    }
+
+    /// Tells whether the connection is open and not detached. One that is lost and made anew by itself is attached.
+    #[doc(alias = "attached")]
+    #[must_use]
+    pub fn is_attached(&self) -> bool {
+        self.is_open() && !self.inner.is_detached()
     }
 
     /// Returns why the connection is over; `None` while it is not.

@@ -109,6 +109,9 @@ pub enum ConnectionError {
     #[doc(alias = "ConnectionClosed")]
     #[error("the connection is closed")]
     Closed,
+    /// We detached it: it can be attached again.
+    #[error("the connection is detached")]
+    Detached,
     /// The broker closed it with an error.
     #[error("closed by the broker: {0}")]
     Remote(PeerError),
@@ -148,6 +151,7 @@ impl From<client::ConnectionError> for ConnectionError {
     fn from(error: client::ConnectionError) -> Self {
         match error {
             client::ConnectionError::Closed => Self::Closed,
+            client::ConnectionError::Detached => Self::Detached,
             client::ConnectionError::CloseTimeout(timeout) => Self::CloseTimeout(timeout),
             client::ConnectionError::Blocking(error) => Self::Blocking(error),
             error => match error.peer_error() {
@@ -175,6 +179,9 @@ pub enum SessionError {
     /// There are as many sessions as the broker takes.
     #[error("{0}")]
     Limit(String),
+    /// The connection is detached: it can be attached again.
+    #[error("the connection is detached")]
+    Detached,
     /// It is closed, and what its links leave to be done was not done.
     #[error("{0}")]
     Undo(#[source] Box<AddressError>),
@@ -199,6 +206,7 @@ impl SessionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Connection(error) => error.hint(),
+            Self::Detached => Some("attach the connection by `attach`".into()),
             Self::Nontransactional => Some("begin the session by `transactional_session`".into()),
             Self::Transaction(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint().into()),
@@ -225,6 +233,7 @@ impl From<client::LinkError> for SessionError {
             client::LinkError::Connection(error) => Self::Connection(error.into()),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
+            client::LinkError::Unattached => Self::Detached,
             error @ client::LinkError::TransactionAborted(_) => {
                 Self::Transaction(TransactionError::Aborted(Box::new(client::TransactionError::Link(error))))
             }
@@ -449,6 +458,7 @@ impl From<client::LinkError> for LinkError {
             client::LinkError::Blocking(error) => Self::Blocking(error),
             client::LinkError::SessionEnded(_)
             | client::LinkError::Connection(_)
+            | client::LinkError::Unattached
             | client::LinkError::Transaction(_)
             | client::LinkError::TransactionAborted(_)
             | client::LinkError::TransactionUnknown(_) => Self::Session(error.into()),
@@ -496,7 +506,6 @@ pub enum SendError {
     #[error("in doubt: {0}")]
     InDoubt(#[source] LinkError),
     /// The link ended before the message was handed over: it was not sent.
-    #[doc(alias = "Detached")]
     #[error("not sent: {0}")]
     NotSent(#[source] LinkError),
     /// The message is larger than the broker takes: it was not sent.
@@ -631,6 +640,43 @@ impl From<client::SyncError> for SyncError {
             client::SyncError::Timeout(timeout) => Self::Timeout(timeout),
             client::SyncError::Blocking(error) => Self::Blocking(error),
             _ => Self::NotAccepted { count: 1, first: Box::new(SendError::NoOutcome) },
+        }
+    }
+}
+
+/// Why a sender that is used as a sink went no further.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    /// A message was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// The broker did not accept all, or what became of some is not known.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    /// The link could not be closed.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+}
+
+impl SinkError {
+    /// What a person can do about it, where something can be done.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Send(error) => error.hint(),
+            Self::Sync(error) => error.hint(),
+            Self::Link(error) => error.hint(),
+        }
+    }
+
+    /// The broker's own word for it, where it gave one.
+    #[must_use]
+    pub fn condition(&self) -> Option<&ErrorCondition> {
+        match self {
+            Self::Send(error) => error.condition(),
+            Self::Sync(error) => error.condition(),
+            Self::Link(error) => error.condition(),
         }
     }
 }

@@ -27,6 +27,7 @@ mod content;
 mod error;
 mod filters;
 mod given;
+mod link_options;
 mod linking;
 mod node_types;
 mod properties;
@@ -35,6 +36,9 @@ mod resolve;
 mod sender;
 mod session;
 mod settings;
+mod sink;
+mod stream;
+mod threshold;
 mod undo;
 
 pub use postroad_address as address;
@@ -48,9 +52,10 @@ pub use builder::ConnectionBuilder;
 pub use connection::Connection;
 pub use content::{Content, ContentError, MessageExt};
 pub use error::{
-    AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError,
+    AddressError, ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SinkError, SyncError,
     TransactionError,
 };
+pub use link_options::{ReceiverOptions, SenderOptions};
 pub use receiver::Receiver;
 pub use resolve::{Resolution, resolve};
 pub use sender::Sender;

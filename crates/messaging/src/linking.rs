@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use postroad_address::{NodeType, Role};
 use postroad_client as client;
-use postroad_client::{AttachError, Management, ManagementError, Node, NodeKind};
+use postroad_client::{AttachError, EndpointState, Management, ManagementError, Node, NodeKind};
 use uuid::Uuid;
 
 use crate::filters;
@@ -18,7 +18,7 @@ use crate::node_types::NodeTypes;
 use crate::properties::{as_bool, assert_properties};
 use crate::resolve::{CREATE_ON_DEMAND, Resolved, unsupported};
 use crate::undo::Undo;
-use crate::{AddressError, LinkError};
+use crate::{AddressError, LinkError, SessionError};
 
 /// What a link is made on, and from what.
 pub(crate) struct Linking<'a> {
@@ -31,6 +31,7 @@ impl Linking<'_> {
     /// Attaches a sender. With it comes what is to be undone when it closes.
     pub(crate) async fn sender(self) -> Result<(client::Sender, Undo), LinkError> {
         self.refuse_unmanaged()?;
+        self.refuse_detached()?;
         let (node, terms) = (self.resolved.node.clone(), self.resolved.link.clone());
         let link = match self.session.sender_with(node, terms).await {
             Ok(link) => link,
@@ -39,7 +40,9 @@ impl Linking<'_> {
         if let Some(found) = link.remote().as_ref().and_then(node_type) {
             self.resolved.learn(found);
         }
-        self.check(link.remote().as_ref())?;
+        if link.state().remote != EndpointState::Uninit {
+            self.check(link.remote().as_ref())?;
+        }
         Ok((link, self.bind().await?))
     }
 
@@ -47,6 +50,11 @@ impl Linking<'_> {
     pub(crate) async fn receiver(mut self) -> Result<(client::Receiver, Undo), LinkError> {
         self.refuse_unmanaged()?;
         let believed = self.recall();
+        if self.session.connection().is_detached() {
+            self.refuse_detached()?;
+            let link = self.attach().await?;
+            return Ok((link, self.bind().await?));
+        }
         if self.resolved.describes_subscription() && self.is_managed_topic().await? {
             return self.subscription().await;
         }
@@ -67,9 +75,9 @@ impl Linking<'_> {
         if self.resolved.node_type.is_none() {
             let found = self.kind_of(link.remote().as_ref()).await?;
             if found.is_some_and(|found| self.learn(found)) {
-                // Nothing has been given to it: it has had no credit.
-                link.close().await?;
-                link = self.attach().await?;
+                // Nothing has been given to it: it has had no credit. What lives by its links has one at any time.
+                let first = std::mem::replace(&mut link, self.attach().await?);
+                first.close().await?;
             }
         }
         self.check(link.remote().as_ref())?;
@@ -258,6 +266,18 @@ impl Linking<'_> {
         match cases.into_iter().find(|(given, _, _)| *given) {
             Some((_, option, hint)) => Err(unsupported(option, "the broker takes no requests about its nodes", hint)),
             None => Ok(()),
+        }
+    }
+
+    /// Tells what has to be asked of the broker at once, while the connection to it is detached.
+    fn refuse_detached(&self) -> Result<(), LinkError> {
+        let options = &self.resolved.options;
+        let asks = !options.node.x_bindings.is_empty()
+            || !options.link.x_bindings.is_empty()
+            || !options.link.x_declare.is_empty();
+        match asks && self.session.connection().is_detached() {
+            true => Err(SessionError::Detached.into()),
+            false => Ok(()),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A link that receives.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -7,30 +8,57 @@ use postroad_client as client;
 use postroad_client::types::{Fields, PeerError};
 use postroad_client::{Message, Outcome};
 
-use crate::resolve::Resolved;
+use crate::stream::Next;
+use crate::threshold::Threshold;
 use crate::undo::Undo;
-use crate::{FetchError, LinkError, Session};
+use crate::{FetchError, LinkError, ReceiverOptions, Session, UNLIMITED};
 
 /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
 ///
 /// Every method takes `&self`: tasks can share one, and each message goes to one of them. Clones are handles of the same
 /// receiver; with the last one the link is closed, and what was not acknowledged goes back to the broker.
+///
+/// It is a stream of messages as well, which ends with the link.
 #[derive(Debug, Clone)]
 pub struct Receiver {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+    /// What this handle waits for as a stream.
+    pub(crate) next: Next,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     session: Session,
-    link: client::SharedReceiver,
+    pub(crate) link: client::SharedReceiver,
+    id: u64,
+    source: String,
+    options: ReceiverOptions,
+    threshold: Threshold,
+    /// Messages that were fetched.
+    returned: AtomicU64,
     undo: Option<u64>,
 }
 
 impl Receiver {
-    pub(crate) fn new(session: Session, link: client::SharedReceiver, _resolved: Resolved, undo: Undo) -> Self {
+    pub(crate) fn new(
+        session: Session,
+        id: u64,
+        link: client::SharedReceiver,
+        source: String,
+        options: ReceiverOptions,
+        undo: Undo,
+    ) -> Self {
         let undo = session.undos().add(undo);
-        Self { inner: Arc::new(Inner { session, link, undo }) }
+        let (threshold, returned) = (Threshold::default(), AtomicU64::new(0));
+        let receiver = Self::of(Arc::new(Inner { session, link, id, source, options, threshold, returned, undo }));
+        if let Some(capacity) = options.capacity {
+            receiver.set_capacity(capacity);
+        }
+        receiver
+    }
+
+    fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, next: Next::default() }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -38,7 +66,7 @@ impl Receiver {
     }
 
     pub(crate) fn upgrade(receiver: &Weak<Inner>) -> Option<Self> {
-        receiver.upgrade().map(|inner| Self { inner })
+        receiver.upgrade().map(Self::of)
     }
 
     pub(crate) fn is_of(&self, link: &client::SharedReceiver) -> bool {
@@ -60,8 +88,7 @@ impl Receiver {
     /// A dropped future has taken no message.
     pub async fn fetch(&self) -> Result<Message, FetchError> {
         let message = self.inner.link.receive().await?;
-        self.inner.session.unacked().add(&message);
-        Ok(message)
+        Ok(self.returned_one(message))
     }
 
     /// Fetches the next message if one comes in time. When none has, the broker is asked for what it has, so a timeout
@@ -75,8 +102,13 @@ impl Receiver {
     #[doc(alias = "fetch")]
     pub async fn fetch_timeout(&self, timeout: Duration) -> Result<Message, FetchError> {
         let message = self.inner.link.fetch(timeout).await?.ok_or(FetchError::Empty)?;
+        Ok(self.returned_one(message))
+    }
+
+    pub(crate) fn returned_one(&self, message: Message) -> Message {
+        self.inner.returned.fetch_add(1, Ordering::Relaxed);
         self.inner.session.unacked().add(&message);
-        Ok(message)
+        message
     }
 
     /// Tells the broker that a message was processed.
@@ -125,9 +157,29 @@ impl Receiver {
         self.inner.link.prefetch()
     }
 
-    /// Sets how many messages are taken ahead. Half of them are asked for at a time.
+    /// Sets how many messages are taken ahead. What is beyond it is asked back from the broker, as far as it has not come yet.
     pub fn set_capacity(&self, capacity: u32) {
         self.inner.link.set_prefetch(capacity);
+        self.apply_threshold();
+    }
+
+    /// The part of the capacity at which more messages are asked for; a half by default.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        self.inner.threshold.get()
+    }
+
+    /// Sets at which part of the capacity, from 0 to 1, more messages are asked for: with 1 after each that is fetched.
+    pub fn set_threshold(&self, threshold: f64) {
+        self.inner.threshold.set(threshold);
+        self.apply_threshold();
+    }
+
+    fn apply_threshold(&self) {
+        let capacity = self.capacity();
+        let refill = self.inner.threshold.of(capacity);
+        // One by one there is nothing to take ahead, and without a bound nothing to be sparing with.
+        self.inner.link.set_refill((capacity != 0 && capacity != UNLIMITED).then_some(refill));
     }
 
     /// Messages that are here and have not been fetched.
@@ -136,9 +188,73 @@ impl Receiver {
         self.inner.link.available()
     }
 
+    /// The number of this receiver among those of its session, from 0 in the order in which they were made.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inner.id
+    }
+
+    /// The name of the link.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.link.name()
+    }
+
+    /// The address that it was made with, by which another link can be made to the same node.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.inner.source
+    }
+
+    /// What it was made with, beside the address.
+    #[must_use]
+    pub fn options(&self) -> &ReceiverOptions {
+        &self.inner.options
+    }
+
+    /// Messages that have been fetched.
+    #[must_use]
+    pub fn returned(&self) -> u64 {
+        self.inner.returned.load(Ordering::Relaxed)
+    }
+
+    /// Messages that have come.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.returned() + self.available() as u64
+    }
+
+    /// Messages that have come or may come by the credit that the broker has.
+    #[doc(alias = "impending")]
+    #[must_use]
+    pub fn granted(&self) -> u64 {
+        self.received() + u64::from(self.inner.link.credit())
+    }
+
+    /// Whether the broker is being asked for what it has.
+    #[doc(alias = "draining")]
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.inner.link.is_draining()
+    }
+
+    /// Whether the link is attached.
+    #[doc(alias = "linked")]
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.error().is_none() && self.inner.link.remote().is_some()
+    }
+
+    /// Whether the link is over, or about to be.
+    #[doc(alias = "closed")]
+    #[doc(alias = "closing")]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.error().is_some()
+    }
+
     /// The address that the broker attached the link to: for an address that begins with `#`, the name of the node that
     /// was made. It can be the reply-to of a message.
-    #[doc(alias = "source")]
     #[must_use]
     pub fn address(&self) -> Option<String> {
         self.inner.link.address()

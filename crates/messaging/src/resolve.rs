@@ -166,6 +166,15 @@ impl Resolved {
         self.node.address.as_deref().unwrap_or(&self.address.name)
     }
 
+    /// The address by which another link can be made to the same node: that of the link, but for a `#name`, which is another
+    /// node each time.
+    pub(crate) fn reusable(&self, text: &str) -> String {
+        match &self.node.address {
+            Some(name) if self.address.is_temporary() => Address::new(name.as_str()).to_string(),
+            _ => text.to_owned(),
+        }
+    }
+
     /// Whether the address says something of the queue that a subscription of an exchange has.
     pub(crate) fn describes_subscription(&self) -> bool {
         let link = &self.options.link;

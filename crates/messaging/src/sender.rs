@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
@@ -10,25 +10,42 @@ use postroad_client as client;
 use postroad_client::{Message, Outcome};
 
 use crate::resolve::Resolved;
+use crate::sink::Outgoing;
+use crate::threshold::Threshold;
 use crate::undo::Undo;
-use crate::{LinkError, SendError, Session, SyncError, UNLIMITED, content};
+use crate::{LinkError, SendError, SenderOptions, Session, SyncError, UNLIMITED, content};
 
 /// A sender. Every method takes `&self`: tasks can share one. Clones are handles of the same sender.
 ///
 /// With the last handle the link is closed; what was handed over is on its way before the close.
+///
+/// It is a sink for messages as well: flushed is what [`Sender::sync`] has waited for.
 #[derive(Debug, Clone)]
 pub struct Sender {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+    /// What this handle waits for as a sink.
+    pub(crate) outgoing: Outgoing,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
     session: Session,
     link: client::Sender,
+    id: u64,
+    target: String,
     subject: Option<String>,
+    options: SenderOptions,
     capacity: AtomicU32,
+    threshold: Threshold,
+    /// 0 is no, 1 yes; anything else says nothing.
+    durable: AtomicU8,
+    /// Messages that were handed over, and how many there were at the last sync.
+    queued: AtomicU64,
+    synced: AtomicU64,
     undo: Option<u64>,
 }
+
+const UNSAID: u8 = 2;
 
 /// The answer to one message, to come.
 #[derive(Debug)]
@@ -38,9 +55,39 @@ pub(crate) enum Answer {
 }
 
 impl Sender {
-    pub(crate) fn new(session: Session, link: client::Sender, resolved: Resolved, undo: Undo) -> Self {
-        let (undo, subject) = (session.undos().add(undo), resolved.address.subject);
-        Self { inner: Arc::new(Inner { session, link, subject, capacity: AtomicU32::new(UNLIMITED), undo }) }
+    pub(crate) fn new(
+        session: Session,
+        id: u64,
+        link: client::Sender,
+        resolved: Resolved,
+        target: String,
+        options: SenderOptions,
+        undo: Undo,
+    ) -> Self {
+        let undo = session.undos().add(undo);
+        let inner = Inner {
+            session,
+            link,
+            id,
+            target,
+            subject: resolved.address.subject,
+            options,
+            capacity: AtomicU32::new(UNLIMITED),
+            threshold: Threshold::default(),
+            durable: AtomicU8::new(options.durable.map_or(UNSAID, u8::from)),
+            queued: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
+            undo,
+        };
+        let sender = Self::of(Arc::new(inner));
+        if let Some(capacity) = options.capacity {
+            sender.set_capacity(capacity);
+        }
+        sender
+    }
+
+    fn of(inner: Arc<Inner>) -> Self {
+        Self { inner, outgoing: Outgoing::default() }
     }
 
     pub(crate) fn downgrade(&self) -> Weak<Inner> {
@@ -48,7 +95,7 @@ impl Sender {
     }
 
     pub(crate) fn upgrade(sender: &Weak<Inner>) -> Option<Self> {
-        sender.upgrade().map(|inner| Self { inner })
+        sender.upgrade().map(Self::of)
     }
 
     /// Whether both are handles of one sender.
@@ -74,10 +121,12 @@ impl Sender {
     pub(crate) async fn submit(&self, message: impl Into<Message>) -> Result<Answer, SendError> {
         let message = self.prepare(message)?;
         let link = &self.inner.link;
-        Ok(match self.inner.session.transactions() {
+        let answer = match self.inner.session.transactions() {
             Some(transactions) => Answer::Provisional(transactions.submit_tracked(link, &message).await?),
             None => Answer::Settlement(link.submit_tracked(&message).await?),
-        })
+        };
+        self.queued_one();
+        Ok(answer)
     }
 
     /// The second half: what the broker's answer means.
@@ -98,11 +147,16 @@ impl Sender {
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
     pub async fn send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = self.prepare(message)?;
+        self.hand_over(self.prepare(message)?).await
+    }
+
+    pub(crate) async fn hand_over(&self, message: Message) -> Result<(), SendError> {
         match self.inner.session.transactions() {
-            Some(transactions) => Ok(transactions.submit(&self.inner.link, &message).await?),
-            None => Ok(self.inner.link.submit(&message).await?),
+            Some(transactions) => transactions.submit(&self.inner.link, &message).await?,
+            None => self.inner.link.submit(&message).await?,
         }
+        self.queued_one();
+        Ok(())
     }
 
     /// As [`Sender::send_async`], at once or not at all.
@@ -111,11 +165,20 @@ impl Sender {
     /// [`SendError::InsufficientCapacity`] when it cannot be handed over now. On a transactional session it never can: a
     /// transaction may have to be begun first.
     pub fn try_send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let message = self.prepare(message)?;
+        self.try_hand_over(&self.prepare(message)?)
+    }
+
+    pub(crate) fn try_hand_over(&self, message: &Message) -> Result<(), SendError> {
         if self.inner.session.is_transactional() {
             return Err(SendError::InsufficientCapacity);
         }
-        Ok(self.inner.link.try_submit(&message)?)
+        self.inner.link.try_submit(message)?;
+        self.queued_one();
+        Ok(())
+    }
+
+    fn queued_one(&self) {
+        self.inner.queued.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until the broker has answered every message that was handed over by [`Sender::send_async`]. On a transactional
@@ -127,6 +190,7 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future changes nothing.
     pub async fn sync(&self) -> Result<(), SyncError> {
+        self.inner.synced.fetch_max(self.queued(), Ordering::Relaxed);
         if let Some(transactions) = self.inner.session.transactions() {
             transactions.sync().await;
         }
@@ -161,9 +225,92 @@ impl Sender {
         }
     }
 
+    /// The part of the capacity at which the original asks the broker for answers. AMQP 1.0 brokers answer by themselves, so
+    /// it changes nothing here.
+    #[must_use]
+    pub fn threshold(&self) -> f64 {
+        self.inner.threshold.get()
+    }
+
+    /// Sets [`Sender::threshold`], from 0 to 1.
+    pub fn set_threshold(&self, threshold: f64) {
+        self.inner.threshold.set(threshold);
+    }
+
+    /// Whether messages are sent as durable that do not say it.
+    #[must_use]
+    pub fn durable(&self) -> Option<bool> {
+        match self.inner.durable.load(Ordering::Relaxed) {
+            0 => Some(false),
+            1 => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Sets [`Sender::durable`].
+    pub fn set_durable(&self, durable: Option<bool>) {
+        self.inner.durable.store(durable.map_or(UNSAID, u8::from), Ordering::Relaxed);
+    }
+
+    /// Messages that were handed over.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.inner.queued.load(Ordering::Relaxed)
+    }
+
+    /// Messages that had been handed over when [`Sender::sync`] was called last.
+    #[must_use]
+    pub fn synced(&self) -> u64 {
+        self.inner.synced.load(Ordering::Relaxed)
+    }
+
+    /// Messages that the broker has answered.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.queued().saturating_sub(self.unsettled() as u64)
+    }
+
+    /// The number of this sender among those of its session, from 0 in the order in which they were made.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.inner.id
+    }
+
+    /// The name of the link.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.inner.link.name()
+    }
+
+    /// The address that it was made with, by which another link can be made to the same node.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        &self.inner.target
+    }
+
+    /// What it was made with, beside the address.
+    #[must_use]
+    pub fn options(&self) -> &SenderOptions {
+        &self.inner.options
+    }
+
+    /// Whether the link is attached.
+    #[doc(alias = "linked")]
+    #[must_use]
+    pub fn is_linked(&self) -> bool {
+        self.error().is_none() && self.inner.link.remote().is_some()
+    }
+
+    /// Whether the link is over, or about to be.
+    #[doc(alias = "closed")]
+    #[doc(alias = "closing")]
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.error().is_some()
+    }
+
     /// The address that the broker attached the link to: for an address that begins with `#`, the name of the node that
     /// was made.
-    #[doc(alias = "target")]
     #[must_use]
     pub fn address(&self) -> Option<String> {
         self.inner.link.address()
@@ -199,13 +346,16 @@ impl Sender {
         Ok(session.undos().run(self.inner.undo, session.client()).await?)
     }
 
-    fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {
+    pub(crate) fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {
         if self.capacity() == 0 {
             return Err(SendError::InsufficientCapacity);
         }
         let mut message = message.into();
         if let Some(subject) = self.inner.subject.as_ref().filter(|_| message.subject().is_none()) {
             message.set_subject(subject.as_str());
+        }
+        if let Some(durable) = self.durable().filter(|_| message.explicit_durable().is_none()) {
+            message.set_durable(durable);
         }
         content::prepare(&mut message)?;
         Ok(message)

@@ -1,6 +1,7 @@
 //! A session: the order of messages, and which of them wait to be acknowledged.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -11,7 +12,10 @@ use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
 use crate::linking::Linking;
 use crate::resolve::Resolved;
 use crate::undo::Undos;
-use crate::{Connection, FetchError, LinkError, Receiver, Sender, SessionError, TransactionError, receiver, sender};
+use crate::{
+    Connection, FetchError, LinkError, Receiver, ReceiverOptions, Sender, SenderOptions, SessionError,
+    TransactionError, receiver, sender,
+};
 
 /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
 #[derive(Debug, Clone)]
@@ -27,6 +31,8 @@ pub(crate) struct Inner {
     transacted: Option<Transacted>,
     unacked: Unacked,
     undos: Undos,
+    made_senders: AtomicU64,
+    made_receivers: AtomicU64,
     senders: Mutex<Vec<Weak<sender::Inner>>>,
     receivers: Mutex<Vec<Weak<receiver::Inner>>>,
 }
@@ -49,6 +55,8 @@ impl Session {
             transacted,
             unacked: Unacked::default(),
             undos: Undos::default(),
+            made_senders: AtomicU64::new(0),
+            made_receivers: AtomicU64::new(0),
             senders: Mutex::default(),
             receivers: Mutex::default(),
         };
@@ -102,9 +110,23 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn sender(&self, address: &str) -> Result<Sender, LinkError> {
+        self.sender_with(address, SenderOptions::default()).await
+    }
+
+    /// As [`Session::sender`], with options.
+    ///
+    /// # Errors
+    /// As [`Session::sender`].
+    ///
+    /// # Cancel safety
+    /// As [`Session::sender`].
+    #[doc(alias = "sender")]
+    pub async fn sender_with(&self, address: &str, options: SenderOptions) -> Result<Sender, LinkError> {
         let mut resolved = Resolved::new(address, Role::Sender)?;
+        let id = self.inner.made_senders.fetch_add(1, Ordering::Relaxed);
         let (link, undo) = self.linking(&mut resolved).sender().await?;
-        let sender = Sender::new(self.clone(), link, resolved, undo);
+        let target = resolved.reusable(address);
+        let sender = Sender::new(self.clone(), id, link, resolved, target, options, undo);
         add(&self.inner.senders, sender.downgrade());
         Ok(sender)
     }
@@ -118,9 +140,23 @@ impl Session {
     /// # Cancel safety
     /// A dropped future detaches the link again.
     pub async fn receiver(&self, address: &str) -> Result<Receiver, LinkError> {
+        self.receiver_with(address, ReceiverOptions::default()).await
+    }
+
+    /// As [`Session::receiver`], with options.
+    ///
+    /// # Errors
+    /// As [`Session::receiver`].
+    ///
+    /// # Cancel safety
+    /// As [`Session::receiver`].
+    #[doc(alias = "receiver")]
+    pub async fn receiver_with(&self, address: &str, options: ReceiverOptions) -> Result<Receiver, LinkError> {
         let mut resolved = Resolved::new(address, Role::Receiver)?;
+        let id = self.inner.made_receivers.fetch_add(1, Ordering::Relaxed);
         let (link, undo) = self.linking(&mut resolved).receiver().await?;
-        let receiver = Receiver::new(self.clone(), link.into_shared(), resolved, undo);
+        let source = resolved.reusable(address);
+        let receiver = Receiver::new(self.clone(), id, link.into_shared(), source, options, undo);
         add(&self.inner.receivers, receiver.downgrade());
         Ok(receiver)
     }
@@ -138,7 +174,8 @@ impl Session {
         &self.inner.session
     }
 
-    /// Tells the broker that a message was processed.
+    /// Tells the broker that a message was processed, and does not wait. For a message that came before the connection was
+    /// lost or detached nothing is told: it comes again.
     ///
     /// # Errors
     /// When the message's link is over: the broker will deliver the message again.
@@ -174,7 +211,7 @@ impl Session {
             unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, Outcome::Accepted));
             return Ok(());
         }
-        Ok(self.inner.session.settle_origins(unacked, &Outcome::Accepted)?)
+        taken_back(self.inner.session.settle_origins(unacked, &Outcome::Accepted))
     }
 
     /// Messages that were fetched on this session and have no outcome yet.
@@ -313,7 +350,7 @@ impl Session {
             transacted.settle_origin(origin, outcome);
             return Ok(());
         }
-        Ok(self.inner.session.settle(message, outcome)?)
+        taken_back(self.inner.session.settle(message, outcome))
     }
 
     pub(crate) fn unacked(&self) -> &Unacked {
@@ -338,6 +375,14 @@ impl Unacked {
 
     fn lock(&self) -> MutexGuard<'_, HashSet<Origin>> {
         lock(&self.0)
+    }
+}
+
+/// What came before the connection was lost comes again: an outcome of it is ignored.
+fn taken_back(settled: Result<(), client::LinkError>) -> Result<(), LinkError> {
+    match settled {
+        Err(client::LinkError::Stale | client::LinkError::Interrupted(_)) => Ok(()),
+        settled => Ok(settled?),
     }
 }
 

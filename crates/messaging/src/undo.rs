@@ -64,6 +64,10 @@ impl Undos {
 
     /// Does what a link leaves, once.
     pub(crate) async fn run(&self, number: Option<u64>, session: &client::Session) -> Result<(), AddressError> {
+        if session.connection().is_detached() {
+            // There is nobody to ask: it is left to the session.
+            return Ok(());
+        }
         let undo = number.and_then(|number| self.lock().by_link.remove(&number));
         run_all(undo, session).await
     }
@@ -71,6 +75,9 @@ impl Undos {
     /// Does what all links leave, the last one's first.
     pub(crate) async fn run_rest(&self, session: &client::Session) -> Result<(), AddressError> {
         let undos = std::mem::take(&mut self.lock().by_link);
+        if session.connection().is_detached() {
+            return Ok(());
+        }
         run_all(undos.into_values().rev(), session).await
     }
 

@@ -205,6 +205,7 @@ fn targets() -> Vec<Target> {
         target("amqp", "sasl", postroad_amqp::fuzz::sasl, exchanges(), &[]),
         target("address", "address", postroad_address::fuzz::address, addresses(), TEXT),
         target("address", "url", postroad_address::fuzz::url, addresses(), TEXT),
+        target("address", "connection_options", postroad_address::fuzz::connection_options, connection_options(), TEXT),
         target("broker", "selector", postroad_broker::fuzz::selector, selectors(), SELECTOR),
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
     ]
@@ -341,6 +342,18 @@ fn addresses() -> Vec<Vec<u8>> {
         "amqp://user:p%40ss@localhost:5672/orders?a=b",
         "amqps://[fe80::1%25eth0]:5671",
         "user/pass@tcp:one:1,ssl:two:2",
+    ]
+    .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+fn connection_options() -> Vec<Vec<u8>> {
+    [
+        "{reconnect: true, sasl-mechanisms: 'PLAIN EXTERNAL', username: x, password: 'a secret that is long', heartbeat: 1.5}",
+        "{reconnect_urls: ['one:1', 'amqps://u:p@two'], reconnect-limit: -1, client-properties: {a: [1, {b: c}]}}",
+        r#"{"scheme": "amqps", "port": "amqps", "sasl": {"mechanisms": ["PLAIN"]}, "tls": {"ca": "x", "verify": false}}"#,
+        "heartbeat=10",
+        "sasl_mechanisms=PLAIN",
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()

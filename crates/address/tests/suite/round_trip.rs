@@ -124,6 +124,48 @@ proptest! {
         prop_assert_eq!(Address::parse(&written), Ok(address), "{}", written);
     }
 
+    /// What is written is fit for strict readers, unless a key is no text.
+    #[test]
+    fn what_is_written_is_strict(address in address()) {
+        fn keys_are_texts(value: &OptionValue) -> bool {
+            match value {
+                OptionValue::List(items) => items.iter().all(keys_are_texts),
+                OptionValue::Map(map) => map.iter().all(|(key, value)| key.as_str().is_some() && keys_are_texts(value)),
+                _ => true,
+            }
+        }
+        let texts = address.options.clone().is_none_or(|map| keys_are_texts(&map.into()));
+        let written = address.to_string();
+        let strict = Address::parse_strict(Dialect::Python, &written);
+        prop_assert_eq!(strict.is_ok(), texts, "{}", written);
+    }
+
+    #[test]
+    fn the_cpp_dialect_reads_back_what_it_can_say(address in address()) {
+        fn can_be_said(value: &OptionValue) -> bool {
+            match value {
+                OptionValue::Null => false,
+                OptionValue::String(text) => one_quote(text),
+                OptionValue::List(items) => items.iter().all(can_be_said),
+                OptionValue::Map(map) => map.iter().all(|(key, value)| key.as_str().is_some_and(one_quote) && can_be_said(value)),
+                _ => true,
+            }
+        }
+        fn one_quote(text: &str) -> bool {
+            !(text.contains('"') && text.contains('\''))
+        }
+        prop_assert_eq!(address.text_in(Dialect::Python), Some(address.to_string()));
+        let texts = one_quote(&address.name) && address.subject.as_deref().is_none_or(one_quote);
+        let options = address.options.clone().is_none_or(|map| can_be_said(&map.into()));
+        match address.text_in(Dialect::Cpp) {
+            Some(written) => {
+                prop_assert_eq!(Address::parse_with(Dialect::Cpp, &written), Ok(address), "{}", written);
+                prop_assert!(options);
+            }
+            None => prop_assert!(!(texts && options), "{}", address),
+        }
+    }
+
     #[test]
     fn any_text_is_read_or_refused(text in text(), rest in text()) {
         for text in [text.clone(), format!("{text};{{{rest}}}"), format!("x;{{a:{text}}}")] {

@@ -34,6 +34,7 @@ impl<W: Clone> Queue<W> {
                     self.messages -= unwanted.len();
                     self.bytes -= unwanted.iter().sum::<usize>();
                 }
+                self.special |= filter.is_some();
                 self.admission = Some(filter);
                 Ok(())
             }
@@ -42,9 +43,7 @@ impl<W: Clone> Queue<W> {
 
     /// Whether the queue takes a message.
     pub(super) fn admits(&self, held: &Held) -> bool {
-        match &self.admission {
-            Some(Some(filter)) => filter.admits(held),
-            _ => true,
-        }
+        let admission = self.admission.as_ref().and_then(Option::as_ref);
+        admission.into_iter().chain(&self.features.filter).all(|filter| filter.admits(held))
     }
 }

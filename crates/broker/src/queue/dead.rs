@@ -15,7 +15,7 @@ pub(crate) struct Rules {
     pub(crate) max_deliveries: u32,
     /// Whether there is a dead-letter node.
     pub(crate) keeps_dead: bool,
-    /// Whether there is a node for what is rejected.
+    /// Whether there is a node for what is rejected or makes room.
     pub(crate) keeps_rejected: bool,
 }
 
@@ -48,8 +48,17 @@ pub(crate) enum Reason {
     Expired,
     /// A consumer did not want it, and perhaps said why.
     Rejected(Option<Box<Error>>),
+    /// It made room for a later one.
+    Overflow,
     /// It was delivered as often as its queue allows, and always failed.
     DeliveryLimit,
+}
+
+impl Reason {
+    /// Whether such messages go to the alternate exchange, where the queue has one.
+    pub(crate) fn is_for_alternate(&self) -> bool {
+        matches!(self, Self::Rejected(_) | Self::Overflow)
+    }
 }
 
 impl<W: Clone> Queue<W> {
@@ -114,8 +123,8 @@ impl<W: Clone> Queue<W> {
         self.count_out(&held);
         self.buried = true;
         self.trim();
-        let rejected = matches!(reason, Reason::Rejected(_));
-        if if rejected { self.rules.keeps_rejected } else { self.rules.keeps_dead } {
+        let keeps = if reason.is_for_alternate() { self.rules.keeps_rejected } else { self.rules.keeps_dead };
+        if keeps {
             self.dead_lettered += 1;
             self.dead.push(Dead { held, reason });
         }

@@ -22,7 +22,6 @@ pub(super) struct LastValues {
 const SUBJECT: &str = "qpid.subject";
 
 impl LastValues {
-    #[expect(dead_code, reason = "no queue has them yet")]
     pub(super) fn new(property: &str) -> Self {
         let hasher = RandomState::new();
         Self { property: property.into(), hasher, seqs: HashMap::new(), keys: HashMap::new() }

@@ -7,7 +7,14 @@ impl<W: Clone> Queue<W> {
     /// Takes the room for a message of so many bytes. It counts as if the message were here, so that it cannot fail to fit
     /// in when it comes by [`Queue::add_reserved`].
     pub(crate) fn reserve(&mut self, size: usize) -> Result<(), Full> {
-        self.make_room(size)?;
+        // The oldest of all priorities make room, since nobody knows which one comes.
+        if self.is_ring() {
+            if !self.clear_for(size, u8::MAX)? {
+                return Err(Full::Queue);
+            }
+        } else {
+            self.make_room(size)?;
+        }
         self.messages += 1;
         self.bytes += size;
         self.reserved += 1;
@@ -15,13 +22,15 @@ impl<W: Clone> Queue<W> {
     }
 
     /// Adds a message at the end for which there is room. [`Queue::dispatch`] after the last one of a batch.
-    pub(crate) fn add_reserved(&mut self, message: Held) {
+    pub(crate) fn add_reserved(&mut self, mut message: Held) {
         self.reserved = self.reserved.saturating_sub(1);
-        if self.admits(&message) {
-            self.place(message);
-        } else {
-            self.count_out(&message);
+        if self.special {
+            if !self.admits(&message) {
+                return self.count_out(&message);
+            }
+            self.prepare(&mut message);
         }
+        self.place(message);
     }
 
     /// Gives back the room for messages that do not come, and lists the producers that can go on.
@@ -29,6 +38,9 @@ impl<W: Clone> Queue<W> {
         self.reserved = self.reserved.saturating_sub(messages);
         self.messages = self.messages.saturating_sub(messages);
         self.bytes = self.bytes.saturating_sub(bytes);
+        if self.special {
+            self.update_flow();
+        }
         self.trim();
         if self.has_room() {
             self.feed(woken);

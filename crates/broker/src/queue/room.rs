@@ -65,8 +65,10 @@ impl<W: Clone> Queue<W> {
 
     /// The room, in messages like those that are here.
     pub(crate) fn room_in_messages(&self) -> usize {
-        let Demand { messages, bytes } = self.room();
+        let Demand { messages, bytes } =
+            if self.holds_back() { self.room() } else { Demand { messages: usize::MAX, bytes: self.broker_room() } };
         let size = self.bytes.checked_div(self.messages).unwrap_or(0).max(1);
+        let messages = if self.special { messages.min(self.flow_room()) } else { messages };
         messages.min(bytes / size)
     }
 
@@ -91,8 +93,11 @@ impl<W: Clone> Queue<W> {
         }
     }
 
-    /// What fits in before the limits are met.
+    /// What fits in before the limits are met, or before a message does that is too large for them.
     pub(crate) fn room(&self) -> Demand {
+        if self.is_ring() {
+            return Demand { messages: usize::MAX, bytes: self.limits.bytes.min(self.broker_room()) };
+        }
         Demand {
             messages: self.limits.messages.saturating_sub(self.messages),
             bytes: self.limits.bytes.saturating_sub(self.bytes).min(self.broker_room()),
@@ -118,7 +123,8 @@ impl<W: Clone> Queue<W> {
     }
 
     pub(super) fn has_room(&self) -> bool {
-        self.messages < self.limits.messages && self.bytes < self.limits.bytes && self.broker_room() > 0
+        let fits = self.messages < self.limits.messages && self.bytes < self.limits.bytes || !self.holds_back();
+        fits && self.broker_room() > 0 && (!self.special || self.flow_room() > 0)
     }
 
     fn broker_room(&self) -> usize {

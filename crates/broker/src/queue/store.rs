@@ -91,7 +91,6 @@ impl Store {
     }
 
     /// Takes out the message that a new one replaces, before there is room for both.
-    #[expect(dead_code, reason = "no queue has them yet")]
     pub(super) fn take_replaced_by(&mut self, held: &Held) -> Option<Held> {
         match self {
             Self::Line(_) => None,

@@ -12,6 +12,8 @@ use crate::budget::{Budget, Lease};
 use crate::message::{Held, Return};
 
 mod choosing;
+mod features;
+mod model;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 100, bytes: 1000 };
 

@@ -15,6 +15,7 @@ mod limits;
 mod link_cuts;
 mod management;
 mod nodes;
+mod queue_settings;
 mod resuming;
 mod sasl;
 mod selectors;

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use postroad::address::{OptionKey, OptionMap, OptionValue, Role};
+use postroad::address::{Dialect, OptionKey, OptionMap, OptionValue, Role};
 use postroad::client::types::{Symbol, Value};
 use postroad::client::{Expiry, Guarantee, LinkOptions, Node};
 use serde_json::{Map as Object, Value as Json, json};
@@ -21,7 +21,7 @@ impl Explained {
         if let Some(url) = &self.url {
             row("broker", &url.clone().with_path("").redacted().to_string());
         }
-        row("address", &self.address.to_string());
+        row("address", &self.normal());
         row("name", &json!(self.address.name).to_string());
         if let Some(subject) = &self.address.subject {
             row("subject", &json!(subject).to_string());
@@ -35,6 +35,13 @@ impl Explained {
         out
     }
 
+    /// The address as its dialect has it, where that can say it, and otherwise as the other one does.
+    fn normal(&self) -> String {
+        let in_cpp = || self.address.text_in(Dialect::Cpp);
+        let cpp = (self.dialect == Grammar::Cpp).then(in_cpp).flatten();
+        cpp.unwrap_or_else(|| self.address.to_string())
+    }
+
     pub(super) fn json(&self) -> Json {
         let mut object = Object::new();
         if let Some(url) = &self.url {
@@ -45,13 +52,17 @@ impl Explained {
             Grammar::Cpp => "cpp",
         };
         object.insert("dialect".to_owned(), json!(dialect));
-        object.insert("address".to_owned(), json!(self.address.to_string()));
+        object.insert("address".to_owned(), json!(self.normal()));
         object.insert("name".to_owned(), json!(self.address.name));
         object.insert("subject".to_owned(), json!(self.address.subject));
         object.insert("options".to_owned(), self.address.options.as_ref().map_or(Json::Null, of_map));
         for (role, end) in &self.ends {
             let end = match end {
-                Ok(end) => json!({ "options": of_map(&end.options), "attach": Json::Object(end.fields(*role)) }),
+                Ok(end) => json!({
+                    "options": of_map(&end.options.to_map()),
+                    "attach": Json::Object(end.fields(*role)),
+                    "also": end.also(*role),
+                }),
                 Err(report) => json!({ "error": report.json() }),
             };
             object.insert(name_of(*role).to_owned(), end);
@@ -82,7 +93,33 @@ impl End {
                 }
             }
         }
+        for what in self.also(role) {
+            let _ = writeln!(out, "  and {what}");
+        }
         out
+    }
+
+    /// What is done before and after the attach.
+    fn also(&self, role: Role) -> Vec<String> {
+        let map = self.options.to_map();
+        let of_part = |part: &str, key: &str| map.get(part).and_then(|part| part.as_map()?.get(key)).cloned();
+        let mut also = Vec::new();
+        if let Some(declared) = of_part("link", "x-declare") {
+            also.push(format!("before, a queue of its own for the messages of an exchange is made: {declared}"));
+        }
+        if self.options.assert.applies_to(role) {
+            also.push("what the broker attached is compared with what is asked here".to_owned());
+        }
+        for part in ["node", "link"] {
+            let bindings = of_part(part, "x-bindings");
+            for binding in bindings.as_ref().and_then(OptionValue::as_list).unwrap_or_default() {
+                also.push(format!("a binding of the {part} is made: {binding}"));
+            }
+        }
+        if self.options.delete.applies_to(role) {
+            also.push("the node is deleted when the link closes".to_owned());
+        }
+        also
     }
 
     /// What the attach has beside the defaults (AMQP 1.0 part 2, 2.7.3, and part 3, 3.5.3 and 3.5.4).

@@ -70,6 +70,27 @@ fn both_ends_unless_one_is_asked_for() {
 }
 
 #[test]
+fn what_is_done_beside_the_attach() {
+    let address = "q; {assert: always, delete: sender, node: {x-bindings: [{exchange: 'amq.topic', key: a}]}, \
+                   link: {x-bindings: [{exchange: e}]}}";
+    let it = json(&[address], 0);
+    let also = |end: &str| it[end]["also"].as_array().unwrap().iter().map(|line| line.as_str().unwrap().to_owned());
+    let sender: Vec<_> = also("sender").collect();
+    assert_eq!(
+        sender,
+        [
+            "what the broker attached is compared with what is asked here",
+            "a binding of the node is made: {exchange: 'amq.topic', key: a}",
+            "a binding of the link is made: {exchange: e}",
+            "the node is deleted when the link closes",
+        ]
+    );
+    assert_eq!(also("receiver").collect::<Vec<_>>(), sender[..3]);
+    let text = explain(&["--sender", address]);
+    assert!(text.expect(0).ends_with("  and the node is deleted when the link closes\n"));
+}
+
+#[test]
 fn as_an_object() {
     let it = json(&["amqp://me:secret@host:1/q/s; {create: receiver, link: {reliability: exactly-once}}"], 0);
     assert_eq!(it["broker"], "amqp://me:***@host:1");

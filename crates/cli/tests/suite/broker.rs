@@ -95,7 +95,7 @@ fn files_that_cannot_be_used() {
 
 #[test]
 fn a_topic_reaches_every_subscriber() {
-    let broker = Broker::start(&["--topic", "news", "--topic-overflow", "prices=drop-oldest"]);
+    let broker = Broker::start(&["--no-auto-create", "--topic", "news", "--topic-overflow", "prices=drop-oldest"]);
     for (topic, node) in [("news", "news"), ("prices", "prices; {node: {type: topic}}")] {
         let receive = ["receive", "-b", &broker.url, node, "-c", "1"];
         let readers = [start(&mut command(&receive)), start(&mut command(&receive))];

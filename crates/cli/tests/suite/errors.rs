@@ -65,7 +65,7 @@ fn the_address_is_wrong() {
     let place = broker.send(&["q; {create always}", "x"]);
     place.expect_failure(65, &["q; {create always}", "line:1,11", "{create: always}"]);
     broker.receive(&["q; {create: perhaps}"]).expect_failure(65, &["create"]);
-    broker.send(&["q; {delete: always}", "x"]).expect_failure(65, &["delete", "not supported"]);
+    broker.send(&["q; {link: {x-subscribe: {a: 1}}}", "x"]).expect_failure(65, &["link.x-subscribe", "not supported"]);
     broker.send(&["amqp://127.0.0.1/", "x"]).expect_failure(65, &["no address", "amqp://localhost/my-queue"]);
 }
 

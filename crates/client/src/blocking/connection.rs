@@ -13,6 +13,9 @@ mirror! {
     wait fn session(&self) -> Result<Session, AttachError>;
     soon fn session_timeout(&self) = session -> Result<Session, AttachError>;
     wait fn close(&self) -> Result<(), ConnectionError>;
+    wait fn detach(&self) -> Result<(), ConnectionError>;
+    wait fn attach(&self) -> Result<(), ConnectError>;
+    pass fn is_detached(&self) -> bool;
     wait fn next_link(&self) -> Result<IncomingLink, ConnectionError>;
     some fn next_link_timeout(&self) = next_link -> Result<IncomingLink, ConnectionError>;
     pass fn state(&self) -> EndpointStates;

@@ -30,6 +30,7 @@ mirror! {
     pass fn brought(&self, message: &Message) -> bool;
     pass fn prefetch(&self) -> u32;
     pass fn set_prefetch(&mut self, prefetch: u32) -> ();
+    pass fn set_refill(&mut self, refill: Option<u32>) -> ();
     pass fn credit(&self) -> u32;
     pass fn set_credit(&mut self, credit: u32) -> ();
     pass fn add_credit(&mut self, credit: u32) -> ();

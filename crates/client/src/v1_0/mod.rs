@@ -42,6 +42,12 @@ impl Engine {
         Box::new(Self { inner, queries: Queries::default() })
     }
 
+    /// A link that receives; nothing where this engine has none of that id, such as one that waits to be attached.
+    #[inline]
+    fn receiving(&mut self, link: LinkId) -> Option<amqp::ReceiverMut<'_>> {
+        (self.inner.role_of(link) == Some(Role::Receiver)).then(|| self.inner.receiver(link))
+    }
+
     /// What an event of the engine's is to the connection; nothing where it is none of its business.
     #[inline]
     fn news(&mut self, event: amqp::Event) -> Option<News> {
@@ -377,7 +383,9 @@ impl Protocol for Engine {
     }
 
     fn offer(&mut self, link: LinkId, available: u32) {
-        self.inner.sender(link).offered(available);
+        if self.inner.has_link(link) {
+            self.inner.sender(link).offered(available);
+        }
     }
 
     fn give_up_credit(&mut self, link: LinkId) {
@@ -387,7 +395,7 @@ impl Protocol for Engine {
     }
 
     fn queued(&mut self, link: LinkId) -> usize {
-        self.inner.receiver(link).queued()
+        self.receiving(link).map_or(0, |receiver| receiver.queued())
     }
 
     fn take_all(&mut self, link: LinkId, deliveries: &mut VecDeque<Delivery>) {
@@ -395,11 +403,13 @@ impl Protocol for Engine {
     }
 
     fn granted(&mut self, link: LinkId) -> u32 {
-        self.inner.receiver(link).credit()
+        self.receiving(link).map_or(0, |receiver| receiver.credit())
     }
 
     fn grant(&mut self, link: LinkId, credit: u32) {
-        self.inner.receiver(link).set_credit(credit);
+        if let Some(mut receiver) = self.receiving(link) {
+            receiver.set_credit(credit);
+        }
     }
 
     fn ask_flow(&mut self, link: LinkId) {
@@ -407,23 +417,29 @@ impl Protocol for Engine {
     }
 
     fn set_overdraft(&mut self, link: LinkId, messages: u32) {
-        self.inner.receiver(link).set_overdraft(messages);
+        if let Some(mut receiver) = self.receiving(link) {
+            receiver.set_overdraft(messages);
+        }
     }
 
     fn drain(&mut self, link: LinkId) {
-        self.inner.receiver(link).drain();
+        if let Some(mut receiver) = self.receiving(link) {
+            receiver.drain();
+        }
     }
 
     fn stop_draining(&mut self, link: LinkId) {
-        self.inner.receiver(link).stop_draining();
+        if let Some(mut receiver) = self.receiving(link) {
+            receiver.stop_draining();
+        }
     }
 
     fn is_draining(&mut self, link: LinkId) -> bool {
-        self.inner.receiver(link).is_draining()
+        self.receiving(link).is_some_and(|receiver| receiver.is_draining())
     }
 
     fn available(&mut self, link: LinkId) -> u32 {
-        self.inner.receiver(link).available()
+        self.receiving(link).map_or(0, |receiver| receiver.available())
     }
 
     fn update(&mut self, link: LinkId, delivery: DeliveryNumber, outcome: Outcome) {

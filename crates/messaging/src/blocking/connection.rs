@@ -27,9 +27,19 @@ mirror! {
     #[doc(alias = "session")]
     wait fn transactional_session_named(&self, name: &str) -> Result<Session, SessionError>;
     pass fn id(&self) -> String;
-    #[doc(alias = "detach")]
     wait fn close(&self) -> Result<(), ConnectionError>;
+    /// When the time is over, the close goes its way all the same.
+    soon fn close_timeout(&self) = close -> Result<(), ConnectionError>;
+    wait fn detach(&self) -> Result<(), ConnectionError>;
+    /// When the time is over, the connection is detached all the same.
+    soon fn detach_timeout(&self) = detach -> Result<(), ConnectionError>;
+    wait fn attach(&self) -> Result<(), ConnectError>;
+    /// When the time is over, it goes on all the same.
+    soon fn attach_timeout(&self) = attach -> Result<(), ConnectError>;
+    #[doc(alias = "opened")]
     pass fn is_open(&self) -> bool;
+    #[doc(alias = "attached")]
+    pass fn is_attached(&self) -> bool;
     #[doc(alias = "get_error")]
     pass fn error(&self) -> Option<ConnectionError>;
     #[doc(alias = "options")]

@@ -3,7 +3,7 @@
 use postroad_client::BlockingError;
 use postroad_client::blocking::TimedOut;
 
-use crate::{FetchError, LinkError, SendError, SessionError, SyncError};
+use crate::{ConnectError, ConnectionError, FetchError, LinkError, SendError, SessionError, SyncError};
 
 impl From<BlockingError> for SendError {
     fn from(error: BlockingError) -> Self {
@@ -14,6 +14,18 @@ impl From<BlockingError> for SendError {
 impl From<BlockingError> for FetchError {
     fn from(error: BlockingError) -> Self {
         Self::Link(error.into())
+    }
+}
+
+impl From<TimedOut> for ConnectionError {
+    fn from(TimedOut(timeout): TimedOut) -> Self {
+        Self::CloseTimeout(timeout)
+    }
+}
+
+impl From<TimedOut> for ConnectError {
+    fn from(TimedOut(timeout): TimedOut) -> Self {
+        Self::Timeout(timeout)
     }
 }
 

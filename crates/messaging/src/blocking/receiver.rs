@@ -8,7 +8,7 @@ use postroad_client::blocking::{ConnectionGuard, Wrap, mirror};
 use postroad_client::types::{Fields, PeerError};
 
 use super::Session;
-use crate::{FetchError, LinkError};
+use crate::{FetchError, LinkError, ReceiverOptions};
 
 mirror! {
     /// A receiver. It takes no message ahead of [`Receiver::fetch`] unless it is given a capacity.
@@ -28,7 +28,22 @@ mirror! {
     pass fn capacity(&self) -> u32;
     pass fn set_capacity(&self, capacity: u32) -> ();
     pass fn available(&self) -> usize;
-    #[doc(alias = "source")]
+    pass fn threshold(&self) -> f64;
+    pass fn set_threshold(&self, threshold: f64) -> ();
+    pass fn returned(&self) -> u64;
+    pass fn received(&self) -> u64;
+    #[doc(alias = "impending")]
+    pass fn granted(&self) -> u64;
+    #[doc(alias = "draining")]
+    pass fn is_draining(&self) -> bool;
+    pass fn id(&self) -> u64;
+    pass fn name(&self) -> &str;
+    pass fn source(&self) -> &str;
+    pass fn options(&self) -> &ReceiverOptions;
+    #[doc(alias = "linked")]
+    pass fn is_linked(&self) -> bool;
+    #[doc(alias = "closed")]
+    pass fn is_closed(&self) -> bool;
     pass fn address(&self) -> Option<String>;
     pass fn session(&self) -> Session;
     pass fn is_same(&self, other: &Receiver => inner) -> bool;

@@ -6,7 +6,7 @@ use postroad_client::Message;
 use postroad_client::blocking::{ConnectionGuard, Guard as _, Wrap, mirror};
 
 use super::Session;
-use crate::{LinkError, SendError, SyncError};
+use crate::{LinkError, SendError, SenderOptions, SyncError};
 
 mirror! {
     /// A sender. Every method takes `&self`: threads can share one. Clones are handles of the same sender.
@@ -26,7 +26,21 @@ mirror! {
     pass fn capacity(&self) -> u32;
     pass fn set_capacity(&self, capacity: u32) -> ();
     pass fn available(&self) -> u32;
-    #[doc(alias = "target")]
+    pass fn threshold(&self) -> f64;
+    pass fn set_threshold(&self, threshold: f64) -> ();
+    pass fn durable(&self) -> Option<bool>;
+    pass fn set_durable(&self, durable: Option<bool>) -> ();
+    pass fn queued(&self) -> u64;
+    pass fn synced(&self) -> u64;
+    pass fn acked(&self) -> u64;
+    pass fn id(&self) -> u64;
+    pass fn name(&self) -> &str;
+    pass fn target(&self) -> &str;
+    pass fn options(&self) -> &SenderOptions;
+    #[doc(alias = "linked")]
+    pass fn is_linked(&self) -> bool;
+    #[doc(alias = "closed")]
+    pass fn is_closed(&self) -> bool;
     pass fn address(&self) -> Option<String>;
     pass fn session(&self) -> Session;
     pass fn is_same(&self, other: &Sender => inner) -> bool;

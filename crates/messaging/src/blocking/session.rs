@@ -6,7 +6,7 @@ use postroad_client::blocking::{ConnectionGuard, Wrap, mirror};
 use postroad_client::{Message, Outcome, TransactionState};
 
 use super::{Connection, Receiver, Sender};
-use crate::{FetchError, LinkError, SessionError};
+use crate::{FetchError, LinkError, ReceiverOptions, SenderOptions, SessionError};
 
 mirror! {
     /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
@@ -15,6 +15,10 @@ mirror! {
 
     wait fn sender(&self, address: &str) -> Result<Sender, LinkError>;
     wait fn receiver(&self, address: &str) -> Result<Receiver, LinkError>;
+    #[doc(alias = "sender")]
+    wait fn sender_with(&self, address: &str, options: SenderOptions) -> Result<Sender, LinkError>;
+    #[doc(alias = "receiver")]
+    wait fn receiver_with(&self, address: &str, options: ReceiverOptions) -> Result<Receiver, LinkError>;
     wait fn acknowledge(&self, message: &Message) -> Result<(), LinkError>;
     #[doc(alias = "disposition")]
     wait fn acknowledge_with(&self, message: &Message, disposition: Outcome) -> Result<(), LinkError>;

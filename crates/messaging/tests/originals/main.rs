@@ -2,21 +2,26 @@
 //!
 //! Where the original asks a broker by the commands of AMQP 0-10, what counts is the behaviour that a program sees.
 
+mod address;
 mod message;
+mod new_api;
+mod receiver;
+mod sender;
 
 use std::time::Duration;
 
 use postroad_broker::Broker;
 use postroad_messaging::{Connection, Message, MessageExt as _, Receiver, Session};
 
+/// No test waits longer than this for anything that should come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// At once, if at all.
 const NOW: Duration = Duration::ZERO;
 
 /// A broker, a connection to it and a session, as every test of the original has them.
 struct Base {
-    #[expect(dead_code, reason = "it runs as long as the test")]
     broker: Broker,
-    #[expect(dead_code, reason = "it is open as long as the test")]
     conn: Connection,
     ssn: Session,
 }
@@ -35,6 +40,21 @@ async fn drain(rcv: &Receiver) -> Vec<Message> {
         messages.push(message);
     }
     messages
+}
+
+async fn drain_texts(rcv: &Receiver) -> Vec<String> {
+    let messages = drain(rcv).await;
+    messages.iter().map(|message| message.text().unwrap().to_owned()).collect()
+}
+
+/// Waits until `done` answers `true`.
+async fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let tries = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, tries).await.unwrap_or_else(|_| panic!("{what}: not in time"));
 }
 
 /// Compares everything that a message says of itself; its time to live may have run.

@@ -175,6 +175,24 @@ fn sessions_have_names_and_know_their_links() {
 }
 
 #[test]
+fn a_connection_is_detached_and_attached() {
+    let world = world();
+    let (sender, receiver) = (world.session.sender("q").unwrap(), world.session.receiver("q").unwrap());
+    world.connection.detach_timeout(PATIENCE).unwrap();
+    assert!(world.connection.is_open() && !world.connection.is_attached());
+    let refused = SendError::NotSent(LinkError::Session(SessionError::Detached));
+    assert_eq!(sender.send("a"), Err(refused));
+    let late = world.session.sender("q").unwrap();
+    world.connection.attach_timeout(PATIENCE).unwrap();
+    late.send("a").unwrap();
+    assert_eq!(text(&receiver.fetch_timeout(PATIENCE).unwrap()), "a");
+    world.connection.detach().unwrap();
+    world.connection.attach().unwrap();
+    world.connection.close_timeout(PATIENCE).unwrap();
+    assert!(!world.connection.is_open());
+}
+
+#[test]
 fn a_transaction_is_committed_or_rolled_back() {
     let world = world();
     assert_eq!(world.session.commit(), Err(SessionError::Nontransactional));

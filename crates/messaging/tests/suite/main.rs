@@ -3,8 +3,10 @@
 mod addresses;
 mod blocking;
 mod closing;
+mod detaching;
 mod fetching;
 mod foreign;
+mod links;
 mod messages;
 mod opening;
 mod outcomes;

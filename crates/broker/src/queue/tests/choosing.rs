@@ -9,7 +9,7 @@ use crate::filter::{Filter, Origin, asked};
 use crate::queue::Locked;
 use crate::queue::consumers::LOOKS;
 
-fn filter(selector: &str) -> Option<Arc<Filter>> {
+pub(super) fn filter(selector: &str) -> Option<Arc<Filter>> {
     let filters = FilterSet([(Value::Symbol("jms-selector".into()), Value::from(selector))].into_iter().collect());
     asked(Some(&filters), Origin::default()).unwrap().filter.map(Arc::new)
 }

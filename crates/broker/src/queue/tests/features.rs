@@ -1,0 +1,246 @@
+//! Priorities, last values, rings, flow and times, one by one.
+
+use postroad_codec::v1_0::{ApplicationProperties, Header, Map, Message, Value};
+
+use super::*;
+use crate::settings::{LimitPolicy, QueueSettings};
+
+pub(super) fn made(priority: Option<u8>, key: impl Into<Value>) -> Held {
+    let header = Header { priority, ..Header::default() };
+    let properties = ApplicationProperties(Map::from_iter([("k", key.into())]));
+    let message = Message { header: Some(header), application_properties: Some(properties), ..Message::from("x") };
+    Held::new(message.to_bytes(), MessageFormat(0))
+}
+
+fn queue_of(messages: usize, settings: &QueueSettings) -> Queue<u32> {
+    let limits = QueueLimits { messages, bytes: 100_000 };
+    Queue::new(limits, Rules::default(), None).configured(settings)
+}
+
+fn base() -> QueueSettings {
+    QueueSettings::default()
+}
+
+fn push(queue: &mut Queue<u32>, priorities: impl IntoIterator<Item = u8>) {
+    for priority in priorities {
+        queue.push(made(Some(priority), "k")).unwrap();
+    }
+}
+
+#[test]
+fn higher_priorities_go_first() {
+    let mut queue = queue_of(100, &base().priorities(10));
+    push(&mut queue, [0, 9, 4, 9, 5]);
+    queue.push(made(None, "k")).unwrap();
+    queue.push(Held::new(Bytes::from_static(b"garbage"), MessageFormat(0))).unwrap();
+    push(&mut queue, [200]);
+    let id = join(&mut queue, false, 0);
+    let mut held = take(&mut queue, id, 4);
+    assert_eq!(seqs(&held), [1, 3, 7, 4], "what is above the highest is as the highest");
+    // What comes back is in its place again, and what comes is in its own.
+    queue.give_back(id, [(held.remove(1), Return::Failed)]);
+    push(&mut queue, [6]);
+    assert_eq!(seqs(&take(&mut queue, id, 10)), [3, 8, 2, 5, 6, 0]);
+}
+
+#[test]
+fn few_levels_tell_apart_what_is_in_the_middle() {
+    for (levels, expected) in [
+        (1, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]),
+        (2, [0, 0, 0, 0, 0, 1, 1, 1, 1, 1]),
+        (3, [0, 0, 0, 0, 1, 2, 2, 2, 2, 2]),
+        (5, [0, 0, 0, 1, 2, 3, 4, 4, 4, 4]),
+        (10, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        (99, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+    ] {
+        let queue = queue_of(100, &base().priorities(levels));
+        let level = |priority| {
+            let mut held = made(Some(priority), "k");
+            queue.prepare(&mut held);
+            held.level
+        };
+        assert_eq!(std::array::from_fn(|priority| level(priority as u8)), expected, "{levels} levels");
+    }
+}
+
+#[test]
+fn browsers_see_priorities_in_order_and_what_comes_later() {
+    let mut queue = queue_of(100, &base().priorities(10));
+    push(&mut queue, [1, 8, 1]);
+    let browser = join(&mut queue, true, 0);
+    let mut out = VecDeque::new();
+    queue.browse(browser, want(2), &mut out);
+    assert_eq!(seqs(out.make_contiguous()), [1, 0]);
+    push(&mut queue, [8, 0]);
+    out.clear();
+    queue.browse(browser, want(10), &mut out);
+    assert_eq!(seqs(out.make_contiguous()), [3, 2, 4]);
+    queue.browse_from(browser, out[1].place());
+    out.clear();
+    queue.browse(browser, want(10), &mut out);
+    assert_eq!(seqs(out.make_contiguous()), [2]);
+}
+
+#[test]
+fn a_newer_message_replaces_one_that_waits() {
+    let mut queue = queue_of(3, &base().last_value_key("k"));
+    for key in ["a", "b", "a", "c"] {
+        queue.push(made(None, key)).unwrap();
+    }
+    assert_eq!(queue.store.seqs(), [1, 2, 3], "the last ones, behind the others");
+    assert_eq!((queue.stats().replaced, queue.stats().ready), (1, 3));
+    // A full queue takes what replaces another.
+    assert_eq!(queue.push(made(None, "d")), Err(Full::Queue));
+    queue.push(made(None, "b")).unwrap();
+    let id = join(&mut queue, false, 0);
+    let held = take(&mut queue, id, 1);
+    assert_eq!(seqs(&held), [2]);
+    // While a consumer has it, a newer one waits beside it; when it comes back, it is outdated.
+    assert_eq!(queue.push(made(None, "a")), Err(Full::Queue), "the consumer's one counts");
+    queue.settle(1, held[0].size(), &mut Vec::new());
+    queue.push(made(None, "a")).unwrap();
+    let held = take(&mut queue, id, 3);
+    assert_eq!(seqs(&held), [3, 4, 5]);
+    for held in held {
+        queue.give_back(id, [(held, Return::Released)]);
+    }
+    assert_eq!(queue.store.seqs(), [3, 4, 5]);
+    let held = take(&mut queue, id, 1);
+    queue.settle(1, 1, &mut Vec::new());
+    queue.push(made(None, "c")).unwrap();
+    queue.give_back(id, held.into_iter().map(|held| (held, Return::Failed)));
+    assert_eq!(queue.store.seqs(), [4, 5, 6]);
+}
+
+#[test]
+fn keys_are_text_and_those_without_one_have_one() {
+    let mut queue = queue_of(100, &base().last_value_key("k"));
+    queue.push(made(None, 5_i32)).unwrap();
+    queue.push(made(None, "5")).unwrap();
+    queue.push(message(3)).unwrap();
+    queue.push(made(None, "")).unwrap();
+    assert_eq!(queue.store.seqs(), [1, 3]);
+    let mut queue = queue_of(100, &base().last_value_key("qpid.subject"));
+    let about = |subject: &str| {
+        let properties = postroad_codec::v1_0::Properties { subject: Some(subject.into()), ..Default::default() };
+        let message = Message { properties: Some(Box::new(properties)), ..Message::from("x") };
+        Held::new(message.to_bytes(), MessageFormat(0))
+    };
+    for subject in ["a", "b", "a"] {
+        queue.push(about(subject)).unwrap();
+    }
+    assert_eq!(queue.store.seqs(), [1, 2]);
+}
+
+#[test]
+fn browsers_of_last_values_see_each_update() {
+    let mut queue = queue_of(100, &base().last_value_key("k"));
+    let browser = join(&mut queue, true, 0);
+    let mut seen = Vec::new();
+    for key in ["a", "b", "a", "a"] {
+        queue.push(made(None, key)).unwrap();
+        let mut out = VecDeque::new();
+        queue.browse(browser, want(10), &mut out);
+        seen.extend(seqs(out.make_contiguous()));
+    }
+    assert_eq!((seen, queue.store.seqs()), (vec![0, 1, 2, 3], vec![1, 3]));
+}
+
+#[test]
+fn the_oldest_of_a_ring_make_room() {
+    let limits = QueueLimits { messages: 3, bytes: 100_000 };
+    let rules = Rules { keeps_rejected: true, ..Rules::default() };
+    let mut queue = Queue::<u32>::new(limits, rules, None).configured(&base().limit_policy(LimitPolicy::Ring));
+    let producer = queue.add_producer(1);
+    let id = join(&mut queue, false, 0);
+    push(&mut queue, [4; 3]);
+    assert_eq!(queue.grant(producer, 50), 50, "nobody waits");
+    assert_eq!(seqs(&take(&mut queue, id, 1)), [0]);
+    push(&mut queue, [4; 2]);
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![3, 4], 2));
+    assert_eq!(reasons(&mut queue), [(1, Reason::Overflow), (2, Reason::Overflow)]);
+    // In transactions and from exchanges as well.
+    queue.reserve(5).unwrap();
+    queue.add_reserved(message(5));
+    queue.add(message(5));
+    assert_eq!((queue.store.seqs(), queue.stats().unsettled), (vec![5, 6], 1));
+    take(&mut queue, id, 2);
+    push(&mut queue, [4]);
+    assert_eq!((queue.stats().ready, queue.stats().unsettled), (0, 3), "consumers hold everything");
+    assert_eq!(queue.push(message(100_001)), Err(Full::Queue));
+    assert_eq!(queue.reserve(1), Err(Full::Queue));
+}
+
+#[test]
+fn a_ring_with_priorities_drops_the_lowest() {
+    let mut queue = queue_of(3, &base().limit_policy(LimitPolicy::Ring).priorities(10));
+    push(&mut queue, [5, 1, 5, 3]);
+    assert_eq!(queue.store.seqs(), [0, 2, 3]);
+    push(&mut queue, [2]);
+    assert_eq!(queue.store.seqs(), [0, 2, 3], "there is none that is lower");
+    push(&mut queue, [3, 9]);
+    assert_eq!(queue.store.seqs(), [5, 0, 2]);
+    assert_eq!(queue.dropped(), 4);
+}
+
+#[test]
+fn who_rejects_gives_credit_all_the_same() {
+    let mut queue = queue_of(2, &base().limit_policy(LimitPolicy::Reject));
+    let producer = queue.add_producer(1);
+    push(&mut queue, [4; 2]);
+    assert_eq!(queue.push(message(1)), Err(Full::Queue));
+    assert_eq!(queue.grant(producer, 10), 10);
+}
+
+#[test]
+fn flow_stops_and_resumes() {
+    let mut queue = queue_of(100, &base().flow_messages(5, 3));
+    let producer = queue.add_producer(9);
+    let id = join(&mut queue, false, 0);
+    push(&mut queue, [4; 5]);
+    assert!(queue.grant(producer, 10) > 0);
+    push(&mut queue, [4]);
+    assert_eq!(queue.grant(producer, 10), 0);
+    let mut woken = Vec::new();
+    let held = take(&mut queue, id, 10);
+    for held in &held[..3] {
+        queue.settle(1, held.size(), &mut woken);
+    }
+    assert_eq!((queue.grant(producer, 10), woken.len()), (0, 0), "three are not fewer than three");
+    queue.settle(1, held[3].size(), &mut woken);
+    assert_eq!(woken, [9]);
+    assert!(queue.grant(producer, 10) > 0);
+    // What comes while senders are stopped is taken.
+    push(&mut queue, [4; 9]);
+    assert_eq!(queue.stats().ready, 9);
+}
+
+#[test]
+fn messages_expire_with_the_time_of_the_queue() {
+    let now = Instant::now();
+    let mut queue = queue_of(100, &base().ttl(Duration::from_secs(5)));
+    queue.tick(now);
+    queue.push(expiring(None)).unwrap();
+    queue.push(expiring(Some(now + Duration::from_secs(1)))).unwrap();
+    queue.push(expiring(Some(now + Duration::from_secs(9)))).unwrap();
+    assert!(queue.sweep());
+    queue.tick(now + Duration::from_secs(4));
+    queue.sweep();
+    assert_eq!(queue.store.seqs(), [0, 2]);
+    queue.tick(now + Duration::from_secs(5));
+    assert!(!queue.sweep() && queue.is_empty());
+}
+
+#[test]
+fn a_queue_with_a_filter_takes_nothing_else() {
+    let mut settings = base();
+    settings.set("qpid.filter", &Value::from("k = 'a'")).unwrap();
+    let mut queue = queue_of(100, &settings);
+    for key in ["a", "b"] {
+        queue.push(made(None, key)).unwrap();
+    }
+    queue.reserve(1).unwrap();
+    queue.add_reserved(made(None, "b"));
+    assert_eq!((queue.stats().ready, queue.stats().uncommitted), (1, 0));
+    assert!(queue.admit_only(None).is_ok());
+}
