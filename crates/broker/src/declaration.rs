@@ -291,22 +291,23 @@ impl Key {
 
 /// The one mode that is asked for, where it is one.
 pub(crate) fn only_mode(properties: &Map) -> Option<&str> {
-    match properties.get_str(MODES)? {
-        Value::List(modes) => match modes.as_slice() {
-            [mode] => mode.as_str(),
-            _ => None,
-        },
-        one => one.as_str(),
+    match several(properties.get_str(MODES)?) {
+        [mode] => mode.as_str(),
+        _ => None,
+    }
+}
+
+/// The values of a list or an array; any other is one.
+fn several(value: &Value) -> &[Value] {
+    match value {
+        Value::List(values) => values,
+        Value::Array(array) => array.elements(),
+        one => std::slice::from_ref(one),
     }
 }
 
 fn modes(value: &Value) -> Result<(), NodeError> {
-    let known = |mode: &Value| matches!(mode.as_str(), Some("move" | "copy"));
-    let good = match value {
-        Value::List(modes) => modes.iter().all(known),
-        Value::Array(_) => true,
-        one => known(one),
-    };
+    let good = several(value).iter().all(|mode| matches!(mode.as_str(), Some("move" | "copy")));
     if good { Ok(()) } else { Err(NodeError::invalid(format!("{MODES}: move and copy are known"))) }
 }
 
@@ -348,10 +349,30 @@ fn plain(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use postroad_codec::v1_0::{Array, ValueType};
+
     use super::*;
 
     fn properties(entries: &[(&'static str, Value)]) -> Map {
         entries.iter().map(|(key, value)| (Value::Symbol((*key).into()), value.clone())).collect()
+    }
+
+    fn modes_in_an_array(modes: &[&'static str]) -> Value {
+        let modes = modes.iter().map(|mode| Value::Symbol((*mode).into())).collect();
+        Value::Array(Box::new(Array::new(ValueType::Symbol, modes).unwrap()))
+    }
+
+    #[test]
+    fn one_mode_says_what_is_meant() {
+        for (modes, only) in [
+            (Value::from("copy"), Some("copy")),
+            (Value::List(vec!["move".into()]), Some("move")),
+            (modes_in_an_array(&["copy"]), Some("copy")),
+            (modes_in_an_array(&["move", "copy"]), None),
+            (Value::List(vec![]), None),
+        ] {
+            assert_eq!(only_mode(&properties(&[("supported-dist-modes", modes)])), only);
+        }
     }
 
     #[test]
@@ -359,6 +380,7 @@ mod tests {
         for (key, good, wrong) in [
             ("supported-dist-modes", Value::from("move"), Value::from("fly")),
             ("supported-dist-modes", Value::List(vec!["copy".into()]), Value::List(vec![Value::Int(1)])),
+            ("supported-dist-modes", modes_in_an_array(&["move", "copy"]), modes_in_an_array(&["fly"])),
             ("durable", false.into(), Value::Int(0)),
             ("auto-delete", "True".into(), "yes".into()),
             ("exclusive", "false".into(), Value::List(vec![])),

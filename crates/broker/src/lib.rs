@@ -60,6 +60,7 @@
 //! a connection begins, and passwords are left out.
 
 mod alternate;
+mod binding_filter;
 #[cfg(feature = "blocking")]
 pub mod blocking;
 mod broker;
@@ -74,7 +75,7 @@ mod error;
 mod exchange;
 mod expiry;
 mod filter;
-mod filters;
+
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -7,9 +7,9 @@ use postroad_codec::v1_0::{
     Outcome, Source, Symbol, Target, TerminusDurability, TerminusExpiryPolicy, Value,
 };
 
+use crate::binding_filter::Binds;
 use crate::declaration::{Declaration, Owner, only_mode};
 use crate::filter::{self, Asked, Filter, Origin};
-use crate::filters::Binds;
 use crate::node::{Hold, Kind, Lifetime, Nodes};
 use crate::node_error::NodeError;
 use crate::outgoing::Subscription;
