@@ -77,7 +77,7 @@ impl Held {
     /// The message as another queue gets it that it goes to from here.
     fn anew(self) -> Self {
         let mut fresh = Self::new(self.payload.clone(), self.format);
-        fresh.expires = self.expires;
+        (fresh.expires, fresh.origin) = (self.expires, self.origin);
         let deaths = self.deaths().to_vec();
         if deaths.is_empty() { fresh } else { fresh.with_deaths(deaths) }
     }

@@ -52,9 +52,10 @@ impl Origin {
 }
 
 impl Filter {
-    /// One that wants what a selector is true of; a malformed one wants nothing in particular.
-    pub(crate) fn of_selector(text: &str) -> Option<Self> {
-        Selector::new(text).ok().map(|selector| Self { selector: Some(selector), not_from: None })
+    /// What a queue takes by its settings: what a selector is true of, and nothing of this origin.
+    pub(crate) fn of_queue(selector: Option<&str>, not_from: Option<Origin>) -> Option<Self> {
+        let selector = selector.and_then(|text| Selector::new(text).ok());
+        (selector.is_some() || not_from.is_some()).then_some(Self { selector, not_from })
     }
 
     /// Whose messages are not wanted.

@@ -8,6 +8,7 @@ use postroad_codec::v1_0::ByteString;
 use crate::budget::Lease;
 use crate::declaration::{Declared, Owner};
 use crate::exchange::{Exchange, ExchangeKind};
+use crate::filter::Origin;
 use crate::mailbox::Wake;
 use crate::node_error::{Fault, NodeError};
 pub(crate) use crate::nodes::{NodeLimits, Nodes};
@@ -80,7 +81,7 @@ impl Node {
         rules.keeps_rejected = rules.keeps_dead || declared.alternate.is_some();
         let (settings, limits) = options.queue.clone().within(limits);
         let state = NodeState {
-            queue: Queue::new(limits, rules, lease).configured(&settings),
+            queue: Queue::new(limits, rules, lease).configured(&settings, declared.owner.as_ref().map(Origin::of)),
             exchange: exchange_kind.map(|kind| Box::new(Exchange::new(kind))),
             bound: Vec::new(),
             deleted: false,

@@ -54,6 +54,8 @@ pub struct QueueSettings {
     pub browse_only: bool,
     /// A selector: messages of which it is not true are accepted, and gone. `qpid.filter`.
     pub filter: Option<String>,
+    /// Whether messages of the owner of an exclusive queue are accepted, and gone. `no-local`.
+    pub no_local: bool,
     /// How long the queue outlives what kept it. `qpid.auto_delete_timeout`, in seconds.
     pub auto_delete_timeout: Option<Duration>,
     /// Thresholds of alerts, which are told back and have no effect.
@@ -183,6 +185,13 @@ impl QueueSettings {
     #[must_use]
     pub fn browse_only(mut self, browse_only: bool) -> Self {
         self.browse_only = browse_only;
+        self
+    }
+
+    /// Sets whether messages of the owner of an exclusive queue are accepted, and gone.
+    #[must_use]
+    pub fn no_local(mut self, no_local: bool) -> Self {
+        self.no_local = no_local;
         self
     }
 

@@ -106,7 +106,8 @@ impl Linking<'_> {
         if resolved.asserts() {
             assert_properties(&resolved.properties, Some(&found))?;
         }
-        let queue = resolved.options.link.name.clone().unwrap_or_else(|| format!("{name}_{}", Uuid::new_v4()));
+        // Names that begin with `amq.` are the broker's.
+        let queue = resolved.options.link.name.clone().unwrap_or_else(|| format!("{}_{name}", Uuid::new_v4()));
         let properties = resolved.subscription_properties();
         // One that others may use stays for them, as in the original.
         let ours = properties.0.get_str("exclusive").is_none_or(|exclusive| as_bool(exclusive) != Some(false));

@@ -11,7 +11,7 @@ use super::cursor::LEVELS;
 use super::last_value::LastValues;
 use super::store::Store;
 use super::{Demand, Full, Queue, Reason};
-use crate::filter::Filter;
+use crate::filter::{Filter, Origin};
 use crate::message::Held;
 use crate::settings::{LimitPolicy, QueueSettings};
 
@@ -44,7 +44,10 @@ const DEFAULT_PRIORITY: usize = 4;
 
 impl<W: Clone> Queue<W> {
     /// The queue with settings, of which those for its limits are the caller's. It is still empty.
-    pub(crate) fn configured(mut self, settings: &QueueSettings) -> Self {
+    ///
+    /// `owner` is the origin of the messages of whom the queue belongs to alone.
+    pub(crate) fn configured(mut self, settings: &QueueSettings, owner: Option<Origin>) -> Self {
+        let filter = Filter::of_queue(settings.filter.as_deref(), owner.filter(|_| settings.no_local));
         let last_values = settings.last_value_key.as_deref().map(LastValues::new);
         let levels = usize::try_from(settings.priorities).unwrap_or(LEVELS).min(LEVELS);
         // Those that replace each other have no priority.
@@ -53,7 +56,7 @@ impl<W: Clone> Queue<W> {
             || last_values.is_some()
             || settings.limit_policy != LimitPolicy::HoldBack
             || settings.ttl.is_some()
-            || settings.filter.is_some()
+            || filter.is_some()
             || settings.flow_stop_messages.is_some()
             || settings.flow_stop_bytes.is_some();
         self.features = Features {
@@ -62,7 +65,7 @@ impl<W: Clone> Queue<W> {
             policy: settings.limit_policy,
             ttl: settings.ttl,
             flow: Flow::new(settings),
-            filter: settings.filter.as_deref().and_then(Filter::of_selector).map(Arc::new),
+            filter: filter.map(Arc::new),
         };
         self.store = Store::new(levels, last_values);
         self

@@ -119,7 +119,9 @@ impl<W: Clone> Queue<W> {
     }
 
     pub(super) fn fits(&self, size: usize) -> bool {
-        self.messages < self.limits.messages && self.bytes.saturating_add(size) <= self.limits.bytes
+        // A ring is about what waits: what a consumer has does not go round any more.
+        let messages = if self.is_ring() { self.store.len() + self.reserved } else { self.messages };
+        messages < self.limits.messages && self.bytes.saturating_add(size) <= self.limits.bytes
     }
 
     pub(super) fn has_room(&self) -> bool {

@@ -19,6 +19,7 @@ const LAST_VALUE_KEY: &str = "qpid.last_value_queue_key";
 const SEQUENCE: &str = "qpid.queue_msg_sequence";
 const TTL: &str = "qpid.ttl";
 const BROWSE_ONLY: &str = "qpid.browse-only";
+const NO_LOCAL: &str = "no-local";
 const FILTER: &str = "qpid.filter";
 const AUTO_DELETE_TIMEOUT: &str = "qpid.auto_delete_timeout";
 
@@ -46,7 +47,7 @@ const ALERTS: [&str; 5] = [
 ];
 
 /// What the C++ broker knows and this one has not. They are refused unless they are off: false, 0 or empty.
-const MISSING: [&str; 9] = [
+const MISSING: [&str; 8] = [
     "qpid.fairshare",
     "x-qpid-fairshare",
     "qpid.group_header_key",
@@ -55,11 +56,10 @@ const MISSING: [&str; 9] = [
     "qpid.paging",
     "qpid.trace.id",
     "qpid.trace.exclude",
-    "no-local",
 ];
 
 /// The arguments that mean something here.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
     MAX_COUNT,
     MAX_SIZE,
     POLICY_TYPE,
@@ -72,6 +72,7 @@ const NAMES: [&str; 14] = [
     SEQUENCE,
     TTL,
     BROWSE_ONLY,
+    NO_LOCAL,
     FILTER,
     AUTO_DELETE_TIMEOUT,
 ];
@@ -96,6 +97,7 @@ pub(super) fn set(settings: &mut QueueSettings, key: &str, value: &Value) -> Res
         SEQUENCE => settings.sequence_key = name(key, value)?,
         TTL => settings.ttl = limit()?.map(Duration::from_millis),
         BROWSE_ONLY => settings.browse_only = boolean(key, value)?,
+        NO_LOCAL => settings.no_local = boolean(key, value)?,
         AUTO_DELETE_TIMEOUT => settings.auto_delete_timeout = limit()?.map(Duration::from_secs),
         FILTER => {
             let text = value.as_str().ok_or_else(|| wrong(key, "a string"))?;
@@ -141,6 +143,7 @@ pub(super) fn get(settings: &QueueSettings, key: &str) -> Option<Value> {
         SEQUENCE => text(&settings.sequence_key),
         TTL => settings.ttl.map(|ttl| Value::Ulong(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))),
         BROWSE_ONLY => settings.browse_only.then_some(Value::Boolean(true)),
+        NO_LOCAL => settings.no_local.then_some(Value::Boolean(true)),
         AUTO_DELETE_TIMEOUT => settings.auto_delete_timeout.map(|timeout| Value::Ulong(timeout.as_secs())),
         FILTER => text(&settings.filter),
         key if LEGACY_LAST_VALUE.contains(&key) => {

@@ -229,6 +229,28 @@ async fn test_subject_default() {
     assert!(drain(&rcv).await.is_empty());
 }
 
+async fn reliability(reliability: &str, expected: &[&str]) {
+    let base = base().await;
+    let snd = base.ssn.sender("amq.topic").await.unwrap();
+    let rcv = base.ssn.receiver(&format!("amq.topic; {{link: {{reliability: {reliability}}}}}")).await.unwrap();
+    for text in ["0", "1", "2"] {
+        snd.send(text).await.unwrap();
+    }
+    base.conn.detach().await.unwrap();
+    base.conn.attach().await.unwrap();
+    assert_eq!(drain_texts(&rcv).await, expected);
+}
+
+#[tokio::test]
+async fn test_reliability_unreliable() {
+    reliability("unreliable", &[]).await;
+}
+
+#[tokio::test]
+async fn test_reliability_at_least_once() {
+    reliability("at-least-once", &["0", "1", "2"]).await;
+}
+
 #[tokio::test]
 async fn test_link_name() {
     let base = base().await;

@@ -1,6 +1,7 @@
 //! What brokers do, through the API: `qpid_tests.broker_0_10.new_api`.
 
-use postroad_messaging::{AddressError, FetchError, LinkError};
+use postroad_messaging::types::{Symbol, Value};
+use postroad_messaging::{AddressError, FetchError, LinkError, Sender};
 
 use super::*;
 
@@ -8,6 +9,26 @@ use super::*;
 async fn test_not_found() {
     let result = base().await.ssn.receiver("does-not-exist").await;
     let Err(LinkError::Address(AddressError::NotFound { .. })) = result else { panic!("{result:?}") };
+}
+
+#[tokio::test]
+async fn test_qpid_3481_acquired_to_alt_exchange() {
+    let base = base().await;
+    let (sess1, sess2) = (base.conn.session().await.unwrap(), base.conn.session().await.unwrap());
+    let tx = sess1.sender("amq.direct/key").await.unwrap();
+    let address = "amq.direct/key; {link: {reliability: at-least-once, x-declare: {alternate-exchange: 'amq.fanout'}}}";
+    let rx_main = sess1.receiver(address).await.unwrap();
+    let rx_alt = sess2.receiver("amq.fanout").await.unwrap();
+    rx_alt.set_capacity(10);
+    for _ in 0..5 {
+        tx.send("DATA").await.unwrap();
+    }
+    for _ in 0..3 {
+        rx_main.fetch().await.unwrap();
+    }
+    assert_eq!(rx_alt.available(), 0);
+    sess1.close().await.unwrap();
+    eventually("all are routed to the alternate exchange", || rx_alt.available() == 5).await;
 }
 
 #[tokio::test]
@@ -64,6 +85,23 @@ async fn test_next_receiver() {
         keys.remove(at);
     }
     base.ssn.acknowledge_all().await.unwrap();
+}
+
+#[tokio::test]
+async fn test_nolocal_rerouted() {
+    let base = base().await;
+    let conn2 = Connection::establish(&base.broker.urls()[0]).await.unwrap();
+    let ssn2 = conn2.session().await.unwrap();
+    let address = "holding_q; {create: always, delete: always, node: {x-declare: {alternate-exchange: 'amq.fanout'}}}";
+    let s1 = base.ssn.sender(address).await.unwrap();
+    let s2 = ssn2.sender("holding_q").await.unwrap();
+    s2.send("a").await.unwrap();
+    s1.send("b").await.unwrap();
+    s2.send("c").await.unwrap();
+    let r = base.ssn.receiver("amq.fanout; {link: {x-declare: {arguments: {'no-local': True}}}}").await.unwrap();
+    conn2.close().await.unwrap();
+    s1.close().await.unwrap();
+    assert_eq!(drain_texts(&r).await, ["a", "c"]);
 }
 
 /// A queue and an exchange of one name, and what reads from each.
@@ -148,4 +186,50 @@ async fn test_ambiguous_delete_2() {
     let receiver = base.ssn.receiver("ambiguous; {delete: receiver, node: {type: queue}}").await.unwrap();
     receiver.close().await.unwrap();
     assert_eq!(are_there(&base), (false, true));
+}
+
+async fn sequence_sender(base: &Base, name: &str, key: &str) -> Sender {
+    let address = format!(
+        "{name}; {{create: sender, node: {{x-declare: {{auto-delete: True, arguments: {{'qpid.queue_msg_sequence': \
+         '{key}', 'qpid.policy_type': 'ring', 'qpid.max_count': 4}}}}}}}}"
+    );
+    base.ssn.sender(&address).await.unwrap()
+}
+
+/// The number that the queue gave: AMQP 1.0 has it among the annotations.
+fn sequence(message: &Message, key: &'static str) -> Option<i64> {
+    message.annotations()?.0.get(&Value::Symbol(Symbol::from_static(key)))?.as_i64()
+}
+
+#[tokio::test]
+async fn test_create_sequence_queue() {
+    let base = base().await;
+    sequence_sender(&base, "ring-sequence-queue", "qpid.queue_msg_sequence").await;
+}
+
+#[tokio::test]
+async fn test_get_sequence_number() {
+    let base = base().await;
+    let sender = sequence_sender(&base, "ring-sequence-queue2", "k").await;
+    sender.send(Message::new()).await.unwrap();
+    let receiver = base.ssn.receiver("ring-sequence-queue2").await.unwrap();
+    let message = receiver.fetch_timeout(PATIENCE).await.unwrap();
+    assert_eq!(sequence(&message, "k"), Some(1));
+    receiver.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn test_sequence_number_gap() {
+    let base = base().await;
+    let sender = sequence_sender(&base, "ring-sequence-queue3", "qpid.seq").await;
+    let receiver = base.ssn.receiver("ring-sequence-queue3").await.unwrap();
+    sender.send(Message::new()).await.unwrap();
+    receiver.fetch_timeout(PATIENCE).await.unwrap();
+    // Five more do not fit beside it: the ring drops the oldest.
+    for _ in 0..5 {
+        sender.send(Message::new()).await.unwrap();
+    }
+    let message = receiver.fetch_timeout(PATIENCE).await.unwrap();
+    assert_eq!(sequence(&message, "qpid.seq"), Some(3));
+    receiver.close().await.unwrap();
 }

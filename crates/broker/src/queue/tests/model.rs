@@ -72,7 +72,7 @@ impl List {
         if !reserved && let Some(same) = same {
             self.waiting.remove(same);
         } else {
-            while self.total() >= MAX {
+            while (if self.ring { self.waiting.len() } else { self.total() }) >= MAX {
                 let lowest = self.waiting.iter().map(|plain| plain.level).min().filter(|lowest| *lowest <= highest);
                 let Some(lowest) = lowest.filter(|_| self.ring) else {
                     return if self.ring && !reserved { Ok(()) } else { Err(()) };
@@ -151,7 +151,7 @@ fn pair(features: (bool, bool, bool, bool)) -> (Queue<u32>, List) {
         settings = settings.ttl(Duration::from_secs(3));
     }
     let limits = QueueLimits { messages: MAX, bytes: usize::MAX };
-    let queue = Queue::new(limits, Rules::default(), None).configured(&settings);
+    let queue = Queue::new(limits, Rules::default(), None).configured(&settings, None);
     let list = List {
         levels,
         last_values,
