@@ -151,6 +151,8 @@ impl Held {
         let payload = self.annotated(annotations).unwrap_or_else(|| self.payload.clone());
         let mut deaths = self.deaths().to_vec();
         deaths.push(source.clone());
-        Self::new(payload, self.format).with_deaths(deaths)
+        let mut letter = Self::new(payload, self.format).with_deaths(deaths);
+        letter.origin = self.origin;
+        letter
     }
 }
