@@ -39,6 +39,7 @@ mod error;
 mod event;
 #[cfg(test)]
 mod fake;
+mod heard;
 mod link;
 mod management;
 mod message;

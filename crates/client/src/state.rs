@@ -15,6 +15,7 @@ use crate::control::Control;
 use crate::detached::{Detached, is_of_engine};
 use crate::doubt::Doubts;
 use crate::event::ConnectionEvent;
+use crate::heard::Heard;
 use crate::moved::Moved;
 use crate::protocol::{Delivery, LinkId, News, Protocol, SessionId, Take, TransactionId, Wire};
 use crate::query::Asked;
@@ -156,8 +157,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
-    /// Whether the sender has answered a flow that wanted an answer.
-    pub(crate) flowed: bool,
+    /// What the sender has heard of a link that receives.
+    pub(crate) heard: Heard,
     /// Whether credit came to nothing since the receiver last counted it.
     pub(crate) aborted: bool,
     pub(crate) sends: Sends,
@@ -423,7 +424,7 @@ impl State {
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
-            flowed: false,
+            heard: Heard::default(),
             aborted: false,
             sends: Sends::default(),
             control: None,
@@ -539,7 +540,7 @@ impl State {
                 }
                 News::Flow(link) => {
                     if let Some(entry) = self.entry(link) {
-                        entry.flowed = true;
+                        entry.heard.answered();
                     }
                     self.wake_link(link);
                 }

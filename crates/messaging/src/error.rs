@@ -414,6 +414,9 @@ pub enum LinkError {
     /// The broker did not answer in this time.
     #[error("the broker did not answer within {0:?}")]
     Timeout(Duration),
+    /// The session takes no acknowledgment: its `ack_capacity` is 0.
+    #[error("no capacity to acknowledge")]
+    InsufficientCapacity,
     /// There are as many links as the broker takes, or one of this name is there already.
     #[error("{0}")]
     Limit(String),

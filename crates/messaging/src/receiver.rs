@@ -130,6 +130,17 @@ impl Receiver {
         self.inner.link.set_prefetch(capacity);
     }
 
+    /// Messages of this receiver that were acknowledged and of which it is not known that the broker has heard it. It is
+    /// asked, so that it is known soon. Those of a transaction wait for its commit, and do not count here.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.inner.link.unconfirmed()
+    }
+
+    pub(crate) fn link(&self) -> &client::SharedReceiver {
+        &self.inner.link
+    }
+
     /// Messages that are here and have not been fetched.
     #[must_use]
     pub fn available(&self) -> usize {

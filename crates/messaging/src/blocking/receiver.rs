@@ -28,6 +28,7 @@ mirror! {
     pass fn capacity(&self) -> u32;
     pass fn set_capacity(&self, capacity: u32) -> ();
     pass fn available(&self) -> usize;
+    pass fn unsettled(&self) -> usize;
     #[doc(alias = "source")]
     pass fn address(&self) -> Option<String>;
     pass fn session(&self) -> Session;

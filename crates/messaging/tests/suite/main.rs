@@ -1,5 +1,6 @@
 //! The face before the embedded broker, and before a peer of ours that answers as a test wants.
 
+mod acknowledging;
 mod addresses;
 mod blocking;
 mod closing;
