@@ -37,6 +37,7 @@ mod driver;
 mod endpoint;
 mod error;
 mod event;
+mod failure;
 #[cfg(test)]
 mod fake;
 mod heard;

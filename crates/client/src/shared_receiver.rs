@@ -164,6 +164,10 @@ impl SharedReceiver {
         self.inner.link.close().await
     }
 
+    pub(crate) fn link(&self) -> &Link {
+        &self.inner.link
+    }
+
     pub(crate) fn head(&self) -> Option<(u32, DeliveryNumber)> {
         self.lock().head()
     }

@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::again::{Again, Down, Joining};
@@ -29,6 +30,8 @@ pub(crate) struct Shared {
     /// Tells this connection from every other of the process.
     number: u64,
     wire: Wire,
+    /// The runtime that drives it.
+    runtime: Option<Handle>,
     /// Changes whenever the connection is lost and whenever it is made anew: see [`State::stamp`].
     stamp: AtomicU32,
     state: Mutex<State>,
@@ -105,6 +108,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct SessionEntry {
     pub(crate) id: SessionId,
+    /// Tells this session from every other of the connection.
+    pub(crate) serial: u64,
     pub(crate) begun: bool,
     /// Handles of the session; with the last one it ends, if it is ours.
     pub(crate) handles: usize,
@@ -256,7 +261,12 @@ impl Shared {
         };
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, wire, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+        let runtime = Handle::try_current().ok();
+        Arc::new(Self { number, wire, runtime, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
     }
 
     /// How messages are written and read.
@@ -367,9 +377,10 @@ impl State {
 
     /// Adds a session that the engine has begun, or the peer.
     pub(crate) fn add_session(&mut self, id: SessionId, ours: bool) -> usize {
-        let handles = usize::from(ours);
+        let (handles, serial) = (usize::from(ours), self.next_serial());
         self.sessions.insert(SessionEntry {
             id,
+            serial,
             begun: !ours,
             handles,
             ours,

@@ -409,6 +409,35 @@ impl Session {
         self.inner.session.error().map(Into::into)
     }
 
+    /// Has `handler` called with the error of this session when it fails, and only then: not when it is closed at this end, and
+    /// not for what its connection or its links fail with. It is called once, by a task of the runtime that drives the connection and outside every
+    /// lock, so that it may use this session; it should not block. Calls that come later fail with the error as well.
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pub fn on_error(&self, handler: impl Fn(&SessionError) + Send + Sync + 'static) {
+        self.inner.session.when_over(move |error| {
+            let error = SessionError::from(error);
+            if !matches!(error, SessionError::Closed | SessionError::Connection(_)) {
+                handler(&error);
+            }
+        });
+    }
+
+    /// Fails with the error that this session has failed with; closing it at this end is none.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_error(&self) -> Result<(), SessionError> {
+        self.error().filter(|error| *error != SessionError::Closed).map_or(Ok(()), Err)
+    }
+
+    /// Fails when this session is over, for whatever reason.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_closed(&self) -> Result<(), SessionError> {
+        self.error().map_or(Ok(()), Err)
+    }
+
     /// Ends the session and its links. What was fetched and not acknowledged goes back to the broker, and a transaction
     /// that is open is rolled back.
     ///

@@ -31,6 +31,10 @@ mirror! {
     pass fn unsettled(&self) -> usize;
     #[doc(alias = "source")]
     pass fn address(&self) -> Option<String>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), LinkError>;
+    pass fn check_closed(&self) -> Result<(), LinkError>;
     pass fn session(&self) -> Session;
     pass fn is_same(&self, other: &Receiver => inner) -> bool;
     #[doc(alias = "get_error")]

@@ -28,6 +28,10 @@ mirror! {
     pass fn available(&self) -> u32;
     #[doc(alias = "target")]
     pass fn address(&self) -> Option<String>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), LinkError>;
+    pass fn check_closed(&self) -> Result<(), LinkError>;
     pass fn session(&self) -> Session;
     pass fn is_same(&self, other: &Sender => inner) -> bool;
     #[doc(alias = "get_error")]

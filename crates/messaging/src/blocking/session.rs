@@ -50,6 +50,10 @@ mirror! {
     pass fn is_same(&self, other: &Session => inner) -> bool;
     #[doc(alias = "get_error")]
     pass fn error(&self) -> Option<SessionError>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&SessionError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), SessionError>;
+    pass fn check_closed(&self) -> Result<(), SessionError>;
     wait fn close(&self) -> Result<(), SessionError>;
     /// When the time is over, the end goes its way all the same.
     soon fn close_timeout(&self) = close -> Result<(), SessionError>;

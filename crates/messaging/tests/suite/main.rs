@@ -5,6 +5,7 @@ mod addresses;
 mod blocking;
 mod closing;
 mod detaching;
+mod failing;
 mod fetching;
 mod foreign;
 mod messages;
