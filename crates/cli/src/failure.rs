@@ -19,7 +19,7 @@ pub(crate) fn connect(url: &BrokerUrl, error: &ConnectError) -> Failure {
         ConnectError::Url(_) | ConnectError::Option { .. } => Exit::Usage,
         ConnectError::Authentication(_) => Exit::Denied,
         ConnectError::Tls(error) => error.tls().map_or(Exit::Denied, tls_exit),
-        ConnectError::Connection(error) => match error {
+        ConnectError::Connection(error) | ConnectError::Version(error) => match error {
             client::ConnectError::Transport(error) => transport_exit(error),
             client::ConnectError::Connection(error) => connection_exit(error),
             _ => Exit::Unavailable,

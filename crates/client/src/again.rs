@@ -177,6 +177,9 @@ impl State {
             self.take_over(key, dead, &mut before, same_container);
         }
         for (_, entry) in &mut self.links {
+            if !entry.second {
+                entry.heard.lost();
+            }
             entry.waiters.wake(&mut self.wakes);
         }
         self.waiters.wake(&mut self.wakes);
@@ -505,6 +508,7 @@ impl State {
         entry.due = entry.due.saturating_sub(1);
         if number.is_none() {
             entry.open = entry.open.saturating_sub(1);
+            entry.heard.settled();
         }
         // It took credit, and is no message that comes.
         entry.aborted = true;
@@ -524,6 +528,10 @@ impl State {
         let Self { links, moved, wakes, .. } = self;
         let entry = &mut links[key];
         entry.open = entry.open.saturating_sub(1);
+        if entry.second {
+            entry.heard.settled();
+            entry.waiters.wake(wakes);
+        }
         if std::mem::take(&mut entry.starved) {
             // There is room for credit again.
             entry.aborted = true;

@@ -230,7 +230,7 @@ impl State {
     #[inline]
     pub(crate) fn tell_outcome(&mut self, origin: &Origin, place: Whereabouts, outcome: Outcome) {
         match place {
-            Whereabouts::Here(link, number) if self.settles_second(link) => self.engine.update(link, number, outcome),
+            Whereabouts::Here(link, number) if self.tell_on(link) => self.engine.update(link, number, outcome),
             Whereabouts::Here(link, number) => self.engine.settle(link, number, outcome),
             Whereabouts::Waits => {
                 let came = (origin.epoch, origin.number);
@@ -240,6 +240,15 @@ impl State {
             }
             Whereabouts::Over => {}
         }
+    }
+
+    /// Counts an outcome that is told on a link; whether it is settled by the sender first.
+    #[inline]
+    fn tell_on(&mut self, link: LinkId) -> bool {
+        self.entry(link).is_some_and(|entry| {
+            entry.heard.tell();
+            entry.second
+        })
     }
 
     #[inline]

@@ -85,7 +85,8 @@ impl ConnectError {
     }
 
     /// Whether who answered does not speak AMQP 1.0.
-    pub(crate) fn is_foreign(&self) -> bool {
+    #[must_use]
+    pub fn is_foreign(&self) -> bool {
         use amqp::ConnectionError as Error;
         matches!(self, Self::Connection(ConnectionError::Protocol(Error::ForeignProtocol(_))))
     }
@@ -181,6 +182,12 @@ impl ConnectionError {
             Self::Blocking(error) => Some(error.hint()),
             _ => None,
         }
+    }
+
+    /// Whether the peer was silent for longer than the idle timeout allows.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        matches!(self, Self::Protocol(amqp::ConnectionError::Idle))
     }
 
     /// The error that the peer closed the connection with.

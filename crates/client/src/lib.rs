@@ -37,8 +37,10 @@ mod driver;
 mod endpoint;
 mod error;
 mod event;
+mod failure;
 #[cfg(test)]
 mod fake;
+mod heard;
 mod link;
 mod management;
 mod message;

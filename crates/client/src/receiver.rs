@@ -603,9 +603,6 @@ impl Receiver {
         let granted = self.credit();
         self.manual = true;
         self.grant(|_| 0);
-        if granted > 0 {
-            ask_flow(&self.link);
-        }
         granted > 0
     }
 
@@ -697,29 +694,6 @@ pub(crate) async fn answer_to_drain(link: &Link) -> Result<(), LinkError> {
         (entry.drained || state.engine.queued(entry.id) > 0).then_some(Ok(()))
     });
     tokio::time::timeout(DRAIN, drained).await.unwrap_or(Ok(()))
-}
-
-/// Asks the sender of a link to tell its flow state, behind the outcomes that were told.
-pub(crate) fn ask_flow(link: &Link) {
-    link.with(|state| {
-        let entry = &mut state.links[link.key];
-        if entry.over.is_none() && state.down.is_none() {
-            entry.flowed = false;
-            let id = entry.id;
-            state.engine.flush();
-            state.engine.ask_flow(id);
-        }
-    });
-}
-
-/// Waits until a sender that was asked has told its flow state: what it had sent before is here, and the outcomes that it was told have
-/// arrived. Not for ever.
-pub(crate) async fn answer_to_flow(link: &Link) {
-    let flowed = link.session.shared().wait(Place::Link(link.key), |state| {
-        let entry = &state.links[link.key];
-        (entry.flowed || entry.over.is_some() || state.down.is_some()).then_some(())
-    });
-    let _ = tokio::time::timeout(DRAIN, flowed).await;
 }
 
 /// Whether a message is here; `false` where credit is to be counted anew.

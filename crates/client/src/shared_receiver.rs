@@ -9,7 +9,7 @@ use tokio::task::consume_budget;
 
 use crate::link::Link;
 use crate::protocol::DeliveryNumber;
-use crate::receiver::{answer_to_drain, answer_to_flow, ask_flow};
+use crate::receiver::answer_to_drain;
 use crate::state::State;
 use crate::wait::{Place, Wait};
 use crate::{LinkError, Message, Node, ReceiveError, Receiver, Session};
@@ -181,6 +181,10 @@ impl SharedReceiver {
         self.inner.link.close().await
     }
 
+    pub(crate) fn link(&self) -> &Link {
+        &self.inner.link
+    }
+
     pub(crate) fn head(&self) -> Option<(u32, DeliveryNumber)> {
         self.lock().head()
     }
@@ -190,14 +194,29 @@ impl SharedReceiver {
         self.lock().stop()
     }
 
-    /// Has [`SharedReceiver::stopped`] wait until the outcomes have arrived that were told.
-    pub(crate) fn ask(&self) {
-        ask_flow(&self.inner.link);
-    }
-
     /// Waits, not for ever, for messages that were on their way when credit was taken back.
     pub(crate) async fn stopped(&self) {
-        answer_to_flow(&self.inner.link).await;
+        self.inner.link.answer().await;
+    }
+
+    /// Waits until the sender has taken in every outcome that it was told, as far as that can be known: on an exactly-once
+    /// link it settles then, on any other it answers whether it has heard. One that does not answer within two seconds is
+    /// not waited for.
+    ///
+    /// # Errors
+    /// When the link is over.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn confirmed(&self) -> Result<(), LinkError> {
+        self.inner.link.confirmed().await
+    }
+
+    /// Outcomes that were told and of which it is not known that the sender has taken them in. It is asked, so that it is
+    /// known soon.
+    #[must_use]
+    pub fn unconfirmed(&self) -> usize {
+        self.inner.link.unconfirmed()
     }
 
     pub(crate) fn give_back(&self) {

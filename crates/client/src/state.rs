@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::again::{Again, Down, Joining};
@@ -15,6 +16,7 @@ use crate::control::Control;
 use crate::detached::{Detached, is_of_engine};
 use crate::doubt::Doubts;
 use crate::event::ConnectionEvent;
+use crate::heard::Heard;
 use crate::moved::Moved;
 use crate::protocol::{Delivery, LinkId, News, Protocol, SessionId, Take, TransactionId, Wire};
 use crate::query::Asked;
@@ -28,6 +30,8 @@ pub(crate) struct Shared {
     /// Tells this connection from every other of the process.
     number: u64,
     wire: Wire,
+    /// The runtime that drives it.
+    runtime: Option<Handle>,
     /// Changes whenever the connection is lost and whenever it is made anew: see [`State::stamp`].
     stamp: AtomicU32,
     state: Mutex<State>,
@@ -104,6 +108,8 @@ pub(crate) struct State {
 #[derive(Debug)]
 pub(crate) struct SessionEntry {
     pub(crate) id: SessionId,
+    /// Tells this session from every other of the connection.
+    pub(crate) serial: u64,
     pub(crate) begun: bool,
     /// Handles of the session; with the last one it ends, if it is ours.
     pub(crate) handles: usize,
@@ -156,8 +162,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
-    /// Whether the sender has answered a flow that wanted an answer.
-    pub(crate) flowed: bool,
+    /// What the sender has heard of a link that receives.
+    pub(crate) heard: Heard,
     /// Whether credit came to nothing since the receiver last counted it.
     pub(crate) aborted: bool,
     pub(crate) sends: Sends,
@@ -255,7 +261,12 @@ impl Shared {
         };
         static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
         let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { number, wire, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+        let runtime = Handle::try_current().ok();
+        Arc::new(Self { number, wire, runtime, stamp: AtomicU32::new(0), state: Mutex::new(state) })
+    }
+
+    pub(crate) fn runtime(&self) -> Option<&Handle> {
+        self.runtime.as_ref()
     }
 
     /// How messages are written and read.
@@ -366,9 +377,10 @@ impl State {
 
     /// Adds a session that the engine has begun, or the peer.
     pub(crate) fn add_session(&mut self, id: SessionId, ours: bool) -> usize {
-        let handles = usize::from(ours);
+        let (handles, serial) = (usize::from(ours), self.next_serial());
         self.sessions.insert(SessionEntry {
             id,
+            serial,
             begun: !ours,
             handles,
             ours,
@@ -423,7 +435,7 @@ impl State {
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
-            flowed: false,
+            heard: Heard::default(),
             aborted: false,
             sends: Sends::default(),
             control: None,
@@ -539,7 +551,7 @@ impl State {
                 }
                 News::Flow(link) => {
                     if let Some(entry) = self.entry(link) {
-                        entry.flowed = true;
+                        entry.heard.answered();
                     }
                     self.wake_link(link);
                 }

@@ -354,10 +354,9 @@ impl Stopped {
     async fn give_back(&self) {
         for (receiver, _) in &self.0 {
             receiver.give_back();
-            receiver.ask();
         }
         for (receiver, _) in &self.0 {
-            receiver.stopped().await;
+            let _ = receiver.confirmed().await;
         }
     }
 }

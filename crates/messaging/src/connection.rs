@@ -246,6 +246,35 @@ impl Connection {
         self.inner.error().map(Into::into)
     }
 
+    /// Has `handler` called with the error of this connection when it fails, and only then: not when it is closed at this end, and
+    /// not for what is on it. It is called once, by a task of the runtime that drives the connection and outside every
+    /// lock, so that it may use this connection; it should not block. Calls that come later fail with the error as well.
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pub fn on_error(&self, handler: impl Fn(&ConnectionError) + Send + Sync + 'static) {
+        self.inner.when_over(move |error| {
+            let error = ConnectionError::from(error);
+            if error != ConnectionError::Closed {
+                handler(&error);
+            }
+        });
+    }
+
+    /// Fails with the error that this connection has failed with; closing it at this end is none.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_error(&self) -> Result<(), ConnectionError> {
+        self.error().filter(|error| *error != ConnectionError::Closed).map_or(Ok(()), Err)
+    }
+
+    /// Fails when this connection is over, for whatever reason.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_closed(&self) -> Result<(), ConnectionError> {
+        self.error().map_or(Ok(()), Err)
+    }
+
     /// Returns the connection below, for what this face has no name for.
     #[must_use]
     pub fn client(&self) -> &client::Connection {

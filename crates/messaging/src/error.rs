@@ -38,7 +38,13 @@ pub enum ConnectError {
     /// TLS was not established: mostly a certificate that nobody we trust has signed, or for another host.
     #[error("{0}")]
     Tls(#[source] client::ConnectError),
-    /// The broker was not reached, or does not speak our protocol, or closed the connection at once.
+    /// Who answered speaks another protocol, or another version of ours.
+    #[doc(alias = "VersionError")]
+    #[doc(alias = "ProtocolVersionError")]
+    #[error("{0}")]
+    Version(#[source] client::ConnectError),
+    /// The broker was not reached, or closed the connection at once.
+    #[doc(alias = "TransportFailure")]
     #[error("{0}")]
     Connection(#[source] client::ConnectError),
     /// It took too long.
@@ -64,7 +70,7 @@ impl ConnectError {
         match self {
             Self::Url(error) => error.hint().map(Into::into),
             Self::Options(error) => Some(error.hint()),
-            Self::Authentication(error) | Self::Tls(error) | Self::Connection(error) => error.hint(),
+            Self::Authentication(error) | Self::Tls(error) | Self::Version(error) | Self::Connection(error) => error.hint(),
             Self::GaveUp(_, error) => error.hint().or_else(|| {
                 Some("start a broker there, or name others by `reconnect_urls`, or give it longer by `reconnect_timeout`".into())
             }),
@@ -96,6 +102,7 @@ impl From<client::ConnectError> for ConnectError {
             client::ConnectError::Blocking(error) => Self::Blocking(error),
             error if error.is_authentication() => Self::Authentication(error),
             error if error.tls().is_some() => Self::Tls(error),
+            error if error.is_foreign() => Self::Version(error),
             error => Self::Connection(error),
         }
     }
@@ -118,7 +125,13 @@ pub enum ConnectionError {
     /// The broker did not answer our close in this time.
     #[error("the broker did not answer the close within {0:?}")]
     CloseTimeout(Duration),
+    /// Nothing came from the broker in two heartbeats.
+    #[doc(alias = "HeartbeatTimeout")]
+    #[error("heartbeat timeout: {0}")]
+    Heartbeat(#[source] client::ConnectionError),
     /// The transport or the protocol ended it.
+    #[doc(alias = "InternalError")]
+    #[doc(alias = "TransportFailure")]
     #[error("{0}")]
     Failed(#[source] client::ConnectionError),
     /// A blocking call was not made.
@@ -131,7 +144,7 @@ impl ConnectionError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Failed(error) => error.hint().map(Into::into),
+            Self::Failed(error) | Self::Heartbeat(error) => error.hint().map(Into::into),
             Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
@@ -154,6 +167,7 @@ impl From<client::ConnectionError> for ConnectionError {
             client::ConnectionError::Detached => Self::Detached,
             client::ConnectionError::CloseTimeout(timeout) => Self::CloseTimeout(timeout),
             client::ConnectionError::Blocking(error) => Self::Blocking(error),
+            error if error.is_idle() => Self::Heartbeat(error),
             error => match error.peer_error() {
                 Some(report) => Self::Remote(report.clone()),
                 None => Self::Failed(error),
@@ -173,6 +187,14 @@ pub enum SessionError {
     /// The broker ended it.
     #[error("session ended by the broker{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
     Ended(Option<PeerError>),
+    /// The broker ended it, because the user may not do what was asked for.
+    #[doc(alias = "UnauthorizedAccess")]
+    #[error("access refused: {0}")]
+    Unauthorized(PeerError),
+    /// The broker ended it, because something went wrong in there.
+    #[doc(alias = "ServerError")]
+    #[error("the broker failed: {0}")]
+    Server(PeerError),
     /// The broker did not answer in this time.
     #[error("the broker did not answer within {0:?}")]
     Timeout(Duration),
@@ -218,7 +240,7 @@ impl SessionError {
     #[must_use]
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
-            Self::Ended(Some(error)) => Some(&error.condition),
+            Self::Ended(Some(error)) | Self::Unauthorized(error) | Self::Server(error) => Some(&error.condition),
             Self::Transaction(error) => error.condition(),
             Self::Connection(error) => error.condition(),
             _ => None,
@@ -229,6 +251,14 @@ impl SessionError {
 impl From<client::LinkError> for SessionError {
     fn from(error: client::LinkError) -> Self {
         match error {
+            client::LinkError::SessionEnded(Some(report))
+                if report.condition == ErrorCondition::UNAUTHORIZED_ACCESS =>
+            {
+                Self::Unauthorized(report)
+            }
+            client::LinkError::SessionEnded(Some(report)) if report.condition == ErrorCondition::INTERNAL_ERROR => {
+                Self::Server(report)
+            }
             client::LinkError::SessionEnded(report) => Self::Ended(report),
             client::LinkError::Connection(error) => Self::Connection(error.into()),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
@@ -414,6 +444,9 @@ pub enum LinkError {
     /// The broker did not answer in this time.
     #[error("the broker did not answer within {0:?}")]
     Timeout(Duration),
+    /// The session takes no acknowledgment: its `ack_capacity` is 0.
+    #[error("no capacity to acknowledge")]
+    InsufficientCapacity,
     /// There are as many links as the broker takes, or one of this name is there already.
     #[error("{0}")]
     Limit(String),
@@ -484,6 +517,7 @@ impl From<client::AttachError> for LinkError {
 #[non_exhaustive]
 pub enum SendError {
     /// The broker found the message invalid, or has no way to keep it.
+    #[doc(alias = "MessageRejected")]
     #[error("rejected{}", .0.as_ref().map(|error| format!(": {error}")).unwrap_or_default())]
     Rejected(Option<PeerError>),
     /// The broker has no room for the message now.
@@ -522,6 +556,7 @@ pub enum SendError {
     #[error("{0}")]
     Content(#[from] ContentError),
     /// The capacity is 0, or there was no room and nothing to wait for: the message was not sent.
+    #[doc(alias = "OutOfCapacity")]
     #[error("no capacity to send")]
     InsufficientCapacity,
 }
@@ -686,6 +721,7 @@ impl SinkError {
 #[non_exhaustive]
 pub enum FetchError {
     /// There is none now.
+    #[doc(alias = "NoMessageAvailable")]
     #[error("no message")]
     Empty,
     /// A message came that cannot be read. It was rejected; the next fetch goes on behind it.

@@ -182,6 +182,17 @@ impl Receiver {
         self.inner.link.set_refill((capacity != 0 && capacity != UNLIMITED).then_some(refill));
     }
 
+    /// Messages of this receiver that were acknowledged and of which it is not known that the broker has heard it. It is
+    /// asked, so that it is known soon. Those of a transaction wait for its commit, and do not count here.
+    #[must_use]
+    pub fn unsettled(&self) -> usize {
+        self.inner.link.unconfirmed()
+    }
+
+    pub(crate) fn link(&self) -> &client::SharedReceiver {
+        &self.inner.link
+    }
+
     /// Messages that are here and have not been fetched.
     #[must_use]
     pub fn available(&self) -> usize {
@@ -271,6 +282,35 @@ impl Receiver {
     #[must_use]
     pub fn error(&self) -> Option<LinkError> {
         self.inner.link.error().map(Into::into)
+    }
+
+    /// Has `handler` called with the error of this receiver when it fails, and only then: not when it is closed at this end, and
+    /// not for what its session or its connection fails with. It is called once, by a task of the runtime that drives the connection and outside every
+    /// lock, so that it may use this receiver; it should not block. Calls that come later fail with the error as well.
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pub fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) {
+        self.inner.link.when_over(move |error| {
+            let error = LinkError::from(error);
+            if !matches!(error, LinkError::Closed | LinkError::Session(_)) {
+                handler(&error);
+            }
+        });
+    }
+
+    /// Fails with the error that this receiver has failed with; closing it at this end is none.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_error(&self) -> Result<(), LinkError> {
+        self.error().filter(|error| *error != LinkError::Closed).map_or(Ok(()), Err)
+    }
+
+    /// Fails when this receiver is over, for whatever reason.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_closed(&self) -> Result<(), LinkError> {
+        self.error().map_or(Ok(()), Err)
     }
 
     /// Closes the link, for every handle. What was fetched and not acknowledged goes back to the broker; whoever waits for a

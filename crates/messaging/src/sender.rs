@@ -329,6 +329,35 @@ impl Sender {
         self.inner.link.error().map(Into::into)
     }
 
+    /// Has `handler` called with the error of this sender when it fails, and only then: not when it is closed at this end, and
+    /// not for what its session or its connection fails with. It is called once, by a task of the runtime that drives the connection and outside every
+    /// lock, so that it may use this sender; it should not block. Calls that come later fail with the error as well.
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pub fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) {
+        self.inner.link.when_over(move |error| {
+            let error = LinkError::from(error);
+            if !matches!(error, LinkError::Closed | LinkError::Session(_)) {
+                handler(&error);
+            }
+        });
+    }
+
+    /// Fails with the error that this sender has failed with; closing it at this end is none.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_error(&self) -> Result<(), LinkError> {
+        self.error().filter(|error| *error != LinkError::Closed).map_or(Ok(()), Err)
+    }
+
+    /// Fails when this sender is over, for whatever reason.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_closed(&self) -> Result<(), LinkError> {
+        self.error().map_or(Ok(()), Err)
+    }
+
     /// Waits as [`Sender::sync`] does, then closes the link, for every handle.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! A session: the order of messages, and which of them wait to be acknowledged.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::linking::Linking;
 use crate::resolve::Resolved;
 use crate::undo::Undos;
 use crate::{
-    Connection, FetchError, LinkError, Receiver, ReceiverOptions, Sender, SenderOptions, SessionError,
-    TransactionError, receiver, sender,
+    Connection, FetchError, LinkError, Receiver, ReceiverOptions, Sender, SenderOptions, SessionError, SyncError,
+    TransactionError, UNLIMITED, receiver, sender,
 };
 
 /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
@@ -30,6 +30,7 @@ pub(crate) struct Inner {
     name: String,
     transacted: Option<Transacted>,
     unacked: Unacked,
+    ack_capacity: AtomicU32,
     undos: Undos,
     made_senders: AtomicU64,
     made_receivers: AtomicU64,
@@ -54,6 +55,7 @@ impl Session {
             name,
             transacted,
             unacked: Unacked::default(),
+            ack_capacity: AtomicU32::new(UNLIMITED),
             undos: Undos::default(),
             made_senders: AtomicU64::new(0),
             made_receivers: AtomicU64::new(0),
@@ -174,14 +176,16 @@ impl Session {
         &self.inner.session
     }
 
-    /// Tells the broker that a message was processed, and does not wait. For a message that came before the connection was
-    /// lost or detached nothing is told: it comes again.
+    /// Tells the broker that a message was processed, and does not wait for it to hear of that, as
+    /// [`Session::acknowledge_sync`] does. For a message that came before the connection was lost or detached nothing is told: it
+    /// comes again.
     ///
     /// # Errors
-    /// When the message's link is over: the broker will deliver the message again.
+    /// When the message's link is over: the broker will deliver the message again. [`LinkError::InsufficientCapacity`] when
+    /// the [`ack_capacity`](Self::ack_capacity) is 0.
     ///
     /// # Cancel safety
-    /// Once polled, the acknowledgment goes its way whether the future lives or not.
+    /// Once polled, the acknowledgment goes its way whether the future lives or not, unless it waits for capacity.
     pub async fn acknowledge(&self, message: &Message) -> Result<(), LinkError> {
         self.acknowledge_with(message, Outcome::Accepted).await
     }
@@ -195,23 +199,140 @@ impl Session {
     /// As [`Session::acknowledge`].
     #[doc(alias = "disposition")]
     pub async fn acknowledge_with(&self, message: &Message, disposition: Outcome) -> Result<(), LinkError> {
+        self.capacity_to_acknowledge().await?;
         self.settle(message, disposition)
     }
 
     /// Tells the broker that every message that was fetched on this session and has no outcome yet was processed.
     ///
     /// # Errors
-    /// When the link of one of them is over; the others are acknowledged all the same.
+    /// When the link of one of them is over; the others are acknowledged all the same. As [`Session::acknowledge`].
     ///
     /// # Cancel safety
     /// As [`Session::acknowledge`].
     pub async fn acknowledge_all(&self) -> Result<(), LinkError> {
-        let unacked = self.inner.unacked.take();
+        self.acknowledge_all_with(Outcome::Accepted).await
+    }
+
+    /// Tells the broker what became of every message that was fetched on this session and has no outcome yet.
+    ///
+    /// # Errors
+    /// As [`Session::acknowledge_all`].
+    ///
+    /// # Cancel safety
+    /// As [`Session::acknowledge`].
+    #[doc(alias = "disposition")]
+    pub async fn acknowledge_all_with(&self, disposition: Outcome) -> Result<(), LinkError> {
         if let Some(transacted) = &self.inner.transacted {
-            unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, Outcome::Accepted));
+            let unacked = self.inner.unacked.take();
+            unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, disposition.clone()));
             return Ok(());
         }
-        taken_back(self.inner.session.settle_origins(unacked, &Outcome::Accepted))
+        let mut result = Ok(());
+        let mut rest = Rest { unacked: &self.inner.unacked, origins: self.inner.unacked.take().into_iter().collect() };
+        while !rest.origins.is_empty() {
+            let room = self.capacity_to_acknowledge().await?;
+            let some = rest.origins.split_off(rest.origins.len().saturating_sub(room));
+            let settled = taken_back(self.inner.session.settle_origins(some, &disposition));
+            result = result.and(settled);
+        }
+        result
+    }
+
+    /// As [`Session::acknowledge`], and waits until the broker has heard it.
+    ///
+    /// With the reliability exactly-once the broker settles the message then. Otherwise it is asked whether it has heard what
+    /// it was told, and a broker that does not answer within two seconds is not waited for. In a transaction there is
+    /// nothing to wait for before the commit.
+    ///
+    /// # Errors
+    /// As [`Session::acknowledge`].
+    ///
+    /// # Cancel safety
+    /// As [`Session::acknowledge`].
+    #[doc(alias = "acknowledge")]
+    pub async fn acknowledge_sync(&self, message: &Message) -> Result<(), LinkError> {
+        self.acknowledge(message).await?;
+        self.confirmed().await
+    }
+
+    /// As [`Session::acknowledge_all`], and waits as [`Session::acknowledge_sync`] does.
+    ///
+    /// # Errors
+    /// As [`Session::acknowledge_all`].
+    ///
+    /// # Cancel safety
+    /// As [`Session::acknowledge`].
+    #[doc(alias = "acknowledge")]
+    pub async fn acknowledge_all_sync(&self) -> Result<(), LinkError> {
+        self.acknowledge_all().await?;
+        self.confirmed().await
+    }
+
+    /// Waits until the broker has answered every message that was sent on the session, as [`Sender::sync`] does, and has
+    /// heard every acknowledgment.
+    ///
+    /// # Errors
+    /// As [`Sender::sync`], the first of them; [`SyncError::InDoubt`] of no message when the link of one that was acknowledged is
+    /// over.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn sync(&self) -> Result<(), SyncError> {
+        let mut result = Ok(());
+        for sender in self.senders() {
+            result = result.and(sender.sync().await);
+        }
+        result?;
+        self.confirmed().await.map_err(|error| SyncError::InDoubt { count: 0, error })
+    }
+
+    async fn confirmed(&self) -> Result<(), LinkError> {
+        let mut result = Ok(());
+        for receiver in self.receivers() {
+            result = result.and(receiver.link().confirmed().await.map_err(LinkError::from));
+        }
+        result
+    }
+
+    /// Waits until there is room for one more acknowledgment, and tells for how many.
+    async fn capacity_to_acknowledge(&self) -> Result<usize, LinkError> {
+        let capacity = self.ack_capacity();
+        if capacity == UNLIMITED {
+            return Ok(usize::MAX);
+        }
+        if capacity == 0 {
+            return Err(LinkError::InsufficientCapacity);
+        }
+        let capacity = usize::try_from(capacity).unwrap_or(usize::MAX);
+        if self.inner.transacted.is_none() && self.acked() >= capacity {
+            // What is over takes no room.
+            let _ = self.confirmed().await;
+        }
+        Ok(capacity.saturating_sub(self.acked()).max(1))
+    }
+
+    /// The bound on messages that are acknowledged and of which it is not known that the broker has heard it;
+    /// [`UNLIMITED`] by default.
+    #[must_use]
+    pub fn ack_capacity(&self) -> u32 {
+        self.inner.ack_capacity.load(Ordering::Relaxed)
+    }
+
+    /// Bounds the acknowledgments that are under way: [`Session::acknowledge`] and its kin wait for the broker when there are
+    /// so many. With 0 nothing can be acknowledged. Transactions have no such bound.
+    pub fn set_ack_capacity(&self, capacity: u32) {
+        self.inner.ack_capacity.store(capacity, Ordering::Relaxed);
+    }
+
+    /// Messages that were acknowledged on this session and of which it is not known that the broker has heard it: in a
+    /// transaction those that wait for the commit, otherwise the sum of [`Receiver::unsettled`].
+    #[must_use]
+    pub fn acked(&self) -> usize {
+        match &self.inner.transacted {
+            Some(transacted) => transacted.acked(),
+            None => self.receivers().iter().map(Receiver::unsettled).sum(),
+        }
     }
 
     /// Messages that were fetched on this session and have no outcome yet.
@@ -320,6 +441,35 @@ impl Session {
         self.inner.session.error().map(Into::into)
     }
 
+    /// Has `handler` called with the error of this session when it fails, and only then: not when it is closed at this end, and
+    /// not for what its connection or its links fail with. It is called once, by a task of the runtime that drives the connection and outside every
+    /// lock, so that it may use this session; it should not block. Calls that come later fail with the error as well.
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pub fn on_error(&self, handler: impl Fn(&SessionError) + Send + Sync + 'static) {
+        self.inner.session.when_over(move |error| {
+            let error = SessionError::from(error);
+            if !matches!(error, SessionError::Closed | SessionError::Connection(_)) {
+                handler(&error);
+            }
+        });
+    }
+
+    /// Fails with the error that this session has failed with; closing it at this end is none.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_error(&self) -> Result<(), SessionError> {
+        self.error().filter(|error| *error != SessionError::Closed).map_or(Ok(()), Err)
+    }
+
+    /// Fails when this session is over, for whatever reason.
+    ///
+    /// # Errors
+    /// As [`error`](Self::error).
+    pub fn check_closed(&self) -> Result<(), SessionError> {
+        self.error().map_or(Ok(()), Err)
+    }
+
     /// Ends the session and its links. What was fetched and not acknowledged goes back to the broker, and a transaction
     /// that is open is rolled back.
     ///
@@ -383,6 +533,20 @@ fn taken_back(settled: Result<(), client::LinkError>) -> Result<(), LinkError> {
     match settled {
         Err(client::LinkError::Stale | client::LinkError::Interrupted(_)) => Ok(()),
         settled => Ok(settled?),
+    }
+}
+
+/// Messages that are being acknowledged: those that are not, are not.
+struct Rest<'a> {
+    unacked: &'a Unacked,
+    origins: Vec<Origin>,
+}
+
+impl Drop for Rest<'_> {
+    fn drop(&mut self) {
+        if !self.origins.is_empty() {
+            self.unacked.lock().extend(self.origins.drain(..));
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mirror! {
     wait fn close(&self) -> Result<(), ConnectionError>;
     wait fn detach(&self) -> Result<(), ConnectionError>;
     wait fn attach(&self) -> Result<(), ConnectError>;
+    pass fn when_over(&self, told: impl FnOnce(ConnectionError) + Send + 'static) -> ();
     pass fn is_detached(&self) -> bool;
     wait fn next_link(&self) -> Result<IncomingLink, ConnectionError>;
     some fn next_link_timeout(&self) = next_link -> Result<IncomingLink, ConnectionError>;

@@ -42,6 +42,7 @@ mirror! {
     pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<LinkError>;
     pass fn session(&self) -> Session;
+    pass fn when_over(&self, told: impl FnOnce(LinkError) + Send + 'static) -> ();
     pass fn shut(&self) -> ();
     wait fn close_shared(&self) -> Result<(), LinkError>;
     wait fn close(self) -> Result<(), LinkError>;

@@ -24,6 +24,7 @@ mirror! {
     wait fn query(&self, address: &str) -> Result<Option<Node>, LinkError>;
     wait fn close(&self) -> Result<(), LinkError>;
     pass fn brought(&self, message: &Message) -> bool;
+    pass fn when_over(&self, told: impl FnOnce(LinkError) + Send + 'static) -> ();
     pass fn error(&self) -> Option<LinkError>;
     pass fn connection(&self) -> Connection;
     pass fn settler(&self) -> Settler;

@@ -45,6 +45,10 @@ mirror! {
     #[doc(alias = "options")]
     pass fn settings(&self) -> &Settings;
     pass fn auth_username(&self) -> Option<&str>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&ConnectionError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), ConnectionError>;
+    pass fn check_closed(&self) -> Result<(), ConnectionError>;
     pass fn client(&self) -> client::blocking::Connection;
 }
 

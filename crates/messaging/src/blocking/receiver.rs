@@ -44,7 +44,12 @@ mirror! {
     pass fn is_linked(&self) -> bool;
     #[doc(alias = "closed")]
     pass fn is_closed(&self) -> bool;
+    pass fn unsettled(&self) -> usize;
     pass fn address(&self) -> Option<String>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), LinkError>;
+    pass fn check_closed(&self) -> Result<(), LinkError>;
     pass fn session(&self) -> Session;
     pass fn is_same(&self, other: &Receiver => inner) -> bool;
     #[doc(alias = "get_error")]

@@ -42,6 +42,10 @@ mirror! {
     #[doc(alias = "closed")]
     pass fn is_closed(&self) -> bool;
     pass fn address(&self) -> Option<String>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), LinkError>;
+    pass fn check_closed(&self) -> Result<(), LinkError>;
     pass fn session(&self) -> Session;
     pass fn is_same(&self, other: &Sender => inner) -> bool;
     #[doc(alias = "get_error")]

@@ -6,7 +6,7 @@ use postroad_client::blocking::{ConnectionGuard, Wrap, mirror};
 use postroad_client::{Message, Outcome, TransactionState};
 
 use super::{Connection, Receiver, Sender};
-use crate::{FetchError, LinkError, ReceiverOptions, SenderOptions, SessionError};
+use crate::{FetchError, LinkError, ReceiverOptions, SenderOptions, SessionError, SyncError};
 
 mirror! {
     /// A session. Clones are handles of the same session; with the last handle, and the last link on it, it ends.
@@ -23,6 +23,20 @@ mirror! {
     #[doc(alias = "disposition")]
     wait fn acknowledge_with(&self, message: &Message, disposition: Outcome) -> Result<(), LinkError>;
     wait fn acknowledge_all(&self) -> Result<(), LinkError>;
+    #[doc(alias = "disposition")]
+    wait fn acknowledge_all_with(&self, disposition: Outcome) -> Result<(), LinkError>;
+    #[doc(alias = "acknowledge")]
+    wait fn acknowledge_sync(&self, message: &Message) -> Result<(), LinkError>;
+    #[doc(alias = "acknowledge")]
+    wait fn acknowledge_all_sync(&self) -> Result<(), LinkError>;
+    /// When the time is over, what was acknowledged is on its way all the same.
+    #[doc(alias = "acknowledge")]
+    soon fn acknowledge_all_sync_timeout(&self) = acknowledge_all_sync -> Result<(), LinkError>;
+    wait fn sync(&self) -> Result<(), SyncError>;
+    soon fn sync_timeout(&self) = sync -> Result<(), SyncError>;
+    pass fn ack_capacity(&self) -> u32;
+    pass fn set_ack_capacity(&self, capacity: u32) -> ();
+    pass fn acked(&self) -> usize;
     #[doc(alias = "unacked")]
     pass fn unacknowledged(&self) -> usize;
     wait fn next_receiver(&self) -> Result<Receiver, FetchError>;
@@ -40,6 +54,10 @@ mirror! {
     pass fn is_same(&self, other: &Session => inner) -> bool;
     #[doc(alias = "get_error")]
     pass fn error(&self) -> Option<SessionError>;
+    #[doc(alias = "set_async_exception_notify_handler")]
+    pass fn on_error(&self, handler: impl Fn(&SessionError) + Send + Sync + 'static) -> ();
+    pass fn check_error(&self) -> Result<(), SessionError>;
+    pass fn check_closed(&self) -> Result<(), SessionError>;
     wait fn close(&self) -> Result<(), SessionError>;
     /// When the time is over, the end goes its way all the same.
     soon fn close_timeout(&self) = close -> Result<(), SessionError>;

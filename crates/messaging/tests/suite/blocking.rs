@@ -15,6 +15,8 @@ use postroad_messaging::{
     TransactionState,
 };
 use postroad_taps::LocalEndpoint;
+use postroad_testkit::Proxy;
+use postroad_testkit::faults::{At, Direction, Fault, Plan, Rule};
 
 use crate::{NOW, PATIENCE, text};
 
@@ -190,6 +192,34 @@ fn a_connection_is_detached_and_attached() {
     world.connection.attach().unwrap();
     world.connection.close_timeout(PATIENCE).unwrap();
     assert!(!world.connection.is_open());
+}
+
+// TimeoutTests of the original: nothing passes any more, and every wait that is asked for ends.
+
+#[test]
+fn a_transport_that_hangs_bounds_every_wait() {
+    let world = world();
+    let outside = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let target = world.broker.urls()[0].trim_start_matches("amqp://").parse().unwrap();
+    let proxy = outside.block_on(Proxy::start(target, Plan::new(1))).unwrap();
+    let hung = || {
+        let connection = Connection::establish(&format!("amqp://{}", proxy.addr())).unwrap();
+        let session = connection.session().unwrap();
+        let (sender, receiver) = (session.sender("q").unwrap(), session.receiver("q").unwrap());
+        proxy.arm(Rule::new(Fault::Stall, At::Byte(0)).in_direction(Direction::ToClient));
+        (connection, session, sender, receiver)
+    };
+    let (connection, session, sender, receiver) = hung();
+    sender.send_async("a").unwrap();
+    assert_eq!(sender.sync_timeout(SHORT), Err(SyncError::Timeout(SHORT)));
+    assert_eq!(session.sync_timeout(SHORT), Err(SyncError::Timeout(SHORT)));
+    assert_eq!(sender.close_timeout(SHORT), Err(LinkError::Timeout(SHORT)));
+    assert_eq!(receiver.close_timeout(SHORT), Err(LinkError::Timeout(SHORT)));
+    assert_eq!(session.close_timeout(SHORT), Err(SessionError::Timeout(SHORT)));
+    assert_eq!(connection.session_timeout(SHORT).unwrap_err(), SessionError::Timeout(SHORT));
+    assert_eq!(connection.detach_timeout(SHORT), Err(ConnectionError::CloseTimeout(SHORT)));
+    assert!(!connection.is_attached());
+    assert_eq!(connection.close_timeout(PATIENCE), Ok(()), "nobody is there to be waited for");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! The face before the embedded broker, and before a peer of ours that answers as a test wants.
 
+mod acknowledging;
 mod addresses;
 mod blocking;
 mod closing;
 mod detaching;
+mod failing;
 mod fetching;
 mod foreign;
 mod links;

@@ -1,0 +1,156 @@
+//! Acknowledgments: how many may be under way, and when the broker has heard them.
+
+use postroad_client::types::{ErrorCondition, PeerError};
+use postroad_messaging::{Disposition, LinkError, SyncError, UNLIMITED};
+use postroad_testkit::Proxy;
+use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Plan, Rule};
+
+use super::*;
+
+/// Gives a message back as delivered before, or not.
+fn released(redelivered: bool) -> Disposition {
+    match redelivered {
+        true => Disposition::Modified { delivery_failed: true, undeliverable_here: false, annotations: None },
+        false => Disposition::Released,
+    }
+}
+
+/// How a session acknowledges everything, with this capacity.
+async fn acknowledges(capacity: Option<u32>, sync: bool) {
+    let world = world().await;
+    let sent: Vec<String> = (0..15).map(|number| number.to_string()).collect();
+    world.fill(&sent.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    // What is not acknowledged is there again, in its order.
+    let session = world.connection.session().await.unwrap();
+    assert_eq!(texts(&session.receiver("q").await.unwrap()).await, sent);
+    session.close().await.unwrap();
+
+    let session = world.connection.session().await.unwrap();
+    assert_eq!(session.ack_capacity(), UNLIMITED);
+    if let Some(capacity) = capacity {
+        session.set_ack_capacity(capacity);
+    }
+    let receiver = session.receiver("q").await.unwrap();
+    assert_eq!(texts(&receiver).await, sent);
+    assert_eq!(session.unacknowledged(), 15);
+    match sync {
+        true => session.acknowledge_all_sync().await.unwrap(),
+        false => session.acknowledge_all().await.unwrap(),
+    }
+    assert_eq!(session.unacknowledged(), 0);
+    if sync {
+        assert_eq!((session.acked(), receiver.unsettled()), (0, 0));
+        assert_eq!(world.broker.queue_stats("q").unwrap().settled, 15);
+    } else if let Some(capacity) = capacity {
+        assert!(session.acked() <= capacity as usize);
+    }
+    session.close().await.unwrap();
+    assert_eq!(texts(&world.receiver("q").await).await, Vec::<String>::new());
+}
+
+// testAcknowledge, testAcknowledgeAsync, testAcknowledgeAsyncAckCap1, ..5, ..UNLIMITED and ..0 of the original.
+
+#[tokio::test]
+async fn acknowledge() {
+    acknowledges(None, true).await;
+    acknowledges(Some(3), true).await;
+}
+
+#[tokio::test]
+async fn acknowledge_async() {
+    for capacity in [None, Some(1), Some(5), Some(UNLIMITED)] {
+        acknowledges(capacity, false).await;
+    }
+}
+
+#[tokio::test]
+async fn acknowledge_async_ack_cap_0() {
+    let world = world().await;
+    world.fill(&["a"]).await;
+    let receiver = world.receiver("q").await;
+    let message = receiver.fetch().await.unwrap();
+    world.session.set_ack_capacity(0);
+    assert_eq!(world.session.acknowledge(&message).await, Err(LinkError::InsufficientCapacity));
+    assert_eq!(world.session.acknowledge_all().await, Err(LinkError::InsufficientCapacity));
+    assert_eq!(world.session.unacknowledged(), 1);
+    world.session.set_ack_capacity(UNLIMITED);
+    world.session.acknowledge_sync(&message).await.unwrap();
+    assert_eq!(world.broker.queue_stats("q").unwrap().settled, 1);
+}
+
+// testRelease.
+
+#[tokio::test]
+async fn release() {
+    let world = world().await;
+    world.fill(&["a", "b", "c"]).await;
+    let receiver = world.receiver("q").await;
+    let mut came = Vec::new();
+    while let Ok(message) = receiver.fetch_timeout(NOW).await {
+        came.push(message);
+    }
+    world.session.acknowledge(&came[0]).await.unwrap();
+    world.session.acknowledge_with(&came[1], released(true)).await.unwrap();
+    world.session.acknowledge_with(&came[2], released(false)).await.unwrap();
+    for (expected, redelivered) in [("b", true), ("c", false)] {
+        let message = receiver.fetch_timeout(PATIENCE).await.unwrap();
+        assert_eq!((text(&message).as_str(), message.redelivered()), (expected, redelivered));
+    }
+    world.session.acknowledge_all_with(Disposition::Released).await.unwrap();
+    assert_eq!(texts(&receiver).await, ["b", "c"]);
+    let rejected = Disposition::Rejected(Some(PeerError::new(ErrorCondition::NOT_ALLOWED, "test-reject")));
+    world.session.acknowledge_all_with(rejected).await.unwrap();
+    assert_eq!(texts(&receiver).await, Vec::<String>::new());
+}
+
+// testUnsettled.
+
+#[tokio::test]
+async fn what_the_broker_has_not_heard_is_counted() {
+    let world = world().await;
+    world.fill(&["a", "b"]).await;
+    let proxy = Proxy::start(world.broker.addr().unwrap(), Plan::new(1)).await.unwrap();
+    let connection = Connection::establish(&format!("amqp://{}", proxy.addr())).await.unwrap();
+    let session = connection.session().await.unwrap();
+    let (sender, receiver) = (session.sender("q").await.unwrap(), session.receiver("q").await.unwrap());
+    assert_eq!(receiver.unsettled(), 0);
+    let message = receiver.fetch().await.unwrap();
+    let delay = Fault::Delay(Duration::from_millis(200));
+    proxy.arm(Rule::new(delay, At::frame(FrameKind::Disposition)).in_direction(Direction::ToServer));
+    session.acknowledge(&message).await.unwrap();
+    assert_eq!((receiver.unsettled(), session.acked()), (1, 1));
+    sender.send_async("c").await.unwrap();
+    session.sync().await.unwrap();
+    assert_eq!((receiver.unsettled(), session.acked(), sender.unsettled()), (0, 0, 0));
+    assert_eq!(world.broker.queue_stats("q").unwrap().settled, 1);
+    // Without being waited for, too.
+    session.acknowledge(&receiver.fetch().await.unwrap()).await.unwrap();
+    eventually("heard", || receiver.unsettled() == 0).await;
+    session.close().await.unwrap();
+    assert_eq!(session.sync().await, Ok(()), "nothing is left to be waited for");
+}
+
+#[tokio::test]
+async fn exactly_once_is_confirmed_when_the_broker_has_settled() {
+    let world = world().await;
+    world.fill(&["a", "b"]).await;
+    let receiver = world.receiver("q; {link: {reliability: exactly-once}}").await;
+    for _ in 0..2 {
+        receiver.fetch_timeout(PATIENCE).await.unwrap();
+    }
+    world.session.acknowledge_all_sync().await.unwrap();
+    assert_eq!(receiver.unsettled(), 0);
+    assert_eq!(world.broker.queue_stats("q").unwrap().settled, 2);
+}
+
+#[tokio::test]
+async fn syncing_tells_of_what_was_not_accepted() {
+    let world = world().await;
+    let sender = world.sender("''").await;
+    sender.send_async(Message::from("a").with_address("nowhere")).await.unwrap();
+    sender.send_async(Message::from("b").with_address("q")).await.unwrap();
+    let error = world.session.sync().await.unwrap_err();
+    assert!(matches!(error, SyncError::NotAccepted { count: 1, .. }), "{error:?}");
+    world.session.sync().await.unwrap();
+    assert_eq!(world.ready(), 1);
+}
