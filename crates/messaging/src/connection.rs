@@ -184,7 +184,8 @@ impl Connection {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes the connection and everything on it: what was handed over goes out first.
+    /// Closes the connection and everything on it: what was handed over goes out first. Nodes that go with their links, and
+    /// bindings that were made for them, are undone before.
     ///
     /// Answers that are still to come are not waited for: [`Sender::sync`](crate::Sender::sync) does that.
     ///
@@ -194,7 +195,14 @@ impl Connection {
     /// # Cancel safety
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), ConnectionError> {
-        Ok(self.inner.close().await?)
+        let mut undone = Ok(());
+        for session in self.sessions().into_iter().filter(|session| !session.undos().is_empty()) {
+            if let Err(SessionError::Undo(error)) = session.close().await {
+                undone = Err(ConnectionError::Undo(error));
+            }
+        }
+        self.inner.close().await?;
+        undone
     }
 
     /// Closes the connection to the broker and keeps its sessions and links for [`Connection::attach`]. Meanwhile sending

@@ -129,6 +129,9 @@ pub enum ConnectionError {
     #[doc(alias = "HeartbeatTimeout")]
     #[error("heartbeat timeout: {0}")]
     Heartbeat(#[source] client::ConnectionError),
+    /// It is closed, and what its links leave to be done was not done.
+    #[error("{0}")]
+    Undo(#[source] Box<AddressError>),
     /// The transport or the protocol ended it.
     #[doc(alias = "InternalError")]
     #[doc(alias = "TransportFailure")]

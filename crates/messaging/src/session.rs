@@ -483,8 +483,15 @@ impl Session {
     pub async fn close(&self) -> Result<(), SessionError> {
         self.inner.unacked.take();
         self.inner.connection.forget(self);
-        self.inner.session.close().await?;
-        if self.inner.undos.is_empty() {
+        let closed = self.inner.session.close().await;
+        let undone = self.undo_rest().await;
+        closed?;
+        undone
+    }
+
+    /// Does what its links leave, on a session of its own.
+    async fn undo_rest(&self) -> Result<(), SessionError> {
+        if self.inner.undos.is_empty() || !self.inner.connection.is_open() {
             return Ok(());
         }
         let after = self.inner.connection.client().session().await?;

@@ -1,7 +1,7 @@
 //! What addresses do: `AddressTests` of `qpid.tests.messaging.endpoints`.
 
 use postroad_messaging::types::ErrorCondition;
-use postroad_messaging::{AddressError, Disposition, FetchError, LinkError, SendError};
+use postroad_messaging::{AddressError, ConnectionError, Disposition, FetchError, LinkError, SendError};
 
 use super::*;
 
@@ -388,6 +388,24 @@ async fn what_a_dropped_link_leaves_is_undone_when_its_session_closes() {
     snd.send("nobody is bound").await.unwrap();
     let rcv = other.receiver("q").await.unwrap();
     assert!(drain(&rcv).await.is_empty());
+}
+
+#[tokio::test]
+async fn closing_a_connection_undoes_what_its_links_leave() {
+    let base = base().await;
+    let conn = Connection::establish(&base.broker.urls()[0]).await.unwrap();
+    let ssn = conn.session().await.unwrap();
+    let _snd = ssn.sender("gone; {create: always, delete: always}").await.unwrap();
+    assert_eq!(base.broker.queues(), ["gone"]);
+    conn.close().await.unwrap();
+    assert!(base.broker.queues().is_empty());
+    // What cannot be undone is told, and the connection is closed all the same.
+    let conn = Connection::establish(&base.broker.urls()[0]).await.unwrap();
+    let ssn = conn.session().await.unwrap();
+    let _snd = ssn.sender("amq.fanout; {delete: always}").await.unwrap();
+    let error = conn.close().await.unwrap_err();
+    assert!(matches!(error, ConnectionError::Undo(_)) && error.to_string().contains("amq.fanout"), "{error:?}");
+    assert!(!conn.is_open());
 }
 
 #[tokio::test]
