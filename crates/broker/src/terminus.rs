@@ -118,7 +118,7 @@ fn browses_only(hold: &Hold, asked: &Source) -> Result<bool, Error> {
 }
 
 /// Whether a link is to be the only one that takes messages, as its property `exclusive` says.
-fn wants_exclusive(attach: &Attach) -> bool {
+pub(crate) fn wants_exclusive(attach: &Attach) -> bool {
     let property = attach.properties.as_ref().and_then(|properties| properties.0.get_str("exclusive"));
     property == Some(&Value::Boolean(true))
 }
