@@ -6,6 +6,7 @@ use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, P
 
 use super::*;
 use crate::message::Held;
+use crate::settings::LimitPolicy;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 10, bytes: 10_000 };
 
@@ -222,4 +223,26 @@ fn bindings_are_limited_in_all_and_in_size() {
     assert!(!nodes.bind("amq.topic", "a", "7", &none()).is_ok_and(|fresh| fresh));
     nodes.delete("a", Kind::Queue).unwrap();
     assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
+}
+
+/// A queue that drops its oldest messages into an exchange that leads back to it.
+#[test]
+fn messages_do_not_go_in_circles() {
+    let nodes = nodes();
+    for (exchange, queue) in [("x", "a"), ("y", "b")] {
+        nodes.declare_exchange(exchange, &Declaration::of_exchange(ExchangeKind::Fanout)).unwrap();
+        let settings = QueueSettings::default().max_messages(3).limit_policy(LimitPolicy::Ring);
+        let mut declaration = Declaration::default();
+        (declaration.settings, declaration.alternate_exchange) = (settings, Some(exchange.into()));
+        nodes.declare_queue(queue, &declaration, None).unwrap();
+    }
+    for (exchange, queue) in [("x", "a"), ("x", "b"), ("y", "b"), ("y", "a")] {
+        nodes.bind(exchange, queue, "", &none()).unwrap();
+    }
+    assert_eq!(publish(&nodes, "x", (0..5).map(|_| held("", &[]))), 5);
+    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b")], [3, 3]);
+    for queue in ["a", "b"] {
+        nodes.delete(queue, Kind::Queue).unwrap();
+    }
+    assert_eq!(nodes.budget.used(), 0);
 }
