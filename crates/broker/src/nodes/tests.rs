@@ -6,6 +6,7 @@ use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, P
 
 use super::*;
 use crate::message::Held;
+use crate::node::Hold;
 use crate::settings::LimitPolicy;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 10, bytes: 10_000 };
@@ -245,4 +246,17 @@ fn messages_do_not_go_in_circles() {
         nodes.delete(queue, Kind::Queue).unwrap();
     }
     assert_eq!(nodes.budget.used(), 0);
+}
+
+#[test]
+fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (node, _) = nodes.declare_queue("a", &declaration, None).unwrap();
+    let last = Hold::new(Arc::clone(&node), &nodes, false).unwrap().consuming().unwrap();
+    let next = Hold::new(Arc::clone(&node), &nodes, false).unwrap();
+    drop(last);
+    assert!(next.consuming().is_none() && nodes.find("a").is_none());
+    assert_eq!(node.lock().links, 0);
 }
