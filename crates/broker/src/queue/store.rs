@@ -90,6 +90,14 @@ impl Store {
         }
     }
 
+    /// Whether a message that waits would be replaced.
+    pub(super) fn is_replaced_by(&self, held: &Held) -> bool {
+        match self {
+            Self::Line(_) => false,
+            Self::Index(index) => index.last_values.as_ref().is_some_and(|values| values.waiting(held).is_some()),
+        }
+    }
+
     /// Takes out the message that a new one replaces, before there is room for both.
     pub(super) fn take_replaced_by(&mut self, held: &Held) -> Option<Held> {
         match self {

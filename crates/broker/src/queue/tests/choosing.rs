@@ -170,7 +170,7 @@ fn only_one_takes_where_one_is_exclusive() {
 fn a_queue_that_takes_only_some_messages() {
     let mut queue = roomy();
     push(&mut queue, [1, 9]);
-    queue.reserve(5).unwrap();
+    queue.reserve(&message(5)).unwrap();
     queue.admit_only(filter("JMSPriority > 7")).unwrap();
     assert_eq!((queue.stats().ready, queue.stats().bytes), (1, prior(9).size() + 5));
     queue.add_reserved(message(5));
