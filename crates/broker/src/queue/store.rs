@@ -298,7 +298,7 @@ impl Index {
                     if *looks == 0 {
                         return Found::Unfinished;
                     }
-                    *looks -= 1;
+                    *looks = looks.saturating_sub(filter.effort(held));
                     if !filter.admits(held) {
                         continue;
                     }
