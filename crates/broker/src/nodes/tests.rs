@@ -212,6 +212,7 @@ fn bindings_are_limited_in_all_and_in_size() {
     let fault = |bound: Result<bool, NodeError>| bound.unwrap_err().fault;
     assert_eq!(fault(nodes.bind("amq.topic", "a", &"k".repeat(256), &none())), Fault::Invalid);
     assert!(nodes.bind("amq.topic", "a", &"k".repeat(255), &none()).unwrap());
+    assert_eq!(fault(nodes.bind("amq.topic", "a", &["k"; 33].join("."), &none())), Fault::Limit);
     let large: Map = [("k", "v".repeat(5000))].into_iter().collect();
     assert_eq!(fault(nodes.bind("amq.match", "a", "", &large)), Fault::Limit);
     let odd: Map = [("x-match", "none")].into_iter().collect();

@@ -228,10 +228,11 @@ impl Flow {
             return None;
         }
         let stop = Demand { messages: messages.unwrap_or(usize::MAX), bytes: bytes.unwrap_or(usize::MAX) };
-        // Whoever says nothing more goes on as soon as there is no more than that.
+        // Whoever says nothing more goes on as soon as there is no more than that, and at the latest when there is nothing.
+        let below = |resume: Option<u64>, stop: usize| size(resume).unwrap_or_else(|| stop.saturating_add(1)).max(1);
         let resume = Demand {
-            messages: size(settings.flow_resume_messages).unwrap_or_else(|| stop.messages.saturating_add(1)),
-            bytes: size(settings.flow_resume_bytes).unwrap_or_else(|| stop.bytes.saturating_add(1)),
+            messages: below(settings.flow_resume_messages, stop.messages),
+            bytes: below(settings.flow_resume_bytes, stop.bytes),
         };
         Some(Self { stop, resume, stopped: false })
     }

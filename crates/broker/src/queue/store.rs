@@ -127,7 +127,7 @@ impl Store {
     /// Takes out the oldest of the messages with the lowest priority, where that is no higher than `level`.
     pub(super) fn pop_oldest(&mut self, level: u8) -> Option<Held> {
         match self {
-            Self::Line(line) => line.pop(u64::MAX, &mut 0),
+            Self::Line(line) => line.pop_oldest(),
             Self::Index(index) => index.pop_oldest(level),
         }
     }
@@ -216,6 +216,15 @@ impl Line {
             }
         }
         self.ready.pop_front()
+    }
+
+    fn pop_oldest(&mut self) -> Option<Held> {
+        match (self.returned.first_key_value(), self.ready.front()) {
+            (Some((seq, _)), ready) if ready.is_none_or(|ready| *seq < ready.seq) => {
+                self.returned.pop_first().map(|(_, held)| held)
+            }
+            _ => self.ready.pop_front(),
+        }
     }
 
     fn visit(&self, cursor: &mut u64, mut visit: impl FnMut(&Held) -> bool) -> bool {

@@ -210,6 +210,18 @@ fn a_full_queue_reserves_room_for_what_replaces_another() {
     assert_eq!((queue.store.seqs(), queue.stats().replaced, queue.stats().uncommitted), (vec![1, 2], 1, 0));
 }
 
+/// A consumer that is gone has told that it cannot have it.
+#[test]
+fn a_ring_drops_what_some_consumer_may_not_have() {
+    let mut queue = queue_of(1, &base().limit_policy(LimitPolicy::Ring));
+    let id = join(&mut queue, false, 0);
+    push(&mut queue, [4]);
+    let held = take(&mut queue, id, 1);
+    queue.give_back(usize::MAX, held.into_iter().map(|held| (held, Return::Unfit)));
+    push(&mut queue, [4]);
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![1], 1));
+}
+
 #[test]
 fn a_ring_with_priorities_drops_the_lowest() {
     let mut queue = queue_of(3, &base().limit_policy(LimitPolicy::Ring).priorities(10));
@@ -252,6 +264,18 @@ fn flow_stops_and_resumes() {
     // What comes while senders are stopped is taken.
     push(&mut queue, [4; 9]);
     assert_eq!(queue.stats().ready, 9);
+}
+
+#[test]
+fn an_empty_queue_stops_nobody() {
+    let mut queue = queue_of(100, &base().flow_messages(1, 0).flow_bytes(1, 0));
+    let producer = queue.add_producer(9);
+    let id = join(&mut queue, false, 0);
+    push(&mut queue, [4; 2]);
+    assert_eq!(queue.grant(producer, 10), 0);
+    let held = take(&mut queue, id, 2);
+    queue.settle(2, held.iter().map(Held::size).sum(), &mut Vec::new());
+    assert!(queue.grant(producer, 10) > 0);
 }
 
 #[test]
