@@ -10,13 +10,14 @@ use std::time::Instant;
 
 use postroad_address::{NodeType, Role};
 use postroad_client as client;
+use postroad_client::types::Value;
 use postroad_client::{AttachError, EndpointState, Management, ManagementError, Node, NodeKind};
 use uuid::Uuid;
 
 use crate::filters;
 use crate::node_types::NodeTypes;
 use crate::properties::{as_bool, assert_properties};
-use crate::resolve::{CREATE_ON_DEMAND, Resolved, unsupported};
+use crate::resolve::{CREATE_ON_DEMAND, EXCLUSIVE, Resolved, unsupported, wants_exclusive};
 use crate::undo::Undo;
 use crate::{AddressError, LinkError, SessionError};
 
@@ -37,7 +38,15 @@ impl Linking<'_> {
             Ok(link) => link,
             Err(error) => return Err(self.refused(error).await),
         };
-        if let Some(found) = link.remote().as_ref().and_then(node_type) {
+        let attached = link.remote();
+        // What is not needed is not asked for: nothing else of a sender depends on it.
+        let found = match attached.as_ref().and_then(node_type) {
+            None if self.resolved.node_type.is_none() && (self.resolved.deletes() || self.resolved.binds()) => {
+                self.kind_of(attached.as_ref()).await?
+            }
+            told => told,
+        };
+        if let Some(found) = found {
             self.resolved.learn(found);
         }
         if link.state().remote != EndpointState::Uninit {
@@ -81,6 +90,7 @@ impl Linking<'_> {
             }
         }
         self.check(link.remote().as_ref())?;
+        self.check_exclusive(&link)?;
         Ok((link, self.bind().await?))
     }
 
@@ -157,6 +167,7 @@ impl Linking<'_> {
         let asked = node.filters.clone();
         let link = self.session.receiver_with(node, terms).await.map_err(|error| resolved.refused(error))?;
         filters::check(&asked, link.remote().as_ref(), self.session.connection())?;
+        self.check_exclusive(&link)?;
         Ok(link)
     }
 
@@ -185,7 +196,7 @@ impl Linking<'_> {
         };
         let mut undo = Undo { delete: self.deletion(kind), ..Undo::default() };
         let (of_node, of_link) = (&resolved.options.node.x_bindings, &resolved.options.link.x_bindings);
-        if of_node.is_empty() && of_link.is_empty() {
+        if !resolved.binds() {
             return Ok(undo);
         }
         let mut management = self.management().await?;
@@ -291,10 +302,21 @@ impl Linking<'_> {
             return refused;
         };
         let asked = self.session.query(resolved.name()).await.ok().flatten();
-        match asked.as_ref().and_then(node_type) {
+        match self.kind_of(asked.as_ref()).await.ok().flatten() {
             Some(found) if found != expected => AddressError::assertion(expected, found).into(),
             _ => refused,
         }
+    }
+
+    /// AMQP 1.0 has nothing for a receiver that is to be the only one: a broker that has says so.
+    fn check_exclusive(&self, link: &client::Receiver) -> Result<(), AddressError> {
+        let told =
+            || link.remote_properties().and_then(|properties| properties.0.get(&Value::Symbol(EXCLUSIVE)).cloned());
+        if !wants_exclusive(&self.resolved.options) || told() == Some(Value::Boolean(true)) {
+            return Ok(());
+        }
+        let hint = "leave it out, or give the queue one owner: node: {x-declare: {exclusive: True}}";
+        Err(unsupported("link.x-subscribe", "the broker does not keep others from the node", hint))
     }
 
     /// Compares what was attached with what was asked for.
