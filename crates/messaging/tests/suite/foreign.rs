@@ -70,3 +70,16 @@ async fn a_node_that_is_not_made_as_described_is_an_error() {
     let described = "q; {create: always, node: {x-declare: {arguments: {'qpid.max_count': 5}}}}";
     refused(&receiver_of_a_plain_peer(described).await, "create");
 }
+
+#[tokio::test]
+async fn a_peer_that_tells_back_anything_is_not_believed() {
+    // It answers with every capability that it was asked for, and with one that there is not.
+    for (options, wanted) in [
+        ("mode: browse", "mode"),
+        ("link: {durable: True}", "link.durable"),
+        ("assert: always, node: {type: queue}", "assert"),
+        ("create: always, node: {durable: True}", "create"),
+    ] {
+        refused(&receiver_of_a_plain_peer(&format!("q; {{{options}}}")).await, wanted);
+    }
+}
