@@ -13,8 +13,10 @@ mod board;
 mod cutting;
 mod director;
 mod ends;
+mod face;
 mod ledger;
 mod messages;
+mod moving;
 mod payload;
 mod stage;
 mod table;
@@ -41,6 +43,8 @@ pub struct Options {
     pub cuts: u64,
     /// What is asked of the links.
     pub guarantee: Guarantee,
+    /// Whether the ends have the face of qpid.messaging, and not the client under it.
+    pub face: bool,
     /// Fixes payloads and cuts; not how they fall together.
     pub seed: u64,
     /// How long nothing may move.

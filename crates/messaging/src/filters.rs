@@ -1,7 +1,6 @@
 //! The filters of a receiver: what an address asks for, and whether the broker applies it.
 
 use postroad_address::{Address, FilterDescriptor, NodeType, Options};
-use postroad_client as client;
 use postroad_client::Node;
 use postroad_client::types::{Symbol, Value};
 
@@ -48,13 +47,8 @@ pub(crate) fn filters(address: &Address, options: &Options, node_type: Option<No
 }
 
 /// Checks that the broker applies what was asked for. A filter that it does not apply it leaves out of its answer (AMQP 1.0
-/// part 3, 3.5.3), but some tell back what they take no notice of.
-pub(crate) fn check(
-    asked: &[(Symbol, Value)],
-    remote: Option<&Node>,
-    peer: &client::Connection,
-) -> Result<(), AddressError> {
-    let believed = !tells_back_anything(peer);
+/// part 3, 3.5.3), but some tell back what they take no notice of: those are not `believed`.
+pub(crate) fn check(asked: &[(Symbol, Value)], remote: Option<&Node>, believed: bool) -> Result<(), AddressError> {
     for (name, filter) in asked {
         let confirmed = remote.is_some_and(|remote| remote.filters.iter().any(|(_, told)| is_same_kind(filter, told)));
         if believed && confirmed {
@@ -73,20 +67,6 @@ pub(crate) fn check(
         return Err(unsupported(option, "the broker does not apply it", hint));
     }
     Ok(())
-}
-
-/// Brokers that answer with the filters that they were asked for and apply none, as they were seen to do
-/// (docs/protocol/peers.md).
-fn tells_back_anything(peer: &client::Connection) -> bool {
-    let told = |name: &str| peer.remote_property(name).and_then(|value| value.as_str().map(ToOwned::to_owned));
-    match told("product").as_deref() {
-        // The filters for streams came with 4.1; none of them is ours.
-        Some("RabbitMQ") => {
-            told("version").is_none_or(|version| version.starts_with("3.") || version.starts_with("4.0"))
-        }
-        Some("skupper-router" | "qpid-dispatch-router") => true,
-        _ => false,
-    }
 }
 
 fn is_same_kind(asked: &Value, told: &Value) -> bool {

@@ -24,6 +24,7 @@ pub mod blocking;
 mod builder;
 mod connection;
 mod content;
+mod echoing;
 mod error;
 mod filters;
 mod given;

@@ -14,6 +14,7 @@ use postroad_client::types::Value;
 use postroad_client::{AttachError, EndpointState, Management, ManagementError, Node, NodeKind};
 use uuid::Uuid;
 
+use crate::echoing::{self, tells_back_anything};
 use crate::filters;
 use crate::node_types::NodeTypes;
 use crate::properties::{as_bool, assert_properties};
@@ -32,8 +33,9 @@ impl Linking<'_> {
     /// Attaches a sender. With it comes what is to be undone when it closes.
     pub(crate) async fn sender(self) -> Result<(client::Sender, Undo), LinkError> {
         self.refuse_unmanaged()?;
+        echoing::refuse_known(self.resolved, self.session.connection())?;
         self.refuse_detached()?;
-        let (node, terms) = (self.resolved.node.clone(), self.resolved.link.clone());
+        let (node, terms) = (echoing::asking(self.resolved), self.resolved.link.clone());
         let link = match self.session.sender_with(node, terms).await {
             Ok(link) => link,
             Err(error) => return Err(self.refused(error).await),
@@ -58,6 +60,7 @@ impl Linking<'_> {
     /// Attaches a receiver. With it comes what is to be undone when it closes.
     pub(crate) async fn receiver(mut self) -> Result<(client::Receiver, Undo), LinkError> {
         self.refuse_unmanaged()?;
+        echoing::refuse_known(self.resolved, self.session.connection())?;
         let believed = self.recall();
         if self.session.connection().is_detached() {
             self.refuse_detached()?;
@@ -95,7 +98,7 @@ impl Linking<'_> {
     }
 
     async fn attach(&self) -> Result<client::Receiver, LinkError> {
-        let (node, terms) = (self.resolved.node.clone(), self.resolved.link.clone());
+        let (node, terms) = (echoing::asking(self.resolved), self.resolved.link.clone());
         match self.session.receiver_with(node, terms).await {
             Ok(link) => Ok(link),
             Err(error) => Err(self.refused(error).await),
@@ -166,7 +169,9 @@ impl Linking<'_> {
         terms.name = None;
         let asked = node.filters.clone();
         let link = self.session.receiver_with(node, terms).await.map_err(|error| resolved.refused(error))?;
-        filters::check(&asked, link.remote().as_ref(), self.session.connection())?;
+        let remote = link.remote();
+        let believed = !tells_back_anything(remote.as_ref(), self.session.connection());
+        filters::check(&asked, remote.as_ref(), believed)?;
         self.check_exclusive(&link)?;
         Ok(link)
     }
@@ -322,6 +327,10 @@ impl Linking<'_> {
     /// Compares what was attached with what was asked for.
     fn check(&self, remote: Option<&Node>) -> Result<(), AddressError> {
         let resolved = &*self.resolved;
+        let believed = !tells_back_anything(remote, self.session.connection());
+        if !believed {
+            echoing::refuse(resolved)?;
+        }
         let found = remote.and_then(node_type);
         if resolved.asserts() {
             match (resolved.options.node.node_type, found) {
@@ -342,7 +351,7 @@ impl Linking<'_> {
             }
         }
         match resolved.role {
-            Role::Receiver => filters::check(&resolved.node.filters, remote, self.session.connection()),
+            Role::Receiver => filters::check(&resolved.node.filters, remote, believed),
             Role::Sender => Ok(()),
         }
     }

@@ -39,6 +39,10 @@ pub(crate) struct Inner {
     undo: Option<u64>,
 }
 
+/// Credit is counted by serial numbers (AMQP 1.0 part 2, 2.6.7), so that there is no more. Brokers on Proton read it as a
+/// signed number, and send nothing for one below zero.
+const MOST_CREDIT: u32 = i32::MAX as u32;
+
 impl Receiver {
     pub(crate) fn new(
         session: Session,
@@ -154,12 +158,15 @@ impl Receiver {
     /// Messages that are taken ahead of [`Receiver::fetch`]; 0 by default.
     #[must_use]
     pub fn capacity(&self) -> u32 {
-        self.inner.link.prefetch()
+        match self.inner.link.prefetch() {
+            MOST_CREDIT => UNLIMITED,
+            capacity => capacity,
+        }
     }
 
     /// Sets how many messages are taken ahead. What is beyond it is asked back from the broker, as far as it has not come yet.
     pub fn set_capacity(&self, capacity: u32) {
-        self.inner.link.set_prefetch(capacity);
+        self.inner.link.set_prefetch(capacity.min(MOST_CREDIT));
         self.apply_threshold();
     }
 

@@ -32,6 +32,9 @@ struct Arguments {
     /// What is asked of the links.
     #[arg(long, value_name = "GUARANTEE", default_value = "at-least-once", value_parser = guarantee())]
     guarantee: Guarantee,
+    /// Has the face of qpid.messaging at both ends, with its addresses and options, and not the client under it.
+    #[arg(long)]
+    face: bool,
     /// Fixes payloads and faults; how they fall together is up to the machine.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -59,11 +62,11 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(code) => return code,
     };
-    let Arguments { messages, transactions, cuts, guarantee, seed, patience, limit } = arguments;
+    let Arguments { messages, transactions, cuts, guarantee, face, seed, patience, limit } = arguments;
     let messages = transactions.unwrap_or(messages);
     let usual = Duration::from_secs(60) + Duration::from_millis(messages + 100 * cuts);
     let (patience, limit) = (Duration::from_secs(patience), limit.map_or(usual, Duration::from_secs));
-    let options = Options { messages, cuts, guarantee, seed, patience, limit };
+    let options = Options { messages, cuts, guarantee, face, seed, patience, limit };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

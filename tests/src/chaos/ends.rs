@@ -32,11 +32,11 @@ pub(super) struct Receiving {
 /// So many bytes a frame may have that larger messages take several.
 pub(super) const FRAME: u32 = 4096;
 /// Messages that are handed over and have no outcome.
-const WINDOW: usize = 2_000;
+pub(super) const WINDOW: usize = 2_000;
 /// Messages that the receiver takes ahead.
-const PREFETCH: u32 = 500;
+pub(super) const PREFETCH: u32 = 500;
 /// How often a link is asked for that is cut while it is attached for the first time.
-const ATTEMPTS: usize = 100;
+pub(super) const ATTEMPTS: usize = 100;
 
 /// How a connection is made, and made anew: at once, and with short pauses where that fails.
 fn options(at: SocketAddr) -> ConnectOptions {
@@ -149,7 +149,7 @@ impl Receiving {
         format!("{} sees a credit of {credit}, {here} messages here, error {error:?}", stage.ends[*end])
     }
 
-    pub(super) fn accept(&self, message: &Message) {
+    pub(super) async fn accept(&self, message: &Message) {
         // A message that cannot be settled any more comes again.
         let _ = self.receiver.accept(message);
     }

@@ -7,12 +7,27 @@ use std::time::Duration;
 use postroad_client::Message;
 use tokio::task::JoinSet;
 
-use super::ends::{Receiving, Sending};
 use super::stage::Stage;
-use super::{Failure, Options, Report, payload};
+use super::{Failure, Options, Report, ends, face, payload};
 
 /// The queue that messages go through.
 const QUEUE: &str = "chaos";
+
+/// One of the two ends, by whichever interface it has.
+enum Either<C, F> {
+    Client(C),
+    Face(F),
+}
+
+/// Does the same with either.
+macro_rules! either {
+    ($end:expr, $one:ident => $does:expr) => {
+        match $end {
+            Either::Client($one) => $does,
+            Either::Face($one) => $does,
+        }
+    };
+}
 
 /// Sends messages, cuts connections, and counts.
 ///
@@ -37,7 +52,10 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
     let Options { messages, seed, .. } = stage.options;
     let board = &stage.board;
     board.doing(0, "connects");
-    let end = Sending::open(&stage, 0, QUEUE).await?;
+    let end = match stage.options.face {
+        false => Either::Client(ends::Sending::open(&stage, 0, QUEUE).await?),
+        true => Either::Face(face::Sending::open(&stage, 0, QUEUE).await?),
+    };
     board.doing(0, "sends");
     let mut allowed = 0;
     for id in 0..messages {
@@ -47,15 +65,16 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
             allowed = stage.allowed();
             board.doing(0, "sends");
         }
-        end.submit(&Message::from(payload::make(id, seed))).await?;
+        let message = Message::from(payload::make(id, seed));
+        either!(&end, end => end.submit(&message).await?);
         board.sent.store(id + 1, Relaxed);
     }
     board.doing(0, "waits for the last cuts");
     board.until(|board| board.calm.load(SeqCst)).await;
     board.doing(0, "waits for outcomes");
-    end.settle().await?;
+    either!(&end, end => end.settle().await?);
     board.doing(0, "closes");
-    end.close().await?;
+    either!(end, end => end.close().await?);
     board.settled.store(true, Relaxed);
     board.doing(0, "is done");
     Ok(())
@@ -65,7 +84,10 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
 async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
     let board = &stage.board;
     board.doing(1, "connects");
-    let mut end = Receiving::open(&stage, 1, QUEUE).await?;
+    let mut end = match stage.options.face {
+        false => Either::Client(ends::Receiving::open(&stage, 1, QUEUE).await?),
+        true => Either::Face(face::Receiving::open(&stage, 1, QUEUE).await?),
+    };
     board.doing(1, "receives");
     let note = |message: &Message| {
         let id = message.bytes().and_then(|bytes| payload::read(bytes, stage.options.seed));
@@ -75,33 +97,33 @@ async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
     loop {
         tokio::select! {
             biased;
-            message = end.receive() => {
+            message = async { either!(&mut end, end => end.receive().await) } => {
                 let message = message?;
                 note(&message);
-                end.accept(&message);
+                either!(&end, end => end.accept(&message).await);
             }
             () = board.until(|board| board.settled.load(Relaxed) || board.stuck.load(Relaxed)) => {
                 if board.settled.load(Relaxed) {
                     break;
                 }
-                board.tell(end.sight());
+                board.tell(either!(&end, end => end.sight()));
                 std::future::pending().await
             }
         }
     }
     board.doing(1, "empties the queue");
     loop {
-        match end.fetch(Duration::from_millis(50)).await? {
+        match either!(&mut end, end => end.fetch(Duration::from_millis(50)).await?) {
             Some(message) => {
                 note(&message);
-                end.accept(&message);
+                either!(&end, end => end.accept(&message).await);
             }
             None if stage.waiting(QUEUE) == 0 => break,
             None => {}
         }
     }
     board.doing(1, "closes");
-    end.close().await?;
+    either!(end, end => end.close().await?);
     board.doing(1, "is done");
     Ok(())
 }

@@ -6,15 +6,12 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use postroad_client::{
-    ConnectOptions, Connection, Guarantee, Message, Node, Receiver, Sender, Session, TransactionController,
-    TransactionError,
-};
+use postroad_client::{ConnectOptions, Connection, Guarantee, Message, Node, Session};
 use tokio::task::JoinSet;
 
-use super::ends::{again, connect, link};
+use super::moving::{ClientLinks, FaceLinks, Links, Moved};
 use super::stage::Stage;
-use super::{Blows, Count, Failure, Options, payload};
+use super::{Blows, Count, Failure, Options, ends, face, payload};
 
 /// What moving messages under faults has shown.
 #[derive(Debug)]
@@ -53,8 +50,8 @@ struct Known {
 }
 
 /// The queue that messages are taken from, and the one that they are posted to.
-const FROM: &str = "from";
-const TO: &str = "to";
+pub(super) const FROM: &str = "from";
+pub(super) const TO: &str = "to";
 /// Movers of each connection, each with links of its own.
 const MOVERS: usize = 2;
 /// How long a mover waits for a message before it looks whether there are any.
@@ -131,57 +128,49 @@ fn read(stage: &Stage, message: &Message) -> Option<u64> {
 /// Moves messages over one connection, with several movers at once, until the first queue is empty.
 async fn mover(stage: Arc<Stage>, end: usize, known: Arc<Mutex<Known>>) -> Result<(), Failure> {
     stage.board.doing(end, "connects");
-    let (connection, session) = connect(&stage, end).await?;
-    let movers = (0..MOVERS).map(|_| Mover::attach(&stage, end, &known, &session));
-    let movers = futures_util::future::try_join_all(movers).await?;
-    stage.board.doing(end, "moves");
-    futures_util::future::try_join_all(movers.into_iter().map(Mover::run)).await?;
-    stage.board.doing(end, "closes");
-    connection.close().await.map_err(|error| stage.failure(end, error))?;
+    if stage.options.face {
+        let connection = face::connect(&stage, end).await?;
+        move_all(&stage, end, &known, || FaceLinks::attach(&stage, end, &connection)).await?;
+        connection.close().await.map_err(|error| stage.failure(end, error))?;
+    } else {
+        let (connection, session) = ends::connect(&stage, end).await?;
+        move_all(&stage, end, &known, || ClientLinks::attach(&stage, end, &session)).await?;
+        connection.close().await.map_err(|error| stage.failure(end, error))?;
+    }
     stage.board.doing(end, "is done");
     Ok(())
 }
 
+/// The movers of a connection, from their links to its close.
+async fn move_all<L: Links, F: Future<Output = Result<L, Failure>>>(
+    stage: &Stage,
+    end: usize,
+    known: &Mutex<Known>,
+    attach: impl Fn() -> F,
+) -> Result<(), Failure> {
+    let links = futures_util::future::try_join_all((0..MOVERS).map(|_| attach())).await?;
+    stage.board.doing(end, "moves");
+    let movers = links.into_iter().map(|links| Mover { stage, end, known, links }.run());
+    futures_util::future::try_join_all(movers).await?;
+    stage.board.doing(end, "closes");
+    Ok(())
+}
+
 /// Moves one message after the other.
-struct Mover<'a> {
+struct Mover<'a, L> {
     stage: &'a Stage,
     end: usize,
     known: &'a Mutex<Known>,
-    receiver: Receiver,
-    sender: Sender,
-    controller: TransactionController,
+    links: L,
 }
 
-impl<'a> Mover<'a> {
-    async fn attach(stage: &'a Stage, end: usize, known: &'a Mutex<Known>, session: &Session) -> Result<Self, Failure> {
-        let options = || {
-            let mut options = link(Guarantee::AtLeastOnce);
-            options.prefetch = 4;
-            options
-        };
-        let receiver = again(|| session.receiver_with(Node::at(FROM), options())).await;
-        let receiver = receiver.map_err(|error| stage.failure(end, error))?;
-        let sender = again(|| session.sender_with(Node::at(TO), options())).await;
-        let sender = sender.map_err(|error| stage.failure(end, error))?;
-        let controller = loop {
-            match session.transaction_controller().await {
-                Ok(controller) => break controller,
-                Err(TransactionError::Attach(_) | TransactionError::Link(_)) => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                Err(error) => return Err(stage.failure(end, error)),
-            }
-        };
-        Ok(Self { stage, end, known, receiver, sender, controller })
-    }
-
+impl<L: Links> Mover<'_, L> {
     async fn run(mut self) -> Result<(), Failure> {
         let board = &self.stage.board;
         loop {
             let moved = board.sent.load(Relaxed);
             board.until(|_| self.stage.allowed() > moved).await;
-            let message = self.receiver.fetch(WAIT).await.map_err(|error| self.stage.failure(self.end, error))?;
-            match message {
+            match self.links.fetch(WAIT).await? {
                 Some(message) => self.take(&message).await?,
                 // Somebody else may have the last ones, and lose them.
                 None if self.stage.waiting(FROM) == 0 && board.calm.load(SeqCst) => return Ok(()),
@@ -191,7 +180,7 @@ impl<'a> Mover<'a> {
     }
 
     /// Moves a message, and notes what became of that.
-    async fn take(&self, message: &Message) -> Result<(), Failure> {
+    async fn take(&mut self, message: &Message) -> Result<(), Failure> {
         let board = &self.stage.board;
         board.came.fetch_add(1, Relaxed);
         let Some(id) = read(self.stage, message) else {
@@ -206,30 +195,21 @@ impl<'a> Mover<'a> {
                 known.undone.push(id);
             }
         }
-        match self.transfer(message).await {
-            Ok(()) => {
+        let copy = Message::from(message.bytes().cloned().unwrap_or_default());
+        match self.links.transfer(message, copy).await? {
+            Moved::Committed => {
                 self.known().committed.insert(id);
             }
-            Err(TransactionError::InDoubt(_)) => {
+            Moved::InDoubt => {
                 self.known().in_doubt.insert(id);
             }
-            Err(_) => {
+            Moved::RolledBack => {
                 self.known().rolled_back += 1;
-                // What came over a connection that is lost comes again anyway.
-                let _ = self.receiver.release(message);
                 return Ok(());
             }
         }
         board.sent.fetch_add(1, Relaxed);
         Ok(())
-    }
-
-    async fn transfer(&self, message: &Message) -> Result<(), TransactionError> {
-        let transaction = self.controller.declare().await?;
-        let copy = Message::from(message.bytes().cloned().unwrap_or_default());
-        transaction.submit(&self.sender, &copy).await.map_err(TransactionError::Send)?;
-        transaction.accept(message)?;
-        transaction.commit().await
     }
 
     fn known(&self) -> std::sync::MutexGuard<'_, Known> {

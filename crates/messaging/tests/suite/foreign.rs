@@ -75,3 +75,16 @@ async fn a_node_that_is_not_made_as_described_is_an_error() {
 async fn a_broker_that_keeps_nobody_from_the_node_is_an_error() {
     refused(&receiver_of_a_plain_peer("q; {link: {x-subscribe: {exclusive: True}}}").await, "link.x-subscribe");
 }
+
+#[tokio::test]
+async fn a_peer_that_tells_back_anything_is_not_believed() {
+    // It answers with every capability that it was asked for, and with one that there is not.
+    for (options, wanted) in [
+        ("mode: browse", "mode"),
+        ("link: {durable: True}", "link.durable"),
+        ("assert: always, node: {type: queue}", "assert"),
+        ("create: always, node: {durable: True}", "create"),
+    ] {
+        refused(&receiver_of_a_plain_peer(&format!("q; {{{options}}}")).await, wanted);
+    }
+}
