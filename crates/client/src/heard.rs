@@ -18,6 +18,8 @@ pub(crate) struct Heard {
     asked: u64,
     answers: u64,
     told_before: u64,
+    /// The peer does not answer flows: what it was told counts as heard.
+    silent: bool,
 }
 
 /// How long a peer may take to answer a flow. Some never do.
@@ -27,6 +29,7 @@ impl Heard {
     #[inline]
     pub(crate) fn tell(&mut self) {
         self.told += 1;
+        self.confirmed += u64::from(self.silent);
     }
 
     pub(crate) fn answered(&mut self) {
@@ -37,6 +40,11 @@ impl Heard {
     /// The sender has settled a delivery, where it does so when it has heard the outcome.
     pub(crate) fn settled(&mut self) {
         self.confirmed = self.told.min(self.confirmed + 1);
+    }
+
+    /// No answer has come in time, and none is waited for any more.
+    fn give_up(&mut self) {
+        (self.silent, self.answers, self.confirmed) = (true, self.asked, self.told);
     }
 
     /// The connection was lost: what was told has arrived, or its message comes again.
@@ -70,13 +78,15 @@ impl Link {
         let answered = self.session.shared().wait(Place::Link(self.key), |state| {
             let heard = &state.links[self.key].heard;
             let target = *target.get_or_insert(heard.asked + 1);
-            if heard.answers >= target {
+            if heard.answers >= target || heard.silent {
                 return Some(());
             }
             state.ask_what_was_heard(self.key);
             (state.links[self.key].over.is_some() || state.down.is_some()).then_some(())
         });
-        let _ = tokio::time::timeout(PATIENCE, answered).await;
+        if tokio::time::timeout(PATIENCE, answered).await.is_err() {
+            self.with(|state| state.links[self.key].heard.give_up());
+        }
     }
 
     /// Waits until the sender has taken in every outcome that it was told, as far as that can be known: one that settles when
@@ -101,7 +111,10 @@ impl Link {
         if self.with(|state| state.links[self.key].second) {
             return confirmed.await;
         }
-        tokio::time::timeout(PATIENCE, confirmed).await.unwrap_or(Ok(()))
+        tokio::time::timeout(PATIENCE, confirmed).await.unwrap_or_else(|_| {
+            self.with(|state| state.links[self.key].heard.give_up());
+            Ok(())
+        })
     }
 
     /// Outcomes of which it is not known that the sender has taken them in. It is asked, so that it is known soon.
@@ -117,5 +130,26 @@ impl Link {
             }
             usize::try_from(unconfirmed).unwrap_or(usize::MAX)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_that_does_not_answer_is_waited_for_once() {
+        let mut heard = Heard::default();
+        heard.tell();
+        heard.tell();
+        assert_eq!(heard.unconfirmed(), 2);
+        (heard.asked, heard.told_before) = (1, 2);
+        heard.answered();
+        assert_eq!(heard.unconfirmed(), 0);
+        heard.tell();
+        assert_eq!(heard.unconfirmed(), 1);
+        heard.give_up();
+        heard.tell();
+        assert_eq!(heard.unconfirmed(), 0);
     }
 }

@@ -76,6 +76,9 @@ enum Dialect {
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether the connection is still the one that a request went over.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// The connection capability of a broker that has a `$management`.
 const CAPABILITY: &str = "AMQP_MANAGEMENT_V1_0";
 
@@ -168,10 +171,10 @@ impl Management {
         }
     }
 
-    /// Ends a binding. One that is not there is none already.
+    /// Ends a binding. One that is not there, or whose exchange or queue is not, has ended already.
     ///
     /// # Errors
-    /// When the exchange is not there, or the broker refuses it.
+    /// When the broker refuses it.
     pub async fn unbind(&mut self, binding: &Binding) -> Result<(), ManagementError> {
         match self.dialect {
             Dialect::Amqp => amqp::unbind(self, binding).await,
@@ -190,8 +193,9 @@ impl Management {
         }
     }
 
-    /// Sends a request and waits for its answer.
-    async fn request(&mut self, mut request: Message) -> Result<Message, ManagementError> {
+    /// Sends a request and waits for its answer. With the connection request or answer may be lost: it is made again then, and
+    /// what it asked for may have happened already. That it was is told beside the answer.
+    async fn request(&mut self, mut request: Message) -> Result<(Message, bool), ManagementError> {
         self.requests += 1;
         let id = self.requests.to_string();
         request.set_id(id.as_str());
@@ -199,17 +203,27 @@ impl Management {
         // A dynamic node may have been made anew, with another name.
         let reply_to = self.reply_to.clone().or_else(|| self.answers.address());
         request.set_reply_to(reply_to.unwrap_or_default());
+        let Self { sender, answers, .. } = self;
+        let epoch = || sender.link.with(|state| state.epoch);
         let exchange = async {
-            let outcome = self.sender.send(&request).await?;
-            if !outcome.is_accepted() {
-                return Err(ManagementError::Outcome(outcome));
-            }
+            let mut again = false;
             loop {
-                let answer = self.answers.receive().await?;
-                self.answers.accept(&answer)?;
-                // Another one is that of a request which nobody waited for.
-                if answer.correlation_id().is_some_and(|answered| answered.to_string() == id) {
-                    return Ok(answer);
+                let sent_in = epoch();
+                let outcome = sender.send(&request).await?;
+                if !outcome.is_accepted() {
+                    return Err(ManagementError::Outcome(outcome));
+                }
+                while epoch() == sent_in {
+                    let Some(answer) = answers.fetch(LOOK).await? else { continue };
+                    answers.accept(&answer)?;
+                    // Another one is that of a request which nobody waited for.
+                    if answer.correlation_id().is_some_and(|answered| answered.to_string() == id) {
+                        return Ok((answer, again));
+                    }
+                }
+                again = true;
+                if let Some(name) = answers.address().filter(|_| self.reply_to.is_none()) {
+                    request.set_reply_to(name);
                 }
             }
         };

@@ -15,7 +15,7 @@ pub(super) async fn declare(
     let attributes =
         properties.0.0.into_iter().map(|(key, value)| (Value::from(key.as_str().unwrap_or_default()), value));
     let answer = ask(management, "CREATE", kind, name, Map(attributes.collect())).await?;
-    Ok(answer.status == 201)
+    Ok(answer.status == 201 || answer.again)
 }
 
 pub(super) async fn describe(
@@ -48,7 +48,10 @@ pub(super) async fn bind(management: &mut Management, binding: &Binding) -> Resu
 }
 
 pub(super) async fn unbind(management: &mut Management, binding: &Binding) -> Result<(), ManagementError> {
-    about(management, "unbind", binding).await.map(drop)
+    match about(management, "unbind", binding).await {
+        Err(error) if !error.is_not_found() => Err(error),
+        _ => Ok(()),
+    }
 }
 
 pub(super) async fn is_bound(management: &mut Management, binding: &Binding) -> Result<bool, ManagementError> {
@@ -73,6 +76,8 @@ async fn about(management: &mut Management, operation: &str, binding: &Binding) 
 struct Answer {
     status: i64,
     body: Body,
+    /// It is that of a request that was made again.
+    again: bool,
 }
 
 async fn ask(
@@ -90,10 +95,10 @@ async fn ask(
         .with_property("operation", operation)
         .with_property("type", kind)
         .with_property("name", name);
-    let answer = management.request(request).await?;
+    let (answer, again) = management.request(request).await?;
     let status = answer.property("statusCode").and_then(Value::as_i64).ok_or(ManagementError::Answer("statusCode"))?;
     if (200..300).contains(&status) {
-        return Ok(Answer { status, body: answer.body().clone() });
+        return Ok(Answer { status, body: answer.body().clone(), again });
     }
     let description = answer.property("statusDescription").and_then(Value::as_str).unwrap_or_default();
     Err(ManagementError::Refused(PeerError::new(condition(status), description)))

@@ -148,7 +148,7 @@ async fn ask(management: &mut Management, opcode: &str, content: Map) -> Result<
         .with_property("method", "request")
         .with_property("qmf.opcode", opcode)
         .with_property("x-amqp-0-10.app-id", "qmf2");
-    let answer = management.request(request).await?;
+    let (answer, _) = management.request(request).await?;
     let code = answer.property("qmf.opcode").map(text_or);
     match code.as_ref().and_then(Value::as_str) {
         Some("_exception") => Err(ManagementError::Refused(exception(&answer))),
