@@ -28,6 +28,7 @@ mod dissect;
 mod example_broker;
 mod fe2o3;
 mod headers;
+mod messaging;
 mod proton_cpp;
 mod proton_python;
 mod rabbitmq;
