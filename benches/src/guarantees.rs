@@ -1,4 +1,5 @@
-//! What a guarantee costs: our own client at both ends of the embedded broker, each a process.
+//! What a guarantee costs: our own client at both ends of the embedded broker, each a process; and what the qpid.messaging face
+//! costs above it.
 
 use std::error::Error;
 use std::time::Duration;
@@ -15,14 +16,17 @@ pub struct Terms {
     pub name: &'static str,
     guarantee: Guarantee,
     reconnect: bool,
+    /// Through the qpid.messaging face: send and fetch, each message acknowledged.
+    face: bool,
 }
 
 /// The terms that are compared.
-pub const ALL: [Terms; 4] = [
-    Terms { name: "at-most-once", guarantee: Guarantee::AtMostOnce, reconnect: false },
-    Terms { name: BASE, guarantee: Guarantee::AtLeastOnce, reconnect: false },
-    Terms { name: "at-least-once-reconnect", guarantee: Guarantee::AtLeastOnce, reconnect: true },
-    Terms { name: "exactly-once", guarantee: Guarantee::ExactlyOnce, reconnect: true },
+pub const ALL: [Terms; 5] = [
+    Terms { name: "at-most-once", guarantee: Guarantee::AtMostOnce, reconnect: false, face: false },
+    Terms { name: BASE, guarantee: Guarantee::AtLeastOnce, reconnect: false, face: false },
+    Terms { name: "at-least-once-reconnect", guarantee: Guarantee::AtLeastOnce, reconnect: true, face: false },
+    Terms { name: "exactly-once", guarantee: Guarantee::ExactlyOnce, reconnect: true, face: false },
+    Terms { name: "qpid-messaging", guarantee: Guarantee::AtLeastOnce, reconnect: false, face: true },
 ];
 
 /// What the ratios are to.
@@ -62,6 +66,9 @@ pub async fn receive(
     credit: u32,
     address: &str,
 ) -> Result<Report, Box<dyn Error>> {
+    if terms.face {
+        return face::receive(port, count, credit, address).await;
+    }
     let (connection, session, mut options) = terms.connect(port).await?;
     options.prefetch = credit;
     let mut receiver = session.receiver_with(address, options).await?;
@@ -83,6 +90,9 @@ pub async fn receive(
 /// # Errors
 /// When one is not accepted, and whatever else goes wrong.
 pub async fn send(terms: Terms, port: u16, count: u64, size: usize, address: &str) -> Result<Report, Box<dyn Error>> {
+    if terms.face {
+        return face::send(port, count, size, address).await;
+    }
     let (connection, session, options) = terms.connect(port).await?;
     let sender = session.sender_with(address, options).await?;
     let clocks = send_all(&sender, count, size).await?;
@@ -90,6 +100,58 @@ pub async fn send(terms: Terms, port: u16, count: u64, size: usize, address: &st
     let report = clocks.report("send", count);
     connection.close().await?;
     Ok(report)
+}
+
+/// The same by the names of qpid.messaging.
+mod face {
+    use std::error::Error;
+
+    use postroad_client::types::{Body, Bytes};
+    use postroad_messaging::{Connection, Message, ReceiverOptions, Session};
+
+    use crate::measure::{Clocks, Report};
+    use crate::postroad::FRAME;
+
+    async fn connect(port: u16) -> Result<(Connection, Session), Box<dyn Error>> {
+        let builder = Connection::new(&format!("amqp://127.0.0.1:{port}"))?.max_frame_size(FRAME);
+        let connection = builder.open().await?;
+        let session = connection.session().await?;
+        Ok((connection, session))
+    }
+
+    pub(super) async fn receive(port: u16, count: u64, credit: u32, address: &str) -> Result<Report, Box<dyn Error>> {
+        let (connection, session) = connect(port).await?;
+        let receiver = session.receiver_with(address, ReceiverOptions::default().capacity(credit)).await?;
+        eprintln!("ready");
+        let mut clocks = None;
+        for id in 0..count {
+            let message = receiver.fetch().await?;
+            clocks.get_or_insert_with(Clocks::start);
+            if message.id() != Some(&id.into()) || message.bytes().is_none_or(Bytes::is_empty) {
+                return Err(format!("message {:?} came where {id} was due", message.id()).into());
+            }
+            session.acknowledge(&message).await?;
+        }
+        receiver.close().await?;
+        let report = clocks.ok_or("no message")?.report("recv", count);
+        connection.close().await?;
+        Ok(report)
+    }
+
+    pub(super) async fn send(port: u16, count: u64, size: usize, address: &str) -> Result<Report, Box<dyn Error>> {
+        let (connection, session) = connect(port).await?;
+        let sender = session.sender(address).await?;
+        let body = Bytes::from(vec![b'x'; size]);
+        let clocks = Clocks::start();
+        for id in 0..count {
+            sender.send_async(Message::from(Body::Data(body.clone())).with_id(id)).await?;
+        }
+        sender.sync().await?;
+        sender.close().await?;
+        let report = clocks.report("send", count);
+        connection.close().await?;
+        Ok(report)
+    }
 }
 
 /// The embedded broker on a thread of its own, with queues as they are asked for.

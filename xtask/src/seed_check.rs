@@ -2,10 +2,12 @@
 //!
 //! A row is `name | item | test`. `item` is a Rust path (`postroad_messaging::Sender::send`) or `not built yet`; `test`
 //! is `FILE.rs::NAME` (`crates/messaging/tests/queue.rs::fetch_times_out`) or, for what is not built, `-`. Two of either
-//! are set apart by a comma. The page of the conformance cases is checked with them.
+//! are set apart by a comma. The pages of the conformance cases and of the
+//! original's tests are checked with them.
 
 mod conformance;
 pub(crate) mod items;
+mod originals;
 mod tests_in;
 
 use std::collections::BTreeSet;
@@ -24,9 +26,11 @@ const NO_TEST: &str = "-";
 ///
 /// One line `file:line: fault` per bad row.
 pub(crate) fn check(root: &Path) -> Verdict {
-    match (tables(root), conformance::check(root)) {
-        (Ok(tables), Ok(cases)) => Ok(format!("{tables}; {cases}")),
-        (tables, cases) => Err([tables.err(), cases.err()].into_iter().flatten().flatten().collect()),
+    match (tables(root), conformance::check(root), originals::check(root)) {
+        (Ok(tables), Ok(cases), Ok(originals)) => Ok(format!("{tables}; {cases}; {originals}")),
+        (tables, cases, originals) => {
+            Err([tables.err(), cases.err(), originals.err()].into_iter().flatten().flatten().collect())
+        }
     }
 }
 

@@ -12,31 +12,69 @@ use crate::mailbox::wake_all;
 use crate::message::Held;
 use crate::node::{Node, Nodes};
 
+/// The nodes that messages had to leave, each because others came from the one before. Bindings may lead back from an
+/// alternate exchange to a queue whose it is: where every message that comes drives another one out, that would go on for
+/// ever.
+#[derive(Debug)]
+pub(crate) struct Trail<'a> {
+    node: &'a Node,
+    before: Option<&'a Self>,
+    length: usize,
+}
+
+/// Messages drive others out of so many nodes at most, one after the other.
+const MAX_TRAIL: usize = 16;
+
+impl<'a> Trail<'a> {
+    /// The trail on from a node; `None` where it has been there, or is too long.
+    fn from(node: &'a Node, before: Option<&'a Self>) -> Option<Self> {
+        let length = before.map_or(0, |before| before.length) + 1;
+        let mut passed = std::iter::successors(before, |trail| trail.before);
+        (length <= MAX_TRAIL && passed.all(|trail| !std::ptr::eq(trail.node, node))).then_some(Self {
+            node,
+            before,
+            length,
+        })
+    }
+}
+
 impl Nodes {
     /// Does what is left when messages have gone through an exchange. Call it without holding a lock.
     pub(crate) fn attend(&self, exchange: &Node, aftermath: Aftermath) {
+        self.attend_behind(exchange, aftermath, None);
+    }
+
+    /// As [`Nodes::attend`], where the messages had to leave other nodes.
+    pub(crate) fn attend_behind(&self, exchange: &Node, aftermath: Aftermath, trail: Option<&Trail<'_>>) {
         for (queue, dead) in aftermath.dead {
-            self.bury(&queue, dead);
+            self.bury_behind(&queue, dead, trail);
         }
         for (queue, left) in aftermath.left {
-            self.leave_behind(&queue, left);
+            self.move_on(&queue, left, trail);
         }
         if let Some(alternate) = &exchange.declared.alternate {
-            self.divert(&exchange.name, alternate, aftermath.unroutable);
+            self.divert(&exchange.name, alternate, aftermath.unroutable, trail);
         }
     }
 
     /// Sends what was left in a queue that is deleted to its alternate exchange, where it has one. Call it without holding
     /// a lock.
     pub(crate) fn leave_behind(&self, queue: &Node, left: Vec<Held>) {
-        if let Some(alternate) = &queue.declared.alternate {
-            self.divert(&queue.name, alternate, left);
+        self.move_on(queue, left, None);
+    }
+
+    /// Sends messages that have to leave a queue to its alternate exchange, where it has one.
+    pub(crate) fn move_on(&self, queue: &Node, messages: Vec<Held>, trail: Option<&Trail<'_>>) {
+        let Some(alternate) = queue.declared.alternate.as_ref().filter(|_| !messages.is_empty()) else { return };
+        match Trail::from(queue, trail) {
+            Some(trail) => self.divert(&queue.name, alternate, messages, Some(&trail)),
+            None => warn!("{} messages of {:?} were dropped: they go in circles", messages.len(), &*queue.name),
         }
     }
 
     /// Sends messages of a node through its alternate exchange, and what that has no binding for through its own. That ends:
     /// whoever has an alternate exchange was made after it.
-    pub(crate) fn divert(&self, source: &str, alternate: &Arc<Node>, messages: Vec<Held>) {
+    fn divert(&self, source: &str, alternate: &Arc<Node>, messages: Vec<Held>, trail: Option<&Trail<'_>>) {
         let messages: Vec<Held> = messages.into_iter().map(Held::anew).collect();
         let mut ways = VecDeque::from([(Arc::clone(alternate), messages)]);
         while let Some((exchange, messages)) = ways.pop_front() {
@@ -61,10 +99,10 @@ impl Nodes {
                 warn!("{lost} messages of {source:?} were dropped: what {:?} leads to is full", &*exchange.name);
             }
             for (queue, dead) in dead {
-                self.bury(&queue, dead);
+                self.bury_behind(&queue, dead, trail);
             }
             for (queue, left) in left {
-                self.leave_behind(&queue, left);
+                self.move_on(&queue, left, trail);
             }
             if let Some(next) = &exchange.declared.alternate {
                 ways.push_back((Arc::clone(next), unroutable));

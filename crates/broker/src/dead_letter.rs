@@ -8,6 +8,7 @@ use std::time::Instant;
 use postroad_codec::v1_0::{ByteString, Fields, Value};
 use tracing::{debug, warn};
 
+use crate::alternate::Trail;
 use crate::declaration::Declaration;
 use crate::error::clip_text;
 use crate::exchange::Aftermath;
@@ -33,16 +34,19 @@ impl Nodes {
     ///
     /// A message never comes back to a node where it died: one that would is dropped.
     pub(crate) fn bury(&self, source: &Node, dead: Vec<Dead>) {
+        self.bury_behind(source, dead, None);
+    }
+
+    /// As [`Nodes::bury`], where messages that had to leave other nodes have driven them out.
+    pub(crate) fn bury_behind(&self, source: &Node, dead: Vec<Dead>, trail: Option<&Trail<'_>>) {
         if dead.is_empty() {
             return;
         }
         let (rejected, dead) = Self::sort_out(source, dead);
-        if let Some(alternate) = &source.declared.alternate {
-            self.divert(&source.name, alternate, rejected);
-        }
+        self.move_on(source, rejected, trail);
         let mut graves = VecDeque::from([(source.name.clone(), Arc::clone(&source.options), dead)]);
         while let Some((source, options, dead)) = graves.pop_front() {
-            self.bury_one(&source, &options, dead, &mut graves);
+            self.bury_one(&source, &options, dead, &mut graves, trail);
         }
     }
 
@@ -62,6 +66,7 @@ impl Nodes {
         options: &NodeOptions,
         dead: Vec<Dead>,
         graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
+        trail: Option<&Trail<'_>>,
     ) {
         let Some(name) = options.dead_letter.as_ref().filter(|_| !dead.is_empty()) else { return };
         let found = self
@@ -112,7 +117,7 @@ impl Nodes {
         for (queue, dead) in std::mem::take(&mut aftermath.dead) {
             graves.push_back((queue.name.clone(), Arc::clone(&queue.options), dead));
         }
-        self.attend(&node, aftermath);
+        self.attend_behind(&node, aftermath, trail);
         if lost > 0 {
             warn!("{lost} dead letters of {source:?} were dropped: {name:?} is full");
         }

@@ -63,6 +63,11 @@ impl Filter {
         self.not_from
     }
 
+    /// What it takes to find out whether a message is wanted, where most take 1.
+    pub(crate) fn effort(&self, held: &Held) -> usize {
+        self.selector.as_ref().map_or(1, |selector| 1 + selector.effort(held.candidate()))
+    }
+
     /// Whether a message is wanted.
     pub(crate) fn admits(&self, held: &Held) -> bool {
         self.not_from.is_none_or(|origin| held.origin != origin)

@@ -70,6 +70,7 @@ mod connections;
 mod coordinator;
 mod dead_letter;
 mod declaration;
+mod doors;
 mod driver;
 mod error;
 mod exchange;

@@ -172,14 +172,18 @@ impl Hold {
         self
     }
 
-    /// As the hold of a link that takes or reads messages: an auto-delete queue goes with the last of them.
-    pub(crate) fn consuming(mut self) -> Self {
-        if !std::mem::replace(&mut self.consumes, true) {
-            let mut state = self.node.lock();
-            state.consumers += 1;
-            state.over_since = None;
+    /// As the hold of a link that takes or reads messages: an auto-delete queue goes with the last of them, and perhaps has
+    /// just gone with another one: then there is nothing to hold.
+    pub(crate) fn consuming(mut self) -> Option<Self> {
+        let mut state = self.node.lock();
+        if state.deleted {
+            return None;
         }
-        self
+        state.consumers += 1;
+        state.over_since = None;
+        drop(state);
+        self.consumes = true;
+        Some(self)
     }
 
     pub(crate) fn nodes(&self) -> &Arc<Nodes> {

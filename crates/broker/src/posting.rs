@@ -6,8 +6,8 @@ use std::sync::Arc;
 use postroad_amqp::v1_0::{Connection, Delivery, LinkId};
 use postroad_codec::v1_0::{DeliveryState, Error, ErrorCondition, Outcome, TransactionId, TransactionalState};
 
+use crate::doors::{full, gone, kept, refuse};
 use crate::error::clip;
-use crate::incoming::{full, gone, kept, refuse};
 use crate::node::{Node, Nodes};
 use crate::outgoing::Scratch;
 use crate::transaction::{Post, Transactions, TxnKey};

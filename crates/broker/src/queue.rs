@@ -79,6 +79,7 @@ pub(crate) struct Queue<W> {
     bytes: usize,
     /// Messages among these for which there is room and that have not come.
     reserved: usize,
+    reserved_bytes: usize,
     /// Messages in inboxes.
     assigned: usize,
     /// Whether messages came since browsers were told.
@@ -192,6 +193,7 @@ impl<W: Clone> Queue<W> {
             messages: 0,
             bytes: 0,
             reserved: 0,
+            reserved_bytes: 0,
             assigned: 0,
             fresh: false,
             enqueued: 0,

@@ -39,6 +39,9 @@ const MAX_DEPTH: usize = 32;
 /// A pattern of LIKE may have this many bytes: the worst of them are sought at every place of a text.
 const MAX_PATTERN: usize = 512;
 
+/// A longer text, in bytes, is unknown to a pattern with `_` between two `%`, for the same reason.
+const MAX_TEXT: usize = 65_536;
+
 /// Different application properties that a selector may name: each has a place on the stack while a message is looked at.
 const MAX_PROPERTIES: usize = 32;
 
@@ -49,6 +52,8 @@ pub(crate) struct Selector {
     steps: Box<[Step]>,
     /// The application properties that it names, in order.
     names: Box<[Box<str>]>,
+    /// How often it may look at each byte of a message, in the worst of cases.
+    cost: usize,
 }
 
 /// What a selector looks at of a message.
@@ -64,7 +69,13 @@ impl Selector {
     /// Compiles a selector. One that is blank is true of every message.
     pub(crate) fn new(text: &str) -> Result<Self, SelectorError> {
         let (steps, names) = parser::compile(text)?;
-        Ok(Self { text: text.into(), steps: steps.into(), names: names.into() })
+        let cost = steps.iter().map(Step::cost).sum();
+        Ok(Self { text: text.into(), steps: steps.into(), names: names.into(), cost })
+    }
+
+    /// How many steps a look at a message may take beside its own, in units of many.
+    pub(crate) fn effort(&self, candidate: Candidate<'_>) -> usize {
+        self.cost.saturating_mul(candidate.payload.len()) / MAX_TEXT
     }
 
     /// The selector as it was written.

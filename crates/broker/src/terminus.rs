@@ -64,18 +64,24 @@ pub(crate) fn grant_source(
     }
     let Asked { filter, told } = filter::asked(asked.filter.as_ref(), origin)?;
     let filter = filter.map(Arc::new);
-    let mut hold = wanted.find(nodes, auto_create, &owner)?;
+    let mut browses = browse;
+    let mut hold = wanted.find(nodes, auto_create, &owner, |hold| {
+        if hold.node.kind == Kind::Exchange {
+            return Ok(Some(hold));
+        }
+        // Whoever is refused was no consumer, by whose end the queue might go.
+        hold.node.check_owner(&owner)?;
+        browses = browse || browses_only(&hold, asked)?;
+        Ok(hold.consuming())
+    })?;
     let subscribes = hold.node.kind == Kind::Exchange;
     let binds = binds(asked, &hold)?;
     if subscribes {
         hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, owner), &binds.bindings)?;
         settle_filter(&hold, filter.clone())?;
-    } else {
-        hold.node.check_owner(owner)?;
-        hold = hold.consuming();
     }
     // Whoever reads a subscription takes its copies away, and no other's.
-    let browse = (browse || browses_only(&hold, asked)?) && !subscribes;
+    let browse = browses && !subscribes;
     let mut source = wanted.answered_source(&hold, browse, binds.told);
     Asked::tell(told, &mut source.filter);
     // A subscription has only what all of its consumers want.
@@ -118,7 +124,7 @@ fn browses_only(hold: &Hold, asked: &Source) -> Result<bool, Error> {
 }
 
 /// Whether a link is to be the only one that takes messages, as its property `exclusive` says.
-fn wants_exclusive(attach: &Attach) -> bool {
+pub(crate) fn wants_exclusive(attach: &Attach) -> bool {
     let property = attach.properties.as_ref().and_then(|properties| properties.0.get_str("exclusive"));
     property == Some(&Value::Boolean(true))
 }
@@ -138,7 +144,7 @@ pub(crate) fn grant_target(
     let wanted = Wanted::of_target(asked);
     wanted.refuse_what_is_missing()?;
     let anonymous = !asked.dynamic && asked.address.as_ref().is_none_or(|address| address.is_empty());
-    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create, owner)?) };
+    let hold = if anonymous { None } else { Some(wanted.find(nodes, auto_create, owner, |hold| Ok(Some(hold)))?) };
     let target = wanted.answered_target(hold.as_ref());
     Ok(GrantedTarget { hold, target })
 }
@@ -248,8 +254,14 @@ impl<'a> Wanted<'a> {
     }
 
     /// Finds or makes the node. Without a word about its kind an address means the queue of that name, or else the
-    /// exchange.
-    fn find(&self, nodes: &Arc<Nodes>, auto_create: bool, owner: impl Fn() -> Owner) -> Result<Hold, Error> {
+    /// exchange. `enter` makes it the link's, unless it has gone meanwhile.
+    fn find(
+        &self,
+        nodes: &Arc<Nodes>,
+        auto_create: bool,
+        owner: impl Fn() -> Owner,
+        mut enter: impl FnMut(Hold) -> Result<Option<Hold>, Error>,
+    ) -> Result<Hold, Error> {
         self.refuse_what_is_missing()?;
         let kind = self.kind();
         let declare = |name: &str| {
@@ -277,7 +289,8 @@ impl<'a> Wanted<'a> {
             } else {
                 return Err(Error::new(ErrorCondition::NOT_FOUND, missing(nodes, address, kind)));
             };
-            if let Some(hold) = Hold::new(node, nodes, created) {
+            let Some(hold) = Hold::new(node, nodes, created) else { continue };
+            if let Some(hold) = enter(hold)? {
                 return Ok(hold);
             }
         }

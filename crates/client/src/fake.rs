@@ -235,6 +235,7 @@ impl Protocol for Fake {
             target: node.clone(),
             coordinator: None,
             coordinates: false,
+            properties: None,
         })
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::protocol::{LinkId, Remote};
 use crate::state::{LinkEntry, State};
+use crate::types::Fields;
 use crate::wait::Place;
 use crate::{LinkError, Node, Session};
 
@@ -73,6 +74,11 @@ impl Link {
     /// The node at the far end as the peer's attach tells it.
     pub(crate) fn remote(&self) -> Option<Node> {
         self.with(|state| state.engine.remote(state.links[self.key].id)?.node().cloned())
+    }
+
+    /// The properties of the link as the peer's attach tells them.
+    pub(crate) fn remote_properties(&self) -> Option<Fields> {
+        self.with(|state| state.engine.remote(state.links[self.key].id)?.properties)
     }
 
     pub(crate) fn error(&self) -> Option<LinkError> {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::types::{DecodeError, PeerError, Value};
+use crate::types::{DecodeError, Fields, PeerError, Value};
 use crate::{AttachError, ConnectionError, Guarantee, LinkError, LinkOptions, Message, Node, Origin, Outcome};
 
 pub(crate) use postroad_amqp::v1_0::{Delivery, LimitError, LinkId, SessionId, Transmit};
@@ -346,6 +346,7 @@ pub(crate) struct Remote {
     /// What the coordinator can do that the link is attached to; and whether it is attached to one at all.
     pub(crate) coordinator: Option<Vec<String>>,
     pub(crate) coordinates: bool,
+    pub(crate) properties: Option<Fields>,
 }
 
 impl Remote {

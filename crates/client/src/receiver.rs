@@ -345,6 +345,12 @@ impl Receiver {
         self.link.remote()
     }
 
+    /// The properties of the link that the peer told as it attached it.
+    #[must_use]
+    pub fn remote_properties(&self) -> Option<Fields> {
+        self.link.remote_properties()
+    }
+
     /// The address that the peer attached the link to: for a dynamic node, the one it made.
     #[must_use]
     pub fn address(&self) -> Option<String> {

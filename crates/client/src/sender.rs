@@ -15,6 +15,7 @@ use crate::protocol::{DeliveryNumber, DeliveryTag, MessageFormat, Outgoing, Refu
 use crate::sink::SinkState;
 use crate::state::{LinkEntry, Shared, Slot, State, UNTRACKED};
 use crate::tag::behind;
+use crate::types::Fields;
 use crate::wait::Place;
 use crate::{Guarantee, LinkError, Message, Node, Outcome, SendError, Session, SyncError};
 
@@ -224,6 +225,12 @@ impl Sender {
     #[must_use]
     pub fn remote(&self) -> Option<Node> {
         self.link.remote()
+    }
+
+    /// The properties of the link that the peer told as it attached it.
+    #[must_use]
+    pub fn remote_properties(&self) -> Option<Fields> {
+        self.link.remote_properties()
     }
 
     /// The address that the peer attached the link to: for a dynamic node, the one it made.

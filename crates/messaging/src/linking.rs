@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use postroad_address::{NodeType, Role};
 use postroad_client as client;
+use postroad_client::types::Value;
 use postroad_client::{AttachError, EndpointState, Management, ManagementError, Node, NodeKind};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::echoing::{self, tells_back_anything};
 use crate::filters;
 use crate::node_types::NodeTypes;
 use crate::properties::{as_bool, assert_properties};
-use crate::resolve::{CREATE_ON_DEMAND, Resolved, unsupported};
+use crate::resolve::{CREATE_ON_DEMAND, EXCLUSIVE, Resolved, unsupported, wants_exclusive};
 use crate::undo::Undo;
 use crate::{AddressError, LinkError, SessionError};
 
@@ -39,7 +40,15 @@ impl Linking<'_> {
             Ok(link) => link,
             Err(error) => return Err(self.refused(error).await),
         };
-        if let Some(found) = link.remote().as_ref().and_then(node_type) {
+        let attached = link.remote();
+        // What is not needed is not asked for: nothing else of a sender depends on it.
+        let found = match attached.as_ref().and_then(node_type) {
+            None if self.resolved.node_type.is_none() && (self.resolved.deletes() || self.resolved.binds()) => {
+                self.kind_of(attached.as_ref()).await?
+            }
+            told => told,
+        };
+        if let Some(found) = found {
             self.resolved.learn(found);
         }
         if link.state().remote != EndpointState::Uninit {
@@ -84,6 +93,7 @@ impl Linking<'_> {
             }
         }
         self.check(link.remote().as_ref())?;
+        self.check_exclusive(&link)?;
         Ok((link, self.bind().await?))
     }
 
@@ -162,6 +172,7 @@ impl Linking<'_> {
         let remote = link.remote();
         let believed = !tells_back_anything(remote.as_ref(), self.session.connection());
         filters::check(&asked, remote.as_ref(), believed)?;
+        self.check_exclusive(&link)?;
         Ok(link)
     }
 
@@ -190,7 +201,7 @@ impl Linking<'_> {
         };
         let mut undo = Undo { delete: self.deletion(kind), ..Undo::default() };
         let (of_node, of_link) = (&resolved.options.node.x_bindings, &resolved.options.link.x_bindings);
-        if of_node.is_empty() && of_link.is_empty() {
+        if !resolved.binds() {
             return Ok(undo);
         }
         let mut management = self.management().await?;
@@ -296,10 +307,21 @@ impl Linking<'_> {
             return refused;
         };
         let asked = self.session.query(resolved.name()).await.ok().flatten();
-        match asked.as_ref().and_then(node_type) {
+        match self.kind_of(asked.as_ref()).await.ok().flatten() {
             Some(found) if found != expected => AddressError::assertion(expected, found).into(),
             _ => refused,
         }
+    }
+
+    /// AMQP 1.0 has nothing for a receiver that is to be the only one: a broker that has says so.
+    fn check_exclusive(&self, link: &client::Receiver) -> Result<(), AddressError> {
+        let told =
+            || link.remote_properties().and_then(|properties| properties.0.get(&Value::Symbol(EXCLUSIVE)).cloned());
+        if !wants_exclusive(&self.resolved.options) || told() == Some(Value::Boolean(true)) {
+            return Ok(());
+        }
+        let hint = "leave it out, or give the queue one owner: node: {x-declare: {exclusive: True}}";
+        Err(unsupported("link.x-subscribe", "the broker does not keep others from the node", hint))
     }
 
     /// Compares what was attached with what was asked for.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroad_address::{Address, Mode, NodeType, Options, Reliability, Role};
-use postroad_client::types::{ErrorCondition, Fields, Map, PeerError};
+use postroad_client::types::{ErrorCondition, Fields, Map, PeerError, Symbol};
 use postroad_client::{AttachError, Binding, Expiry, Guarantee, LinkOptions, Node};
 use uuid::Uuid;
 
@@ -85,6 +85,9 @@ impl Resolved {
             Role::Receiver => &options.link.target,
         });
         link.prefetch = 0;
+        if wants_exclusive(&options) {
+            link.properties = Some(Fields(Map::from_iter([(EXCLUSIVE, true)])));
+        }
         let (node_type, properties) = (options.node.node_type, node_properties(&options.node));
         let mut resolved = Self { address, options, role, properties, node_type, node, link };
         resolved.apply_type();
@@ -153,6 +156,11 @@ impl Resolved {
     /// Whether this end deletes the node when the link closes.
     pub(crate) fn deletes(&self) -> bool {
         self.options.delete.applies_to(self.role)
+    }
+
+    /// Whether this end makes bindings.
+    pub(crate) fn binds(&self) -> bool {
+        !self.options.node.x_bindings.is_empty() || !self.options.link.x_bindings.is_empty()
     }
 
     /// Whether the address describes the node that is to be made beyond its kind.
@@ -250,6 +258,17 @@ impl Resolved {
     }
 }
 
+/// The property of a link that is to be the only one to take messages.
+pub(crate) const EXCLUSIVE: Symbol = Symbol::from_static("exclusive");
+
+/// Whether a receiver is to be the only one of its node.
+pub(crate) fn wants_exclusive(options: &Options) -> bool {
+    let value = options.link.x_subscribe.get("exclusive");
+    value.is_some_and(|value| {
+        value.as_bool() == Some(true) || value.as_str().is_some_and(|word| word.eq_ignore_ascii_case("true"))
+    })
+}
+
 /// A receiver of a topic, and one that only looks, is unreliable unless it says otherwise, as in the originals.
 fn guarantee(options: &Options, role: Role, node_type: Option<NodeType>) -> Guarantee {
     let unreliable =
@@ -266,9 +285,15 @@ fn guarantee(options: &Options, role: Role, node_type: Option<NodeType>) -> Guar
 fn refuse_unsupported(options: &Options, role: Role) -> Result<(), AddressError> {
     const NO_SUCH_THING: &str = "AMQP 1.0 has nothing for it";
     let (link, sends) = (&options.link, role == Role::Sender);
+    let subscribe = link.x_subscribe.iter();
     let cases = [
         (!link.x_declare.is_empty() && sends, "link.x-declare", "a sender has no queue; use node: {x-declare: ..}"),
-        (!link.x_subscribe.is_empty(), "link.x-subscribe", "leave it out"),
+        (
+            subscribe.clone().any(|(key, _)| key.as_str() != Some("exclusive"))
+                || (sends && !link.x_subscribe.is_empty()),
+            "link.x-subscribe",
+            "of a receiver's, `exclusive` can be had; leave the rest out",
+        ),
         (link.selector.is_some() && sends, "link.selector", "a selector is for receivers"),
         (!link.filters.is_empty() && sends, "link.filter", "a filter is for receivers"),
         (link.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT), "link.timeout", "give at most 4294967295 seconds"),
@@ -452,6 +477,7 @@ mod tests {
     fn what_is_refused_names_its_option() {
         for (text, role, wanted) in [
             ("q; {link: {x-subscribe: {a: 1}}}", Role::Receiver, "link.x-subscribe"),
+            ("q; {link: {x-subscribe: {exclusive: True}}}", Role::Sender, "link.x-subscribe"),
             ("q; {link: {x-declare: {a: 1}}}", Role::Sender, "link.x-declare"),
             ("q; {link: {selector: 'a = 1'}}", Role::Sender, "link.selector"),
         ] {

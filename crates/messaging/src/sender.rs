@@ -198,6 +198,7 @@ impl Sender {
     }
 
     /// Messages that were handed over and that the broker has not answered yet.
+    #[doc(alias = "outgoing")]
     #[must_use]
     pub fn unsettled(&self) -> usize {
         self.inner.link.unsettled()

@@ -80,6 +80,7 @@ impl Session {
     }
 
     /// The name of the session: that of the connection's container, and its own or a number.
+    #[doc(alias = "log_id")]
     #[must_use]
     pub fn name(&self) -> &str {
         &self.inner.name
@@ -351,6 +352,7 @@ impl Session {
     ///
     /// # Cancel safety
     /// A dropped future has taken nothing.
+    #[doc(alias = "incoming")]
     pub async fn next_receiver(&self) -> Result<Receiver, FetchError> {
         loop {
             let next = self.inner.session.next_receiver().await.map_err(LinkError::from)?;
@@ -466,6 +468,8 @@ impl Session {
     ///
     /// # Errors
     /// As [`error`](Self::error).
+    #[doc(alias = "closing")]
+    #[doc(alias = "closed")]
     pub fn check_closed(&self) -> Result<(), SessionError> {
         self.error().map_or(Ok(()), Err)
     }

@@ -85,6 +85,11 @@ pub mod blocking {
     pub use postroad_taps::blocking as taps;
 }
 
+/// The programs of the README.
+#[cfg(all(doctest, feature = "blocking", feature = "broker", feature = "messaging"))]
+#[doc = include_str!("../../../README.md")]
+pub mod readme {}
+
 /// Guides.
 #[cfg(any(doc, doctest))]
 pub mod guide {

@@ -8,7 +8,7 @@ use slab::Slab;
 use super::headers::{HeaderMatch, Headers};
 use super::patterns::Patterns;
 use super::{ExchangeKind, MAX_KEY, Routed};
-use crate::node_error::NodeError;
+use crate::node_error::{Fault, NodeError};
 
 /// The bindings of an exchange, by what they match. It knows queues by number.
 #[derive(Debug)]
@@ -77,6 +77,11 @@ impl Index {
             }
             Choice::Topic(_) if Patterns::takes_all(key) => true,
             Choice::Topic(patterns) => {
+                let words = key.split('.').count();
+                if words > MAX_WORDS {
+                    let text = format!("a pattern of {words} words: {MAX_WORDS} are allowed");
+                    return Err(NodeError::new(Fault::Limit, text));
+                }
                 patterns.add(key, target);
                 false
             }
@@ -145,6 +150,9 @@ impl Index {
         found.truncate(kept);
     }
 }
+
+/// A pattern may have so many words: each of them has a place in the tree, which takes far more memory than its text.
+const MAX_WORDS: usize = 32;
 
 /// The place of bindings that have none of their own.
 const ALL: usize = usize::MAX;

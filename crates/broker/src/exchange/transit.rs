@@ -103,7 +103,7 @@ impl Transit {
                 return Err(Full::Queue);
             }
             if !self.named.is_empty() {
-                reserve(exchange, &self.named, size, self.now, woken)?;
+                reserve(exchange, &self.named, &held, self.now, woken)?;
             }
             if self.has_subscriptions && !charged {
                 match self.budget.charge(held.payload.clone()) {
@@ -158,7 +158,7 @@ impl Transit {
             }
         }
         if full.is_none() {
-            full = reserve(exchange, &named, size, self.now, woken).err();
+            full = reserve(exchange, &named, &held, self.now, woken).err();
         }
         if full.is_none() && subscriptions && !charged {
             match self.budget.charge(held.payload.clone()) {
@@ -344,13 +344,13 @@ fn has(left: Demand, size: usize) -> bool {
 }
 
 /// Takes the room for a message in all of these queues, or in none.
-fn reserve(exchange: &Exchange, named: &[u32], size: usize, now: Instant, woken: &mut Vec<Wake>) -> Result<(), Full> {
+fn reserve(exchange: &Exchange, named: &[u32], held: &Held, now: Instant, woken: &mut Vec<Wake>) -> Result<(), Full> {
     for (taken, at) in named.iter().enumerate() {
         let mut bound = exchange.targets[*at as usize].queue.lock();
         bound.queue.tick(now);
-        if let Err(full) = bound.queue.reserve(size) {
+        if let Err(full) = bound.queue.reserve(held) {
             drop(bound);
-            unreserve(exchange, &named[..taken], size, woken);
+            unreserve(exchange, &named[..taken], held.payload.len(), woken);
             return Err(full);
         }
     }

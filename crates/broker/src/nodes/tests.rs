@@ -6,6 +6,8 @@ use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, P
 
 use super::*;
 use crate::message::Held;
+use crate::node::Hold;
+use crate::settings::LimitPolicy;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 10, bytes: 10_000 };
 
@@ -210,6 +212,7 @@ fn bindings_are_limited_in_all_and_in_size() {
     let fault = |bound: Result<bool, NodeError>| bound.unwrap_err().fault;
     assert_eq!(fault(nodes.bind("amq.topic", "a", &"k".repeat(256), &none())), Fault::Invalid);
     assert!(nodes.bind("amq.topic", "a", &"k".repeat(255), &none()).unwrap());
+    assert_eq!(fault(nodes.bind("amq.topic", "a", &["k"; 33].join("."), &none())), Fault::Limit);
     let large: Map = [("k", "v".repeat(5000))].into_iter().collect();
     assert_eq!(fault(nodes.bind("amq.match", "a", "", &large)), Fault::Limit);
     let odd: Map = [("x-match", "none")].into_iter().collect();
@@ -222,4 +225,39 @@ fn bindings_are_limited_in_all_and_in_size() {
     assert!(!nodes.bind("amq.topic", "a", "7", &none()).is_ok_and(|fresh| fresh));
     nodes.delete("a", Kind::Queue).unwrap();
     assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
+}
+
+/// A queue that drops its oldest messages into an exchange that leads back to it.
+#[test]
+fn messages_do_not_go_in_circles() {
+    let nodes = nodes();
+    for (exchange, queue) in [("x", "a"), ("y", "b")] {
+        nodes.declare_exchange(exchange, &Declaration::of_exchange(ExchangeKind::Fanout)).unwrap();
+        let settings = QueueSettings::default().max_messages(3).limit_policy(LimitPolicy::Ring);
+        let mut declaration = Declaration::default();
+        (declaration.settings, declaration.alternate_exchange) = (settings, Some(exchange.into()));
+        nodes.declare_queue(queue, &declaration, None).unwrap();
+    }
+    for (exchange, queue) in [("x", "a"), ("x", "b"), ("y", "b"), ("y", "a")] {
+        nodes.bind(exchange, queue, "", &none()).unwrap();
+    }
+    assert_eq!(publish(&nodes, "x", (0..5).map(|_| held("", &[]))), 5);
+    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b")], [3, 3]);
+    for queue in ["a", "b"] {
+        nodes.delete(queue, Kind::Queue).unwrap();
+    }
+    assert_eq!(nodes.budget.used(), 0);
+}
+
+#[test]
+fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (node, _) = nodes.declare_queue("a", &declaration, None).unwrap();
+    let last = Hold::new(Arc::clone(&node), &nodes, false).unwrap().consuming().unwrap();
+    let next = Hold::new(Arc::clone(&node), &nodes, false).unwrap();
+    drop(last);
+    assert!(next.consuming().is_none() && nodes.find("a").is_none());
+    assert_eq!(node.lock().links, 0);
 }

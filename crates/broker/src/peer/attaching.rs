@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use postroad_amqp::v1_0::{LimitError, LinkId, LinkTerms, SessionId};
 use postroad_codec::v1_0::{
-    Attach, AttachTarget, ByteString, Error, ErrorCondition, Role, Seconds, SenderSettleMode, Source, Target,
-    TerminusExpiryPolicy,
+    Attach, AttachTarget, ByteString, Error, ErrorCondition, Fields, Map, Role, Seconds, SenderSettleMode, Source,
+    Symbol, Target, TerminusExpiryPolicy,
 };
 use tracing::debug;
 
@@ -23,7 +23,7 @@ use crate::management::MAX_REQUEST;
 use crate::nodes::MANAGEMENT;
 use crate::outgoing::{Outgoing, Subscription};
 use crate::suspended::{End, Suspended};
-use crate::terminus::{grant_source, grant_target, source_again, target_again};
+use crate::terminus::{grant_source, grant_target, source_again, target_again, wants_exclusive};
 
 /// A link that another connection is told to yield.
 #[derive(Debug)]
@@ -312,6 +312,9 @@ impl Peer {
             snd_settle_mode: attach.snd_settle_mode,
             rcv_settle_mode: attach.rcv_settle_mode,
             max_message_size: self.shared.settings.max_message_size,
+            // Told back, so that who asks knows that it is kept.
+            properties: wants_exclusive(attach)
+                .then(|| Fields(Map::from_iter([(Symbol::from_static("exclusive"), true)]))),
             ..LinkTerms::default()
         }
     }

@@ -54,7 +54,8 @@ pub(super) struct Taker {
     exclusive: bool,
 }
 
-/// A consumer that chooses looks at so many messages at once, and others have their turn: the lock is held meanwhile.
+/// A consumer that chooses looks at so many messages at once, or fewer where a look takes long, and others have their turn: the
+/// lock is held meanwhile.
 pub(super) const LOOKS: usize = 1000;
 
 impl<W: Clone> Queue<W> {
@@ -193,7 +194,7 @@ impl<W: Clone> Queue<W> {
                 return true;
             }
             if let Some(filter) = filter {
-                looks -= 1;
+                looks = looks.saturating_sub(filter.effort(held));
                 if !filter.admits(held) {
                     return looks > 0;
                 }

@@ -83,10 +83,7 @@ impl<W: Clone> Queue<W> {
             return Ok(());
         }
         self.prepare(&mut message);
-        let outdated = self.store.take_replaced_by(&message);
-        if let Some(outdated) = &outdated {
-            self.count_out(outdated);
-        }
+        let outdated = self.take_outdated(&message);
         match self.clear_for(message.payload.len(), message.level) {
             Ok(true) => {
                 self.replaced += u64::from(outdated.is_some());
@@ -96,11 +93,7 @@ impl<W: Clone> Queue<W> {
                 Ok(())
             }
             refused => {
-                if let Some(outdated) = outdated {
-                    self.messages += 1;
-                    self.bytes += outdated.size();
-                    let _ = self.store.put_back(outdated);
-                }
+                outdated.into_iter().for_each(|outdated| self.keep(outdated));
                 refused.map(drop)
             }
         }
@@ -113,13 +106,11 @@ impl<W: Clone> Queue<W> {
             return;
         }
         self.prepare(&mut message);
-        let size = message.payload.len();
-        if self.features.policy == LimitPolicy::Ring && self.clear_for(size, message.level) != Ok(true) {
-            return;
+        if self.make_way(&message) {
+            self.messages += 1;
+            self.bytes += message.payload.len();
+            self.place(message);
         }
-        self.messages += 1;
-        self.bytes += size;
-        self.place(message);
     }
 
     /// Gives a message what it has in this queue: a level, and a time to expire at.
@@ -130,22 +121,59 @@ impl<W: Clone> Queue<W> {
     }
 
     /// Sees to it that a message fits in. `false`: it is dropped itself, since what waits is worth more.
-    pub(super) fn clear_for(&mut self, size: usize, level: u8) -> Result<bool, Full> {
+    fn clear_for(&mut self, size: usize, level: u8) -> Result<bool, Full> {
         if self.features.policy != LimitPolicy::Ring {
             return self.make_room(size).map(|()| true);
         }
         if size > self.limits.bytes || self.limits.messages == 0 {
             return Err(Full::Queue);
         }
+        match (self.turn_out(size, level), self.cover(size)) {
+            (false, _) => Ok(false),
+            (true, true) => Ok(true),
+            (true, false) => Err(Full::Broker),
+        }
+    }
+
+    /// Has what waits make way for a message that has its room and is about to come: the one that it replaces, and what is in
+    /// its place in a ring. `false`: it is dropped itself.
+    pub(super) fn make_way(&mut self, message: &Held) -> bool {
+        let outdated = self.take_outdated(message);
+        let fits = !self.is_ring() || self.turn_out(message.payload.len(), message.level);
+        match outdated {
+            Some(outdated) if !fits => self.keep(outdated),
+            Some(_) => {
+                self.replaced += 1;
+                self.buried = true;
+                self.trim();
+            }
+            None => {}
+        }
+        fits
+    }
+
+    /// Takes out what a message replaces, and counts it out.
+    fn take_outdated(&mut self, message: &Held) -> Option<Held> {
+        let outdated = self.store.take_replaced_by(message)?;
+        self.count_out(&outdated);
+        Some(outdated)
+    }
+
+    /// Puts it back, where nothing came in its place.
+    fn keep(&mut self, outdated: Held) {
+        self.messages += 1;
+        self.bytes += outdated.size();
+        let _ = self.store.put_back(outdated);
+    }
+
+    /// Drops the oldest messages of a ring, up to a level, until another one fits in. `false`: it is dropped itself.
+    fn turn_out(&mut self, size: usize, level: u8) -> bool {
         while !self.fits(size) {
-            let Some(oldest) = self.store.pop_oldest(level) else {
-                self.dropped += 1;
-                return Ok(false);
-            };
             self.dropped += 1;
+            let Some(oldest) = self.store.pop_oldest(level) else { return false };
             self.bury(oldest, Reason::Overflow);
         }
-        if self.cover(size) { Ok(true) } else { Err(Full::Broker) }
+        true
     }
 
     /// The level of a message's priority: the levels in the middle tell apart the priorities in the middle (AMQP 0-10,
@@ -200,10 +228,11 @@ impl Flow {
             return None;
         }
         let stop = Demand { messages: messages.unwrap_or(usize::MAX), bytes: bytes.unwrap_or(usize::MAX) };
-        // Whoever says nothing more goes on as soon as there is no more than that.
+        // Whoever says nothing more goes on as soon as there is no more than that, and at the latest when there is nothing.
+        let below = |resume: Option<u64>, stop: usize| size(resume).unwrap_or_else(|| stop.saturating_add(1)).max(1);
         let resume = Demand {
-            messages: size(settings.flow_resume_messages).unwrap_or_else(|| stop.messages.saturating_add(1)),
-            bytes: size(settings.flow_resume_bytes).unwrap_or_else(|| stop.bytes.saturating_add(1)),
+            messages: below(settings.flow_resume_messages, stop.messages),
+            bytes: below(settings.flow_resume_bytes, stop.bytes),
         };
         Some(Self { stop, resume, stopped: false })
     }

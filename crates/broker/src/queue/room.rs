@@ -119,9 +119,13 @@ impl<W: Clone> Queue<W> {
     }
 
     pub(super) fn fits(&self, size: usize) -> bool {
-        // A ring is about what waits: what a consumer has does not go round any more.
-        let messages = if self.is_ring() { self.store.len() + self.reserved } else { self.messages };
-        messages < self.limits.messages && self.bytes.saturating_add(size) <= self.limits.bytes
+        // A ring is about what waits: what a consumer has does not go round any more, and what may come does not yet.
+        let (messages, bytes) = if self.is_ring() {
+            (self.store.len(), self.bytes.saturating_sub(self.reserved_bytes))
+        } else {
+            (self.messages, self.bytes)
+        };
+        messages < self.limits.messages && bytes.saturating_add(size) <= self.limits.bytes
     }
 
     pub(super) fn has_room(&self) -> bool {

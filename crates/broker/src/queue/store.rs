@@ -90,6 +90,14 @@ impl Store {
         }
     }
 
+    /// Whether a message that waits would be replaced.
+    pub(super) fn is_replaced_by(&self, held: &Held) -> bool {
+        match self {
+            Self::Line(_) => false,
+            Self::Index(index) => index.last_values.as_ref().is_some_and(|values| values.waiting(held).is_some()),
+        }
+    }
+
     /// Takes out the message that a new one replaces, before there is room for both.
     pub(super) fn take_replaced_by(&mut self, held: &Held) -> Option<Held> {
         match self {
@@ -119,7 +127,7 @@ impl Store {
     /// Takes out the oldest of the messages with the lowest priority, where that is no higher than `level`.
     pub(super) fn pop_oldest(&mut self, level: u8) -> Option<Held> {
         match self {
-            Self::Line(line) => line.pop(u64::MAX, &mut 0),
+            Self::Line(line) => line.pop_oldest(),
             Self::Index(index) => index.pop_oldest(level),
         }
     }
@@ -210,6 +218,15 @@ impl Line {
         self.ready.pop_front()
     }
 
+    fn pop_oldest(&mut self) -> Option<Held> {
+        match (self.returned.first_key_value(), self.ready.front()) {
+            (Some((seq, _)), ready) if ready.is_none_or(|ready| *seq < ready.seq) => {
+                self.returned.pop_first().map(|(_, held)| held)
+            }
+            _ => self.ready.pop_front(),
+        }
+    }
+
     fn visit(&self, cursor: &mut u64, mut visit: impl FnMut(&Held) -> bool) -> bool {
         let start = self.ready.partition_point(|held| held.seq < *cursor);
         let mut ready = self.ready.range(start..).peekable();
@@ -290,7 +307,7 @@ impl Index {
                     if *looks == 0 {
                         return Found::Unfinished;
                     }
-                    *looks -= 1;
+                    *looks = looks.saturating_sub(filter.effort(held));
                     if !filter.admits(held) {
                         continue;
                     }

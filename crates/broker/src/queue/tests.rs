@@ -532,9 +532,9 @@ fn room_that_is_reserved_counts_until_the_message_comes_or_does_not() {
     let mut queue = queue(97);
     let producer = queue.add_producer(7);
     for _ in 0..3 {
-        queue.reserve(1).unwrap();
+        queue.reserve(&message(1)).unwrap();
     }
-    assert_eq!(queue.reserve(1), Err(Full::Queue));
+    assert_eq!(queue.reserve(&message(1)), Err(Full::Queue));
     assert_eq!(queue.push(message(1)), Err(Full::Queue));
     let stats = queue.stats();
     assert_eq!((stats.ready, stats.uncommitted, stats.unsettled, stats.bytes), (97, 3, 0, 100));
@@ -551,7 +551,7 @@ fn room_that_is_reserved_counts_until_the_message_comes_or_does_not() {
 #[test]
 fn a_queue_with_reserved_room_is_not_empty() {
     let mut queue = queue(0);
-    queue.reserve(10).unwrap();
+    queue.reserve(&message(10)).unwrap();
     assert!(!queue.is_empty());
     // Nothing of it is there to be cleared.
     queue.clear();

@@ -49,6 +49,15 @@ impl Pattern {
         Ok(Self { first, middle: pieces.filter(|piece| !piece.is_empty()).collect(), last })
     }
 
+    /// How often it may look at each byte of a text, beside once.
+    pub(super) fn cost(&self) -> usize {
+        let length = |piece: &Piece| match piece {
+            Piece::Text(_) => 0,
+            Piece::Mixed(units) => units.len(),
+        };
+        self.middle.iter().map(length).sum()
+    }
+
     pub(super) fn matches(&self, text: &str) -> bool {
         let Some(mut rest) = self.first.strip_start(text) else { return false };
         let Some(last) = &self.last else { return rest.is_empty() };

@@ -1,5 +1,6 @@
 //! The machine that takes the steps of a selector.
 
+use super::MAX_TEXT;
 use super::fields::{Field, Fields};
 use super::like::Pattern;
 
@@ -76,6 +77,14 @@ pub(super) enum Value<'a> {
 pub(super) const STACK: usize = 32;
 
 impl Step {
+    /// How often it may look at each byte of a text, beside once.
+    pub(super) fn cost(&self) -> usize {
+        match self {
+            Self::Like(pattern) => pattern.cost(),
+            _ => 0,
+        }
+    }
+
     /// By how much it changes the height of the stack, where it goes on with the next one.
     pub(super) fn height(&self) -> isize {
         match self {
@@ -110,7 +119,9 @@ pub(super) fn run(steps: &[Step], fields: &Fields<'_>) -> bool {
             Step::Not => stack.change(|value| truth(value.truth().map(|value| !value))),
             Step::IsNull => stack.change(|value| Value::Bool(value == Value::Unknown)),
             Step::Like(pattern) => stack.change(|value| match value {
-                Value::Text(text) => Value::Bool(pattern.matches(text)),
+                Value::Text(text) if text.len() <= MAX_TEXT || pattern.cost() == 0 => {
+                    Value::Bool(pattern.matches(text))
+                }
                 _ => Value::Unknown,
             }),
             Step::Arithmetic(operation) => {

@@ -45,7 +45,7 @@ impl Batch {
         }
         let size = held.payload.len();
         match self.node.kind {
-            Kind::Queue => state.queue.reserve(size).map_err(Post::Full)?,
+            Kind::Queue => state.queue.reserve(&held).map_err(Post::Full)?,
             // Which queues get it is known with the commit; until then the broker holds the body.
             Kind::Exchange => {
                 held.payload = self.nodes.budget.charge(held.payload).ok_or(Post::Full(Full::Broker))?;

@@ -21,6 +21,7 @@ mod sasl;
 mod selectors;
 mod shutdown;
 mod stealing;
+mod stress;
 mod suspended;
 mod tls_header;
 mod tokens;

@@ -40,6 +40,7 @@ mirror! {
     pass fn available(&self) -> usize;
     pass fn name(&self) -> &str;
     pass fn remote(&self) -> Option<Node>;
+    pass fn remote_properties(&self) -> Option<Fields>;
     pass fn address(&self) -> Option<String>;
     pass fn source(&self) -> Option<Node>;
     pass fn target(&self) -> Option<Node>;

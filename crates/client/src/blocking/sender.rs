@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{ConnectionGuard, Guard as _, MessageWriter, Session, Wrap, mirror};
 use crate::types::DeliveryTag;
+use crate::types::Fields;
 use crate::{EndpointStates, InDoubt, LinkError, Message, Node, Outcome, SendError, SyncError};
 
 mirror! {
@@ -34,6 +35,7 @@ mirror! {
     pass fn set_available(&self, messages: u32) -> ();
     pass fn name(&self) -> &str;
     pass fn remote(&self) -> Option<Node>;
+    pass fn remote_properties(&self) -> Option<Fields>;
     pass fn address(&self) -> Option<String>;
     pass fn source(&self) -> Option<Node>;
     pass fn target(&self) -> Option<Node>;

@@ -330,6 +330,7 @@ impl Protocol for Engine {
             target: target.and_then(AttachTarget::as_target).map(node_of_target),
             coordinates: coordinator.is_some() || nameless,
             coordinator,
+            properties: attach.properties.clone(),
         })
     }
 

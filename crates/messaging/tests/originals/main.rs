@@ -3,15 +3,18 @@
 //! Where the original asks a broker by the commands of AMQP 0-10, what counts is the behaviour that a program sees.
 
 mod address;
+mod connection;
 mod message;
 mod new_api;
 mod receiver;
 mod sender;
+mod session;
+mod timeout;
 
 use std::time::Duration;
 
 use postroad_broker::Broker;
-use postroad_messaging::{Connection, Message, MessageExt as _, Receiver, Session};
+use postroad_messaging::{Connection, Message, MessageExt as _, Receiver, SendError, Session};
 
 /// No test waits longer than this for anything that should come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -31,6 +34,18 @@ async fn base() -> Base {
     let conn = Connection::establish(&broker.urls()[0]).await.unwrap();
     let ssn = conn.session().await.unwrap();
     Base { broker, conn, ssn }
+}
+
+/// Sends a message to a queue of its own and takes it again.
+async fn ping(ssn: &Session) -> Result<(), SendError> {
+    const PING_Q: &str = "ping-queue; {create: always, delete: always}";
+    let sender = ssn.sender(PING_Q).await.unwrap();
+    sender.send("ping").await?;
+    let receiver = ssn.receiver(PING_Q).await.unwrap();
+    let message = receiver.fetch_timeout(NOW).await.unwrap();
+    assert_eq!(message.text(), Some("ping"));
+    ssn.acknowledge_all().await.unwrap();
+    Ok(())
 }
 
 /// Fetches what there is.

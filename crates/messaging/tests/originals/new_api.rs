@@ -1,6 +1,5 @@
 //! What brokers do, through the API: `qpid_tests.broker_0_10.new_api`.
 
-use postroad_messaging::types::{Symbol, Value};
 use postroad_messaging::{AddressError, FetchError, LinkError, Sender};
 
 use super::*;
@@ -197,8 +196,8 @@ async fn sequence_sender(base: &Base, name: &str, key: &str) -> Sender {
 }
 
 /// The number that the queue gave: AMQP 1.0 has it among the annotations.
-fn sequence(message: &Message, key: &'static str) -> Option<i64> {
-    message.annotations()?.0.get(&Value::Symbol(Symbol::from_static(key)))?.as_i64()
+fn sequence(message: &Message, key: &str) -> Option<i64> {
+    message.annotations()?.0.get_str(key)?.as_i64()
 }
 
 #[tokio::test]

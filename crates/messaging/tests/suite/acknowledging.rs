@@ -15,54 +15,6 @@ fn released(redelivered: bool) -> Disposition {
     }
 }
 
-/// How a session acknowledges everything, with this capacity.
-async fn acknowledges(capacity: Option<u32>, sync: bool) {
-    let world = world().await;
-    let sent: Vec<String> = (0..15).map(|number| number.to_string()).collect();
-    world.fill(&sent.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    // What is not acknowledged is there again, in its order.
-    let session = world.connection.session().await.unwrap();
-    assert_eq!(texts(&session.receiver("q").await.unwrap()).await, sent);
-    session.close().await.unwrap();
-
-    let session = world.connection.session().await.unwrap();
-    assert_eq!(session.ack_capacity(), UNLIMITED);
-    if let Some(capacity) = capacity {
-        session.set_ack_capacity(capacity);
-    }
-    let receiver = session.receiver("q").await.unwrap();
-    assert_eq!(texts(&receiver).await, sent);
-    assert_eq!(session.unacknowledged(), 15);
-    match sync {
-        true => session.acknowledge_all_sync().await.unwrap(),
-        false => session.acknowledge_all().await.unwrap(),
-    }
-    assert_eq!(session.unacknowledged(), 0);
-    if sync {
-        assert_eq!((session.acked(), receiver.unsettled()), (0, 0));
-        assert_eq!(world.broker.queue_stats("q").unwrap().settled, 15);
-    } else if let Some(capacity) = capacity {
-        assert!(session.acked() <= capacity as usize);
-    }
-    session.close().await.unwrap();
-    assert_eq!(texts(&world.receiver("q").await).await, Vec::<String>::new());
-}
-
-// testAcknowledge, testAcknowledgeAsync, testAcknowledgeAsyncAckCap1, ..5, ..UNLIMITED and ..0 of the original.
-
-#[tokio::test]
-async fn acknowledge() {
-    acknowledges(None, true).await;
-    acknowledges(Some(3), true).await;
-}
-
-#[tokio::test]
-async fn acknowledge_async() {
-    for capacity in [None, Some(1), Some(5), Some(UNLIMITED)] {
-        acknowledges(capacity, false).await;
-    }
-}
-
 #[tokio::test]
 async fn acknowledge_async_ack_cap_0() {
     let world = world().await;
@@ -77,8 +29,6 @@ async fn acknowledge_async_ack_cap_0() {
     world.session.acknowledge_sync(&message).await.unwrap();
     assert_eq!(world.broker.queue_stats("q").unwrap().settled, 1);
 }
-
-// testRelease.
 
 #[tokio::test]
 async fn release() {
@@ -102,8 +52,6 @@ async fn release() {
     world.session.acknowledge_all_with(rejected).await.unwrap();
     assert_eq!(texts(&receiver).await, Vec::<String>::new());
 }
-
-// testUnsettled.
 
 #[tokio::test]
 async fn what_the_broker_has_not_heard_is_counted() {

@@ -191,3 +191,21 @@ async fn a_topic_reaches_every_receiver() {
         assert!(matches!(error, AddressError::NotFound { .. }), "{error:?}");
     }
 }
+
+#[tokio::test]
+async fn an_exclusive_receiver_is_the_only_one() {
+    let world = world().await;
+    let only = world.receiver("q; {link: {x-subscribe: {exclusive: True}}}").await;
+    let error = world.session.receiver("q").await.unwrap_err();
+    assert_eq!(error.condition(), Some(&ErrorCondition::RESOURCE_LOCKED));
+    world.fill(&["a"]).await;
+    assert_eq!(text(&only.fetch().await.unwrap()), "a");
+    only.close().await.unwrap();
+    world.receiver("q").await;
+    world.receiver("q; {link: {x-subscribe: {exclusive: False}}}").await;
+    let named = "amq.topic; {link: {name: mine, x-subscribe: {exclusive: True}}}";
+    let only = world.receiver(named).await;
+    let error = world.session.receiver("mine").await.unwrap_err();
+    assert_eq!(error.condition(), Some(&ErrorCondition::RESOURCE_LOCKED));
+    only.close().await.unwrap();
+}

@@ -22,8 +22,6 @@ async fn ping(session: &Session) -> Result<(), SendError> {
     Ok(())
 }
 
-// testDetach of the original.
-
 #[tokio::test]
 async fn a_detached_connection_sends_nothing_and_is_the_same_afterwards() {
     let world = world().await;
@@ -56,8 +54,6 @@ async fn a_detached_connection_sends_nothing_and_is_the_same_afterwards() {
     assert!(!world.connection.is_open() && !world.connection.is_attached());
     assert!(world.connection.detach().await.is_err() && world.connection.attach().await.is_err());
 }
-
-// testDetachedReceiver.
 
 #[tokio::test]
 async fn links_and_sessions_that_are_made_meanwhile_are_attached_with_the_connection() {

@@ -51,8 +51,6 @@ async fn all_heard(heard: &Heard<(&'static str, String)>, count: usize) -> Vec<(
     all
 }
 
-// testSenderErrorCallback and testReceiverErrorCallback of the original.
-
 #[tokio::test]
 async fn the_handlers_of_the_links_that_fail_are_called() {
     let world = two_queues().await;
@@ -67,8 +65,6 @@ async fn the_handlers_of_the_links_that_fail_are_called() {
     assert!(senders[1].check_closed().is_ok() && receivers[1].check_closed().is_ok() && session.check_error().is_ok());
 }
 
-// testConnectErrorCallback, as far as it is not told by `open`.
-
 #[tokio::test]
 async fn the_handler_of_the_connection_that_fails_is_called() {
     let world = two_queues().await;
@@ -82,8 +78,6 @@ async fn the_handler_of_the_connection_that_fails_is_called() {
     assert!(matches!(session.check_error(), Err(SessionError::Connection(_))));
     assert!(senders[0].check_closed().is_err() && receivers[0].check_closed().is_err());
 }
-
-// testSessionErrorCallback.
 
 #[tokio::test]
 async fn the_handler_of_the_session_that_fails_is_called() {
@@ -119,8 +113,6 @@ async fn a_close_at_this_end_is_no_error() {
     assert_eq!(world.connection.check_closed(), Err(ConnectionError::Closed));
 }
 
-// testFetchFromConcurrentCloseReceiver, ..Session and ..Connection; testFetchFromClosedReceiver.
-
 #[tokio::test]
 async fn a_fetch_that_waits_learns_of_every_close() {
     for what in ["receiver", "session", "connection"] {
@@ -141,43 +133,4 @@ async fn a_fetch_that_waits_learns_of_every_close() {
         let error = receiver.fetch_timeout(NOW).await.unwrap_err();
         assert!(matches!(error, FetchError::Link(LinkError::Closed | LinkError::Session(_))), "{what}: {error:?}");
     }
-}
-
-// testSimultaneousClose.
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_may_close_at_once() {
-    let world = two_queues().await;
-    let mut links = Vec::new();
-    for _ in 0..3 {
-        let session = world.connection.session().await.unwrap();
-        for _ in 0..3 {
-            links.push((session.sender("q").await.unwrap(), session.receiver("q").await.unwrap()));
-        }
-    }
-    let closing = || {
-        let connection = world.connection.clone();
-        tokio::spawn(async move { connection.close().await })
-    };
-    let (one, two) = (closing(), closing());
-    assert_eq!((one.await.unwrap(), two.await.unwrap()), (Ok(()), Ok(())));
-    assert_eq!(world.connection.close().await, Ok(()), "and once more");
-}
-
-// testOpenCloseResourceLeaks and testOpenFailResourceLeaks.
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn descriptors_go_with_their_connections() {
-    let world = world().await;
-    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
-    let url = &world.broker.urls()[0];
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    // Other tests of this process have descriptors as well, and not so many.
-    let before = open();
-    for _ in 0..200 {
-        Connection::establish(url).await.unwrap().close().await.unwrap();
-        Connection::establish(&format!("amqp://{nobody}")).await.unwrap_err();
-    }
-    eventually("closed", || open() < before + 150).await;
 }

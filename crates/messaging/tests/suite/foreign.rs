@@ -19,7 +19,7 @@ async fn what_needs_requests_about_nodes_is_refused_before_anything_is_asked() {
         ("q; {node: {x-bindings: [{key: a}]}}", "node.x-bindings"),
         ("q; {link: {x-bindings: [{key: a}]}}", "link.x-bindings"),
         ("q; {link: {x-declare: {exclusive: True}}}", "link.x-declare"),
-        ("q; {link: {x-subscribe: {exclusive: True}}}", "link.x-subscribe"),
+        ("q; {link: {x-subscribe: {arguments: {a: 1}}}}", "link.x-subscribe"),
     ] {
         refused(&address_error(session.sender(address).await), wanted);
         refused(&address_error(session.receiver(address).await), wanted);
@@ -69,6 +69,11 @@ async fn a_node_that_is_not_told_cannot_be_asserted() {
 async fn a_node_that_is_not_made_as_described_is_an_error() {
     let described = "q; {create: always, node: {x-declare: {arguments: {'qpid.max_count': 5}}}}";
     refused(&receiver_of_a_plain_peer(described).await, "create");
+}
+
+#[tokio::test]
+async fn a_broker_that_keeps_nobody_from_the_node_is_an_error() {
+    refused(&receiver_of_a_plain_peer("q; {link: {x-subscribe: {exclusive: True}}}").await, "link.x-subscribe");
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! Connections that are lost, or do not open at once: the options of the original that begin with `reconnect`.
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpListener};
 use std::time::Instant;
 
@@ -34,32 +33,6 @@ async fn reconnect_urls_are_tried_in_turn() {
     connection.session().await.unwrap().sender("q").await.unwrap().send("there").await.unwrap();
     connection.close().await.unwrap();
     assert_eq!(world.ready(), 1);
-}
-
-#[tokio::test]
-async fn a_transport_that_dies_after_each_two_kilobytes_loses_nothing() {
-    let world = world().await;
-    let broker = world.broker.addr().unwrap();
-    let proxy = Proxy::start(broker, Plan::new(1).cuts_every(2048)).await.unwrap();
-    let connection = quickly(to(proxy.addr())).open().await.unwrap();
-    let session = connection.session().await.unwrap();
-    let sender = session.sender("q").await.unwrap();
-    let texts: Vec<String> = (0..20).map(|number| format!("message {number:02} {}", "x".repeat(300))).collect();
-    for text in &texts {
-        sender.send(text.as_str()).await.unwrap();
-    }
-    let receiver = session.receiver("q").await.unwrap();
-    let mut came = BTreeSet::new();
-    while came.len() < texts.len() {
-        let message = receiver.fetch_timeout(PATIENCE).await.unwrap();
-        came.insert(text(&message));
-        // Where the connection is lost before the broker has heard of it, the message comes again.
-        let _ = session.acknowledge(&message).await;
-    }
-    assert!(came.iter().eq(&texts), "{came:?}");
-    let cuts = proxy.stats().cuts;
-    assert!(cuts > 3, "{cuts}");
-    connection.close().await.unwrap();
 }
 
 #[tokio::test]

@@ -13,18 +13,6 @@ async fn ping(session: &Session) {
     session.acknowledge(&message).await.unwrap();
 }
 
-// testSessionAnon and testSessionNamed of the original.
-
-#[tokio::test]
-async fn anonymous_sessions_are_distinct() {
-    let world = world().await;
-    let (one, two) = (world.connection.session().await.unwrap(), world.connection.session().await.unwrap());
-    ping(&one).await;
-    ping(&two).await;
-    assert!(!one.is_same(&two));
-    assert_ne!(one.name(), two.name());
-}
-
 #[tokio::test]
 async fn a_name_is_that_of_one_session() {
     let World { connection, broker, .. } = world().await;
@@ -66,8 +54,6 @@ async fn a_connection_and_a_session_know_what_is_there_and_keep_nothing() {
     drop(sessions);
     assert_eq!(world.connection.sessions().len(), 1);
 }
-
-// testNextReceiver.
 
 #[tokio::test]
 async fn the_next_receiver_is_that_of_the_message_that_came_first() {

@@ -170,7 +170,7 @@ fn only_one_takes_where_one_is_exclusive() {
 fn a_queue_that_takes_only_some_messages() {
     let mut queue = roomy();
     push(&mut queue, [1, 9]);
-    queue.reserve(5).unwrap();
+    queue.reserve(&message(5)).unwrap();
     queue.admit_only(filter("JMSPriority > 7")).unwrap();
     assert_eq!((queue.stats().ready, queue.stats().bytes), (1, prior(9).size() + 5));
     queue.add_reserved(message(5));
@@ -181,6 +181,33 @@ fn a_queue_that_takes_only_some_messages() {
     assert_eq!((stats.ready, stats.uncommitted, stats.bytes), (2, 0, 2 * prior(9).size()));
     assert!(queue.admit_only(filter("JMSPriority > 7")).is_ok());
     assert!(queue.admit_only(filter("JMSPriority > 6")).is_err() && queue.admit_only(None).is_err());
+}
+
+/// The lock is held meanwhile.
+#[test]
+fn looks_that_take_long_are_few() {
+    let mut queue = roomy();
+    let text = "c".repeat(60_000);
+    for _ in 0..50 {
+        queue.push(features::made(None, text.as_str())).unwrap();
+    }
+    let pattern = format!("k LIKE '%{}%'", "_a".repeat(250));
+    let id = chooser(&mut queue, &pattern, 0);
+    assert!(take(&mut queue, id, 1).is_empty() && queue.is_searching(id));
+    let browser = Subscriber { browse: true, filter: filter(&pattern), ..Subscriber::default() };
+    let browser = queue.add_consumer(browser, 1).unwrap();
+    assert!(queue.browse(browser, want(1), &mut VecDeque::new()), "it is to come again");
+    // In the end they have looked at everything.
+    for _ in 0..50 {
+        take(&mut queue, id, 1);
+        queue.browse(browser, want(1), &mut VecDeque::new());
+    }
+    assert!(!queue.is_searching(id) && !queue.browse(browser, want(1), &mut VecDeque::new()));
+    // A text that is longer is unknown, where the pattern would be sought at every place of it.
+    queue.push(features::made(None, "ab".repeat(40_000).as_str())).unwrap();
+    assert!(take(&mut queue, id, 1).is_empty());
+    let simple = chooser(&mut queue, "k LIKE '%bab%'", 2);
+    assert_eq!(take(&mut queue, simple, 1).len(), 1);
 }
 
 #[test]

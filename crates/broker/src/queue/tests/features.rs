@@ -161,7 +161,7 @@ fn the_oldest_of_a_ring_make_room() {
     assert_eq!((queue.store.seqs(), queue.dropped()), (vec![2, 3, 4], 1));
     assert_eq!(reasons(&mut queue), [(1, Reason::Overflow)]);
     // In transactions and from exchanges as well.
-    queue.reserve(5).unwrap();
+    queue.reserve(&message(5)).unwrap();
     queue.add_reserved(message(5));
     queue.add(message(5));
     assert_eq!((queue.store.seqs(), queue.stats().unsettled), (vec![4, 5, 6], 1));
@@ -169,11 +169,57 @@ fn the_oldest_of_a_ring_make_room() {
     push(&mut queue, [4]);
     assert_eq!((queue.stats().ready, queue.stats().unsettled), (1, 4));
     assert_eq!(queue.push(message(100_001)), Err(Full::Queue));
-    // There is nothing to drop for what has room reserved.
-    for _ in 0..3 {
-        queue.reserve(5).unwrap();
+}
+
+#[test]
+fn what_may_come_turns_nothing_out_of_a_ring() {
+    let limits = QueueLimits { messages: 3, bytes: 400 };
+    let mut queue = Queue::<u32>::new(limits, Rules::default(), None);
+    queue = queue.configured(&base().limit_policy(LimitPolicy::Ring).priorities(2), None);
+    push(&mut queue, [9, 1, 9]);
+    let size = made(Some(9), "k").size();
+    for _ in 0..5 {
+        queue.reserve(&made(Some(9), "k")).unwrap();
     }
-    assert_eq!((queue.store.seqs(), queue.reserve(5)), (vec![], Err(Full::Queue)));
+    assert_eq!(queue.reserve(&message(401)), Err(Full::Queue));
+    assert_eq!((queue.store.seqs(), queue.stats().uncommitted), (vec![0, 2, 1], 5));
+    queue.unreserve(2, 2 * size, &mut Vec::new());
+    // Others come in between.
+    push(&mut queue, [9]);
+    assert_eq!(queue.store.seqs(), [0, 2, 3]);
+    queue.add_reserved(made(Some(1), "k"));
+    assert_eq!(queue.store.seqs(), [0, 2, 3], "there is none that is lower");
+    queue.add_reserved(made(Some(9), "k"));
+    queue.add_reserved(made(Some(9), "k"));
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![3, 4, 5], 4));
+    let id = join(&mut queue, false, 0);
+    let held = take(&mut queue, id, 9);
+    queue.settle(3, held.iter().map(Held::size).sum(), &mut Vec::new());
+    assert_eq!((queue.stats().bytes, queue.is_empty()), (0, true));
+}
+
+#[test]
+fn a_full_queue_reserves_room_for_what_replaces_another() {
+    let mut queue = queue_of(2, &base().last_value_key("k"));
+    for key in ["a", "b"] {
+        queue.push(made(None, key)).unwrap();
+    }
+    assert_eq!(queue.reserve(&made(None, "c")), Err(Full::Queue));
+    queue.reserve(&made(None, "a")).unwrap();
+    queue.add_reserved(made(None, "a"));
+    assert_eq!((queue.store.seqs(), queue.stats().replaced, queue.stats().uncommitted), (vec![1, 2], 1, 0));
+}
+
+/// A consumer that is gone has told that it cannot have it.
+#[test]
+fn a_ring_drops_what_some_consumer_may_not_have() {
+    let mut queue = queue_of(1, &base().limit_policy(LimitPolicy::Ring));
+    let id = join(&mut queue, false, 0);
+    push(&mut queue, [4]);
+    let held = take(&mut queue, id, 1);
+    queue.give_back(usize::MAX, held.into_iter().map(|held| (held, Return::Unfit)));
+    push(&mut queue, [4]);
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![1], 1));
 }
 
 #[test]
@@ -221,6 +267,18 @@ fn flow_stops_and_resumes() {
 }
 
 #[test]
+fn an_empty_queue_stops_nobody() {
+    let mut queue = queue_of(100, &base().flow_messages(1, 0).flow_bytes(1, 0));
+    let producer = queue.add_producer(9);
+    let id = join(&mut queue, false, 0);
+    push(&mut queue, [4; 2]);
+    assert_eq!(queue.grant(producer, 10), 0);
+    let held = take(&mut queue, id, 2);
+    queue.settle(2, held.iter().map(Held::size).sum(), &mut Vec::new());
+    assert!(queue.grant(producer, 10) > 0);
+}
+
+#[test]
 fn messages_expire_with_the_time_of_the_queue() {
     let now = Instant::now();
     let mut queue = queue_of(100, &base().ttl(Duration::from_secs(5)));
@@ -244,7 +302,7 @@ fn a_queue_with_a_filter_takes_nothing_else() {
     for key in ["a", "b"] {
         queue.push(made(None, key)).unwrap();
     }
-    queue.reserve(1).unwrap();
+    queue.reserve(&message(1)).unwrap();
     queue.add_reserved(made(None, "b"));
     assert_eq!((queue.stats().ready, queue.stats().uncommitted), (1, 0));
     assert!(queue.admit_only(None).is_ok());

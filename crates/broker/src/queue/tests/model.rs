@@ -64,25 +64,21 @@ impl List {
         self.waiting.len() + self.held.iter().map(Vec::len).sum::<usize>()
     }
 
-    fn push(&mut self, priority: u8, key: u8, reserved: bool) -> Result<(), ()> {
+    fn push(&mut self, priority: u8, key: u8) -> Result<(), ()> {
         let level = if self.levels { priority } else { 0 };
         let due = self.ttl.map(|ttl| self.now + ttl);
         let same = self.waiting.iter().position(|plain| self.last_values && plain.key == key);
-        let highest = if reserved { 9 } else { level };
-        if !reserved && let Some(same) = same {
+        if let Some(same) = same {
             self.waiting.remove(same);
         } else {
             while (if self.ring { self.waiting.len() } else { self.total() }) >= MAX {
-                let lowest = self.waiting.iter().map(|plain| plain.level).min().filter(|lowest| *lowest <= highest);
+                let lowest = self.waiting.iter().map(|plain| plain.level).min().filter(|lowest| *lowest <= level);
                 let Some(lowest) = lowest.filter(|_| self.ring) else {
-                    return if self.ring && !reserved { Ok(()) } else { Err(()) };
+                    return if self.ring { Ok(()) } else { Err(()) };
                 };
                 let of_lowest = self.waiting.iter().enumerate().filter(|(_, plain)| plain.level == lowest);
                 let (oldest, _) = of_lowest.min_by_key(|(_, plain)| plain.seq).unwrap();
                 self.waiting.remove(oldest);
-            }
-            if let Some(same) = self.waiting.iter().position(|plain| self.last_values && plain.key == key) {
-                self.waiting.remove(same);
             }
         }
         self.waiting.push(Plain { seq: self.next, level, key, due, barred: Vec::new() });
@@ -186,15 +182,15 @@ proptest! {
             match step {
                 Step::Push { priority, key } => {
                     let pushed = queue.push(made(Some(priority), key.to_string().as_str()));
-                    prop_assert_eq!(pushed.is_ok(), list.push(priority, key, false).is_ok());
+                    prop_assert_eq!(pushed.is_ok(), list.push(priority, key).is_ok());
                 }
                 Step::Reserved { priority, key } => {
                     let message = made(Some(priority), key.to_string().as_str());
-                    let reserved = queue.reserve(message.payload.len()).is_ok();
+                    let reserved = queue.reserve(&message).is_ok();
                     if reserved {
                         queue.add_reserved(message);
                     }
-                    prop_assert_eq!(reserved, list.push(priority, key, true).is_ok());
+                    prop_assert_eq!(reserved, list.push(priority, key).is_ok());
                 }
                 Step::Take { client, messages } => {
                     let mut out = VecDeque::new();
