@@ -34,7 +34,9 @@ mod sessions;
 use std::time::Duration;
 
 use postroad_messaging::types::Map;
-use postroad_messaging::{Connection, FetchError, LinkError, Message, MessageExt as _, Receiver, Sender, Session};
+use postroad_messaging::{
+    Connection, FetchError, LinkError, Message, MessageExt as _, Receiver, Sender, Session, SessionError,
+};
 use postroad_tests::ours::{SOON, soon};
 
 use self::brokers::Broker;
@@ -130,12 +132,33 @@ impl Base {
         format!("{}; {{{options}}}", self.queue())
     }
 
+    /// A session on a connection of its own.
+    async fn other(&self) -> (Connection, Session) {
+        let conn = soon(Connection::establish(&self.broker.url())).await.unwrap();
+        let ssn = soon(conn.session()).await.unwrap();
+        (conn, ssn)
+    }
+
     async fn pair(self) -> Pair {
         let address = self.queue_with("create: always");
         let snd = soon(self.ssn.sender(&address)).await.unwrap();
         let rcv = soon(self.ssn.receiver(&address)).await.unwrap();
         Pair { base: self, snd, rcv }
     }
+}
+
+/// Closes a session. On a busy machine RabbitMQ forgets to answer now and then (docs/protocol/peers.md).
+async fn close_session(ssn: &Session) -> Result<(), SessionError> {
+    match soon(ssn.close()).await {
+        Err(SessionError::Timeout(_)) => Ok(()),
+        closed => closed,
+    }
+}
+
+/// Closes a session and the connection that it has for itself: then the broker has all of it back.
+async fn give_back((conn, ssn): (Connection, Session)) {
+    close_session(&ssn).await.unwrap();
+    soon(conn.close()).await.unwrap();
 }
 
 /// A sender and a receiver of one queue.

@@ -47,7 +47,7 @@ pub(super) async fn test_fetch_from_closed_receiver(base: Base) {
 
 pub(super) async fn test_fetch_from_closed_session(base: Base) {
     let Pair { base, snd: _snd, rcv } = base.pair().await;
-    soon(base.ssn.close()).await.unwrap();
+    close_session(&base.ssn).await.unwrap();
     link_closed(rcv.fetch_timeout(NOW).await);
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn test_fetch_from_concurrent_close_receiver(base: Base) {
 
 pub(super) async fn test_fetch_from_concurrent_close_session(base: Base) {
     let Pair { base, snd: _snd, rcv } = base.pair().await;
-    fetch_beside(&rcv, base.ssn.close()).await;
+    fetch_beside(&rcv, close_session(&base.ssn)).await;
 }
 
 pub(super) async fn test_fetch_from_concurrent_close_connection(base: Base) {
@@ -217,9 +217,10 @@ pub(super) async fn test_unsettled(base: Base) {
     assert_eq!(base.ssn.unacknowledged(), 1);
     soon(base.ssn.acknowledge(&message)).await.unwrap();
     assert_eq!(base.ssn.unacknowledged(), 0);
-    soon(base.ssn.close()).await.unwrap();
-    let ssn = soon(base.conn.session()).await.unwrap();
-    drain(&soon(ssn.receiver(&base.queue())).await.unwrap(), 0).await;
+    let address = base.queue();
+    let (_conn, ssn) = base.other().await;
+    give_back((base.conn, base.ssn)).await;
+    drain(&soon(ssn.receiver(&address)).await.unwrap(), 0).await;
 }
 
 async fn unreliability(base: Base, mode: &str) {
@@ -232,17 +233,17 @@ async fn unreliability(base: Base, mode: &str) {
     }
     if base.broker.gives_back {
         // Closed without an acknowledgment, a reliable receiver gives them back.
-        let ssn = soon(base.conn.session()).await.unwrap();
+        let (conn, ssn) = base.other().await;
         let rrcv = soon(ssn.receiver(&base.queue())).await.unwrap();
         assert_eq!(drain_texts(&rrcv, 3).await, ["0", "1", "2"]);
-        soon(ssn.close()).await.unwrap();
+        give_back((conn, ssn)).await;
     }
-    let ssn = soon(base.conn.session()).await.unwrap();
+    let (conn, ssn) = base.other().await;
     let urcv = soon(ssn.receiver(&base.queue_with(&format!("link: {{reliability: {mode}}}")))).await.unwrap();
     let messages = drain(&urcv, 3).await;
     assert_eq!(messages.iter().filter_map(Message::text).collect::<Vec<_>>(), ["0", "1", "2"]);
     assert!(!base.broker.gives_back || messages.iter().all(|message| !message.first_acquirer()));
-    soon(ssn.close()).await.unwrap();
+    give_back((conn, ssn)).await;
     let ssn = soon(base.conn.session()).await.unwrap();
     drain(&soon(ssn.receiver(&base.queue())).await.unwrap(), 0).await;
 }

@@ -1,6 +1,6 @@
 //! What these brokers cannot do is an error that says so, and the session goes on where the broker lets it.
 
-use postroad_messaging::{AddressError, SendError, SessionError, TransactionError};
+use postroad_messaging::{AddressError, SendError, TransactionError};
 
 use super::*;
 

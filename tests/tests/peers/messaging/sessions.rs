@@ -1,6 +1,6 @@
 //! `SessionTests` of `qpid.tests.messaging.endpoints`.
 
-use postroad_messaging::{Disposition, SessionError, UNLIMITED};
+use postroad_messaging::{Disposition, UNLIMITED};
 
 use super::*;
 
@@ -100,7 +100,7 @@ async fn acknowledge(base: Base, ack_capacity: u32, sync: bool) {
     }
     // Closed without an acknowledgment: all come again.
     for acknowledges in [false, true] {
-        let ssn = soon(base.conn.session()).await.unwrap();
+        let (conn, ssn) = base.other().await;
         let rcv = soon(ssn.receiver(&address)).await.unwrap();
         assert_eq!(drain_texts(&rcv, 15).await, texts);
         ssn.set_ack_capacity(ack_capacity);
@@ -109,7 +109,7 @@ async fn acknowledge(base: Base, ack_capacity: u32, sync: bool) {
             (true, true) => soon(ssn.acknowledge_all_sync()).await.unwrap(),
             (true, false) => soon(ssn.acknowledge_all()).await.unwrap(),
         }
-        soon(ssn.close()).await.unwrap();
+        give_back((conn, ssn)).await;
     }
     let ssn = soon(base.conn.session()).await.unwrap();
     let rcv = soon(ssn.receiver(&address)).await.unwrap();
@@ -143,9 +143,10 @@ pub(super) async fn test_reject(base: Base) {
     let echos = drain(&rcv, 2).await;
     soon(base.ssn.acknowledge(&echos[0])).await.unwrap();
     soon(base.ssn.acknowledge_with(&echos[1], Disposition::Rejected(None))).await.unwrap();
-    soon(base.ssn.close()).await.unwrap();
-    let ssn = soon(base.conn.session()).await.unwrap();
-    let rcv = soon(ssn.receiver(&base.queue())).await.unwrap();
+    let address = base.queue();
+    let (_conn, ssn) = base.other().await;
+    give_back((base.conn, base.ssn)).await;
+    let rcv = soon(ssn.receiver(&address)).await.unwrap();
     drain(&rcv, 0).await;
 }
 
@@ -168,7 +169,7 @@ pub(super) async fn what_was_sent_is_gone(base: Base) {
 }
 
 pub(super) async fn test_session_close(base: Base) {
-    soon(base.ssn.close()).await.unwrap();
+    close_session(&base.ssn).await.unwrap();
     let error = ping(&base, &base.ssn).await.unwrap_err();
     assert!(matches!(error, LinkError::Session(SessionError::Closed) | LinkError::Closed), "{error:?}");
 }

@@ -77,3 +77,19 @@ fn answer((side, frame): (Side, bytes::Bytes)) -> Option<Attach> {
         _ => None,
     }
 }
+
+#[test]
+fn a_durable_terminus_asks_for_a_durable_queue() {
+    let rabbitmq = rabbitmq!();
+    run(async {
+        let connection = connect(&rabbitmq.url()).await.unwrap();
+        let session = connection.session().await.unwrap();
+        let _sender = soon(session.sender("/queue/ours-durable")).await.unwrap();
+        let node = Node { durable: true, ..Node::at("/queue/ours-durable") };
+        let error = soon(session.sender(node)).await.unwrap_err();
+        assert!(error.to_string().contains("inequivalent arg 'durable'"), "{error}");
+        // The session is gone with it, and the connection goes on.
+        assert!(session.error().is_some());
+        connection.session().await.unwrap();
+    });
+}
