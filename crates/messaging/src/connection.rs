@@ -158,12 +158,15 @@ impl Connection {
         let session = self.inner.session().await?;
         let transacted = if transactional { Some(session.transacted().await.map_err(unsupported)?) } else { None };
         let session = Session::new(self.clone(), session, name.clone(), transacted);
-        // Somebody may have been quicker.
-        if let Some(session) = self.find(&name) {
-            return Ok(session);
-        }
+        // Somebody may have been quicker. The last handle of that one may go here, which ends it: not under the lock.
+        let known;
         let mut sessions = self.lock();
         sessions.begun.retain(|(_, session)| session.strong_count() > 0);
+        known = sessions.begun.iter().find(|(known, _)| *known == name).and_then(|(_, known)| Session::upgrade(known));
+        if let Some(known) = known.as_ref().filter(|known| known.error().is_none()) {
+            return Ok(known.clone());
+        }
+        sessions.begun.retain(|(known, _)| *known != name);
         sessions.begun.push((name, session.downgrade()));
         drop(sessions);
         Ok(session)
@@ -193,12 +196,16 @@ impl Connection {
     /// When the broker closed it with an error before, or does not answer in the close timeout.
     ///
     /// # Cancel safety
-    /// Once polled, the close goes its way whether the future lives or not.
+    /// Once polled, the close goes its way whether the future lives or not, unless something is to be undone before: then a
+    /// dropped future leaves the connection open, with the sessions that were not closed yet.
     pub async fn close(&self) -> Result<(), ConnectionError> {
         let mut undone = Ok(());
         for session in self.sessions().into_iter().filter(|session| !session.undos().is_empty()) {
-            if let Err(SessionError::Undo(error)) = session.close().await {
-                undone = Err(ConnectionError::Undo(error));
+            match session.close().await {
+                Err(SessionError::Undo(error)) => undone = Err(ConnectionError::Undo(error)),
+                // Nothing is heard from this broker any more.
+                Err(SessionError::Timeout(_)) => break,
+                _ => {}
             }
         }
         self.inner.close().await?;

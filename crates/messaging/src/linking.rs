@@ -85,7 +85,8 @@ impl Linking<'_> {
             result => result?,
         };
         if self.resolved.node_type.is_none() {
-            let found = self.kind_of(link.remote().as_ref()).await?;
+            // Who may not ask the manager may receive all the same: what it is stays unknown then.
+            let found = self.kind_of(link.remote().as_ref()).await.ok().flatten();
             if found.is_some_and(|found| self.learn(found)) {
                 // Nothing has been given to it: it has had no credit. What lives by its links has one at any time.
                 let first = std::mem::replace(&mut link, self.attach().await?);
@@ -205,14 +206,20 @@ impl Linking<'_> {
             return Ok(undo);
         }
         let mut management = self.management().await?;
-        for (binding, stays) in
-            of_node.iter().map(|binding| (binding, true)).chain(of_link.iter().map(|binding| (binding, false)))
-        {
+        for binding in of_node {
             let binding = resolved.binding(binding, exchange, queue);
             management.bind(&binding).await.map_err(AddressError::managing("bind", &binding.queue))?;
-            if !stays {
-                undo.unbind.push(binding);
+        }
+        for binding in of_link {
+            let binding = resolved.binding(binding, exchange, queue);
+            if let Err(error) = management.bind(&binding).await {
+                // There is no link with which those before could go. The error that counts is the first.
+                for made in &undo.unbind {
+                    let _ = management.unbind(made).await;
+                }
+                return Err(AddressError::managing("bind", &binding.queue)(error).into());
             }
+            undo.unbind.push(binding);
         }
         Ok(undo)
     }

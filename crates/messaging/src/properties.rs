@@ -41,7 +41,9 @@ pub(crate) fn queue_properties(given: &OptionMap, mut properties: Map) -> Fields
 
 /// Adds what one key of a declaration says.
 fn declare(key: &OptionKey, value: &OptionValue, properties: &mut Map) {
-    let Some(key) = key.as_str().map(|key| key.replace('_', "-")) else { return };
+    // The fields of the declaration may have underscores; what is the broker's own has its name.
+    let plain = |key: &str| if key.contains('.') { key.to_owned() } else { key.replace('_', "-") };
+    let Some(key) = key.as_str().map(plain) else { return };
     match (key.as_str(), value) {
         // The 0-10 declaration keeps what is the broker's own in a map of its own.
         ("arguments", OptionValue::Map(arguments)) => {
@@ -119,11 +121,10 @@ fn same(wanted: &Value, found: &Value) -> bool {
     if let (Some(wanted), Some(found)) = (number(wanted), number(found)) {
         return wanted == found;
     }
-    match (wanted.as_str(), found.as_str(), as_bool(wanted), as_bool(found)) {
+    match (as_bool(wanted), as_bool(found), wanted.as_str(), found.as_str()) {
         (Some(wanted), Some(found), ..) => wanted == found,
-        // The original writes booleans as words now and then.
-        (Some(wanted), _, _, Some(found)) => wanted.eq_ignore_ascii_case(if found { "true" } else { "false" }),
-        (_, Some(found), Some(wanted), _) => found.eq_ignore_ascii_case(if wanted { "true" } else { "false" }),
+        // A string or a symbol.
+        (.., Some(wanted), Some(found)) => wanted == found,
         _ => wanted == found,
     }
 }
@@ -131,6 +132,9 @@ fn same(wanted: &Value, found: &Value) -> bool {
 pub(crate) fn as_bool(value: &Value) -> Option<bool> {
     match value {
         Value::Boolean(yes) => Some(*yes),
+        // The original writes booleans as words now and then.
+        Value::String(word) if word.eq_ignore_ascii_case("true") => Some(true),
+        Value::String(word) if word.eq_ignore_ascii_case("false") => Some(false),
         _ => None,
     }
 }
@@ -149,9 +153,9 @@ fn lifetime_code(descriptor: &Value) -> Option<u64> {
 }
 
 fn shown(value: &Value) -> String {
-    match (value.as_str(), as_bool(value), value.as_i64()) {
-        (Some(text), ..) => text.to_owned(),
-        (_, Some(yes), _) => (if yes { "True" } else { "False" }).to_owned(),
+    match (as_bool(value), value.as_str(), value.as_i64()) {
+        (Some(yes), ..) => (if yes { "True" } else { "False" }).to_owned(),
+        (_, Some(text), _) => text.to_owned(),
         (.., Some(number)) => number.to_string(),
         _ => format!("{value:?}"),
     }
@@ -213,6 +217,8 @@ mod tests {
         assert_eq!(property("alternate-exchange"), Some(&Value::from("amq.fanout")));
         assert_eq!(property("qpid.max_size"), Some(&Value::Long(1000)));
         assert_eq!(property("list"), Some(&Value::List(vec![Value::Long(1), Value::from("a")])));
+        let all = properties("x; {create: always, node: {x-declare: {'qpid.max_count': 5}}}");
+        assert_eq!(all.0.get_str("qpid.max_count"), Some(&Value::Long(5)));
         let all = properties("x; {create: always, node: {x-declare: {lifetime-policy: delete-if-empty}}}");
         assert_eq!(all.0.get_str(LIFETIME), Some(&lifetime(0x2d)));
     }

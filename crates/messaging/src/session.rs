@@ -10,7 +10,7 @@ use postroad_client as client;
 use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
 
 use crate::linking::Linking;
-use crate::resolve::Resolved;
+use crate::resolve::{Resolved, unsupported};
 use crate::undo::Undos;
 use crate::{
     Connection, FetchError, LinkError, Receiver, ReceiverOptions, Sender, SenderOptions, SessionError, SyncError,
@@ -487,16 +487,25 @@ impl Session {
     pub async fn close(&self) -> Result<(), SessionError> {
         self.inner.unacked.take();
         self.inner.connection.forget(self);
-        let closed = self.inner.session.close().await;
-        let undone = self.undo_rest().await;
-        closed?;
-        undone
+        match self.inner.session.close().await.map_err(SessionError::from) {
+            // Whoever does not answer this does not answer the rest.
+            Err(error @ SessionError::Timeout(_)) => Err(error),
+            closed => {
+                let undone = self.undo_rest().await;
+                closed.and(undone)
+            }
+        }
     }
 
     /// Does what its links leave, on a session of its own.
     async fn undo_rest(&self) -> Result<(), SessionError> {
         if self.inner.undos.is_empty() || !self.inner.connection.is_open() {
             return Ok(());
+        }
+        if !self.inner.connection.is_attached() {
+            let hint = "attach the connection before its sessions are closed";
+            let error = unsupported("delete", "there is no broker to ask while the connection is detached", hint);
+            return Err(SessionError::Undo(Box::new(error)));
         }
         let after = self.inner.connection.client().session().await?;
         let undone = self.inner.undos.run_rest(&after).await;

@@ -75,9 +75,6 @@ impl Undos {
     /// Does what all links leave, the last one's first.
     pub(crate) async fn run_rest(&self, session: &client::Session) -> Result<(), AddressError> {
         let undos = std::mem::take(&mut self.lock().by_link);
-        if session.connection().is_detached() {
-            return Ok(());
-        }
         run_all(undos.into_values().rev(), session).await
     }
 

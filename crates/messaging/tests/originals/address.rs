@@ -1,7 +1,7 @@
 //! What addresses do: `AddressTests` of `qpid.tests.messaging.endpoints`.
 
 use postroad_messaging::types::ErrorCondition;
-use postroad_messaging::{AddressError, ConnectionError, Disposition, FetchError, LinkError, SendError};
+use postroad_messaging::{AddressError, ConnectionError, Disposition, FetchError, LinkError, SendError, SessionError};
 
 use super::*;
 
@@ -396,6 +396,32 @@ async fn what_a_dropped_link_leaves_is_undone_when_its_session_closes() {
     snd.send("nobody is bound").await.unwrap();
     let rcv = other.receiver("q").await.unwrap();
     assert!(drain(&rcv).await.is_empty());
+}
+
+#[tokio::test]
+async fn bindings_of_a_link_that_does_not_come_about_are_undone() {
+    let base = base().await;
+    let address =
+        "q; {create: always, link: {x-bindings: [{exchange: 'amq.topic', key: k}, {exchange: none, key: k}]}}";
+    let error = address_error(base.ssn.sender(address).await.map(drop));
+    assert!(matches!(&error, AddressError::Refused { action: "bind", .. }), "{error:?}");
+    assert_eq!(LinkError::from(error).condition(), Some(&ErrorCondition::NOT_FOUND));
+    base.ssn.sender("amq.topic/k").await.unwrap().send("nobody is bound").await.unwrap();
+    let rcv = base.ssn.receiver("q").await.unwrap();
+    assert!(drain(&rcv).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_while_the_connection_is_detached_is_told() {
+    let base = base().await;
+    let other = Connection::establish(&base.broker.urls()[0]).await.unwrap();
+    let ssn = other.session().await.unwrap();
+    let _snd = ssn.sender("gone; {create: always, delete: always}").await.unwrap();
+    other.detach().await.unwrap();
+    let error = ssn.close().await.unwrap_err();
+    assert!(matches!(error, SessionError::Undo(_)), "{error:?}");
+    assert!(error.to_string().contains("detached"), "{error}");
+    assert_eq!(base.broker.queues(), ["gone"]);
 }
 
 #[tokio::test]
