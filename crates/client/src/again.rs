@@ -159,19 +159,15 @@ impl State {
         (self.close_by, self.attaching) = (None, false);
         self.forget_index();
         self.tell(ConnectionEvent::Reopened { broker, same_container, after: down.since.elapsed() });
-        for (_, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.over.is_none()) {
-            entry.begun = false;
-            match self.engine.begin() {
-                Ok(id) => entry.id = id,
-                // The peer takes fewer sessions than the one before.
-                Err(_) => entry.over = Some(LinkError::SessionEnded(None)),
-            }
-            entry.waiters.wake(&mut self.wakes);
+        let keys: Vec<usize> = self.sessions.iter().map(|(key, _)| key).collect();
+        for key in keys {
+            self.begin_again(key);
         }
         let mut before = std::mem::take(&mut self.moved);
         let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
         for key in keys {
             if self.links[key].over.is_some() {
+                self.links[key].id = self.unborn_link();
                 continue;
             }
             self.take_over(key, dead, &mut before, same_container);
@@ -186,6 +182,23 @@ impl State {
         // What came behind the peer's open.
         self.take_news();
         Some(())
+    }
+
+    /// Begins a session of the engine before in this one. What is over loses its id, which is that of another one here.
+    fn begin_again(&mut self, key: usize) {
+        let nobodys = self.unborn_session();
+        let entry = &mut self.sessions[key];
+        entry.id = nobodys;
+        if entry.over.is_some() {
+            return;
+        }
+        entry.begun = false;
+        match self.engine.begin() {
+            Ok(id) => entry.id = id,
+            // The peer takes fewer sessions than the one before.
+            Err(_) => entry.over = Some(LinkError::SessionEnded(None)),
+        }
+        entry.waiters.wake(&mut self.wakes);
     }
 
     /// Attaches a link of the engine before to this one.
@@ -486,11 +499,12 @@ impl State {
 
     /// Ends a link that the engine does not know.
     fn end_entry(&mut self, key: usize, error: LinkError) {
+        let nobodys = self.unborn_link();
         let entry = &mut self.links[key];
         if entry.over.is_some() {
             return;
         }
-        entry.over = Some(error.clone());
+        (entry.id, entry.over) = (nobodys, Some(error.clone()));
         entry.waiters.wake(&mut self.wakes);
         self.waiters.wake(&mut self.wakes);
         let entry = &mut self.links[key];

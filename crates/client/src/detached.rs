@@ -17,7 +17,8 @@ pub(crate) struct Detached {
     pub(crate) late: Option<Duration>,
 }
 
-/// The index of a link or session that was made while there was no connection.
+/// The index of a link or session that no engine knows: it was made while there was no connection, or was over before this
+/// one was made.
 const UNBORN: u32 = u32::MAX;
 
 /// Whether an id is one of an engine.
@@ -137,7 +138,7 @@ impl State {
         LinkId::new(UNBORN, self.next_serial() as u32)
     }
 
-    /// The id of a session that no engine knows yet.
+    /// As [`State::unborn_link`], of a session.
     pub(crate) fn unborn_session(&mut self) -> SessionId {
         SessionId::new(UNBORN, self.next_serial() as u32)
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use postroad_client::{LinkError, Message, SendError, TransactionError};
+use postroad_client::{ConnectionEvent, LinkError, Message, SendError, TransactionError};
 use postroad_testkit::Door;
 use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Point, Rule};
 
@@ -106,4 +106,36 @@ async fn what_was_retired_in_a_transaction_that_is_gone_comes_again() {
     transaction.accept(&again).unwrap();
     transaction.commit().await.unwrap();
     road.empty("q").await;
+}
+
+#[tokio::test]
+async fn a_session_that_is_over_is_not_taken_for_one_that_has_its_number_on_the_next_connection() {
+    let road = Road::new(&["q"]).await;
+    let connection = road.connect().await;
+    // Each is the first session of its connection, and all handles are kept.
+    let mut before = Vec::new();
+    for round in 0..3 {
+        let session = connection.session().await.unwrap();
+        let work = session.transacted().await.unwrap();
+        let sender = session.sender("q").await.unwrap();
+        work.submit(&sender, &Message::from("undone")).await.unwrap();
+        assert_eq!((session.error(), sender.error()), (None, None), "{round}");
+        let mut events = connection.events();
+        road.proxy.cut_all();
+        tokio::time::timeout(PATIENCE, async {
+            while !matches!(events.next().await, Some(ConnectionEvent::Reopened { .. })) {}
+        })
+        .await
+        .unwrap();
+        for error in [session.error(), sender.error()] {
+            assert!(matches!(error, Some(LinkError::TransactionAborted(_))), "{round}: {error:?}");
+        }
+        before.push((session, work, sender));
+    }
+    // Nor is one that works taken for one that is over.
+    let session = connection.session().await.unwrap();
+    let sender = session.sender("q").await.unwrap();
+    drop(before);
+    sender.send(&Message::from("sent")).await.unwrap();
+    assert_eq!(road.drain("q").await, ["sent"]);
 }
