@@ -63,6 +63,20 @@ impl Link {
         Ok(())
     }
 
+    /// Waits until the link is attached to the connection that there is, and tells which one that is and the address of the
+    /// far end: a node that the peer made has another one on each.
+    pub(crate) async fn here(&self) -> Result<(u32, Option<String>), LinkError> {
+        let here = |state: &mut State| {
+            let entry = &state.links[self.key];
+            if let Some(error) = &entry.over {
+                return Some(Err(error.clone()));
+            }
+            let here = entry.attached && state.down.is_none() && state.detached.is_none();
+            here.then(|| Ok((state.epoch, entry.address.clone())))
+        };
+        self.session.shared().wait(Place::Link(self.key), here).await
+    }
+
     /// The address of the far end as the peer tells it: that of a node that it made.
     pub(crate) fn remote_address(&self) -> Option<String> {
         self.with(|state| {

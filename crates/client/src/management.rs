@@ -200,20 +200,18 @@ impl Management {
         let id = self.requests.to_string();
         request.set_id(id.as_str());
         request.set_correlation_id(id.as_str());
-        // A dynamic node may have been made anew, with another name.
-        let reply_to = self.reply_to.clone().or_else(|| self.answers.address());
-        request.set_reply_to(reply_to.unwrap_or_default());
-        let Self { sender, answers, .. } = self;
-        let epoch = || sender.link.with(|state| state.epoch);
+        let Self { sender, answers, reply_to, .. } = self;
         let exchange = async {
             let mut again = false;
             loop {
-                let sent_in = epoch();
+                let (sent_in, node) = answers.link.here().await?;
+                request.set_reply_to(reply_to.clone().or(node).unwrap_or_default());
                 let outcome = sender.send(&request).await?;
-                if !outcome.is_accepted() {
+                let lost = || sender.link.with(|state| state.epoch) != sent_in;
+                if !lost() && !outcome.is_accepted() {
                     return Err(ManagementError::Outcome(outcome));
                 }
-                while epoch() == sent_in {
+                while !lost() {
                     let Some(answer) = answers.fetch(LOOK).await? else { continue };
                     answers.accept(&answer)?;
                     // Another one is that of a request which nobody waited for.
@@ -222,9 +220,6 @@ impl Management {
                     }
                 }
                 again = true;
-                if let Some(name) = answers.address().filter(|_| self.reply_to.is_none()) {
-                    request.set_reply_to(name);
-                }
             }
         };
         tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(ManagementError::Timeout(PATIENCE)))

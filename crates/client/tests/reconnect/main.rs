@@ -3,6 +3,7 @@
 mod exactly_once;
 mod failover;
 mod limits;
+mod management;
 mod receiving;
 mod sending;
 mod streaming;
