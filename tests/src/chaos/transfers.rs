@@ -22,7 +22,7 @@ pub struct TransferReport {
     pub odd_ones: [Vec<u64>; 2],
     /// Commits whose outcome was not learned.
     pub doubts: Doubts,
-    /// Messages that were where they should not be: committed, and found in the queue that they were taken from.
+    /// Messages that were moved by a transaction that was committed, and then by another one.
     pub undone: Vec<u64>,
     /// Transactions that were rolled back, or not declared at all.
     pub rolled_back: u64,
@@ -35,7 +35,7 @@ pub struct TransferReport {
 pub struct Doubts {
     /// Those that were committed: the message is in the other queue.
     pub committed: u64,
-    /// Those that were not: the message came again from the queue that it was taken from.
+    /// Those that were not: the message was moved by another transaction.
     pub rolled_back: u64,
 }
 
@@ -179,29 +179,30 @@ impl<L: Links> Mover<'_, L> {
         }
     }
 
-    /// Moves a message, and notes what became of that.
+    /// Moves a message, and notes what became of that. That it comes again tells nothing before it is moved again: it may be
+    /// what a connection brought that is lost, which is not known here yet.
     async fn take(&mut self, message: &Message) -> Result<(), Failure> {
         let board = &self.stage.board;
         board.came.fetch_add(1, Relaxed);
         let Some(id) = read(self.stage, message) else {
             return Err(self.stage.failure(self.end, "a message that nobody has sent like that"));
         };
-        {
-            let mut known = self.known();
-            if known.in_doubt.remove(&id) {
-                known.doubts.rolled_back += 1;
-            }
-            if known.committed.contains(&id) {
-                known.undone.push(id);
-            }
-        }
         let copy = Message::from(message.bytes().cloned().unwrap_or_default());
         match self.links.transfer(message, copy).await? {
             Moved::Committed => {
-                self.known().committed.insert(id);
+                let mut known = self.known();
+                if known.in_doubt.remove(&id) {
+                    known.doubts.rolled_back += 1;
+                }
+                if !known.committed.insert(id) {
+                    known.undone.push(id);
+                }
             }
             Moved::InDoubt => {
-                self.known().in_doubt.insert(id);
+                let mut known = self.known();
+                if !known.in_doubt.insert(id) {
+                    known.doubts.rolled_back += 1;
+                }
             }
             Moved::RolledBack => {
                 self.known().rolled_back += 1;
