@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Receiver;
 use crate::LinkError;
 use crate::link::Link;
+use crate::protocol::MOST_CREDIT;
 use crate::state::State;
 use crate::wait::Place;
 
@@ -35,8 +36,9 @@ impl Receiver {
     }
 
     /// Changes how many messages are taken ahead, and takes credit back from the caller. With fewer than before, credit is
-    /// taken back from the sender; what was on its way comes all the same.
+    /// taken back from the sender; what was on its way comes all the same. Of 2^31 and more, 2^31 - 1 count.
     pub fn set_prefetch(&mut self, prefetch: u32) {
+        let prefetch = prefetch.min(MOST_CREDIT);
         self.prefetch = prefetch;
         if self.manual {
             // A drain that nobody waits for any more is called off.
@@ -66,7 +68,8 @@ impl Receiver {
     }
 
     /// Allows the sender this many messages from now on, whatever it was allowed before, and leaves credit to the
-    /// caller: nothing is granted by itself any more, until [`Receiver::set_prefetch`] is called. Less than 2^31.
+    /// caller: nothing is granted by itself any more, until [`Receiver::set_prefetch`] is called. Of 2^31 and
+    /// more, 2^31 - 1 count.
     ///
     /// Messages that were on their way when the credit was lowered, be it to 0, are taken all the same.
     pub fn set_credit(&mut self, credit: u32) {
