@@ -1,5 +1,5 @@
-//! Sessions whose work happens in transactions: what commit and rollback make of it, where a future is given up, a link is
-//! over, or messages cross.
+//! Sessions whose work happens in transactions: what commit and rollback make of it, where a future is given up, a link
+//! is over, or messages cross.
 
 mod raw;
 
@@ -303,6 +303,41 @@ async fn a_rollback_that_was_given_up_is_no_commit() {
     soon(work.submit(&sender, &Message::from("next"))).await.unwrap();
     soon(work.commit()).await.unwrap();
     drop((work, sender, session));
+    soon(connection.close()).await.unwrap();
+    soon(peer).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_waits_to_be_sent_as_a_transaction_ends_is_one_of_the_next() {
+    let script = move |peer: Peer| {
+        let mut game = Game::new(peer, 10);
+        let name = game.take_attach();
+        game.peer.send(attach_receiver(&name).handle(1));
+        game.declare();
+        assert!(!game.discharge());
+        // The next one begins although there is no credit.
+        game.declare();
+        game.peer.send(flow().handle(1).delivery_count(0).link_credit(10));
+        let number = game.next(|performative, _| match performative {
+            Performative::Transfer(transfer) => transfer.delivery_id,
+            _ => None,
+        });
+        game.settle(number.0, DeliveryState::Accepted);
+        assert!(!game.discharge());
+        game.peer.part();
+    };
+    let (connection, peer) = Peer::serve(script).await;
+    let session = soon(connection.session()).await.unwrap();
+    let work = soon(session.transacted()).await.unwrap();
+    let sender = soon(session.sender("q")).await.unwrap();
+    let others = work.clone();
+    let submitting = tokio::spawn(async move { others.submit(&sender, &Message::from("next")).await });
+    // It has the turn.
+    tokio::task::yield_now().await;
+    soon(work.commit()).await.unwrap();
+    assert_eq!(soon(submitting).await.unwrap(), Ok(()));
+    soon(work.commit()).await.unwrap();
+    drop((work, session));
     soon(connection.close()).await.unwrap();
     soon(peer).await.unwrap();
 }
