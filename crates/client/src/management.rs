@@ -76,8 +76,8 @@ enum Dialect {
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The most octets of an answer, and the most answers that are kept: a broker cannot have us keep any amount of what nobody
-/// asked for.
+/// The most octets of an answer, and the most answers that are kept: a broker cannot have us keep any amount of what
+/// nobody asked for.
 const ANSWER: u64 = 1024 * 1024;
 const ANSWERS: u32 = 10;
 

@@ -14,8 +14,8 @@ use crate::{AttachError, ConnectionError, Guarantee, LinkError, LinkOptions, Mes
 pub(crate) use postroad_amqp::v1_0::{Delivery, LimitError, LinkId, SessionId, Transmit};
 pub(crate) use postroad_codec::v1_0::{DeliveryNumber, DeliveryTag, MessageFormat, Role, TransactionId};
 
-/// The most messages that a sender may be allowed. They are counted by serial numbers (AMQP 1.0 part 2, 2.6.7); and peers on
-/// Proton read credit as a signed number, and send nothing for one below zero.
+/// The most messages that a sender may be allowed. They are counted by serial numbers (AMQP 1.0 part 2, 2.6.7); and peers
+/// on Proton read credit as a signed number, and send nothing for one below zero.
 pub(crate) const MOST_CREDIT: u32 = i32::MAX as u32;
 
 /// One end of a connection, without I/O: bytes go in and out, and what happened comes as [`News`].

@@ -149,8 +149,8 @@ impl Transacted {
     /// error the transaction was rolled back; messages that were settled in it have gone back to their nodes.
     ///
     /// # Cancel safety
-    /// Once polled it goes its way: when the future is dropped, whatever is done next goes on with it, but for a rollback
-    /// that comes before it was handed over.
+    /// Once polled it goes its way: when the future is dropped, whatever is done next goes on with it, but for a
+    /// rollback that comes before it was handed over.
     pub async fn commit(&self) -> Result<(), TransactionError> {
         let _turn = self.inner.turn.lock().await;
         self.work().state = TransactionState::Committing;

@@ -1,4 +1,4 @@
-//! Messages of a receiver that have come: they are taken from the connection in one go, and wait until they are handed out.
+//! Messages of a receiver that have come: they are taken from the connection in one go, and wait to be handed out.
 
 use std::task::{Context, Poll, ready};
 

@@ -1,4 +1,4 @@
-//! Links, sessions and connections that are over: whoever waits on one is told why, and it is forgotten with its last handle.
+//! Links, sessions and connections that are over: whoever waits on one is told why, and it goes with its last handle.
 
 use std::time::Duration;
 

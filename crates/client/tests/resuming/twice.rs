@@ -15,8 +15,7 @@ fn released() -> DeliveryState {
     codec::Outcome::Released.into()
 }
 
-/// Reads until the client allows so many deliveries on the link in all (2.6.7): a flow before that may have been on its way
-/// while deliveries went the other.
+/// Reads until the client allows so many deliveries on the link in all (2.6.7): a flow before that may have crossed some.
 fn allowed(peer: &mut Peer, limit: u32) -> &mut Peer {
     loop {
         if let Frame::Amqp { performative: Performative::Flow(flow), .. } = peer.next().expect("there is credit")
