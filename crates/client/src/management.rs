@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::types::{Fields, Map, Value};
-use crate::{Connection, Message, Node, Receiver, Sender, Session};
+use crate::{Connection, LinkOptions, Message, Node, Receiver, Sender, Session};
 
 pub use error::ManagementError;
 
@@ -76,6 +76,11 @@ enum Dialect {
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The most octets of an answer, and the most answers that are kept: a broker cannot have us keep any amount of what
+/// nobody asked for.
+const ANSWER: u64 = 1024 * 1024;
+const ANSWERS: u32 = 10;
+
 /// How often it is looked whether the connection is still the one that a request went over.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -117,7 +122,8 @@ impl Session {
                 (qmf::requests(), from, Some(reply_to))
             }
         };
-        let (sender, answers) = tokio::join!(self.sender(to), self.receiver(from));
+        let terms = LinkOptions { prefetch: ANSWERS, max_message_size: ANSWER, ..LinkOptions::default() };
+        let (sender, answers) = tokio::join!(self.sender(to), self.receiver_with(from, terms));
         Ok(Management { dialect, sender: sender?, answers: answers?, reply_to, requests: 0 })
     }
 }

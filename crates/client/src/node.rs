@@ -82,7 +82,7 @@ pub struct LinkOptions {
     pub name: Option<String>,
     /// How often a message may arrive.
     pub guarantee: Guarantee,
-    /// Messages that a receiver takes ahead; 0 fetches one by one.
+    /// Messages that a receiver takes ahead; 0 fetches one by one, and of 2^31 and more 2^31 - 1 count.
     pub prefetch: u32,
     /// The largest message that a receiver takes, in bytes.
     pub max_message_size: u64,

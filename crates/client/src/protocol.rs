@@ -14,6 +14,10 @@ use crate::{AttachError, ConnectionError, Guarantee, LinkError, LinkOptions, Mes
 pub(crate) use postroad_amqp::v1_0::{Delivery, LimitError, LinkId, SessionId, Transmit};
 pub(crate) use postroad_codec::v1_0::{DeliveryNumber, DeliveryTag, MessageFormat, Role, TransactionId};
 
+/// The most messages that a sender may be allowed. They are counted by serial numbers (AMQP 1.0 part 2, 2.6.7); and peers
+/// on Proton read credit as a signed number, and send nothing for one below zero.
+pub(crate) const MOST_CREDIT: u32 = i32::MAX as u32;
+
 /// One end of a connection, without I/O: bytes go in and out, and what happened comes as [`News`].
 pub(crate) trait Protocol: fmt::Debug + Send {
     /// How messages are written and read, which takes no lock.
@@ -104,6 +108,7 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     fn take_all(&mut self, link: LinkId, deliveries: &mut VecDeque<Delivery>);
     /// Messages that the sender may still send.
     fn granted(&mut self, link: LinkId) -> u32;
+    /// Allows the sender so many, and [`MOST_CREDIT`] at most.
     fn grant(&mut self, link: LinkId, credit: u32);
     /// Has the sender answer what it was told of a link: [`News::Flow`] follows, behind what it had sent before.
     fn ask_flow(&mut self, link: LinkId);

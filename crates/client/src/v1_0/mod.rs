@@ -18,8 +18,8 @@ use postroad_codec::v1_0::{
 };
 
 use crate::protocol::{
-    Delivery, DeliveryNumber, DeliveryTag, Doubt, How, LimitError, LinkId, News, Outgoing, Own, Peer, Protocol, Query,
-    Refusal, Remote, Role, SessionId, Suspended, Take, To, TransactionId, Transmit, Unsettled, Wire,
+    Delivery, DeliveryNumber, DeliveryTag, Doubt, How, LimitError, LinkId, MOST_CREDIT, News, Outgoing, Own, Peer,
+    Protocol, Query, Refusal, Remote, Role, SessionId, Suspended, Take, To, TransactionId, Transmit, Unsettled, Wire,
 };
 use crate::types::PeerError;
 use crate::{LinkError, LinkOptions, Message, Node, Outcome};
@@ -409,7 +409,7 @@ impl Protocol for Engine {
 
     fn grant(&mut self, link: LinkId, credit: u32) {
         if let Some(mut receiver) = self.receiving(link) {
-            receiver.set_credit(credit);
+            receiver.set_credit(credit.min(MOST_CREDIT));
         }
     }
 

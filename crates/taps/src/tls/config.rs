@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ConfigBuilder, RootCertStore, ServerConfig};
 use super::algorithms::Algorithms;
 use super::sessions::{ServerSessions, SessionLimits};
 use super::trust::TrustCallback;
-use super::verify::{AcceptAny, AnyName, Pins, StrictClients, StrictServers};
+use super::verify::{AcceptAny, Pins, StrictClients, StrictServers};
 use super::{TlsConfigBuilder, TlsConfigError, TlsError, TlsInfo};
 use crate::protocol::ProtocolStack;
 use crate::selection::{Context, Tickets};
@@ -219,11 +219,11 @@ impl Inner {
                 .build()
                 .map_err(|error| unusable_roots("server", &error))?
         };
-        let chain = if self.any_name { Arc::new(AnyName { chain }) } else { chain };
-        if self.pins.is_empty() && self.algorithms.schemes.is_none() {
+        if self.pins.is_empty() && self.algorithms.schemes.is_none() && !self.any_name {
             return Ok(chain);
         }
-        Ok(Arc::new(StrictServers { chain, pins: self.pins.clone(), schemes: self.algorithms.schemes() }))
+        let (pins, schemes) = (self.pins.clone(), self.algorithms.schemes());
+        Ok(Arc::new(StrictServers { chain, any_name: self.any_name, pins, schemes }))
     }
 
     fn finish_client(

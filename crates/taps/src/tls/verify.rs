@@ -68,10 +68,11 @@ macro_rules! signatures_that_count {
     };
 }
 
-/// Asks more of a server than its chain: a pin, and signatures of certain kinds.
+/// Asks more of a server than its chain: a pin, and signatures of certain kinds; or less: any name.
 #[derive(Debug)]
 pub(super) struct StrictServers {
     pub(super) chain: Arc<dyn ServerCertVerifier>,
+    pub(super) any_name: bool,
     pub(super) pins: Pins,
     /// The signatures that count; any that the provider knows when empty.
     pub(super) schemes: Vec<SignatureScheme>,
@@ -86,7 +87,13 @@ impl ServerCertVerifier for StrictServers {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)?;
+        let verified = match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            // The name is what is looked at last.
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.any_name => ServerCertVerified::assertion(),
+            verified => verified?,
+        };
         self.pins.check(end_entity)?;
         Ok(verified)
     }
@@ -141,54 +148,6 @@ fn kept(supported: Vec<SignatureScheme>, wanted: &[SignatureScheme]) -> Vec<Sign
         return supported;
     }
     wanted.iter().copied().filter(|scheme| supported.contains(scheme)).collect()
-}
-
-/// Accepts a certificate of any name that leads to a root.
-#[derive(Debug)]
-pub(super) struct AnyName {
-    pub(super) chain: Arc<dyn ServerCertVerifier>,
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        server_name: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        match verified {
-            // The name is what is looked at last.
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.chain.supported_verify_schemes()
-    }
 }
 
 /// Accepts any certificate whose key the server holds.

@@ -1,0 +1,154 @@
+//! What the engine has to tell, and who is to hear of it.
+
+use std::time::{Duration, Instant};
+
+use super::State;
+use crate::LinkError;
+use crate::again::Joining;
+use crate::protocol::{LinkId, News};
+use crate::types::{ErrorCondition, PeerError};
+
+/// Links that a peer may attach before somebody takes them.
+const MAX_INCOMING: usize = 4096;
+
+/// How long those who wait for credit have to use it once the peer wants it back.
+const DRAIN: Duration = Duration::from_millis(20);
+
+impl State {
+    /// Takes in everything that the engine has to tell.
+    pub(crate) fn take_news(&mut self) {
+        while let Some(news) = self.engine.poll_news() {
+            match news {
+                News::Settled { link, token, outcome } => self.settled(link, token, outcome),
+                News::Declared { link, token, id } => self.declared(link, token, id),
+                News::Ready(link) => {
+                    let (mut control, mut joining) = (false, Joining::Not);
+                    if let Some(entry) = self.entry(link) {
+                        entry.confirmed = true;
+                        control = entry.control.is_some();
+                        joining = entry.joining;
+                        // Who waits for the first message of any link.
+                        let session = entry.session;
+                        if let Some(session) = self.sessions.get_mut(session) {
+                            session.waiters.wake(&mut self.wakes);
+                        }
+                    }
+                    if joining == Joining::Anew {
+                        self.confirmed(link);
+                    }
+                    if control {
+                        self.roll_back_abandoned(link);
+                    }
+                    self.wake_link(link);
+                }
+                News::Opened => {
+                    self.opened = true;
+                    self.waiters.wake(&mut self.wakes);
+                }
+                News::SessionBegun(session) => {
+                    for (_, entry) in self.sessions.iter_mut().filter(|(_, entry)| entry.id == session) {
+                        entry.begun = true;
+                        entry.waiters.wake(&mut self.wakes);
+                    }
+                }
+                News::LinkAttached(link) => {
+                    self.attached(link);
+                    self.wake_link(link);
+                }
+                // What a peer ends as it hears the close of a connection that we detach is only gone for now.
+                News::LinkEnded { .. } | News::SessionEnded(..) if self.detached.is_some() => {}
+                News::LinkEnded { link, error, closed } => self.link_ended(link, error, closed),
+                News::Resumed { link, complete, remembered } => self.resumed(link, complete, remembered),
+                News::Reassociated { link, tag, number } => self.reassociated(link, tag, number),
+                News::SettledBySender { link, number } => self.settled_by_sender(link, number),
+                News::InDoubt { link, doubt } => self.in_doubt(link, doubt),
+                News::SessionEnded(session, error) => {
+                    // What answers an end of ours is no news of the peer's.
+                    let ours = error == LinkError::SessionEnded(None) && self.is_ending(session);
+                    self.end_session(session, if ours { &LinkError::Closed } else { &error });
+                }
+                News::Closed(error) => self.lose(error),
+                News::Answer { token, answer } => self.answered(token, answer),
+                News::Drained(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.drained = true;
+                    }
+                    self.wake_link(link);
+                }
+                News::Flow(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.heard.answered();
+                    }
+                    self.wake_link(link);
+                }
+                News::Aborted(link) => {
+                    if let Some(entry) = self.entry(link) {
+                        entry.aborted = true;
+                    }
+                    self.wake_link(link);
+                }
+                News::Drain(link) => self.drain(link),
+                News::SessionIncoming(id) => {
+                    self.add_session(id, false);
+                    if self.teardown.close.is_some() {
+                        self.engine.end(id);
+                    }
+                }
+                News::LinkIncoming(link)
+                    if self.engine.remote(link).is_some_and(|remote| remote.coordinator.is_some()) =>
+                {
+                    let text = "this container has no transactions";
+                    self.engine.refuse(link, PeerError::new(ErrorCondition::NOT_IMPLEMENTED, text));
+                }
+                News::LinkIncoming(link) => match &mut self.incoming {
+                    Some(incoming) if incoming.len() < MAX_INCOMING => {
+                        incoming.push_back(link);
+                        self.waiters.wake(&mut self.wakes);
+                    }
+                    _ => {
+                        let text = "this container takes no links";
+                        self.engine.refuse(link, PeerError::new(ErrorCondition::NOT_ALLOWED, text));
+                    }
+                },
+            }
+        }
+        self.tell_of_doubts();
+        if !self.partly.is_empty() {
+            self.go_on_with_parts();
+        }
+    }
+
+    /// The peer wants credit used or given up: those who wait for it come first.
+    fn drain(&mut self, link: LinkId) {
+        let Self { links, by_engine, wakes, drains, engine, .. } = self;
+        // A peer that asks again is answered at the moment that was set.
+        if drains.iter().any(|(_, pending)| *pending == link) {
+            return;
+        }
+        let key = by_engine.get(link.index()).copied().flatten();
+        match key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) {
+            Some(entry) if !entry.waiters.is_empty() => {
+                entry.waiters.wake(wakes);
+                drains.push((Instant::now() + DRAIN, link));
+            }
+            _ => engine.give_up_credit(link),
+        }
+    }
+
+    /// Gives up the credit that nobody used in time, and tells when that is to be done next.
+    pub(crate) fn answer_drains(&mut self, now: Instant) -> Option<Instant> {
+        let Self { drains, engine, .. } = self;
+        drains.retain(|(due, link)| {
+            if *due <= now {
+                engine.give_up_credit(*link);
+            }
+            *due > now
+        });
+        drains.iter().map(|(due, _)| *due).min()
+    }
+
+    /// Senders that were to give up credit need not.
+    pub(crate) fn drop_drains(&mut self) {
+        self.drains.clear();
+    }
+}

@@ -1,0 +1,88 @@
+//! Links, sessions and connections that are over: whoever waits on one is told why, and it goes with its last handle.
+
+use std::time::Duration;
+
+use super::State;
+use crate::event::ConnectionEvent;
+use crate::protocol::{LinkId, SessionId, Take};
+use crate::{ConnectionError, LinkError};
+
+impl State {
+    /// Ends a link: whoever waits for anything on it is told why.
+    pub(crate) fn end_link(&mut self, id: LinkId, error: LinkError) {
+        let (suspended, left) = self.engine.release(id, Take::All);
+        let Some(key) = self.key_of(id) else { return };
+        if let Some(known) = self.by_engine.get_mut(id.index()) {
+            *known = None;
+        }
+        if let Some(suspended) = suspended {
+            self.keep_doubts(key, suspended, &error);
+        }
+        let Self { links, wakes, waiters, .. } = self;
+        let entry = &mut links[key];
+        entry.waiters.wake(wakes);
+        waiters.wake(wakes);
+        entry.sends.fail(&error, wakes);
+        entry.left.extend(left);
+        entry.over.get_or_insert(error);
+        let serial = entry.serial;
+        self.moved.forget_link(serial);
+        self.tidy_link(key);
+    }
+
+    /// Forgets a link that is over once its handle is gone and every outcome has been taken: until then its key is not
+    /// used again.
+    pub(crate) fn tidy_link(&mut self, key: usize) {
+        let Some(entry) = self.links.get_mut(key).filter(|entry| entry.abandoned && entry.over.is_some()) else {
+            return;
+        };
+        entry.left.clear();
+        entry.waiters.wake(&mut self.wakes);
+        entry.sends.sync_waiters.wake(&mut self.wakes);
+        if entry.sends.slots.is_empty() {
+            self.links.remove(key);
+        }
+    }
+
+    pub(crate) fn end_session(&mut self, id: SessionId, error: &LinkError) {
+        let ended = self.sessions.iter_mut().find(|(_, entry)| entry.id == id);
+        let Some((key, entry)) = ended else { return };
+        entry.over.get_or_insert_with(|| error.clone());
+        entry.waiters.wake(&mut self.wakes);
+        for link in self.links_of(key) {
+            self.end_link(link, error.clone());
+        }
+        if self.sessions[key].handles == 0 {
+            self.sessions.remove(key);
+        }
+    }
+
+    /// Ends everything.
+    pub(crate) fn end_connection(&mut self, error: ConnectionError) {
+        if self.over.is_some() {
+            return;
+        }
+        let link_error = LinkError::Connection(error.clone());
+        self.over = Some(error.clone());
+        (self.down, self.detached) = (None, None);
+        self.waiters.wake(&mut self.wakes);
+        let sessions: Vec<SessionId> = self.sessions.iter().map(|(_, entry)| entry.id).collect();
+        for session in sessions {
+            self.end_session(session, &link_error);
+        }
+        self.tell_of_doubts();
+        self.tell(ConnectionEvent::Over(error));
+    }
+
+    /// Notes that the handle of a link is gone, and closes the link.
+    pub(crate) fn abandon_link(&mut self, key: usize, timeout: Duration) {
+        let Some(entry) = self.links.get_mut(key) else { return };
+        entry.abandoned = true;
+        let (id, over) = (entry.id, entry.over.is_some());
+        if over {
+            self.tidy_link(key);
+        } else {
+            self.detach(id, timeout);
+        }
+    }
+}
