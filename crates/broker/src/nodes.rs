@@ -145,6 +145,12 @@ impl Nodes {
             return Err(NodeError::invalid(text));
         }
         let kind = if exchange_kind.is_some() { Kind::Exchange } else { Kind::Queue };
+        if let Some(node) = self.find_kind(name, kind) {
+            if !node.lock().deleted {
+                return Ok((node, false));
+            }
+            self.forget(&node);
+        }
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(node) = names.of(kind).get(name) {
             return Ok((Arc::clone(node), false));
@@ -287,7 +293,8 @@ impl Nodes {
         }
     }
 
-    fn forget(&self, node: &Arc<Node>) {
+    /// Forgets a node that is deleted. Whoever finds one before those who delete it have come to that does it too.
+    pub(crate) fn forget(&self, node: &Arc<Node>) {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         let of_kind = names.of_mut(node.kind);
         if of_kind.get(&node.name).is_some_and(|found| Arc::ptr_eq(found, node)) {

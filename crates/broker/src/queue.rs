@@ -31,7 +31,6 @@ mod store;
 mod tests;
 mod turns;
 
-pub(crate) use admission::Disagreement;
 use consumers::Consumer;
 pub(crate) use consumers::{Locked, Subscriber};
 use cursor::Floors;
@@ -57,8 +56,8 @@ pub(crate) struct Queue<W> {
     features: Features,
     /// Whether there is more to a message that comes than to put it behind the others.
     special: bool,
-    /// The messages that are taken, where not all are.
-    admission: Option<Option<Arc<Filter>>>,
+    /// The messages that are taken for its consumers, where not all are.
+    admission: Option<Arc<Filter>>,
     consumers: Slab<Consumer<W>>,
     next_uid: u64,
     browsers: usize,
