@@ -8,7 +8,7 @@ use std::time::Instant;
 use postroad_codec::v1_0::{ByteString, Fields, Value};
 use tracing::{debug, warn};
 
-use crate::alternate::Trail;
+use crate::alternate::{Trail, follow};
 use crate::declaration::Declaration;
 use crate::error::clip_text;
 use crate::exchange::Aftermath;
@@ -34,11 +34,13 @@ impl Nodes {
     ///
     /// A message never comes back to a node where it died: one that would is dropped.
     pub(crate) fn bury(&self, source: &Node, dead: Vec<Dead>) {
-        self.bury_behind(source, dead, None);
+        if !dead.is_empty() {
+            follow(dead.len(), false, |trail| self.bury_behind(source, dead, trail));
+        }
     }
 
     /// As [`Nodes::bury`], where messages that had to leave other nodes have driven them out.
-    pub(crate) fn bury_behind(&self, source: &Node, dead: Vec<Dead>, trail: Option<&Trail<'_>>) {
+    pub(crate) fn bury_behind(&self, source: &Node, dead: Vec<Dead>, trail: &Trail<'_>) {
         if dead.is_empty() {
             return;
         }
@@ -66,7 +68,7 @@ impl Nodes {
         options: &NodeOptions,
         dead: Vec<Dead>,
         graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
-        trail: Option<&Trail<'_>>,
+        trail: &Trail<'_>,
     ) {
         let Some(name) = options.dead_letter.as_ref().filter(|_| !dead.is_empty()) else { return };
         let found = self
@@ -107,7 +109,7 @@ impl Nodes {
             Kind::Exchange => {
                 let mut transit = self.transit(&node, &state, now);
                 for letter in letters {
-                    lost += usize::from(transit.take(&mut state, letter, false, &mut woken).is_err());
+                    lost += usize::from(transit.take(&mut state, letter, None, &mut woken).is_err());
                 }
                 (Vec::new(), transit.publish(&mut state, &mut woken))
             }

@@ -62,7 +62,7 @@ fn deliver(nodes: &Nodes, node: &Arc<Node>, held: Held, now: Instant) {
     let mut state = node.lock();
     if node.kind == Kind::Exchange {
         let mut transit = nodes.transit(node, &state, now);
-        let taken = transit.take(&mut state, held, false, &mut woken).is_ok();
+        let taken = transit.take(&mut state, held, None, &mut woken).is_ok();
         let aftermath = transit.publish(&mut state, &mut woken);
         drop(state);
         wake_all(&mut woken);

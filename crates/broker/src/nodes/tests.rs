@@ -2,12 +2,19 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, Properties, Value};
+use postroad_codec::v1_0::{
+    ApplicationProperties, Attach, Map, Message, MessageFormat, Properties, Role, Source, Symbol, Value,
+};
 
 use super::*;
+use crate::filter::Origin;
 use crate::message::Held;
 use crate::node::Hold;
 use crate::settings::LimitPolicy;
+use crate::subscription::subscribe;
+use crate::terminus::grant_source;
+
+mod leaving;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 10, bytes: 10_000 };
 
@@ -39,7 +46,7 @@ fn publish(nodes: &Nodes, exchange: &str, messages: impl IntoIterator<Item = Hel
     let mut transit = nodes.transit(&node, &state, Instant::now());
     let mut taken = 0;
     for held in messages {
-        taken += usize::from(transit.take(&mut state, held, false, &mut woken).is_ok());
+        taken += usize::from(transit.take(&mut state, held, None, &mut woken).is_ok());
     }
     let aftermath = transit.publish(&mut state, &mut woken);
     drop(state);
@@ -227,28 +234,6 @@ fn bindings_are_limited_in_all_and_in_size() {
     assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
 }
 
-/// A queue that drops its oldest messages into an exchange that leads back to it.
-#[test]
-fn messages_do_not_go_in_circles() {
-    let nodes = nodes();
-    for (exchange, queue) in [("x", "a"), ("y", "b")] {
-        nodes.declare_exchange(exchange, &Declaration::of_exchange(ExchangeKind::Fanout)).unwrap();
-        let settings = QueueSettings::default().max_messages(3).limit_policy(LimitPolicy::Ring);
-        let mut declaration = Declaration::default();
-        (declaration.settings, declaration.alternate_exchange) = (settings, Some(exchange.into()));
-        nodes.declare_queue(queue, &declaration, None).unwrap();
-    }
-    for (exchange, queue) in [("x", "a"), ("x", "b"), ("y", "b"), ("y", "a")] {
-        nodes.bind(exchange, queue, "", &none()).unwrap();
-    }
-    assert_eq!(publish(&nodes, "x", (0..5).map(|_| held("", &[]))), 5);
-    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b")], [3, 3]);
-    for queue in ["a", "b"] {
-        nodes.delete(queue, Kind::Queue).unwrap();
-    }
-    assert_eq!(nodes.budget.used(), 0);
-}
-
 #[test]
 fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
     let nodes = Arc::new(nodes());
@@ -260,4 +245,68 @@ fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
     drop(last);
     assert!(next.consuming().is_none() && nodes.find("a").is_none());
     assert_eq!(node.lock().links, 0);
+}
+
+/// Between the end of a node and the moment when it is forgotten.
+#[test]
+fn a_node_that_has_just_gone_is_made_again() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (queue, _) = nodes.declare_queue("a", &declaration, None).unwrap();
+    let (exchange, _) = nodes.declare_exchange("a", &declaration).unwrap();
+    queue.lock().deleted = true;
+    exchange.lock().deleted = true;
+    let (fresh, made) = nodes.declare_queue("a", &declaration, None).unwrap();
+    assert!(made && !Arc::ptr_eq(&fresh, &queue));
+
+    let capabilities = ["topic", "create-on-demand"].map(Symbol::from_static);
+    let source = Source { capabilities: capabilities.into_iter().collect(), ..Source::at("a") };
+    let attach = Attach { role: Role::Receiver, source: Some(Box::new(source)), ..Attach::default() };
+    let owner = || Owner { user: "".into(), container: "c".into() };
+    let granted = grant_source(&nodes, false, &attach, owner, Origin::default()).unwrap();
+    assert!(granted.hold.addressed().exchange_kind.is_some());
+    assert!(!std::ptr::eq(granted.hold.addressed(), &*exchange));
+    // Those who come to it late forget no other.
+    nodes.forget(&exchange);
+    assert!(nodes.find_kind("a", Kind::Exchange).is_some());
+}
+
+#[test]
+fn who_subscribes_as_the_last_binding_goes_finds_the_exchange_gone() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (exchange, _) = nodes.declare_exchange("e", &declaration).unwrap();
+    let hold = || Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let by_all = [("#".into(), Map::default())];
+    let last = subscribe(hold(), &nodes, None, &by_all, None).unwrap().unwrap();
+    let next = hold();
+    drop(last);
+    assert!(subscribe(next, &nodes, None, &by_all, None).unwrap().is_none());
+    assert!(nodes.find_kind("e", Kind::Exchange).is_none());
+    assert_eq!((exchange.lock().links, nodes.bindings.load(Ordering::Relaxed)), (0, 0));
+}
+
+/// A subscription that is made as others go keeps the exchange.
+#[test]
+fn an_exchange_stays_for_the_next_subscription() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (exchange, _) = nodes.declare_exchange("e", &declaration).unwrap();
+    nodes.declare_queue("q", &Declaration::default(), None).unwrap();
+    nodes.bind("e", "q", "k", &none()).unwrap();
+    let hold = Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let too_many =
+        subscribe(hold, &nodes, None, &[("k".into(), Map::default()), ("k".repeat(300).into(), none())], None);
+    assert_eq!(too_many.unwrap_err().fault, Fault::Invalid);
+    let hold = Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let subscription = subscribe(hold, &nodes, None, &[("k".into(), Map::default())], None).unwrap().unwrap();
+    nodes.unbind("e", "q", "k", None).unwrap();
+    assert!(nodes.find("e").is_some());
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 1);
+    drop(subscription);
+    assert!(nodes.find("e").is_none());
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
 }
