@@ -95,6 +95,7 @@ mod outgoing;
 mod passwords;
 mod peer;
 mod posting;
+mod properties;
 mod provisional;
 mod queue;
 mod selector;

@@ -247,6 +247,43 @@ fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
     assert_eq!(node.lock().links, 0);
 }
 
+/// Each property that a binding asks for is looked up for every message.
+#[test]
+fn what_headers_bindings_ask_for_is_limited_in_all() {
+    const EACH: usize = 500;
+    let nodes = nodes();
+    nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    let arguments =
+        |from: usize| -> Map { (from..from + EACH).map(|at| (Value::from(format!("{at:x}")), Value::Null)).collect() };
+    let mut bound = 0;
+    while bound < 1000 && nodes.bind("amq.match", "a", "", &arguments(bound)).is_ok() {
+        bound += 1;
+    }
+    assert_eq!(bound, 262_144 / EACH);
+    assert_eq!(nodes.bind("amq.match", "a", "", &arguments(bound)).unwrap_err().fault, Fault::Limit);
+    assert!(nodes.bind("amq.match", "a", "", &none()).unwrap(), "this one asks for nothing");
+    nodes.unbind("amq.match", "a", "", Some(&arguments(7))).unwrap();
+    assert!(nodes.bind("amq.match", "a", "", &arguments(bound)).unwrap());
+}
+
+/// A subject can be at all places behind a `#` at once.
+#[test]
+fn words_behind_a_hash_are_limited_in_all() {
+    let nodes = nodes();
+    nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    let pattern = |at: usize| format!("#.{at}{}", ".b".repeat(30));
+    let mut bound = 0;
+    while bound < 1000 && nodes.bind("amq.topic", "a", &pattern(bound), &none()).is_ok() {
+        bound += 1;
+    }
+    assert_eq!(bound, 4096 / 31);
+    assert_eq!(nodes.bind("amq.topic", "a", &pattern(bound), &none()).unwrap_err().fault, Fault::Limit);
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), bound);
+    assert!(nodes.bind("amq.topic", "a", "a.#", &none()).unwrap());
+    nodes.unbind("amq.topic", "a", &pattern(0), None).unwrap();
+    assert!(nodes.bind("amq.topic", "a", &pattern(bound), &none()).unwrap());
+}
+
 /// Between the end of a node and the moment when it is forgotten.
 #[test]
 fn a_node_that_has_just_gone_is_made_again() {

@@ -205,7 +205,39 @@ fn looks_that_take_long_are_few() {
     queue.push(features::made(None, "ab".repeat(40_000).as_str())).unwrap();
     assert!(take(&mut queue, id, 1).is_empty());
     let simple = chooser(&mut queue, "k LIKE '%bab%'", 2);
-    assert_eq!(take(&mut queue, simple, 1).len(), 1);
+    let mut taken = take(&mut queue, simple, 1);
+    while taken.is_empty() {
+        assert!(queue.is_searching(simple));
+        taken = take(&mut queue, simple, 1);
+    }
+}
+
+/// However many they are: the lock is held for all of them.
+#[test]
+fn those_who_choose_share_what_is_looked_at_under_one_lock() {
+    const CHOOSERS: usize = 50;
+    let mut queue = roomy();
+    let ids: Vec<usize> = (0..CHOOSERS).map(|wake| chooser(&mut queue, "JMSPriority > 7", wake as u32)).collect();
+    for id in &ids {
+        assert!(take(&mut queue, *id, 10).is_empty());
+    }
+    push(&mut queue, std::iter::repeat_n(1, LOOKS));
+    let mut woken = Vec::new();
+    queue.dispatch(&mut woken);
+    let looked =
+        |queue: &Queue<u32>| -> u64 { ids.iter().map(|id| queue.consumers[*id].seeker().cursor.levels[0]).sum() };
+    assert!(looked(&queue) <= LOOKS as u64 + 1, "{}", looked(&queue));
+    assert_eq!(woken.len(), CHOOSERS - 1, "one has looked at everything, and the others are to go on");
+    // Whoever comes by has its own share, even if there are news for those in front.
+    push(&mut queue, [1]);
+    assert!(take(&mut queue, ids[CHOOSERS - 1], 10).is_empty());
+    assert_eq!(queue.consumers[ids[CHOOSERS - 1]].seeker().cursor.levels[0], LOOKS as u64);
+    for id in &ids {
+        while queue.is_searching(*id) {
+            assert!(take(&mut queue, *id, 10).is_empty());
+        }
+    }
+    assert_eq!(looked(&queue), (CHOOSERS * (LOOKS + 1)) as u64);
 }
 
 #[test]
