@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroad_amqp::v1_0::{Event, LinkTerms};
-use postroad_broker::Broker;
+use postroad_broker::{Broker, ExchangeKind};
 use postroad_codec::v1_0::{
     AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, Outcome,
     Properties, Role, Source, Symbol, Target, TransactionId, Value,
@@ -188,6 +188,50 @@ async fn a_node_that_was_deleted_undoes_the_transaction() {
     assert_eq!(error.condition, ErrorCondition::TRANSACTION_ROLLBACK);
     let stats = broker.queue_stats("q1").unwrap();
     assert_eq!((stats.ready, stats.uncommitted), (0, 0));
+}
+
+/// Whatever was posted to an exchange that is gone, nothing is kept of it.
+#[tokio::test]
+async fn an_exchange_that_was_deleted_undoes_the_transaction() {
+    let broker = start(Broker::builder().queue("q0").exchange("e", ExchangeKind::Fanout)).await;
+    broker.bind("e", "q0", "").unwrap();
+    let mut client = Client::connect(&broker).await;
+    let control = control(&mut client).await;
+    let (gone, stays) = (client.sender("e").await.unwrap(), client.sender("q0").await.unwrap());
+    let id = declare(&mut client, control).await;
+    post_all(&mut client, gone, &id, numbered(0..2)).await;
+    post_all(&mut client, stays, &id, numbered(0..2)).await;
+    assert!(broker.held_bytes() > 0);
+    assert!(broker.delete_exchange("e"));
+    let error = discharge(&mut client, control, &id, false).await.unwrap_err();
+    assert_eq!(error.condition, ErrorCondition::TRANSACTION_ROLLBACK);
+    let stats = broker.queue_stats("q0").unwrap();
+    assert_eq!((stats.ready, stats.uncommitted, broker.held_bytes()), (0, 0, 0));
+    assert_eq!(client.detached(gone).await.unwrap().condition, ErrorCondition::RESOURCE_DELETED);
+}
+
+/// A commit to an exchange gives back the room in queues where another one has none.
+#[tokio::test]
+async fn a_full_queue_behind_an_exchange_undoes_the_transaction() {
+    let builder = Broker::builder().queue("q0").queue("q1").exchange("e", ExchangeKind::Direct);
+    let broker =
+        start(builder.exchange("f", ExchangeKind::Fanout).with_limits(|limits| limits.queue_messages = 3)).await;
+    for (exchange, queue) in [("e", "q0"), ("f", "q0"), ("f", "q1")] {
+        broker.bind(exchange, queue, "").unwrap();
+    }
+    let mut client = Client::connect(&broker).await;
+    let control = control(&mut client).await;
+    let (direct, fanout) = (client.sender("e").await.unwrap(), client.sender("f").await.unwrap());
+    for (posted, fits) in [(2, false), (1, true)] {
+        let id = declare(&mut client, control).await;
+        post_all(&mut client, direct, &id, numbered(0..2)).await;
+        post_all(&mut client, fanout, &id, numbered(0..posted)).await;
+        assert_eq!(discharge(&mut client, control, &id, false).await.is_ok(), fits);
+        let [one, other] = ["q0", "q1"].map(|queue| broker.queue_stats(queue).unwrap());
+        let expected = if fits { [3, 1] } else { [0, 0] };
+        assert_eq!(([one.ready, other.ready], [one.uncommitted, other.uncommitted]), (expected, [0, 0]));
+        assert_eq!(broker.held_bytes() > 0, fits);
+    }
 }
 
 #[tokio::test]

@@ -70,6 +70,30 @@ fn what_consumers_have_made_of_a_message_goes_along() {
     assert_eq!(nodes.find("q").unwrap().lock().queue.stats().bytes, 0);
 }
 
+/// Its room was taken when it was still there, and it is gone before it gets what it was taken for.
+#[test]
+fn what_comes_into_a_queue_that_has_just_gone_goes_on() {
+    let nodes = nodes();
+    nodes.declare_queue("left", &Declaration::default(), None).unwrap();
+    nodes.declare_exchange("x", &Declaration::of_exchange(ExchangeKind::Direct)).unwrap();
+    let queue = declare(&nodes, "q", "amq.fanout", QueueSettings::default());
+    nodes.bind("amq.fanout", "left", "", &none()).unwrap();
+    nodes.bind("x", "q", "k", &none()).unwrap();
+    let node = nodes.find("x").unwrap();
+    let mut state = node.lock();
+    let mut woken = Vec::new();
+    let mut transit = nodes.transit(&node, &state, Instant::now());
+    transit.take(&mut state, held("k", &[]), None, &mut woken).unwrap();
+    assert_eq!(queue.lock().queue.stats().uncommitted, 1);
+    queue.lock().deleted = true;
+    let aftermath = transit.publish(&mut state, &mut woken);
+    drop(state);
+    nodes.attend(&node, aftermath);
+    assert_eq!(ready(&nodes, "left"), 1);
+    let stats = queue.lock().queue.stats();
+    assert_eq!((stats.ready, stats.uncommitted, stats.bytes), (0, 0, 0));
+}
+
 #[test]
 fn the_time_of_a_queue_does_not_go_along() {
     let nodes = nodes();
