@@ -152,14 +152,14 @@ impl<W: Clone> Queue<W> {
     }
 
     /// Takes out what a message replaces, and counts it out.
-    fn take_outdated(&mut self, message: &Held) -> Option<Held> {
+    pub(super) fn take_outdated(&mut self, message: &Held) -> Option<Held> {
         let outdated = self.store.take_replaced_by(message)?;
         self.count_out(&outdated);
         Some(outdated)
     }
 
     /// Puts it back, where nothing came in its place.
-    fn keep(&mut self, outdated: Held) {
+    pub(super) fn keep(&mut self, outdated: Held) {
         self.messages += 1;
         self.bytes += outdated.size();
         let _ = self.store.put_back(outdated);

@@ -42,8 +42,8 @@ impl LastValues {
 
     /// Forgets a message that waits no more.
     pub(super) fn forget(&mut self, seq: u64) {
-        let Some(key) = self.keys.remove(&seq) else { return };
-        if self.seqs.get(&key) == Some(&seq) {
+        // Of those that wait, one has each key.
+        if let Some(key) = self.keys.remove(&seq) {
             self.seqs.remove(&key);
         }
     }

@@ -112,6 +112,22 @@ fn a_newer_message_replaces_one_that_waits() {
     assert_eq!(queue.store.seqs(), [4, 5, 6]);
 }
 
+/// What replaces another needs no room that a third one would have to make.
+#[test]
+fn a_full_subscription_loses_no_last_values() {
+    let mut queue = queue_of(2, &base().last_value_key("k"));
+    for key in ["a", "b", "a"] {
+        queue.push_over(made(None, key));
+    }
+    assert_eq!((queue.store.seqs(), queue.stats().replaced, queue.dropped()), (vec![1, 2], 1, 0));
+    queue.push_over(large(4, "b", 100_001));
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![1, 2], 1), "it never fits in");
+    queue.push_over(made(None, "c"));
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![2, 3], 2));
+    let bytes = 2 * made(None, "a").size();
+    assert_eq!((queue.stats().ready, queue.stats().bytes), (2, bytes));
+}
+
 #[test]
 fn keys_are_text_and_those_without_one_have_one() {
     let mut queue = queue_of(100, &base().last_value_key("k"));
@@ -169,6 +185,7 @@ fn the_oldest_of_a_ring_make_room() {
     push(&mut queue, [4]);
     assert_eq!((queue.stats().ready, queue.stats().unsettled), (1, 4));
     assert_eq!(queue.push(message(100_001)), Err(Full::Queue));
+    assert_eq!(queue.room(), Demand { messages: usize::MAX, bytes: 100_000 }, "what is larger never fits in");
 }
 
 #[test]
