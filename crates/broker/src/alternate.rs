@@ -2,14 +2,12 @@
 //! exchange has no binding for. They go as their consumers have left them, and not as dead letters.
 
 use std::cell::Cell;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{debug, warn};
 
-use crate::exchange::Aftermath;
-use crate::mailbox::wake_all;
+use crate::exchange::{self, Aftermath};
 use crate::message::Held;
 use crate::node::{Node, Nodes};
 
@@ -101,31 +99,20 @@ impl Nodes {
     fn divert(&self, source: &str, alternate: &Arc<Node>, messages: Vec<Held>, trail: &Trail<'_>) {
         let now = Instant::now();
         let messages: Vec<Held> = messages.into_iter().map(|held| held.anew(now)).collect();
-        let mut ways = VecDeque::from([(Arc::clone(alternate), messages)]);
-        while let Some((exchange, messages)) = ways.pop_front() {
-            if messages.is_empty() {
-                continue;
-            }
+        let mut next = Some((Arc::clone(alternate), messages));
+        while let Some((way, messages)) = next.take().filter(|(_, messages)| !messages.is_empty()) {
             if !trail.may_copy() {
-                warn!("{} messages of {source:?} were dropped: they drive out too many others", messages.len());
-                continue;
+                return warn!("{} messages of {source:?} were dropped: they drive out too many others", messages.len());
             }
-            debug!("{} messages of {source:?} go to exchange {:?}", messages.len(), &*exchange.name);
-            let (mut lost, mut woken) = (0, Vec::new());
+            debug!("{} messages of {source:?} go to exchange {:?}", messages.len(), &*way.name);
             if messages.iter().any(|held| held.expires.is_some()) {
                 self.janitor.call();
             }
-            let mut state = exchange.lock();
-            let mut transit = self.transit(&exchange, &state, now);
-            for held in messages {
-                lost += usize::from(transit.take(&mut state, held, None, &mut woken).is_err());
-            }
-            let Aftermath { dead, left, unroutable, copies } = transit.publish(&mut state, &mut woken);
-            drop(state);
+            let (lost, aftermath) = exchange::send_through(self, &way, messages, now);
+            let Aftermath { dead, left, unroutable, copies } = aftermath;
             trail.count(copies);
-            wake_all(&mut woken);
             if lost > 0 {
-                warn!("{lost} messages of {source:?} were dropped: what {:?} leads to is full", &*exchange.name);
+                warn!("{lost} messages of {source:?} were dropped: what {:?} leads to is full", &*way.name);
             }
             for (queue, dead) in dead {
                 self.bury_behind(&queue, dead, trail);
@@ -133,9 +120,7 @@ impl Nodes {
             for (queue, left) in left {
                 self.move_on(&queue, left, trail);
             }
-            if let Some(next) = &exchange.declared.alternate {
-                ways.push_back((Arc::clone(next), unroutable));
-            }
+            next = way.declared.alternate.clone().map(|alternate| (alternate, unroutable));
         }
     }
 }

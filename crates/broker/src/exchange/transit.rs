@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::{Exchange, Routed};
 use crate::budget::Budget;
-use crate::mailbox::Wake;
+use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Node, NodeState, Nodes};
 use crate::options::Overflow;
@@ -331,6 +331,26 @@ impl Transit {
             aftermath.dead.push((Arc::clone(target), dead));
         }
     }
+}
+
+/// Sends messages through an exchange, and answers for how many there was no room. Call it without holding a lock, and
+/// [`Nodes::attend_behind`] for the rest.
+pub(crate) fn send_through(
+    nodes: &Nodes,
+    exchange: &Node,
+    messages: impl IntoIterator<Item = Held>,
+    now: Instant,
+) -> (usize, Aftermath) {
+    let (mut lost, mut woken) = (0, Vec::new());
+    let mut state = exchange.lock();
+    let mut transit = nodes.transit(exchange, &state, now);
+    for held in messages {
+        lost += usize::from(transit.take(&mut state, held, None, &mut woken).is_err());
+    }
+    let aftermath = transit.publish(&mut state, &mut woken);
+    drop(state);
+    wake_all(&mut woken);
+    (lost, aftermath)
 }
 
 /// How many messages a sender may send from now on, `wish` at most. Subscriptions hold it back, those included that its

@@ -1,5 +1,5 @@
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
@@ -11,7 +11,7 @@ use crate::filter::Origin;
 use crate::message::Held;
 use crate::node::Hold;
 use crate::settings::LimitPolicy;
-use crate::subscription::subscribe;
+use crate::subscription::{Share, subscribe};
 use crate::terminus::grant_source;
 
 mod leaving;
@@ -135,6 +135,9 @@ fn topic_fanout_and_headers_choose() {
     for queue in ["a", "b"] {
         assert!(nodes.bind("amq.fanout", queue, "whatever", &none()).unwrap());
     }
+    let meaningless: Map = [("k", "v")].into_iter().collect();
+    assert!(!nodes.bind("amq.fanout", "a", "", &meaningless).unwrap(), "neither keys nor arguments tell them apart");
+    assert!(!nodes.bind("amq.topic", "a", "x.*", &meaningless).unwrap());
     publish(&nodes, "amq.fanout", [held("z", &[])]);
     assert_eq!([ready(&nodes, "a"), ready(&nodes, "b"), ready(&nodes, "c")], [2, 3, 4]);
     let arguments = |mode: &str, key: &'static str| -> Map {
@@ -174,6 +177,19 @@ fn what_is_bound_is_told() {
         assert_eq!(nodes.unbind(exchange, queue, "", None).unwrap_err().fault, Fault::NotFound);
         assert_eq!(nodes.is_bound(exchange, Some(queue), None, None).unwrap_err().fault, Fault::NotFound);
     }
+}
+
+#[test]
+fn a_queue_knows_where_it_is_bound() {
+    let nodes = nodes();
+    let (queue, _) = nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    for key in ["k", "l"] {
+        nodes.bind("amq.topic", "a", key, &none()).unwrap();
+    }
+    nodes.unbind("amq.topic", "a", "k", None).unwrap();
+    assert_eq!(queue.lock().bound.len(), 1);
+    nodes.unbind("amq.topic", "a", "l", None).unwrap();
+    assert!(queue.lock().bound.is_empty());
 }
 
 #[test]
@@ -323,6 +339,82 @@ fn who_subscribes_as_the_last_binding_goes_finds_the_exchange_gone() {
     assert!(subscribe(next, &nodes, None, &by_all, None).unwrap().is_none());
     assert!(nodes.find_kind("e", Kind::Exchange).is_none());
     assert_eq!((exchange.lock().links, nodes.bindings.load(Ordering::Relaxed)), (0, 0));
+}
+
+#[test]
+fn a_queue_that_lingers_has_all_its_time_after_each_consumer() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    declaration.settings.auto_delete_timeout = Some(Duration::from_secs(5));
+    let (queue, _) = nodes.declare_queue("a", &declaration, None).unwrap();
+    let consumer = || Hold::new(Arc::clone(&queue), &nodes, false).unwrap().consuming().unwrap();
+    drop(consumer());
+    let next = consumer();
+    assert_eq!(queue.lock().over_since, None);
+    drop(next);
+    assert!(queue.lock().over_since.is_some() && nodes.find("a").is_some());
+    queue.lock().over_since = Instant::now().checked_sub(Duration::from_secs(5));
+    nodes.reap(&queue);
+    assert!(nodes.find("a").is_none());
+}
+
+#[test]
+fn what_others_share_is_all_that_is_bound() {
+    let nodes = Arc::new(nodes());
+    let (exchange, _) = nodes.declare_exchange("e", &Declaration::default()).unwrap();
+    let share = || Some(Share { scope: None, name: "s".into() });
+    let hold = || Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let [one, other] = ["k", "l"].map(|key| (ByteString::from(key), Map::default()));
+    let both = [one.clone(), other.clone()];
+    let _first = subscribe(hold(), &nodes, share(), &both, None).unwrap().unwrap();
+    for bindings in [&both[..], &[other.clone(), one.clone(), one.clone()]] {
+        subscribe(hold(), &nodes, share(), bindings, None).unwrap().unwrap();
+    }
+    for bindings in [&[one.clone()][..], &[], &[one.clone(), one], &[other, ("m".into(), none())]] {
+        assert_eq!(subscribe(hold(), &nodes, share(), bindings, None).unwrap_err().fault, Fault::Conflict);
+    }
+}
+
+/// An exchange that goes with its last binding waits for those whose alternate exchange it is.
+#[test]
+fn an_exchange_goes_once_it_is_no_alternate_exchange() {
+    let nodes = nodes();
+    let mut declaration = Declaration::of_exchange(ExchangeKind::Fanout);
+    declaration.auto_delete = true;
+    let (exchange, _) = nodes.declare_exchange("e", &declaration).unwrap();
+    let mut declaration = Declaration::default();
+    declaration.alternate_exchange = Some("e".into());
+    nodes.declare_queue("a", &declaration, None).unwrap();
+    nodes.bind("e", "a", "", &none()).unwrap();
+    nodes.unbind("e", "a", "", None).unwrap();
+    assert!(nodes.find("e").is_some());
+    nodes.delete("a", Kind::Queue).unwrap();
+    assert!(nodes.find("e").is_none());
+    // One that has just gone is found no more, though it has its name.
+    exchange.lock().deleted = false;
+    let (again, _) = nodes.declare_exchange("e", &Declaration::default()).unwrap();
+    again.lock().deleted = true;
+    assert_eq!(nodes.declare_queue("b", &declaration, None).unwrap_err().fault, Fault::NotFound);
+}
+
+#[test]
+fn alternate_exchanges_follow_each_other_so_far_and_no_further() {
+    let nodes = Nodes::new(NodeLimits { nodes: 100, ..nodes().limits }, Policies::default());
+    let declare = |name: usize, alternate: &str| {
+        let mut declaration = Declaration::of_exchange(ExchangeKind::Direct);
+        declaration.alternate_exchange = Some(alternate.into());
+        nodes.declare_exchange(&name.to_string(), &declaration)
+    };
+    declare(1, "amq.fanout").unwrap();
+    for name in 2..=MAX_DETOURS {
+        declare(name, &(name - 1).to_string()).unwrap();
+    }
+    assert_eq!(declare(99, &MAX_DETOURS.to_string()).unwrap_err().fault, Fault::Limit);
+    nodes.declare_queue("left", &Declaration::default(), None).unwrap();
+    nodes.bind("amq.fanout", "left", "", &none()).unwrap();
+    publish(&nodes, &MAX_DETOURS.to_string(), [held("k", &[])]);
+    assert_eq!(ready(&nodes, "left"), 1);
 }
 
 /// A subscription that is made as others go keeps the exchange.

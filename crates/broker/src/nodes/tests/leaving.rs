@@ -1,7 +1,6 @@
 //! Messages that have to leave a queue, and go through its alternate exchange.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use postroad_codec::v1_0::{Fields, Header, Milliseconds, Sections};
 
@@ -49,7 +48,10 @@ fn what_consumers_have_made_of_a_message_goes_along() {
     let queue = declare(&nodes, "q", "amq.fanout", QueueSettings::default());
     let header = Header { first_acquirer: Some(true), priority: Some(7), ..Header::default() };
     let message = Message { header: Some(header), ..Message::from("x") };
-    queue.lock().queue.push(Held::new(message.to_bytes(), MessageFormat(0))).unwrap();
+    let origin = Origin::of(&Owner { user: "".into(), container: "c".into() });
+    let mut held = Held::new(message.to_bytes(), MessageFormat(0));
+    held.origin = origin;
+    queue.lock().queue.push(held).unwrap();
     let mut annotations = Fields::default();
     annotations.0.insert(Value::Symbol("x-note".into()), Value::Int(5));
     give_back(
@@ -61,6 +63,10 @@ fn what_consumers_have_made_of_a_message_goes_along() {
     give_back(&nodes, &queue, &Return::Rejected(None));
     let [held] = &drained(&nodes, "left")[..] else { panic!("one was rejected") };
     assert_eq!((held.failures(), held.size()), (0, held.payload.len()));
+    assert_eq!(held.origin, origin);
+    // It never goes back to where it died.
+    let dead = held.clone().with_deaths(vec!["grave".into()]).anew(Instant::now());
+    assert_eq!(dead.deaths(), ["grave"]);
     let sections = Sections::find(held.payload.clone()).unwrap();
     let header = sections.header().unwrap().unwrap();
     assert_eq!((header.delivery_count, header.first_acquirer, header.priority), (Some(1), None, Some(7)));
