@@ -139,3 +139,19 @@ async fn a_message_in_a_queue_is_not_held_for_the_topic_as_well() {
     }
     assert!(once.contains(&broker.held_bytes()), "{}", broker.held_bytes());
 }
+
+/// A commit needs no room for a message beside that which it has.
+#[tokio::test]
+async fn what_is_posted_to_a_topic_needs_no_more_room_in_the_end() {
+    let builder = Broker::builder().topic("t").queue("q").with_limits(|limits| limits.total_bytes = 6000);
+    let broker = start(builder).await;
+    broker.bind("t", "q", "#").unwrap();
+    let payload = Message::from(vec![0; 4000]).to_bytes();
+    let mut client = Client::connect(&broker).await;
+    let (control, sender) = (control(&mut client).await, client.sender("t").await.unwrap());
+    let id = declare(&mut client, control).await;
+    let token = hand_over(&mut client, sender, &id, &payload, false).await;
+    assert_eq!(client.outcome(sender, token).await.state, Some(within(&id, Some(Outcome::Accepted))));
+    discharge(&mut client, control, &id, false).await.unwrap();
+    assert_eq!(broker.queue_stats("q").unwrap().ready, 1);
+}

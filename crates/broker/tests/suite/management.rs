@@ -147,6 +147,15 @@ async fn nodes_are_made_read_and_deleted() {
     manager.expect(201, "CREATE", EXCHANGE, "q", &fanout).await;
     manager.expect(200, "CREATE", EXCHANGE, "q", &fanout).await;
     manager.expect(409, "CREATE", EXCHANGE, "q", &[("exchange-type", "direct".into())]).await;
+    for (key, value) in [
+        ("exclusive", true.into()),
+        ("auto-delete", true.into()),
+        ("alternate-exchange", "amq.fanout".into()),
+        ("lifetime-policy", "amqp:delete-on-no-links:list".into()),
+    ] {
+        let answer = manager.expect(409, "CREATE", QUEUE, "q", &[(key, value)]).await;
+        assert!(answer.description.contains(key), "{answer:?}");
+    }
     let answer = manager.expect(200, "READ", EXCHANGE, "q", &[]).await;
     assert_eq!(get(&answer, "exchange-type"), Some(&Value::from("fanout")));
     manager.expect(201, "CREATE", EXCHANGE, "t", &[]).await;

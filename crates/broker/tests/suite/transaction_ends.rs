@@ -5,8 +5,8 @@ use std::time::Duration;
 use postroad_amqp::v1_0::{Event, LinkTerms};
 use postroad_broker::{Broker, ExchangeKind};
 use postroad_codec::v1_0::{
-    AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, Outcome,
-    Properties, Role, Source, Symbol, Target, TransactionId, Value,
+    AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, NodeProperties,
+    Outcome, Properties, Role, Source, Symbol, Target, TransactionId, Value,
 };
 
 use crate::client::{Client, numbered, text};
@@ -208,6 +208,27 @@ async fn an_exchange_that_was_deleted_undoes_the_transaction() {
     let stats = broker.queue_stats("q0").unwrap();
     assert_eq!((stats.ready, stats.uncommitted, broker.held_bytes()), (0, 0, 0));
     assert_eq!(client.detached(gone).await.unwrap().condition, ErrorCondition::RESOURCE_DELETED);
+}
+
+/// A queue that stays for its messages waits for those that may come, and goes when they do not.
+#[tokio::test]
+async fn a_rollback_leaves_nothing_that_a_queue_would_stay_for() {
+    let broker = start(Broker::builder()).await;
+    let mut client = Client::connect(&broker).await;
+    let no_messages = Value::described(Value::Ulong(0x2d), Value::List(Vec::new()));
+    let mut fields = Fields::default();
+    fields.0.insert(Value::Symbol("lifetime-policy".into()), no_messages);
+    let capabilities = vec![Symbol::from_static("create-on-demand")];
+    let properties = Some(NodeProperties(fields));
+    let target = Target { capabilities: capabilities.into(), dynamic_node_properties: properties, ..Target::at("q") };
+    let control = control(&mut client).await;
+    let creator = client.attach_target(target).await.unwrap();
+    let id = declare(&mut client, control).await;
+    post_all(&mut client, creator, &id, numbered(0..2)).await;
+    client.detach(creator).await;
+    assert_eq!(broker.queue_stats("q").unwrap().uncommitted, 2);
+    discharge(&mut client, control, &id, true).await.unwrap();
+    eventually("it is gone", || broker.queue_stats("q").is_none()).await;
 }
 
 /// A commit to an exchange gives back the room in queues where another one has none.

@@ -212,6 +212,22 @@ fn looks_that_take_long_are_few() {
     }
 }
 
+/// In a line nobody has to remember how far it has looked, and among those that choose everybody has.
+#[test]
+fn who_was_there_before_those_who_choose_looks_from_the_start() {
+    let mut queue = roomy();
+    let plain = join(&mut queue, false, 1);
+    push(&mut queue, [1, 1]);
+    let mut held = take(&mut queue, plain, 2);
+    // One that it may not have waits in front of all others, and it has seen that.
+    queue.give_back(plain, [(held.remove(0), Return::Unfit)]);
+    push(&mut queue, [1]);
+    assert_eq!(seqs(&take(&mut queue, plain, 1)), [2]);
+    push(&mut queue, [1]);
+    chooser(&mut queue, "JMSPriority > 7", 2);
+    assert_eq!(seqs(&take(&mut queue, plain, 5)), [3]);
+}
+
 /// However many they are: the lock is held for all of them.
 #[test]
 fn those_who_choose_share_what_is_looked_at_under_one_lock() {
