@@ -1,14 +1,13 @@
 //! Alternate exchanges: where messages go that are rejected, that are left in a queue when it is deleted, and that an
-//! exchange has no binding for. They go as they came, and not as dead letters.
+//! exchange has no binding for. They go as their consumers have left them, and not as dead letters.
 
-use std::collections::VecDeque;
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::{debug, warn};
 
-use crate::exchange::Aftermath;
-use crate::mailbox::wake_all;
+use crate::exchange::{self, Aftermath};
 use crate::message::Held;
 use crate::node::{Node, Nodes};
 
@@ -17,35 +16,58 @@ use crate::node::{Node, Nodes};
 /// ever.
 #[derive(Debug)]
 pub(crate) struct Trail<'a> {
-    node: &'a Node,
+    node: Option<&'a Node>,
     before: Option<&'a Self>,
     length: usize,
+    /// Copies that may still be made of what was driven out. Where every queue leads to all others, the ways multiply.
+    copies: &'a Cell<usize>,
 }
 
 /// Messages drive others out of so many nodes at most, one after the other.
 const MAX_TRAIL: usize = 16;
 
+/// Of what was driven out so many copies are made, or more where as many came: that many for each of them.
+const MAX_COPIES: usize = 262_144;
+const COPIES_FOR_ONE: usize = 16;
+
 impl<'a> Trail<'a> {
     /// The trail on from a node; `None` where it has been there, or is too long.
-    fn from(node: &'a Node, before: Option<&'a Self>) -> Option<Self> {
-        let length = before.map_or(0, |before| before.length) + 1;
-        let mut passed = std::iter::successors(before, |trail| trail.before);
-        (length <= MAX_TRAIL && passed.all(|trail| !std::ptr::eq(trail.node, node))).then_some(Self {
-            node,
-            before,
-            length,
+    fn on_from(&'a self, node: &'a Node) -> Option<Self> {
+        let mut passed = std::iter::successors(Some(self), |trail| trail.before).filter_map(|trail| trail.node);
+        (self.length < MAX_TRAIL && passed.all(|passed| !std::ptr::eq(passed, node))).then_some(Self {
+            node: Some(node),
+            before: Some(self),
+            length: self.length + 1,
+            copies: self.copies,
         })
     }
+
+    /// Whether messages may be copied. Those that no others have driven out may always.
+    fn may_copy(&self) -> bool {
+        self.length <= 1 || self.copies.get() > 0
+    }
+
+    fn count(&self, copies: usize) {
+        if self.length > 1 {
+            self.copies.set(self.copies.get().saturating_sub(copies));
+        }
+    }
+}
+
+/// Begins a trail with so many messages, which no other has driven out, or with so many copies that were made.
+pub(crate) fn follow(came: usize, driven: bool, go: impl FnOnce(&Trail<'_>)) {
+    let copies = Cell::new(came.saturating_mul(COPIES_FOR_ONE).max(MAX_COPIES));
+    go(&Trail { node: None, before: None, length: driven.into(), copies: &copies });
 }
 
 impl Nodes {
     /// Does what is left when messages have gone through an exchange. Call it without holding a lock.
     pub(crate) fn attend(&self, exchange: &Node, aftermath: Aftermath) {
-        self.attend_behind(exchange, aftermath, None);
+        follow(aftermath.copies, true, |trail| self.attend_behind(exchange, aftermath, trail));
     }
 
     /// As [`Nodes::attend`], where the messages had to leave other nodes.
-    pub(crate) fn attend_behind(&self, exchange: &Node, aftermath: Aftermath, trail: Option<&Trail<'_>>) {
+    pub(crate) fn attend_behind(&self, exchange: &Node, aftermath: Aftermath, trail: &Trail<'_>) {
         for (queue, dead) in aftermath.dead {
             self.bury_behind(&queue, dead, trail);
         }
@@ -60,43 +82,37 @@ impl Nodes {
     /// Sends what was left in a queue that is deleted to its alternate exchange, where it has one. Call it without holding
     /// a lock.
     pub(crate) fn leave_behind(&self, queue: &Node, left: Vec<Held>) {
-        self.move_on(queue, left, None);
+        follow(left.len(), false, |trail| self.move_on(queue, left, trail));
     }
 
     /// Sends messages that have to leave a queue to its alternate exchange, where it has one.
-    pub(crate) fn move_on(&self, queue: &Node, messages: Vec<Held>, trail: Option<&Trail<'_>>) {
+    pub(crate) fn move_on(&self, queue: &Node, messages: Vec<Held>, trail: &Trail<'_>) {
         let Some(alternate) = queue.declared.alternate.as_ref().filter(|_| !messages.is_empty()) else { return };
-        match Trail::from(queue, trail) {
-            Some(trail) => self.divert(&queue.name, alternate, messages, Some(&trail)),
+        match trail.on_from(queue) {
+            Some(trail) => self.divert(&queue.name, alternate, messages, &trail),
             None => warn!("{} messages of {:?} were dropped: they go in circles", messages.len(), &*queue.name),
         }
     }
 
     /// Sends messages of a node through its alternate exchange, and what that has no binding for through its own. That ends:
     /// whoever has an alternate exchange was made after it.
-    fn divert(&self, source: &str, alternate: &Arc<Node>, messages: Vec<Held>, trail: Option<&Trail<'_>>) {
-        let messages: Vec<Held> = messages.into_iter().map(Held::anew).collect();
-        let mut ways = VecDeque::from([(Arc::clone(alternate), messages)]);
-        while let Some((exchange, messages)) = ways.pop_front() {
-            if messages.is_empty() {
-                continue;
+    fn divert(&self, source: &str, alternate: &Arc<Node>, messages: Vec<Held>, trail: &Trail<'_>) {
+        let now = Instant::now();
+        let messages: Vec<Held> = messages.into_iter().map(|held| held.anew(now)).collect();
+        let mut next = Some((Arc::clone(alternate), messages));
+        while let Some((way, messages)) = next.take().filter(|(_, messages)| !messages.is_empty()) {
+            if !trail.may_copy() {
+                return warn!("{} messages of {source:?} were dropped: they drive out too many others", messages.len());
             }
-            debug!("{} messages of {source:?} go to exchange {:?}", messages.len(), &*exchange.name);
-            let (mut lost, mut woken) = (0, Vec::new());
-            let now = Instant::now();
+            debug!("{} messages of {source:?} go to exchange {:?}", messages.len(), &*way.name);
             if messages.iter().any(|held| held.expires.is_some()) {
                 self.janitor.call();
             }
-            let mut state = exchange.lock();
-            let mut transit = self.transit(&exchange, &state, now);
-            for held in messages {
-                lost += usize::from(transit.take(&mut state, held, false, &mut woken).is_err());
-            }
-            let Aftermath { dead, left, unroutable } = transit.publish(&mut state, &mut woken);
-            drop(state);
-            wake_all(&mut woken);
+            let (lost, aftermath) = exchange::send_through(self, &way, messages, now);
+            let Aftermath { dead, left, unroutable, copies } = aftermath;
+            trail.count(copies);
             if lost > 0 {
-                warn!("{lost} messages of {source:?} were dropped: what {:?} leads to is full", &*exchange.name);
+                warn!("{lost} messages of {source:?} were dropped: what {:?} leads to is full", &*way.name);
             }
             for (queue, dead) in dead {
                 self.bury_behind(&queue, dead, trail);
@@ -104,19 +120,7 @@ impl Nodes {
             for (queue, left) in left {
                 self.move_on(&queue, left, trail);
             }
-            if let Some(next) = &exchange.declared.alternate {
-                ways.push_back((Arc::clone(next), unroutable));
-            }
+            next = way.declared.alternate.clone().map(|alternate| (alternate, unroutable));
         }
-    }
-}
-
-impl Held {
-    /// The message as another queue gets it that it goes to from here.
-    fn anew(self) -> Self {
-        let mut fresh = Self::new(self.payload.clone(), self.format);
-        (fresh.expires, fresh.origin) = (self.expires, self.origin);
-        let deaths = self.deaths().to_vec();
-        if deaths.is_empty() { fresh } else { fresh.with_deaths(deaths) }
     }
 }

@@ -4,7 +4,7 @@ use postroad_codec::v1_0::{ByteString, Decode as _, Encode as _, FilterSet, Map,
 
 use crate::exchange::ExchangeKind;
 use crate::filter::is_choice;
-use crate::node_error::NodeError;
+use crate::node_error::{Fault, NodeError};
 
 /// What the filters of a source come to at an exchange.
 #[derive(Debug, Default, PartialEq)]
@@ -29,6 +29,9 @@ const FILTERS: [(u64, &str, Filter); 3] = [
     (0x0000_468c_0000_0001, "apache.org:legacy-amqp-topic-binding:string", Filter::Topic),
     (0x0000_468c_0000_0002, "apache.org:legacy-amqp-headers-binding:map", Filter::Headers),
 ];
+
+/// Filters of one source that bind: each is compared with all others where the subscription is shared.
+const MAX_FILTERS: usize = 256;
 
 impl Binds {
     /// Reads the filters that an exchange of a kind applies; others are left out. Each of them binds. Where there is none, a
@@ -64,6 +67,10 @@ impl Binds {
                 }
                 _ => continue,
             };
+            if binds.bindings.len() > MAX_FILTERS {
+                let text = format!("more than {MAX_FILTERS} filters that bind");
+                return Err(NodeError::new(Fault::Limit, text));
+            }
             binds.told.insert(name.clone(), told);
         }
         if binds.bindings.is_empty() {
@@ -171,6 +178,18 @@ mod tests {
         assert_eq!(direct.told.0, set(&[("one", described(DIRECT, "a.*"))]).0.0);
         let topic = Binds::of(Some(&set(&[("one", described(DIRECT, "#"))])), ExchangeKind::Topic).unwrap();
         assert_eq!(topic.told.0, set(&[("one", described(TOPIC, "#"))]).0.0);
+    }
+
+    #[test]
+    fn filters_that_bind_are_bounded() {
+        let named = |count: usize| {
+            let filter = |at: usize| (Value::from(at.to_string()), described(TOPIC, at.to_string()));
+            FilterSet((0..count).map(filter).collect())
+        };
+        assert_eq!(Binds::of(Some(&named(MAX_FILTERS)), ExchangeKind::Topic).unwrap().bindings.len(), MAX_FILTERS);
+        let error = Binds::of(Some(&named(MAX_FILTERS + 1)), ExchangeKind::Topic).unwrap_err();
+        assert_eq!(error.fault, Fault::Limit);
+        Binds::of(Some(&named(MAX_FILTERS + 1)), ExchangeKind::Fanout).unwrap();
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::time::Instant;
 use postroad_codec::v1_0::{ByteString, Fields, Value};
 use tracing::{debug, warn};
 
-use crate::alternate::Trail;
+use crate::alternate::{Trail, follow};
 use crate::declaration::Declaration;
 use crate::error::clip_text;
-use crate::exchange::Aftermath;
+use crate::exchange::{self, Aftermath};
 use crate::mailbox::wake_all;
 use crate::message::Held;
 use crate::node::{Kind, Node, Nodes};
@@ -34,11 +34,13 @@ impl Nodes {
     ///
     /// A message never comes back to a node where it died: one that would is dropped.
     pub(crate) fn bury(&self, source: &Node, dead: Vec<Dead>) {
-        self.bury_behind(source, dead, None);
+        if !dead.is_empty() {
+            follow(dead.len(), false, |trail| self.bury_behind(source, dead, trail));
+        }
     }
 
     /// As [`Nodes::bury`], where messages that had to leave other nodes have driven them out.
-    pub(crate) fn bury_behind(&self, source: &Node, dead: Vec<Dead>, trail: Option<&Trail<'_>>) {
+    pub(crate) fn bury_behind(&self, source: &Node, dead: Vec<Dead>, trail: &Trail<'_>) {
         if dead.is_empty() {
             return;
         }
@@ -66,7 +68,7 @@ impl Nodes {
         options: &NodeOptions,
         dead: Vec<Dead>,
         graves: &mut VecDeque<(ByteString, Arc<NodeOptions>, Vec<Dead>)>,
-        trail: Option<&Trail<'_>>,
+        trail: &Trail<'_>,
     ) {
         let Some(name) = options.dead_letter.as_ref().filter(|_| !dead.is_empty()) else { return };
         let found = self
@@ -88,13 +90,14 @@ impl Nodes {
         if turned > 0 {
             debug!("{turned} dead letters of {source:?} would have come back to where they died, and were dropped");
         }
-        let mut woken = Vec::new();
-        let mut lost = 0;
-        let mut state = node.lock();
         let now = Instant::now();
-        state.queue.tick(now);
-        let (dead, mut aftermath) = match node.kind {
+        let (mut lost, mut dead, mut aftermath) = (0, Vec::new(), Aftermath::default());
+        match node.kind {
+            Kind::Exchange => (lost, aftermath) = exchange::send_through(self, &node, letters, now),
             Kind::Queue => {
+                let mut woken = Vec::new();
+                let mut state = node.lock();
+                state.queue.tick(now);
                 for letter in letters {
                     if state.deleted || state.queue.push(letter).is_err() {
                         lost += 1;
@@ -102,18 +105,11 @@ impl Nodes {
                     }
                 }
                 state.queue.dispatch(&mut woken);
-                (state.queue.take_dead(), Aftermath::default())
+                dead = state.queue.take_dead();
+                drop(state);
+                wake_all(&mut woken);
             }
-            Kind::Exchange => {
-                let mut transit = self.transit(&node, &state, now);
-                for letter in letters {
-                    lost += usize::from(transit.take(&mut state, letter, false, &mut woken).is_err());
-                }
-                (Vec::new(), transit.publish(&mut state, &mut woken))
-            }
-        };
-        drop(state);
-        wake_all(&mut woken);
+        }
         for (queue, dead) in std::mem::take(&mut aftermath.dead) {
             graves.push_back((queue.name.clone(), Arc::clone(&queue.options), dead));
         }

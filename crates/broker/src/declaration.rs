@@ -234,6 +234,8 @@ pub(crate) struct Declared {
     pub(crate) owner: Option<Owner>,
     /// Where messages go that are rejected or left here, or that no binding is for.
     pub(crate) alternate: Option<Arc<Node>>,
+    /// How many exchanges follow each other from here, each the alternate exchange of the one before.
+    pub(crate) detours: usize,
 }
 
 /// A client as the model knows it: a container of a user.

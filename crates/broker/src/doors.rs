@@ -63,7 +63,7 @@ impl Doors<'_> {
                 }
                 let taken = match &mut transit {
                     None => state.queue.push(held),
-                    Some(transit) => transit.take(&mut state, held, false, &mut scratch.woken),
+                    Some(transit) => transit.take(&mut state, held, None, &mut scratch.woken),
                 };
                 match taken {
                     Ok(()) if settled => {}

@@ -32,7 +32,7 @@ mod transit;
 use index::Index;
 pub use kind::ExchangeKind;
 pub(crate) use routed::Routed;
-pub(crate) use transit::{Aftermath, Transit, grant};
+pub(crate) use transit::{Aftermath, Transit, grant, send_through};
 
 /// What an exchange knows beside the links that send to it.
 #[derive(Debug)]

@@ -126,3 +126,35 @@ fn subscriptions(exchange: &Node) -> Vec<Arc<Node>> {
     let state = exchange.lock();
     state.exchange.iter().flat_map(|exchange| exchange.subscriptions()).map(|(queue, _)| Arc::clone(queue)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use postroad_codec::v1_0::MessageFormat;
+
+    use super::*;
+    use crate::declaration::Declaration;
+    use crate::message::Held;
+    use crate::node::NodeLimits;
+    use crate::options::Policies;
+    use crate::queue::QueueLimits;
+
+    #[test]
+    fn where_every_message_expires_it_comes_again() {
+        let queue = QueueLimits { messages: 10, bytes: 1000 };
+        let limits = NodeLimits { nodes: 4, subscriptions: 1, bindings: 4, queue, subscription: queue, bytes: 10_000 };
+        let nodes = Nodes::new(limits, Policies::default());
+        let mut mortal = Declaration::default();
+        mortal.settings.ttl = Some(Duration::from_millis(1));
+        for (name, declaration, again) in [("plain", Declaration::default(), false), ("mortal", mortal, true)] {
+            let (node, _) = nodes.declare_queue(name, &declaration, None).unwrap();
+            assert_eq!(clean(&nodes, &node), again, "{name} is empty");
+            let mut state = node.lock();
+            state.queue.tick(Instant::now());
+            state.queue.push(Held::new(b"x".as_slice().into(), MessageFormat(0))).unwrap();
+            drop(state);
+            std::thread::sleep(Duration::from_millis(2));
+            clean(&nodes, &node);
+            assert_eq!(node.lock().queue.is_empty(), again, "{name}");
+        }
+    }
+}

@@ -14,6 +14,7 @@ use postroad_codec::v1_0::{Error, MessageFormat};
 use tracing::debug;
 
 use crate::declaration::Owner;
+use crate::exchange;
 use crate::mailbox::wake_all;
 use crate::message::Held;
 use crate::node::{Kind, Node, Nodes};
@@ -58,20 +59,16 @@ pub(crate) fn handle(
 
 /// Hands an answer over. Where there is no room for it nobody reads answers, and it is dropped.
 fn deliver(nodes: &Nodes, node: &Arc<Node>, held: Held, now: Instant) {
-    let mut woken = Vec::new();
-    let mut state = node.lock();
     if node.kind == Kind::Exchange {
-        let mut transit = nodes.transit(node, &state, now);
-        let taken = transit.take(&mut state, held, false, &mut woken).is_ok();
-        let aftermath = transit.publish(&mut state, &mut woken);
-        drop(state);
-        wake_all(&mut woken);
+        let (lost, aftermath) = exchange::send_through(nodes, node, [held], now);
         nodes.attend(node, aftermath);
-        if !taken {
+        if lost > 0 {
             debug!("a management answer was dropped: exchange {:?} leads to a full queue", &*node.name);
         }
         return;
     }
+    let mut woken = Vec::new();
+    let mut state = node.lock();
     state.queue.tick(now);
     let taken = !state.deleted && state.queue.push(held).is_ok();
     state.queue.dispatch(&mut woken);

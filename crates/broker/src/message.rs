@@ -8,6 +8,7 @@ use postroad_codec::v1_0::{
     MessageFormat, Milliseconds, Reader, Sections, Symbol, Value,
 };
 
+use crate::expiry::expiry;
 use crate::filter::Origin;
 use crate::queue::Place;
 use crate::selector::Candidate;
@@ -195,6 +196,17 @@ impl Held {
             added.0.insert(key, value);
         }
         self.write(&sections, header, Some(added))
+    }
+
+    /// The message as another queue gets it that it goes to from here: with what consumers have made of its header and
+    /// annotations, but without a time that was not its own.
+    pub(crate) fn anew(self, now: Instant) -> Self {
+        let rewritten = if self.acquired { self.rewritten(now, None) } else { None };
+        let expires = self.expires.filter(|_| expiry(&self.payload, self.format, now).is_some());
+        let mut fresh = Self::new(rewritten.unwrap_or_else(|| self.payload.clone()), self.format);
+        (fresh.expires, fresh.origin) = (expires, self.origin);
+        let deaths = self.deaths().to_vec();
+        if deaths.is_empty() { fresh } else { fresh.with_deaths(deaths) }
     }
 
     /// Writes the message with another header, and with more annotations.

@@ -57,6 +57,10 @@ pub(crate) struct NodeLimits {
 /// The longest name of a node, in bytes.
 const MAX_NAME: usize = 1024;
 
+/// So many exchanges may follow each other as alternate exchanges: what nobody has a binding for goes through all of them,
+/// and each is there as long as the one before.
+const MAX_DETOURS: usize = 32;
+
 /// Names that begin so are the broker's.
 pub(crate) const RESERVED: &str = "amq.";
 
@@ -145,6 +149,12 @@ impl Nodes {
             return Err(NodeError::invalid(text));
         }
         let kind = if exchange_kind.is_some() { Kind::Exchange } else { Kind::Queue };
+        if let Some(node) = self.find_kind(name, kind) {
+            if !node.lock().deleted {
+                return Ok((node, false));
+            }
+            self.forget(&node);
+        }
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(node) = names.of(kind).get(name) {
             return Ok((Arc::clone(node), false));
@@ -161,7 +171,8 @@ impl Nodes {
         let alternate = declaration.alternate_exchange.as_deref();
         let alternate = alternate.map(|alternate| names.take_alternate(alternate)).transpose()?;
         let Declaration { lifetime, auto_delete, .. } = *declaration;
-        let declared = Declared { lifetime, auto_delete, owner, alternate };
+        let detours = alternate.as_ref().map_or(0, |alternate| alternate.declared.detours + 1);
+        let declared = Declared { lifetime, auto_delete, owner, alternate, detours };
         let node = self.node(name, exchange_kind, declared, &declaration.settings);
         names.of_mut(kind).insert(node.name.clone(), Arc::clone(&node));
         Ok((node, true))
@@ -287,7 +298,8 @@ impl Nodes {
         }
     }
 
-    fn forget(&self, node: &Arc<Node>) {
+    /// Forgets a node that is deleted. Whoever finds one before those who delete it have come to that does it too.
+    pub(crate) fn forget(&self, node: &Arc<Node>) {
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         let of_kind = names.of_mut(node.kind);
         if of_kind.get(&node.name).is_some_and(|found| Arc::ptr_eq(found, node)) {
@@ -316,6 +328,10 @@ impl Names {
     fn take_alternate(&self, name: &str) -> Result<Arc<Node>, NodeError> {
         let missing = || NodeError::not_found(format!("no exchange {name:?}, which is to be the alternate exchange"));
         let node = self.exchanges.get(name).ok_or_else(missing)?;
+        if node.declared.detours >= MAX_DETOURS {
+            let text = format!("exchange {name:?} is the last of {MAX_DETOURS} that have alternate exchanges in a row");
+            return Err(NodeError::new(Fault::Limit, text));
+        }
         let mut state = node.lock();
         if state.deleted {
             return Err(missing());

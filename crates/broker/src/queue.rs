@@ -31,7 +31,6 @@ mod store;
 mod tests;
 mod turns;
 
-pub(crate) use admission::Disagreement;
 use consumers::Consumer;
 pub(crate) use consumers::{Locked, Subscriber};
 use cursor::Floors;
@@ -57,8 +56,8 @@ pub(crate) struct Queue<W> {
     features: Features,
     /// Whether there is more to a message that comes than to put it behind the others.
     special: bool,
-    /// The messages that are taken, where not all are.
-    admission: Option<Option<Arc<Filter>>>,
+    /// The messages that are taken for its consumers, where not all are.
+    admission: Option<Arc<Filter>>,
     consumers: Slab<Consumer<W>>,
     next_uid: u64,
     browsers: usize,
@@ -226,22 +225,30 @@ impl<W: Clone> Queue<W> {
 
     /// Adds a message at the end, and drops the oldest of those that wait to make room for it. Where that is not
     /// enough, since consumers hold the rest, it is dropped itself.
-    pub(crate) fn push_over(&mut self, message: Held) {
+    pub(crate) fn push_over(&mut self, mut message: Held) {
         let size = message.payload.len();
-        if self.special && !self.admits(&message) {
-            return;
+        let mut outdated = None;
+        if self.special {
+            if !self.admits(&message) {
+                return;
+            }
+            self.prepare(&mut message);
+            outdated = self.take_outdated(&message);
         }
         while !self.fits(size) {
             let fits_alone = size <= self.limits.bytes;
             let oldest = fits_alone.then(|| self.store.pop_oldest(u8::MAX));
+            self.dropped += 1;
             let Some(oldest) = oldest.flatten() else {
-                self.dropped += 1;
+                outdated.into_iter().for_each(|outdated| self.keep(outdated));
                 return;
             };
             self.count_out(&oldest);
-            self.dropped += 1;
         }
-        self.add(message);
+        self.replaced += u64::from(outdated.is_some());
+        self.messages += 1;
+        self.bytes += size;
+        self.place(message);
     }
 
     /// Adds a message at the end, whether or not there is room: its caller has seen that there is.

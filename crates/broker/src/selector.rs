@@ -39,8 +39,16 @@ const MAX_DEPTH: usize = 32;
 /// A pattern of LIKE may have this many bytes: the worst of them are sought at every place of a text.
 const MAX_PATTERN: usize = 512;
 
-/// A longer text, in bytes, is unknown to a pattern with `_` between two `%`, for the same reason.
-const MAX_TEXT: usize = 65_536;
+/// The patterns of a selector look at so many bytes of a message in all, some of them again and again. What would take more
+/// is unknown: a lock is held meanwhile.
+const MAX_EFFORT: usize = 4_194_304;
+
+/// So many bytes that are looked at count as much as a message that is: with a plain selector each takes well below a
+/// microsecond.
+const BYTES_FOR_ONE: usize = 4096;
+
+/// So many steps do.
+const STEPS_FOR_ONE: usize = 64;
 
 /// Different application properties that a selector may name: each has a place on the stack while a message is looked at.
 const MAX_PROPERTIES: usize = 32;
@@ -73,9 +81,12 @@ impl Selector {
         Ok(Self { text: text.into(), steps: steps.into(), names: names.into(), cost })
     }
 
-    /// How many steps a look at a message may take beside its own, in units of many.
+    /// What it may take to look at a message, where a small one and a plain selector take nothing worth counting. The
+    /// sections of the message are found each time.
     pub(crate) fn effort(&self, candidate: Candidate<'_>) -> usize {
-        self.cost.saturating_mul(candidate.payload.len()) / MAX_TEXT
+        let length = candidate.payload.len();
+        let bytes = length.saturating_add(self.cost.saturating_mul(length).min(MAX_EFFORT));
+        bytes / BYTES_FOR_ONE + self.steps.len() / STEPS_FOR_ONE
     }
 
     /// The selector as it was written.

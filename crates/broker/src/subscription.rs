@@ -5,6 +5,7 @@ use std::sync::Arc;
 use postroad_codec::v1_0::{ByteString, Map};
 
 use crate::declaration::Owner;
+use crate::filter::Filter;
 use crate::mailbox::{Wake, wake_all};
 use crate::node::{Hold, Node, Nodes};
 use crate::node_error::{Fault, NodeError};
@@ -17,17 +18,19 @@ pub(crate) struct Share {
     pub(crate) name: ByteString,
 }
 
-/// Adds a subscription to an exchange that is held, bound by these keys and arguments, or finds the one that is shared.
+/// Adds a subscription to an exchange that is held, bound by these keys and arguments and with these messages alone, or
+/// finds the one that is shared. `None`: the exchange has just gone, perhaps with its last binding.
 pub(crate) fn subscribe(
     exchange: Hold,
     nodes: &Arc<Nodes>,
     share: Option<Share>,
     bindings: &[(ByteString, Map)],
-) -> Result<Hold, NodeError> {
+    filter: Option<Arc<Filter>>,
+) -> Result<Option<Hold>, NodeError> {
     let mut state = exchange.node.lock();
     let name = &*exchange.node.name;
     if state.deleted {
-        return Err(NodeError::new(Fault::Deleted, format!("node {name:?} was deleted")));
+        return Ok(None);
     }
     let Some(exchange_state) = state.exchange.as_deref_mut() else {
         return Err(NodeError::not_found(format!("no exchange {name:?}")));
@@ -36,21 +39,27 @@ pub(crate) fn subscribe(
     // One that is about to go with its last link takes no other.
     let found = shared.filter_map(|(queue, _)| Hold::new(Arc::clone(queue), nodes, false)).next();
     if let Some(hold) = found {
-        let same = exchange_state.is_bound_by(&hold.node, bindings);
+        let same_filters = exchange_state.is_bound_by(&hold.node, bindings);
+        let same_selector = hold.node.lock().queue.admits_only(filter.as_deref());
         drop(state);
         let hold = hold.within(exchange);
-        if !same {
-            let text = "the subscription is shared by links with other filters";
+        if !same_filters || !same_selector {
+            let other = if same_filters { "another selector" } else { "other filters" };
+            let text = format!("the subscription is shared by links with {other}");
             return Err(NodeError::new(Fault::Conflict, text));
         }
-        return Ok(hold);
+        return Ok(Some(hold));
     }
     if exchange_state.subscriptions().count() >= nodes.max_subscriptions() {
         let text = format!("exchange {name:?} has {} subscriptions", nodes.max_subscriptions());
         return Err(NodeError::new(Fault::Limit, text));
     }
     let queue = nodes.subscription(&exchange.node);
-    let producer = queue.lock().queue.add_producer(Wake::Exchange(Arc::downgrade(&exchange.node)));
+    let producer = {
+        let mut state = queue.lock();
+        state.queue.admit_only(filter);
+        state.queue.add_producer(Wake::Exchange(Arc::downgrade(&exchange.node)))
+    };
     let hold = Hold::new(Arc::clone(&queue), nodes, true).expect("nobody else knows it");
     exchange_state.add_subscription(Arc::clone(&queue), share, producer);
     for (key, arguments) in bindings {
@@ -69,7 +78,7 @@ pub(crate) fn subscribe(
         }
     }
     drop(state);
-    Ok(hold.within(exchange))
+    Ok(Some(hold.within(exchange)))
 }
 
 /// Removes a subscription that no link uses any more.

@@ -9,11 +9,11 @@ use postroad_codec::v1_0::{
 
 use crate::binding_filter::Binds;
 use crate::declaration::{Declaration, Owner, only_mode};
-use crate::filter::{self, Asked, Filter, Origin};
+use crate::filter::{self, Asked, Origin};
 use crate::node::{Hold, Kind, Lifetime, Nodes};
 use crate::node_error::NodeError;
 use crate::outgoing::Subscription;
-use crate::queue::{Disagreement, Subscriber};
+use crate::queue::Subscriber;
 use crate::subscription::{self, Share};
 
 /// A source that was asked for and can be had.
@@ -64,25 +64,23 @@ pub(crate) fn grant_source(
     }
     let Asked { filter, told } = filter::asked(asked.filter.as_ref(), origin)?;
     let filter = filter.map(Arc::new);
-    let mut browses = browse;
-    let mut hold = wanted.find(nodes, auto_create, &owner, |hold| {
+    let (mut browses, mut bound) = (browse, Map::default());
+    let hold = wanted.find(nodes, auto_create, &owner, |hold| {
         if hold.node.kind == Kind::Exchange {
-            return Ok(Some(hold));
+            let binds = binds(asked, &hold)?;
+            let share = wanted.share(&attach.name, &owner);
+            bound = binds.told;
+            return Ok(subscription::subscribe(hold, nodes, share, &binds.bindings, filter.clone())?);
         }
         // Whoever is refused was no consumer, by whose end the queue might go.
         hold.node.check_owner(&owner)?;
         browses = browse || browses_only(&hold, asked)?;
         Ok(hold.consuming())
     })?;
-    let subscribes = hold.node.kind == Kind::Exchange;
-    let binds = binds(asked, &hold)?;
-    if subscribes {
-        hold = subscription::subscribe(hold, nodes, wanted.share(&attach.name, owner), &binds.bindings)?;
-        settle_filter(&hold, filter.clone())?;
-    }
+    let subscribes = hold.addressed().kind == Kind::Exchange;
     // Whoever reads a subscription takes its copies away, and no other's.
     let browse = browses && !subscribes;
-    let mut source = wanted.answered_source(&hold, browse, binds.told);
+    let mut source = wanted.answered_source(&hold, browse, bound);
     Asked::tell(told, &mut source.filter);
     // A subscription has only what all of its consumers want.
     let chosen = filter.clone().filter(|_| !subscribes);
@@ -103,14 +101,6 @@ pub(crate) fn source_again(asked: &Source, hold: &Hold, origin: Origin) -> Resul
 pub(crate) fn binds(asked: &Source, hold: &Hold) -> Result<Binds, Error> {
     let kind = hold.addressed().exchange_kind;
     Ok(kind.map(|kind| Binds::of(asked.filter.as_ref(), kind)).transpose()?.unwrap_or_default())
-}
-
-/// Has a subscription get only what is asked for. Those who share it ask for the same.
-fn settle_filter(subscription: &Hold, filter: Option<Arc<Filter>>) -> Result<(), Error> {
-    subscription.node.lock().queue.admit_only(filter).map_err(|Disagreement| {
-        let text = "the subscription is shared, and has another selector";
-        Error::new(ErrorCondition::PRECONDITION_FAILED, text)
-    })
 }
 
 /// Whether a queue is there to look at: a link that would take messages is refused.
@@ -289,7 +279,10 @@ impl<'a> Wanted<'a> {
             } else {
                 return Err(Error::new(ErrorCondition::NOT_FOUND, missing(nodes, address, kind)));
             };
-            let Some(hold) = Hold::new(node, nodes, created) else { continue };
+            let Some(hold) = Hold::new(Arc::clone(&node), nodes, created) else {
+                nodes.forget(&node);
+                continue;
+            };
             if let Some(hold) = enter(hold)? {
                 return Ok(hold);
             }

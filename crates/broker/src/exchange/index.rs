@@ -6,7 +6,7 @@ use postroad_codec::v1_0::{ByteString, Map};
 use slab::Slab;
 
 use super::headers::{HeaderMatch, Headers};
-use super::patterns::Patterns;
+use super::patterns::{MAX_OPEN, Patterns};
 use super::{ExchangeKind, MAX_KEY, Routed};
 use crate::node_error::{Fault, NodeError};
 
@@ -23,7 +23,8 @@ enum Choice {
     Fanout,
     Direct(HashMap<ByteString, Vec<u32>>),
     Topic(Box<Patterns>),
-    Headers(Slab<(u32, HeaderMatch)>),
+    /// And how many properties all of them ask for.
+    Headers(Slab<(u32, HeaderMatch)>, usize),
 }
 
 impl Index {
@@ -32,7 +33,7 @@ impl Index {
             ExchangeKind::Fanout => Choice::Fanout,
             ExchangeKind::Direct => Choice::Direct(HashMap::new()),
             ExchangeKind::Topic => Choice::Topic(Box::new(Patterns::new())),
-            ExchangeKind::Headers => Choice::Headers(Slab::new()),
+            ExchangeKind::Headers => Choice::Headers(Slab::new(), 0),
         };
         Self { all: BTreeMap::new(), some }
     }
@@ -43,7 +44,7 @@ impl Index {
             Choice::Fanout => true,
             Choice::Direct(keys) => keys.is_empty(),
             Choice::Topic(patterns) => patterns.is_empty(),
-            Choice::Headers(matches) => matches.is_empty(),
+            Choice::Headers(matches, _) => matches.is_empty(),
         }
     }
 
@@ -54,7 +55,7 @@ impl Index {
 
     /// Whether arguments tell bindings apart.
     pub(super) fn has_arguments(&self) -> bool {
-        matches!(self.some, Choice::Headers(_))
+        matches!(self.some, Choice::Headers(..))
     }
 
     pub(super) fn clear(&mut self) {
@@ -63,7 +64,10 @@ impl Index {
             Choice::Fanout => {}
             Choice::Direct(keys) => keys.clear(),
             Choice::Topic(patterns) => **patterns = Patterns::new(),
-            Choice::Headers(matches) => matches.clear(),
+            Choice::Headers(matches, asked) => {
+                matches.clear();
+                *asked = 0;
+            }
         }
     }
 
@@ -82,12 +86,20 @@ impl Index {
                     let text = format!("a pattern of {words} words: {MAX_WORDS} are allowed");
                     return Err(NodeError::new(Fault::Limit, text));
                 }
-                patterns.add(key, target);
+                if !patterns.add(key, target) {
+                    let text = format!("the patterns of the exchange have {MAX_OPEN} words behind a `#`");
+                    return Err(NodeError::new(Fault::Limit, text));
+                }
                 false
             }
-            Choice::Headers(matches) => {
+            Choice::Headers(matches, asked) => {
                 let wanted = HeaderMatch::read(arguments)?;
+                if *asked + wanted.len() > MAX_ASKED {
+                    let text = format!("the bindings of the exchange ask for {MAX_ASKED} properties");
+                    return Err(NodeError::new(Fault::Limit, text));
+                }
                 if !wanted.takes_all() {
+                    *asked += wanted.len();
                     return Ok(matches.insert((target, wanted)));
                 }
                 true
@@ -111,8 +123,10 @@ impl Index {
                 }
             }
             Choice::Topic(patterns) if !Patterns::takes_all(key) => patterns.remove(key, target),
-            Choice::Headers(matches) if place != ALL => drop(matches.try_remove(place)),
-            Choice::Fanout | Choice::Topic(_) | Choice::Headers(_) => {
+            Choice::Headers(matches, asked) if place != ALL => {
+                *asked -= matches.try_remove(place).map_or(0, |(_, wanted)| wanted.len());
+            }
+            Choice::Fanout | Choice::Topic(_) | Choice::Headers(..) => {
                 if let Some(bindings) = self.all.get_mut(&target) {
                     *bindings -= 1;
                     if *bindings == 0 {
@@ -130,14 +144,14 @@ impl Index {
         // No key is longer, and a pattern that a longer subject could match is not looked for.
         let subject = routed.subject().unwrap_or_default();
         match &mut self.some {
-            Choice::Direct(keys) => found.extend(keys.get(subject).into_iter().flatten()),
+            Choice::Direct(keys) if subject.len() <= MAX_KEY => found.extend(keys.get(subject).into_iter().flatten()),
             Choice::Topic(patterns) if subject.len() <= MAX_KEY => patterns.find(subject, found),
-            Choice::Headers(matches) if !matches.is_empty() => {
+            Choice::Headers(matches, _) if !matches.is_empty() => {
                 let headers = Headers::of(routed);
                 let matching = matches.iter().filter(|(_, (_, wanted))| wanted.matches(&headers));
                 found.extend(matching.map(|(_, (target, _))| *target));
             }
-            Choice::Fanout | Choice::Topic(_) | Choice::Headers(_) => {}
+            Choice::Fanout | Choice::Direct(_) | Choice::Topic(_) | Choice::Headers(..) => {}
         }
         found[start..].sort_unstable();
         let mut kept = start;
@@ -153,6 +167,9 @@ impl Index {
 
 /// A pattern may have so many words: each of them has a place in the tree, which takes far more memory than its text.
 const MAX_WORDS: usize = 32;
+
+/// The bindings of a headers exchange ask for so many properties in all: each is looked up for every message.
+const MAX_ASKED: usize = 262_144;
 
 /// The place of bindings that have none of their own.
 const ALL: usize = usize::MAX;

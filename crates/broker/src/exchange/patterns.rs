@@ -17,6 +17,8 @@ use slab::Slab;
 #[derive(Debug)]
 pub(super) struct Patterns {
     places: Slab<Place>,
+    /// Places behind a `#`.
+    open: usize,
     /// By place: the last step in which it was reached.
     marks: Vec<u64>,
     step: u64,
@@ -33,6 +35,8 @@ struct Place {
     hash: Option<u32>,
     /// Behind a `#`: any word leads back here.
     repeats: bool,
+    /// Whether a `#` is on the way here.
+    open: bool,
     /// Whose patterns end here; one that has several is there as often.
     ends: Vec<u32>,
 }
@@ -48,11 +52,15 @@ enum Part<'a> {
 /// The place where every subject begins.
 const TOP: u32 = 0;
 
+/// There are so many places behind a `#` at most, itself aside. A subject can be at all of them at once and in front of each of
+/// its words, at others only after so many words.
+pub(super) const MAX_OPEN: usize = 4096;
+
 impl Patterns {
     pub(super) fn new() -> Self {
         let mut places = Slab::new();
         places.insert(Place::default());
-        Self { places, marks: Vec::new(), step: 0, here: Vec::new(), next: Vec::new() }
+        Self { places, open: 0, marks: Vec::new(), step: 0, here: Vec::new(), next: Vec::new() }
     }
 
     /// Whether there is no pattern.
@@ -65,13 +73,22 @@ impl Patterns {
         parts(pattern) == [Part::Hash]
     }
 
-    pub(super) fn add(&mut self, pattern: &str, target: u32) {
+    /// Adds a pattern. `false`: there would be too many places behind a `#`.
+    #[must_use]
+    pub(super) fn add(&mut self, pattern: &str, target: u32) -> bool {
+        let parts = parts(pattern);
+        if self.open + self.open_missing(&parts) > MAX_OPEN {
+            return false;
+        }
         let mut at = TOP;
-        for part in parts(pattern) {
+        for part in parts {
             at = match self.places[at as usize].child(part) {
                 Some(child) => child,
                 None => {
-                    let child = Place { repeats: part == Part::Hash, ..Place::default() };
+                    let parent = &self.places[at as usize];
+                    let open = parent.open || parent.repeats;
+                    self.open += usize::from(open);
+                    let child = Place { repeats: part == Part::Hash, open, ..Place::default() };
                     let child = self.places.insert(child) as u32;
                     self.places[at as usize].link(part, child);
                     child
@@ -79,6 +96,19 @@ impl Patterns {
             };
         }
         self.places[at as usize].ends.push(target);
+        true
+    }
+
+    /// How many places behind a `#` a pattern needs that are not there.
+    fn open_missing(&self, parts: &[Part<'_>]) -> usize {
+        let mut at = Some(TOP);
+        let (mut open, mut missing) = (false, 0);
+        for part in parts {
+            at = at.and_then(|at| self.places[at as usize].child(*part));
+            missing += usize::from(open && at.is_none());
+            open |= *part == Part::Hash;
+        }
+        missing
     }
 
     pub(super) fn remove(&mut self, pattern: &str, target: u32) {
@@ -95,20 +125,20 @@ impl Patterns {
             if !self.places[pair[1] as usize].is_bare() {
                 break;
             }
-            self.places.remove(pair[1] as usize);
+            self.open -= usize::from(self.places.remove(pair[1] as usize).open);
             self.places[pair[0] as usize].unlink(*part);
         }
     }
 
     /// Adds those whose patterns a subject matches, some of them perhaps more than once.
     pub(super) fn find(&mut self, subject: &str, found: &mut Vec<u32>) {
-        let Self { places, marks, step, here, next } = self;
+        let Self { places, marks, step, here, next, .. } = self;
         if marks.len() < places.capacity() {
             marks.resize(places.capacity(), 0);
         }
         here.clear();
         *step += 1;
-        enter(TOP, places, marks, *step, here);
+        enter(TOP, places, marks, *step, here, found);
         for word in words(subject) {
             next.clear();
             *step += 1;
@@ -116,7 +146,7 @@ impl Patterns {
                 let place = &places[at as usize];
                 let ways = [place.repeats.then_some(at), place.words.get(word).copied(), place.star];
                 for way in ways.into_iter().flatten() {
-                    enter(way, places, marks, *step, next);
+                    enter(way, places, marks, *step, next, found);
                 }
             }
             std::mem::swap(here, next);
@@ -130,15 +160,20 @@ impl Patterns {
     }
 }
 
-/// Notes that a subject can be at a place, and behind a `#` there that stands for no word.
-fn enter(at: u32, places: &Slab<Place>, marks: &mut [u64], step: u64, reached: &mut Vec<u32>) {
+/// Notes that a subject can be at a place, and behind a `#` there that stands for no word. Where nothing comes behind the `#`
+/// the rest of the subject does not matter.
+fn enter(at: u32, places: &Slab<Place>, marks: &mut [u64], step: u64, reached: &mut Vec<u32>, found: &mut Vec<u32>) {
     if std::mem::replace(&mut marks[at as usize], step) == step {
         return;
     }
+    let place = &places[at as usize];
+    if place.repeats && !place.leads_on() {
+        return found.extend_from_slice(&place.ends);
+    }
     reached.push(at);
-    if let Some(hash) = places[at as usize].hash {
+    if let Some(hash) = place.hash {
         // Two `#` never follow each other.
-        enter(hash, places, marks, step, reached);
+        enter(hash, places, marks, step, reached, found);
     }
 }
 
@@ -167,8 +202,12 @@ impl Place {
         }
     }
 
+    fn leads_on(&self) -> bool {
+        !self.words.is_empty() || self.star.is_some() || self.hash.is_some()
+    }
+
     fn is_bare(&self) -> bool {
-        self.words.is_empty() && self.star.is_none() && self.hash.is_none() && self.ends.is_empty()
+        !self.leads_on() && self.ends.is_empty()
     }
 }
 
@@ -221,7 +260,7 @@ mod tests {
         let mut patterns = Patterns::new();
         let all = ["a", "a.b", "a.*", "a.#", "#.b", "*.*", "#", "", "a.#.c", "*.#.*", "a.", "*"];
         for (target, pattern) in all.iter().enumerate() {
-            patterns.add(pattern, target as u32);
+            assert!(patterns.add(pattern, target as u32));
         }
         let mut check = |subject: &str, expected: &[&str]| {
             let names: Vec<&str> = found(&mut patterns, subject).iter().map(|at| all[*at as usize]).collect();
@@ -248,8 +287,7 @@ mod tests {
         let mut patterns = Patterns::new();
         let all = ["a.b.c", "a.b", "#.x", "*.#", "#.*", ""];
         for pattern in all {
-            patterns.add(pattern, 1);
-            patterns.add(pattern, 2);
+            assert!(patterns.add(pattern, 1) && patterns.add(pattern, 2));
         }
         patterns.remove("a.b.d", 1);
         patterns.remove("a.b", 3);
@@ -270,14 +308,35 @@ mod tests {
         let mut patterns = Patterns::new();
         for target in 0..50 {
             let pattern = format!("{}no{target}", "#.a.".repeat(60));
-            patterns.add(&pattern, target);
+            assert!(patterns.add(&pattern, target));
         }
-        patterns.add(&["#"; 127].join("."), 98);
-        patterns.add(&["*.#"; 63].join("."), 99);
+        assert!(patterns.add(&["#"; 127].join("."), 98) && patterns.add(&["*.#"; 63].join("."), 99));
         let subject = ["a"; 128].join(".");
         let begun = Instant::now();
         assert_eq!(found(&mut patterns, &subject), [98, 99]);
         assert!(begun.elapsed() < Duration::from_secs(10));
+    }
+
+    /// Each word of a subject is looked for at all places behind a `#`.
+    #[test]
+    fn places_behind_a_hash_are_bounded() {
+        let mut patterns = Patterns::new();
+        for target in 0..MAX_OPEN as u32 / 2 {
+            assert!(patterns.add(&format!("#.{target}.x"), target));
+        }
+        assert_eq!(patterns.open, MAX_OPEN);
+        assert!(!patterns.add("#.y", 0) && !patterns.add("#.7.y", 0) && !patterns.add("a.#.b", 0));
+        assert!(found(&mut patterns, "y").is_empty());
+        assert!(patterns.add("#.7", 1) && patterns.add("y.#", 1) && patterns.add("a.b", 1), "they need none");
+        patterns.remove("#.5.x", 5);
+        assert!(patterns.add("#.y", 2) && patterns.add("b.#.c", 2) && !patterns.add("#.z", 2));
+        for target in 0..MAX_OPEN as u32 / 2 {
+            patterns.remove(&format!("#.{target}.x"), target);
+        }
+        for (pattern, target) in [("#.7", 1), ("y.#", 1), ("a.b", 1), ("#.y", 2), ("b.#.c", 2)] {
+            patterns.remove(pattern, target);
+        }
+        assert_eq!((patterns.open, patterns.places.len()), (0, 1));
     }
 
     /// The definition, without any cleverness.
@@ -300,7 +359,7 @@ mod tests {
         ) {
             let mut patterns = Patterns::new();
             for (target, pattern) in all.iter().enumerate() {
-                patterns.add(&pattern.join("."), target as u32);
+                prop_assert!(patterns.add(&pattern.join("."), target as u32));
             }
             let words: Vec<&str> = subject.iter().map(String::as_str).collect();
             let expected: Vec<u32> = (0..).zip(&all)

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
+
 use super::{Exchange, Routed};
 use crate::budget::Budget;
-use crate::mailbox::Wake;
+use crate::mailbox::{Wake, wake_all};
 use crate::message::Held;
 use crate::node::{Node, NodeState, Nodes};
 use crate::options::Overflow;
@@ -29,11 +31,19 @@ pub(crate) struct Transit {
     has_subscriptions: bool,
     /// Whether they have got theirs.
     is_split: bool,
-    messages: Vec<Held>,
+    messages: Vec<Passing>,
     /// The targets of all messages, one message after the other, and where those of each end.
     routes: Vec<u32>,
     ends: Vec<usize>,
     unroutable: Vec<Held>,
+}
+
+/// A message that was taken. Queues with a name account for it themselves.
+#[derive(Debug)]
+struct Passing {
+    held: Held,
+    /// Its body as subscriptions get it: charged for once, until the last of them is done with it.
+    charged: Option<Bytes>,
 }
 
 /// What is left to do when the lock of the exchange has been given back.
@@ -46,6 +56,8 @@ pub(crate) struct Aftermath {
     pub(crate) left: Vec<(Arc<Node>, Vec<Held>)>,
     /// What no queue gets.
     pub(crate) unroutable: Vec<Held>,
+    /// How many copies were handed over.
+    pub(crate) copies: usize,
 }
 
 /// Room without an end.
@@ -88,12 +100,12 @@ impl Transit {
     }
 
     /// Takes a message, if all that get it have room. A body that subscriptions get is charged for once, however many
-    /// there are, unless it is `charged` for.
+    /// there are, unless it is `charged` for already.
     pub(crate) fn take(
         &mut self,
         state: &mut NodeState,
-        mut held: Held,
-        charged: bool,
+        held: Held,
+        charged: Option<Bytes>,
         woken: &mut Vec<Wake>,
     ) -> Result<(), Full> {
         let Some(exchange) = state.exchange.as_deref_mut() else { return Ok(()) };
@@ -102,23 +114,12 @@ impl Transit {
             if !has(self.least, size) {
                 return Err(Full::Queue);
             }
-            if !self.named.is_empty() {
-                reserve(exchange, &self.named, &held, self.now, woken)?;
-            }
-            if self.has_subscriptions && !charged {
-                match self.budget.charge(held.payload.clone()) {
-                    Some(payload) => held.payload = payload,
-                    None => {
-                        unreserve(exchange, &self.named, size, woken);
-                        return Err(Full::Broker);
-                    }
-                }
-            }
+            let charged = self.make_room(exchange, &self.named, &held, charged, self.has_subscriptions, woken)?;
             self.least = self.least.less(size);
             if exchange.targets.is_empty() {
                 self.unroutable.push(held);
             } else {
-                self.messages.push(held);
+                self.messages.push(Passing { held, charged });
             }
             return Ok(());
         }
@@ -128,8 +129,8 @@ impl Transit {
     fn take_routed(
         &mut self,
         exchange: &mut Exchange,
-        mut held: Held,
-        charged: bool,
+        held: Held,
+        charged: Option<Bytes>,
         woken: &mut Vec<Wake>,
     ) -> Result<(), Full> {
         let size = held.payload.len();
@@ -157,38 +158,54 @@ impl Transit {
                 }
             }
         }
-        if full.is_none() {
-            full = reserve(exchange, &named, &held, self.now, woken).err();
-        }
-        if full.is_none() && subscriptions && !charged {
-            match self.budget.charge(held.payload.clone()) {
-                Some(payload) => held.payload = payload,
-                None => {
-                    unreserve(exchange, &named, size, woken);
-                    full = Some(Full::Broker);
-                }
+        let room = full.map_or_else(|| self.make_room(exchange, &named, &held, charged, subscriptions, woken), Err);
+        let charged = match room {
+            Ok(charged) => charged,
+            Err(full) => {
+                self.routes.truncate(start);
+                return Err(full);
             }
-        }
-        if let Some(full) = full {
-            self.routes.truncate(start);
-            return Err(full);
-        }
+        };
         for at in &self.routes[start..] {
             if let Some(left) = self.rooms.get_mut(at) {
                 *left = left.less(size);
             }
         }
-        self.messages.push(held);
+        self.messages.push(Passing { held, charged });
         self.ends.push(self.routes.len());
         Ok(())
+    }
+
+    /// Takes the room for a message in the queues with a name that get it, and what subscriptions get is charged for.
+    fn make_room(
+        &self,
+        exchange: &Exchange,
+        named: &[u32],
+        held: &Held,
+        charged: Option<Bytes>,
+        subscriptions: bool,
+        woken: &mut Vec<Wake>,
+    ) -> Result<Option<Bytes>, Full> {
+        // Where only queues with a name get it, it is theirs alone to account for.
+        let charged = charged.filter(|_| subscriptions);
+        reserve(exchange, named, held, self.now, woken)?;
+        if !subscriptions || charged.is_some() {
+            return Ok(charged);
+        }
+        let charged = self.budget.charge(held.payload.clone());
+        if charged.is_none() {
+            unreserve(exchange, named, held.payload.len(), woken);
+            return Err(Full::Broker);
+        }
+        Ok(charged)
     }
 
     /// Gives the room back for all that was taken.
     pub(crate) fn abandon(self, state: &mut NodeState, woken: &mut Vec<Wake>) {
         let Some(exchange) = state.exchange.as_deref_mut() else { return };
         let mut start = 0;
-        for (index, held) in self.messages.iter().enumerate() {
-            let size = held.payload.len();
+        for (index, message) in self.messages.iter().enumerate() {
+            let size = message.held.payload.len();
             if self.plain {
                 unreserve(exchange, &self.named, size, woken);
             } else {
@@ -210,7 +227,7 @@ impl Transit {
         let mut split: Vec<(Arc<Node>, Vec<Held>)> = Vec::new();
         let mut last = None;
         for (at, message) in pairs {
-            let held = self.messages[message as usize].clone();
+            let held = self.messages[message as usize].held.clone();
             match split.last_mut().filter(|_| last == Some(at)) {
                 Some((_, messages)) => messages.push(held),
                 None => split.push((Arc::clone(&exchange.targets[at as usize].queue), vec![held])),
@@ -284,18 +301,24 @@ impl Transit {
         &self,
         target: &Arc<Node>,
         reserved: bool,
-        messages: impl Iterator<Item = &'a Held>,
+        messages: impl Iterator<Item = &'a Passing>,
         woken: &mut Vec<Wake>,
         aftermath: &mut Aftermath,
     ) {
         let mut bound = target.lock();
         let queue: &mut Queue<Wake> = &mut bound.queue;
         queue.tick(self.now);
-        for held in messages {
+        for Passing { held, charged } in messages {
+            aftermath.copies += 1;
+            let mut held = held.clone();
+            if reserved {
+                queue.add_reserved(held);
+                continue;
+            }
+            held.payload = charged.clone().unwrap_or(held.payload);
             match self.overflow {
-                _ if reserved => queue.add_reserved(held.clone()),
-                Overflow::HoldBack => queue.add(held.clone()),
-                Overflow::DropOldest => queue.push_over(held.clone()),
+                Overflow::HoldBack => queue.add(held),
+                Overflow::DropOldest => queue.push_over(held),
             }
         }
         queue.dispatch(woken);
@@ -308,6 +331,26 @@ impl Transit {
             aftermath.dead.push((Arc::clone(target), dead));
         }
     }
+}
+
+/// Sends messages through an exchange, and answers for how many there was no room. Call it without holding a lock, and
+/// [`Nodes::attend_behind`] for the rest.
+pub(crate) fn send_through(
+    nodes: &Nodes,
+    exchange: &Node,
+    messages: impl IntoIterator<Item = Held>,
+    now: Instant,
+) -> (usize, Aftermath) {
+    let (mut lost, mut woken) = (0, Vec::new());
+    let mut state = exchange.lock();
+    let mut transit = nodes.transit(exchange, &state, now);
+    for held in messages {
+        lost += usize::from(transit.take(&mut state, held, None, &mut woken).is_err());
+    }
+    let aftermath = transit.publish(&mut state, &mut woken);
+    drop(state);
+    wake_all(&mut woken);
+    (lost, aftermath)
 }
 
 /// How many messages a sender may send from now on, `wish` at most. Subscriptions hold it back, those included that its

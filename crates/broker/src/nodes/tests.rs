@@ -1,13 +1,20 @@
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{ApplicationProperties, Map, Message, MessageFormat, Properties, Value};
+use postroad_codec::v1_0::{
+    ApplicationProperties, Attach, Map, Message, MessageFormat, Properties, Role, Source, Symbol, Value,
+};
 
 use super::*;
+use crate::filter::Origin;
 use crate::message::Held;
 use crate::node::Hold;
 use crate::settings::LimitPolicy;
+use crate::subscription::{Share, subscribe};
+use crate::terminus::grant_source;
+
+mod leaving;
 
 const LIMITS: QueueLimits = QueueLimits { messages: 10, bytes: 10_000 };
 
@@ -39,7 +46,7 @@ fn publish(nodes: &Nodes, exchange: &str, messages: impl IntoIterator<Item = Hel
     let mut transit = nodes.transit(&node, &state, Instant::now());
     let mut taken = 0;
     for held in messages {
-        taken += usize::from(transit.take(&mut state, held, false, &mut woken).is_ok());
+        taken += usize::from(transit.take(&mut state, held, None, &mut woken).is_ok());
     }
     let aftermath = transit.publish(&mut state, &mut woken);
     drop(state);
@@ -128,6 +135,9 @@ fn topic_fanout_and_headers_choose() {
     for queue in ["a", "b"] {
         assert!(nodes.bind("amq.fanout", queue, "whatever", &none()).unwrap());
     }
+    let meaningless: Map = [("k", "v")].into_iter().collect();
+    assert!(!nodes.bind("amq.fanout", "a", "", &meaningless).unwrap(), "neither keys nor arguments tell them apart");
+    assert!(!nodes.bind("amq.topic", "a", "x.*", &meaningless).unwrap());
     publish(&nodes, "amq.fanout", [held("z", &[])]);
     assert_eq!([ready(&nodes, "a"), ready(&nodes, "b"), ready(&nodes, "c")], [2, 3, 4]);
     let arguments = |mode: &str, key: &'static str| -> Map {
@@ -167,6 +177,19 @@ fn what_is_bound_is_told() {
         assert_eq!(nodes.unbind(exchange, queue, "", None).unwrap_err().fault, Fault::NotFound);
         assert_eq!(nodes.is_bound(exchange, Some(queue), None, None).unwrap_err().fault, Fault::NotFound);
     }
+}
+
+#[test]
+fn a_queue_knows_where_it_is_bound() {
+    let nodes = nodes();
+    let (queue, _) = nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    for key in ["k", "l"] {
+        nodes.bind("amq.topic", "a", key, &none()).unwrap();
+    }
+    nodes.unbind("amq.topic", "a", "k", None).unwrap();
+    assert_eq!(queue.lock().bound.len(), 1);
+    nodes.unbind("amq.topic", "a", "l", None).unwrap();
+    assert!(queue.lock().bound.is_empty());
 }
 
 #[test]
@@ -227,28 +250,6 @@ fn bindings_are_limited_in_all_and_in_size() {
     assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
 }
 
-/// A queue that drops its oldest messages into an exchange that leads back to it.
-#[test]
-fn messages_do_not_go_in_circles() {
-    let nodes = nodes();
-    for (exchange, queue) in [("x", "a"), ("y", "b")] {
-        nodes.declare_exchange(exchange, &Declaration::of_exchange(ExchangeKind::Fanout)).unwrap();
-        let settings = QueueSettings::default().max_messages(3).limit_policy(LimitPolicy::Ring);
-        let mut declaration = Declaration::default();
-        (declaration.settings, declaration.alternate_exchange) = (settings, Some(exchange.into()));
-        nodes.declare_queue(queue, &declaration, None).unwrap();
-    }
-    for (exchange, queue) in [("x", "a"), ("x", "b"), ("y", "b"), ("y", "a")] {
-        nodes.bind(exchange, queue, "", &none()).unwrap();
-    }
-    assert_eq!(publish(&nodes, "x", (0..5).map(|_| held("", &[]))), 5);
-    assert_eq!([ready(&nodes, "a"), ready(&nodes, "b")], [3, 3]);
-    for queue in ["a", "b"] {
-        nodes.delete(queue, Kind::Queue).unwrap();
-    }
-    assert_eq!(nodes.budget.used(), 0);
-}
-
 #[test]
 fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
     let nodes = Arc::new(nodes());
@@ -260,4 +261,181 @@ fn who_comes_as_the_last_consumer_goes_finds_the_queue_gone() {
     drop(last);
     assert!(next.consuming().is_none() && nodes.find("a").is_none());
     assert_eq!(node.lock().links, 0);
+}
+
+/// Each property that a binding asks for is looked up for every message.
+#[test]
+fn what_headers_bindings_ask_for_is_limited_in_all() {
+    const EACH: usize = 500;
+    let nodes = nodes();
+    nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    let arguments =
+        |from: usize| -> Map { (from..from + EACH).map(|at| (Value::from(format!("{at:x}")), Value::Null)).collect() };
+    let mut bound = 0;
+    while bound < 1000 && nodes.bind("amq.match", "a", "", &arguments(bound)).is_ok() {
+        bound += 1;
+    }
+    assert_eq!(bound, 262_144 / EACH);
+    assert_eq!(nodes.bind("amq.match", "a", "", &arguments(bound)).unwrap_err().fault, Fault::Limit);
+    assert!(nodes.bind("amq.match", "a", "", &none()).unwrap(), "this one asks for nothing");
+    nodes.unbind("amq.match", "a", "", Some(&arguments(7))).unwrap();
+    assert!(nodes.bind("amq.match", "a", "", &arguments(bound)).unwrap());
+}
+
+/// A subject can be at all places behind a `#` at once.
+#[test]
+fn words_behind_a_hash_are_limited_in_all() {
+    let nodes = nodes();
+    nodes.declare_queue("a", &Declaration::default(), None).unwrap();
+    let pattern = |at: usize| format!("#.{at}{}", ".b".repeat(30));
+    let mut bound = 0;
+    while bound < 1000 && nodes.bind("amq.topic", "a", &pattern(bound), &none()).is_ok() {
+        bound += 1;
+    }
+    assert_eq!(bound, 4096 / 31);
+    assert_eq!(nodes.bind("amq.topic", "a", &pattern(bound), &none()).unwrap_err().fault, Fault::Limit);
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), bound);
+    assert!(nodes.bind("amq.topic", "a", "a.#", &none()).unwrap());
+    nodes.unbind("amq.topic", "a", &pattern(0), None).unwrap();
+    assert!(nodes.bind("amq.topic", "a", &pattern(bound), &none()).unwrap());
+}
+
+/// Between the end of a node and the moment when it is forgotten.
+#[test]
+fn a_node_that_has_just_gone_is_made_again() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (queue, _) = nodes.declare_queue("a", &declaration, None).unwrap();
+    let (exchange, _) = nodes.declare_exchange("a", &declaration).unwrap();
+    queue.lock().deleted = true;
+    exchange.lock().deleted = true;
+    let (fresh, made) = nodes.declare_queue("a", &declaration, None).unwrap();
+    assert!(made && !Arc::ptr_eq(&fresh, &queue));
+
+    let capabilities = ["topic", "create-on-demand"].map(Symbol::from_static);
+    let source = Source { capabilities: capabilities.into_iter().collect(), ..Source::at("a") };
+    let attach = Attach { role: Role::Receiver, source: Some(Box::new(source)), ..Attach::default() };
+    let owner = || Owner { user: "".into(), container: "c".into() };
+    let granted = grant_source(&nodes, false, &attach, owner, Origin::default()).unwrap();
+    assert!(granted.hold.addressed().exchange_kind.is_some());
+    assert!(!std::ptr::eq(granted.hold.addressed(), &*exchange));
+    // Those who come to it late forget no other.
+    nodes.forget(&exchange);
+    assert!(nodes.find_kind("a", Kind::Exchange).is_some());
+}
+
+#[test]
+fn who_subscribes_as_the_last_binding_goes_finds_the_exchange_gone() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (exchange, _) = nodes.declare_exchange("e", &declaration).unwrap();
+    let hold = || Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let by_all = [("#".into(), Map::default())];
+    let last = subscribe(hold(), &nodes, None, &by_all, None).unwrap().unwrap();
+    let next = hold();
+    drop(last);
+    assert!(subscribe(next, &nodes, None, &by_all, None).unwrap().is_none());
+    assert!(nodes.find_kind("e", Kind::Exchange).is_none());
+    assert_eq!((exchange.lock().links, nodes.bindings.load(Ordering::Relaxed)), (0, 0));
+}
+
+#[test]
+fn a_queue_that_lingers_has_all_its_time_after_each_consumer() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    declaration.settings.auto_delete_timeout = Some(Duration::from_secs(5));
+    let (queue, _) = nodes.declare_queue("a", &declaration, None).unwrap();
+    let consumer = || Hold::new(Arc::clone(&queue), &nodes, false).unwrap().consuming().unwrap();
+    drop(consumer());
+    let next = consumer();
+    assert_eq!(queue.lock().over_since, None);
+    drop(next);
+    assert!(queue.lock().over_since.is_some() && nodes.find("a").is_some());
+    queue.lock().over_since = Instant::now().checked_sub(Duration::from_secs(5));
+    nodes.reap(&queue);
+    assert!(nodes.find("a").is_none());
+}
+
+#[test]
+fn what_others_share_is_all_that_is_bound() {
+    let nodes = Arc::new(nodes());
+    let (exchange, _) = nodes.declare_exchange("e", &Declaration::default()).unwrap();
+    let share = || Some(Share { scope: None, name: "s".into() });
+    let hold = || Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let [one, other] = ["k", "l"].map(|key| (ByteString::from(key), Map::default()));
+    let both = [one.clone(), other.clone()];
+    let _first = subscribe(hold(), &nodes, share(), &both, None).unwrap().unwrap();
+    for bindings in [&both[..], &[other.clone(), one.clone(), one.clone()]] {
+        subscribe(hold(), &nodes, share(), bindings, None).unwrap().unwrap();
+    }
+    for bindings in [&[one.clone()][..], &[], &[one.clone(), one], &[other, ("m".into(), none())]] {
+        assert_eq!(subscribe(hold(), &nodes, share(), bindings, None).unwrap_err().fault, Fault::Conflict);
+    }
+}
+
+/// An exchange that goes with its last binding waits for those whose alternate exchange it is.
+#[test]
+fn an_exchange_goes_once_it_is_no_alternate_exchange() {
+    let nodes = nodes();
+    let mut declaration = Declaration::of_exchange(ExchangeKind::Fanout);
+    declaration.auto_delete = true;
+    let (exchange, _) = nodes.declare_exchange("e", &declaration).unwrap();
+    let mut declaration = Declaration::default();
+    declaration.alternate_exchange = Some("e".into());
+    nodes.declare_queue("a", &declaration, None).unwrap();
+    nodes.bind("e", "a", "", &none()).unwrap();
+    nodes.unbind("e", "a", "", None).unwrap();
+    assert!(nodes.find("e").is_some());
+    nodes.delete("a", Kind::Queue).unwrap();
+    assert!(nodes.find("e").is_none());
+    // One that has just gone is found no more, though it has its name.
+    exchange.lock().deleted = false;
+    let (again, _) = nodes.declare_exchange("e", &Declaration::default()).unwrap();
+    again.lock().deleted = true;
+    assert_eq!(nodes.declare_queue("b", &declaration, None).unwrap_err().fault, Fault::NotFound);
+}
+
+#[test]
+fn alternate_exchanges_follow_each_other_so_far_and_no_further() {
+    let nodes = Nodes::new(NodeLimits { nodes: 100, ..nodes().limits }, Policies::default());
+    let declare = |name: usize, alternate: &str| {
+        let mut declaration = Declaration::of_exchange(ExchangeKind::Direct);
+        declaration.alternate_exchange = Some(alternate.into());
+        nodes.declare_exchange(&name.to_string(), &declaration)
+    };
+    declare(1, "amq.fanout").unwrap();
+    for name in 2..=MAX_DETOURS {
+        declare(name, &(name - 1).to_string()).unwrap();
+    }
+    assert_eq!(declare(99, &MAX_DETOURS.to_string()).unwrap_err().fault, Fault::Limit);
+    nodes.declare_queue("left", &Declaration::default(), None).unwrap();
+    nodes.bind("amq.fanout", "left", "", &none()).unwrap();
+    publish(&nodes, &MAX_DETOURS.to_string(), [held("k", &[])]);
+    assert_eq!(ready(&nodes, "left"), 1);
+}
+
+/// A subscription that is made as others go keeps the exchange.
+#[test]
+fn an_exchange_stays_for_the_next_subscription() {
+    let nodes = Arc::new(nodes());
+    let mut declaration = Declaration::default();
+    declaration.auto_delete = true;
+    let (exchange, _) = nodes.declare_exchange("e", &declaration).unwrap();
+    nodes.declare_queue("q", &Declaration::default(), None).unwrap();
+    nodes.bind("e", "q", "k", &none()).unwrap();
+    let hold = Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let too_many =
+        subscribe(hold, &nodes, None, &[("k".into(), Map::default()), ("k".repeat(300).into(), none())], None);
+    assert_eq!(too_many.unwrap_err().fault, Fault::Invalid);
+    let hold = Hold::new(Arc::clone(&exchange), &nodes, false).unwrap();
+    let subscription = subscribe(hold, &nodes, None, &[("k".into(), Map::default())], None).unwrap().unwrap();
+    nodes.unbind("e", "q", "k", None).unwrap();
+    assert!(nodes.find("e").is_some());
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 1);
+    drop(subscription);
+    assert!(nodes.find("e").is_none());
+    assert_eq!(nodes.bindings.load(Ordering::Relaxed), 0);
 }

@@ -54,7 +54,7 @@ pub(super) struct Taker {
     exclusive: bool,
 }
 
-/// A consumer that chooses looks at so many messages at once, or fewer where a look takes long, and others have their turn: the
+/// Consumers that choose look at so many messages at once, or fewer where a look takes long, and others have their turn: the
 /// lock is held meanwhile.
 pub(super) const LOOKS: usize = 1000;
 

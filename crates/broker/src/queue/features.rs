@@ -128,11 +128,10 @@ impl<W: Clone> Queue<W> {
         if size > self.limits.bytes || self.limits.messages == 0 {
             return Err(Full::Queue);
         }
-        match (self.turn_out(size, level), self.cover(size)) {
-            (false, _) => Ok(false),
-            (true, true) => Ok(true),
-            (true, false) => Err(Full::Broker),
+        if !self.turn_out(size, level) {
+            return Ok(false);
         }
+        if self.cover(size) { Ok(true) } else { Err(Full::Broker) }
     }
 
     /// Has what waits make way for a message that has its room and is about to come: the one that it replaces, and what is in
@@ -153,17 +152,19 @@ impl<W: Clone> Queue<W> {
     }
 
     /// Takes out what a message replaces, and counts it out.
-    fn take_outdated(&mut self, message: &Held) -> Option<Held> {
+    pub(super) fn take_outdated(&mut self, message: &Held) -> Option<Held> {
         let outdated = self.store.take_replaced_by(message)?;
         self.count_out(&outdated);
         Some(outdated)
     }
 
     /// Puts it back, where nothing came in its place.
-    fn keep(&mut self, outdated: Held) {
+    pub(super) fn keep(&mut self, outdated: Held) {
         self.messages += 1;
         self.bytes += outdated.size();
         let _ = self.store.put_back(outdated);
+        // It may have been given back meanwhile what it took.
+        self.cover(0);
     }
 
     /// Drops the oldest messages of a ring, up to a level, until another one fits in. `false`: it is dropped itself.

@@ -6,6 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use postroad_codec::v1_0::{MessageFormat, SectionsRef, ValueRef};
 
 use crate::message::Held;
+use crate::properties;
 
 /// The messages that wait, by the value of a property.
 ///
@@ -41,8 +42,8 @@ impl LastValues {
 
     /// Forgets a message that waits no more.
     pub(super) fn forget(&mut self, seq: u64) {
-        let Some(key) = self.keys.remove(&seq) else { return };
-        if self.seqs.get(&key) == Some(&seq) {
+        // Of those that wait, one has each key.
+        if let Some(key) = self.keys.remove(&seq) {
             self.seqs.remove(&key);
         }
     }
@@ -56,7 +57,7 @@ impl LastValues {
     fn key(&self, held: &Held) -> u64 {
         let sections = (held.format == MessageFormat(0)).then(|| SectionsRef::find(&held.payload).ok()).flatten();
         let map = sections.and_then(|sections| sections.application_properties().ok().flatten());
-        let value = map.and_then(|map| map.get_str(&self.property).ok().flatten());
+        let value = properties::find(map, &self.property);
         let text = match value {
             None if *self.property == *SUBJECT => {
                 let properties = sections.and_then(|sections| sections.properties().ok().flatten());

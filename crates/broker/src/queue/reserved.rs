@@ -45,6 +45,7 @@ impl<W: Clone> Queue<W> {
             self.place(message);
         } else {
             self.count_out(&message);
+            self.buried = true;
             self.trim();
         }
     }

@@ -1,12 +1,14 @@
 //! The queue against a model that is too slow to be wrong.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use postroad_codec::v1_0::MessageFormat;
 use proptest::prelude::*;
 
+use super::cursor::Cursor;
 use super::{Dead, Demand, Full, Queue, QueueLimits, Reason, Rules, Subscriber};
 use crate::budget::{Budget, Lease};
 use crate::message::{Held, Return};

@@ -67,7 +67,8 @@ impl<W: Clone> Queue<W> {
         let mut expired = Vec::new();
         if let Some(id) = caller.filter(|_| !self.news) {
             // What waits is not for the others, who have been looked after.
-            self.serve(id, usize::MAX, &mut expired);
+            let mut looks = LOOKS;
+            self.serve(id, usize::MAX, &mut looks, &mut expired);
         } else {
             self.serve_all(caller, &mut expired, woken);
             self.news = false;
@@ -80,6 +81,9 @@ impl<W: Clone> Queue<W> {
     fn serve_all(&mut self, caller: Option<usize>, expired: &mut Vec<Held>, woken: &mut Vec<W>) {
         let mut passed = Vec::new();
         let (mut turns, mut share) = (0, 0);
+        // However many they are, those that choose share what may be looked at under one lock: who gets nothing of it comes
+        // by itself, and has as much then.
+        let (mut looks, mut own) = (LOOKS, LOOKS);
         while self.available() > 0 {
             if turns == 0 {
                 turns = self.rotation.len();
@@ -91,7 +95,10 @@ impl<W: Clone> Queue<W> {
                 continue;
             }
             turns = turns.saturating_sub(1);
-            let Served { got, wants, searching } = self.serve(turn.id, share, expired);
+            let Served { got, wants, searching } = {
+                let looks = if caller == Some(turn.id) { &mut own } else { &mut looks };
+                self.serve(turn.id, share, looks, expired)
+            };
             match (wants, got, searching) {
                 (true, 0, _) | (true, _, true) => passed.push(turn),
                 (true, _, false) => self.rotation.turns.push_back(turn),
@@ -114,13 +121,13 @@ impl<W: Clone> Queue<W> {
     }
 
     /// Puts up to so many messages into the inbox of a consumer. What has expired is for nobody.
-    fn serve(&mut self, id: usize, share: usize, expired: &mut Vec<Held>) -> Served {
+    fn serve(&mut self, id: usize, share: usize, looks: &mut usize, expired: &mut Vec<Held>) -> Served {
         let none = Served { got: 0, wants: false, searching: false };
         let Some(Consumer { mode: Mode::Take(taker), .. }) = self.consumers.get_mut(id) else { return none };
-        let (mut got, mut looks) = (0, LOOKS);
+        let mut got = 0;
         taker.searching = false;
         while got < share && taker.demand.is_some() {
-            let held = match self.store.next_for(&mut taker.seeker, &self.floors, &mut looks) {
+            let held = match self.store.next_for(&mut taker.seeker, &self.floors, looks) {
                 Found::Message(held) => held,
                 Found::Nothing => break,
                 Found::Unfinished => {

@@ -7,6 +7,7 @@ use postroad_codec::v1_0::{Header, MessageFormat, PropertiesRef, SectionsRef, Va
 
 use super::machine::Value;
 use super::{Candidate, MAX_PROPERTIES};
+use crate::properties;
 
 /// A part of a message that has a name of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,9 @@ impl Field {
 /// The priority of a message whose header has none (AMQP 1.0 part 3, 3.2.1).
 const DEFAULT_PRIORITY: u8 = 4;
 
+/// Binary ids that are longer are unknown.
+const MAX_OCTETS: usize = 4096;
+
 /// A message that is looked at.
 #[derive(Debug)]
 pub(super) struct Fields<'a> {
@@ -82,6 +86,7 @@ pub(super) struct Fields<'a> {
     header: OnceCell<Option<Header>>,
     properties: OnceCell<Option<PropertiesRef<'a>>>,
     application: OnceCell<[ValueRef<'a>; MAX_PROPERTIES]>,
+    jms_type: OnceCell<ValueRef<'a>>,
     message_id: OnceCell<IdText>,
     correlation_id: OnceCell<IdText>,
 }
@@ -95,6 +100,7 @@ impl<'a> Fields<'a> {
             header: OnceCell::new(),
             properties: OnceCell::new(),
             application: OnceCell::new(),
+            jms_type: OnceCell::new(),
             message_id: OnceCell::new(),
             correlation_id: OnceCell::new(),
         }
@@ -120,7 +126,7 @@ impl<'a> Fields<'a> {
             Field::To => text(properties().to),
             Field::ReplyTo => text(properties().reply_to),
             Field::GroupId => text(properties().group_id),
-            Field::UserId => text(properties().user_id.and_then(|user| std::str::from_utf8(user).ok())),
+            Field::UserId => text(properties().user_id.and_then(written)),
             Field::GroupSequence => {
                 properties().group_sequence.map_or(Value::Unknown, |sequence| Value::Exact(sequence.0.into()))
             }
@@ -132,11 +138,10 @@ impl<'a> Fields<'a> {
                 None if header.ttl.is_some() => Value::Unknown,
                 None => Value::Exact(0),
             },
-            Field::JmsType => {
+            Field::JmsType => value_of(*self.jms_type.get_or_init(|| {
                 let annotations = self.sections().and_then(|sections| sections.message_annotations().ok().flatten());
-                let value = annotations.and_then(|annotations| annotations.get_str("jms-type").ok().flatten());
-                value.map_or(Value::Unknown, value_of)
-            }
+                properties::find(annotations, "jms-type").unwrap_or_default()
+            })),
         }
     }
 
@@ -150,9 +155,7 @@ impl<'a> Fields<'a> {
         let mut found = [None; MAX_PROPERTIES];
         let mut missing = self.names.len();
         let map = self.sections().and_then(|sections| sections.application_properties().ok().flatten());
-        for entry in map.iter().flatten() {
-            let Ok((key, value)) = entry else { break };
-            let Some(key) = key.as_str() else { continue };
+        for (key, value) in properties::entries(map) {
             let Ok(index) = self.names.binary_search_by(|name| (**name).cmp(key)) else { continue };
             // Of two with one name the first counts.
             if found[index].is_none() {
@@ -195,12 +198,17 @@ fn value_of(value: ValueRef<'_>) -> Value<'_> {
     }
 }
 
+/// Octets as text. They are looked at whenever they are asked for, so that many are none.
+fn written(octets: &[u8]) -> Option<&str> {
+    Some(octets).filter(|octets| octets.len() <= MAX_OCTETS).and_then(|octets| std::str::from_utf8(octets).ok())
+}
+
 /// An id as text. One that is none is written as text where it stays until the message is done with.
-fn id<'a>(id: Option<ValueRef<'a>>, written: &'a OnceCell<IdText>) -> Value<'a> {
+fn id<'a>(id: Option<ValueRef<'a>>, made: &'a OnceCell<IdText>) -> Value<'a> {
     match id {
         Some(ValueRef::String(text)) => Value::Text(text),
-        Some(ValueRef::Binary(octets)) => std::str::from_utf8(octets).map_or(Value::Unknown, Value::Text),
-        Some(other) => Value::Text(written.get_or_init(|| IdText::of(other)).as_str()),
+        Some(ValueRef::Binary(octets)) => written(octets).map_or(Value::Unknown, Value::Text),
+        Some(other) => Value::Text(made.get_or_init(|| IdText::of(other)).as_str()),
         None => Value::Unknown,
     }
 }

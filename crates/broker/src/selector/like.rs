@@ -49,13 +49,13 @@ impl Pattern {
         Ok(Self { first, middle: pieces.filter(|piece| !piece.is_empty()).collect(), last })
     }
 
-    /// How often it may look at each byte of a text, beside once.
+    /// How often it may look at each byte of a text; what is at its ends alone is found at once.
     pub(super) fn cost(&self) -> usize {
         let length = |piece: &Piece| match piece {
             Piece::Text(_) => 0,
             Piece::Mixed(units) => units.len(),
         };
-        self.middle.iter().map(length).sum()
+        usize::from(!self.middle.is_empty()) + self.middle.iter().map(length).sum::<usize>()
     }
 
     pub(super) fn matches(&self, text: &str) -> bool {

@@ -1,6 +1,6 @@
 //! The machine that takes the steps of a selector.
 
-use super::MAX_TEXT;
+use super::MAX_EFFORT;
 use super::fields::{Field, Fields};
 use super::like::Pattern;
 
@@ -77,7 +77,7 @@ pub(super) enum Value<'a> {
 pub(super) const STACK: usize = 32;
 
 impl Step {
-    /// How often it may look at each byte of a text, beside once.
+    /// How often it may look at each byte of a text.
     pub(super) fn cost(&self) -> usize {
         match self {
             Self::Like(pattern) => pattern.cost(),
@@ -101,7 +101,7 @@ impl Step {
 /// Whether the steps come to true.
 pub(super) fn run(steps: &[Step], fields: &Fields<'_>) -> bool {
     let mut stack = Stack { values: [Value::Unknown; STACK], height: 0 };
-    let mut at = 0;
+    let (mut at, mut left) = (0, MAX_EFFORT);
     while let Some(step) = steps.get(at) {
         at += 1;
         match step {
@@ -119,9 +119,13 @@ pub(super) fn run(steps: &[Step], fields: &Fields<'_>) -> bool {
             Step::Not => stack.change(|value| truth(value.truth().map(|value| !value))),
             Step::IsNull => stack.change(|value| Value::Bool(value == Value::Unknown)),
             Step::Like(pattern) => stack.change(|value| match value {
-                Value::Text(text) if text.len() <= MAX_TEXT || pattern.cost() == 0 => {
-                    Value::Bool(pattern.matches(text))
-                }
+                Value::Text(text) => match left.checked_sub(text.len().saturating_mul(pattern.cost())) {
+                    Some(rest) => {
+                        left = rest;
+                        Value::Bool(pattern.matches(text))
+                    }
+                    None => Value::Unknown,
+                },
                 _ => Value::Unknown,
             }),
             Step::Arithmetic(operation) => {

@@ -321,6 +321,48 @@ fn selectors_have_limits() {
     assert_eq!(kind(format!("A LIKE '{}'", "%".repeat(MAX_PATTERN + 1))), Err(Kind::PatternTooLong(MAX_PATTERN + 1)));
 }
 
+/// A lock is held while a message is looked at.
+#[test]
+fn patterns_look_at_so_much_of_a_message_and_no_more() {
+    let payload = with([("long", "a".repeat(MAX_EFFORT / 4).into())]).to_bytes();
+    let middle = |times: usize| "long LIKE '%b%' OR ".repeat(times);
+    assert!(matches(&format!("{}(long LIKE '%a%')", middle(3)), &payload, 0));
+    assert!(matches(&format!("{}(long LIKE '%a%') IS NULL", middle(4)), &payload, 0));
+    // What is at the ends alone is found at once.
+    assert!(matches(&format!("{}long LIKE 'a%a'", middle(4)), &payload, 0));
+    // Of 1 and the pattern's 3 units each byte is worth 4.
+    assert!(matches("long LIKE '%a_a%'", &payload, 0));
+    assert!(matches("(long LIKE '%a_aa%') IS NULL", &payload, 0));
+}
+
+#[test]
+fn looks_that_take_longer_count_for_more() {
+    let (small, large) = (usual().to_bytes(), with([("long", "a".repeat(1_000_000).into())]).to_bytes());
+    let effort = |selector: &str, payload: &Bytes| {
+        Selector::new(selector).unwrap().effort(Candidate { payload, format: MessageFormat(0), failures: 0 })
+    };
+    assert_eq!(effort("A = 'b' AND n > 4", &small), 0);
+    assert_eq!(effort(&vec!["n = 1"; 400].join(" OR "), &small), (5 * 400 - 2) / 64);
+    assert_eq!(effort("A = 'b'", &large), 1_000_000 / 4096);
+    assert_eq!(effort("A LIKE '%b%'", &large), 2_000_000 / 4096);
+    assert_eq!(effort("A LIKE '%_____________b%'", &large), (1_000_000 + MAX_EFFORT) / 4096);
+}
+
+#[test]
+fn of_many_properties_the_first_count() {
+    let mut properties = ApplicationProperties::default();
+    for number in 0..=crate::properties::MAX_PROPERTIES {
+        properties.0.insert(format!("p{number}"), Value::Int(1));
+    }
+    let payload = Message { application_properties: Some(properties), ..Message::from("x") }.to_bytes();
+    assert!(matches("p0 = 1 AND p4095 = 1 AND p4096 IS NULL", &payload, 0));
+    let octets = |length: usize| Properties { user_id: Some(vec![b'a'; length].into()), ..Properties::default() };
+    for (length, known) in [(4096, true), (4097, false)] {
+        let message = Message { properties: Some(Box::new(octets(length))), ..Message::from("x") };
+        assert_eq!(matches("JMSXUserID LIKE 'a%'", &message.to_bytes(), 0), known, "{length}");
+    }
+}
+
 /// Conditions of every kind over a few properties, some of which are missing.
 fn condition() -> impl Strategy<Value = String> {
     let operand = prop::sample::select(vec!["n", "x", "A", "T", "F", "missing", "1", "-2.5", "'hello'", "TRUE"]);

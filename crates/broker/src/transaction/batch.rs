@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use postroad_codec::v1_0::{Error, ErrorCondition};
 
 use crate::exchange::{Aftermath, Transit};
@@ -17,6 +18,8 @@ pub(super) struct Batch {
     node: Arc<Node>,
     nodes: Arc<Nodes>,
     messages: Vec<Held>,
+    /// Of an exchange: the bodies, each charged for.
+    charged: Vec<Bytes>,
     bytes: usize,
 }
 
@@ -30,7 +33,7 @@ pub(crate) enum Post {
 
 impl Batch {
     pub(super) fn new(node: &Arc<Node>, nodes: &Arc<Nodes>) -> Self {
-        Self { node: Arc::clone(node), nodes: Arc::clone(nodes), messages: Vec::new(), bytes: 0 }
+        Self { node: Arc::clone(node), nodes: Arc::clone(nodes), messages: Vec::new(), charged: Vec::new(), bytes: 0 }
     }
 
     pub(super) fn node(&self) -> &Arc<Node> {
@@ -38,7 +41,7 @@ impl Batch {
     }
 
     /// Adds a message, for which there is room from then on.
-    pub(super) fn add(&mut self, mut held: Held) -> Result<(), Post> {
+    pub(super) fn add(&mut self, held: Held) -> Result<(), Post> {
         let mut state = self.node.lock();
         if state.deleted {
             return Err(Post::Deleted);
@@ -48,7 +51,8 @@ impl Batch {
             Kind::Queue => state.queue.reserve(&held).map_err(Post::Full)?,
             // Which queues get it is known with the commit; until then the broker holds the body.
             Kind::Exchange => {
-                held.payload = self.nodes.budget.charge(held.payload).ok_or(Post::Full(Full::Broker))?;
+                let charged = self.nodes.budget.charge(held.payload.clone());
+                self.charged.push(charged.ok_or(Post::Full(Full::Broker))?);
             }
         }
         drop(state);
@@ -74,8 +78,9 @@ impl Batch {
     ) -> Result<Transit, Error> {
         self.check(state)?;
         let mut transit = self.nodes.transit(&self.node, state, now);
-        for held in self.take() {
-            if transit.take(state, held, true, woken).is_err() {
+        let charged = std::mem::take(&mut self.charged);
+        for (held, charged) in self.take().into_iter().zip(charged) {
+            if transit.take(state, held, Some(charged), woken).is_err() {
                 transit.abandon(state, woken);
                 let text = format!("a queue that is bound to exchange {:?} for a message is full", &*self.node.name);
                 return Err(self.failed(text));

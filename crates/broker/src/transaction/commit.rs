@@ -58,6 +58,7 @@ pub(super) fn commit(
     }
     let queues: Vec<(Arc<Node>, Vec<Held>)> = queues.into_values().collect();
     let (nodes, messages): (Vec<_>, Vec<_>) = queues.into_iter().unzip();
+    let copies = messages.iter().map(Vec::len).sum();
     let (mut dead, mut behind) = (Vec::new(), Vec::new());
     {
         let mut states: Vec<MutexGuard<'_, NodeState>> = nodes.iter().map(|node: &Arc<Node>| node.lock()).collect();
@@ -82,10 +83,11 @@ pub(super) fn commit(
     }
     drop(states);
     if let Some(batch) = into.into_iter().next() {
-        left.push((batch, Aftermath { dead, left: behind, unroutable: Vec::new() }));
+        left.push((batch, Aftermath { dead, left: behind, copies, ..Aftermath::default() }));
     } else if let Some((_, aftermath)) = left.first_mut() {
         aftermath.dead.append(&mut dead);
         aftermath.left.append(&mut behind);
+        aftermath.copies += copies;
     }
     Ok(left)
 }

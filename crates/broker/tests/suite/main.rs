@@ -9,6 +9,7 @@ mod delivery;
 mod exchanges;
 mod expiry;
 mod frames;
+mod held_bytes;
 mod hostile;
 mod hostile_links;
 mod limits;

@@ -147,6 +147,15 @@ async fn nodes_are_made_read_and_deleted() {
     manager.expect(201, "CREATE", EXCHANGE, "q", &fanout).await;
     manager.expect(200, "CREATE", EXCHANGE, "q", &fanout).await;
     manager.expect(409, "CREATE", EXCHANGE, "q", &[("exchange-type", "direct".into())]).await;
+    for (key, value) in [
+        ("exclusive", true.into()),
+        ("auto-delete", true.into()),
+        ("alternate-exchange", "amq.fanout".into()),
+        ("lifetime-policy", "amqp:delete-on-no-links:list".into()),
+    ] {
+        let answer = manager.expect(409, "CREATE", QUEUE, "q", &[(key, value)]).await;
+        assert!(answer.description.contains(key), "{answer:?}");
+    }
     let answer = manager.expect(200, "READ", EXCHANGE, "q", &[]).await;
     assert_eq!(get(&answer, "exchange-type"), Some(&Value::from("fanout")));
     manager.expect(201, "CREATE", EXCHANGE, "t", &[]).await;
@@ -278,6 +287,83 @@ async fn odd_requests_are_answered() {
     manager.client.send_with(manager.requests, &request.to_bytes(), true).await;
     let (correlation, answer) = manager.answer().await;
     assert_eq!((correlation, answer.status), (Some(MessageId::String("mine".into())), 200));
+}
+
+/// Whatever a name is made of, it is a name; what is too long for one is none.
+#[tokio::test]
+async fn names_are_what_they_are_told_to_be() {
+    let broker = broker().await;
+    let mut manager = Manager::connect(&broker).await;
+    for name in ["a\0b", "\0", " ", "q/\u{202e}\n", &"n".repeat(1024)] {
+        for entity in [QUEUE, EXCHANGE] {
+            manager.expect(201, "CREATE", entity, name, &[]).await;
+            let answer = manager.expect(200, "READ", entity, name, &[]).await;
+            assert_eq!(get(&answer, "name"), Some(&name.into()));
+        }
+        manager.expect(200, "bind", EXCHANGE, name, &[("destination", name.into()), ("bindingKey", "\0".into())]).await;
+        for entity in [QUEUE, EXCHANGE] {
+            manager.expect(204, "DELETE", entity, name, &[]).await;
+        }
+    }
+    let long = "n".repeat(1025);
+    manager.expect(400, "CREATE", EXCHANGE, &long, &[]).await;
+    for operation in ["READ", "DELETE"] {
+        manager.expect(404, operation, QUEUE, &long, &[]).await;
+    }
+    manager.expect(404, "isBound", EXCHANGE, &long, &[]).await;
+    manager.expect(404, "bind", EXCHANGE, "amq.topic", &[("destination", long.as_str().into())]).await;
+    manager.expect(404, "CREATE", QUEUE, "q", &[("alternate-exchange", long.as_str().into())]).await;
+    let key = [("destination", "q0".into()), ("bindingKey", "k".repeat(256).into())];
+    manager.expect(400, "bind", EXCHANGE, "amq.topic", &key).await;
+    manager.expect(404, "unbind", EXCHANGE, "amq.topic", &key).await;
+    for (name, status) in [("$management", 403), ("amq.", 403), ("$managements", 201)] {
+        manager.expect(status, "CREATE", QUEUE, name, &[]).await;
+    }
+    // A body that is deeper than anything that is read.
+    let deep = (0..200).fold(Value::Null, |inner, _| Value::List(vec![inner]));
+    let answer = manager.ask("CREATE", QUEUE, "deep", &[("x-deep", deep)]).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+    // What is written in an error is bounded.
+    let answer = manager.ask("READ", QUEUE, &"é".repeat(20_000), &[]).await;
+    assert!(answer.status == 404 && answer.description.len() < 2000, "{}", answer.description.len());
+}
+
+#[tokio::test]
+async fn nothing_leads_in_circles() {
+    let broker = start(Broker::builder()).await;
+    let mut manager = Manager::connect(&broker).await;
+    let alternate = |name: &str| ("alternate-exchange", Value::from(name));
+    manager.expect(404, "CREATE", EXCHANGE, "e", &[alternate("e")]).await;
+    manager.expect(201, "CREATE", EXCHANGE, "e", &[]).await;
+    manager.expect(201, "CREATE", EXCHANGE, "f", &[alternate("e")]).await;
+    manager.expect(409, "CREATE", EXCHANGE, "e", &[alternate("f")]).await;
+    // Only queues are bound.
+    for destination in ["e", "f"] {
+        manager.expect(404, "bind", EXCHANGE, "e", &[("destination", destination.into())]).await;
+    }
+    // Queues that drive each other's messages out, and that get answers to what is asked.
+    for name in ["q", "r"] {
+        let ring = [alternate("e"), ("qpid.policy_type", "ring".into()), ("qpid.max_count", Value::Int(1))];
+        manager.expect(201, "CREATE", QUEUE, name, &ring).await;
+        manager.expect(200, "bind", EXCHANGE, "e", &[("destination", name.into()), ("bindingKey", "#".into())]).await;
+    }
+    let requests = manager.requests;
+    for _ in 0..5 {
+        let mut request = manager.request("READ", QUEUE, "q", Body::Empty);
+        request.properties.as_mut().unwrap().reply_to = Some(Address("e".into()));
+        let token = manager.client.send_with(requests, &request.to_bytes(), false).await;
+        assert_eq!(manager.client.outcome(requests, token).await.state, Some(DeliveryState::Accepted));
+    }
+    assert_eq!(["q", "r"].map(|queue| broker.queue_stats(queue).unwrap().ready), [1, 1]);
+    let mut request = manager.request("READ", QUEUE, "q", Body::Empty);
+    request.properties.as_mut().unwrap().reply_to = Some(Address("$management".into()));
+    let token = manager.client.send_with(requests, &request.to_bytes(), false).await;
+    assert_eq!(manager.client.outcome(requests, token).await.state, Some(DeliveryState::Accepted), "to nobody");
+    manager.expect(204, "DELETE", QUEUE, "q", &[]).await;
+    manager.expect(403, "DELETE", EXCHANGE, "e", &[]).await;
+    for (entity, name) in [(QUEUE, "r"), (EXCHANGE, "f"), (EXCHANGE, "e")] {
+        manager.expect(204, "DELETE", entity, name, &[]).await;
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use postroad_codec::v1_0::{
 };
 
 use crate::client::{Client, assert_refused, text};
+use crate::transactions::{control, declare, discharge, hand_over};
 use crate::{broker, eventually, start};
 
 const SELECTOR: u64 = 0x0000_468c_0000_0004;
@@ -163,11 +164,19 @@ async fn nothing_of_its_own_comes_to_a_container_that_says_so() {
         send(&mut here, mine, &[("mine", 1)]).await;
         send(&mut there, theirs, &[("theirs", 2)]).await;
         expect(&mut here, local, &["theirs2"]).await;
+        // What is posted in a transaction is as local.
+        let control = control(&mut here).await;
+        let id = declare(&mut here, control).await;
+        let payload = Message::from("posted").to_bytes();
+        hand_over(&mut here, mine, &id, &payload, true).await;
+        discharge(&mut here, control, &id, false).await.unwrap();
+        here.expect_nothing(local).await;
+        here.detach(control).await;
         // Another connection of the same container is as local.
         here.detach(local).await;
     }
     let other = there.receiver("q0", 10).await.unwrap();
-    expect(&mut there, other, &["mine1"]).await;
+    expect(&mut there, other, &["mine1", "posted"]).await;
 }
 
 #[tokio::test]

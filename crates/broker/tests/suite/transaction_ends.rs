@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use postroad_amqp::v1_0::{Event, LinkTerms};
-use postroad_broker::Broker;
+use postroad_broker::{Broker, ExchangeKind};
 use postroad_codec::v1_0::{
-    AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, Outcome,
-    Properties, Role, Source, Symbol, Target, TransactionId, Value,
+    AttachTarget, Coordinator, Declare, Discharge, ErrorCondition, Fields, GlobalTxId, Map, Message, NodeProperties,
+    Outcome, Properties, Role, Source, Symbol, Target, TransactionId, Value,
 };
 
 use crate::client::{Client, numbered, text};
@@ -188,6 +188,71 @@ async fn a_node_that_was_deleted_undoes_the_transaction() {
     assert_eq!(error.condition, ErrorCondition::TRANSACTION_ROLLBACK);
     let stats = broker.queue_stats("q1").unwrap();
     assert_eq!((stats.ready, stats.uncommitted), (0, 0));
+}
+
+/// Whatever was posted to an exchange that is gone, nothing is kept of it.
+#[tokio::test]
+async fn an_exchange_that_was_deleted_undoes_the_transaction() {
+    let broker = start(Broker::builder().queue("q0").exchange("e", ExchangeKind::Fanout)).await;
+    broker.bind("e", "q0", "").unwrap();
+    let mut client = Client::connect(&broker).await;
+    let control = control(&mut client).await;
+    let (gone, stays) = (client.sender("e").await.unwrap(), client.sender("q0").await.unwrap());
+    let id = declare(&mut client, control).await;
+    post_all(&mut client, gone, &id, numbered(0..2)).await;
+    post_all(&mut client, stays, &id, numbered(0..2)).await;
+    assert!(broker.held_bytes() > 0);
+    assert!(broker.delete_exchange("e"));
+    let error = discharge(&mut client, control, &id, false).await.unwrap_err();
+    assert_eq!(error.condition, ErrorCondition::TRANSACTION_ROLLBACK);
+    let stats = broker.queue_stats("q0").unwrap();
+    assert_eq!((stats.ready, stats.uncommitted, broker.held_bytes()), (0, 0, 0));
+    assert_eq!(client.detached(gone).await.unwrap().condition, ErrorCondition::RESOURCE_DELETED);
+}
+
+/// A queue that stays for its messages waits for those that may come, and goes when they do not.
+#[tokio::test]
+async fn a_rollback_leaves_nothing_that_a_queue_would_stay_for() {
+    let broker = start(Broker::builder()).await;
+    let mut client = Client::connect(&broker).await;
+    let no_messages = Value::described(Value::Ulong(0x2d), Value::List(Vec::new()));
+    let mut fields = Fields::default();
+    fields.0.insert(Value::Symbol("lifetime-policy".into()), no_messages);
+    let capabilities = vec![Symbol::from_static("create-on-demand")];
+    let properties = Some(NodeProperties(fields));
+    let target = Target { capabilities: capabilities.into(), dynamic_node_properties: properties, ..Target::at("q") };
+    let control = control(&mut client).await;
+    let creator = client.attach_target(target).await.unwrap();
+    let id = declare(&mut client, control).await;
+    post_all(&mut client, creator, &id, numbered(0..2)).await;
+    client.detach(creator).await;
+    assert_eq!(broker.queue_stats("q").unwrap().uncommitted, 2);
+    discharge(&mut client, control, &id, true).await.unwrap();
+    eventually("it is gone", || broker.queue_stats("q").is_none()).await;
+}
+
+/// A commit to an exchange gives back the room in queues where another one has none.
+#[tokio::test]
+async fn a_full_queue_behind_an_exchange_undoes_the_transaction() {
+    let builder = Broker::builder().queue("q0").queue("q1").exchange("e", ExchangeKind::Direct);
+    let broker =
+        start(builder.exchange("f", ExchangeKind::Fanout).with_limits(|limits| limits.queue_messages = 3)).await;
+    for (exchange, queue) in [("e", "q0"), ("f", "q0"), ("f", "q1")] {
+        broker.bind(exchange, queue, "").unwrap();
+    }
+    let mut client = Client::connect(&broker).await;
+    let control = control(&mut client).await;
+    let (direct, fanout) = (client.sender("e").await.unwrap(), client.sender("f").await.unwrap());
+    for (posted, fits) in [(2, false), (1, true)] {
+        let id = declare(&mut client, control).await;
+        post_all(&mut client, direct, &id, numbered(0..2)).await;
+        post_all(&mut client, fanout, &id, numbered(0..posted)).await;
+        assert_eq!(discharge(&mut client, control, &id, false).await.is_ok(), fits);
+        let [one, other] = ["q0", "q1"].map(|queue| broker.queue_stats(queue).unwrap());
+        let expected = if fits { [3, 1] } else { [0, 0] };
+        assert_eq!(([one.ready, other.ready], [one.uncommitted, other.uncommitted]), (expected, [0, 0]));
+        assert_eq!(broker.held_bytes() > 0, fits);
+    }
 }
 
 #[tokio::test]

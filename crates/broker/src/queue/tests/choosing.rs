@@ -169,18 +169,16 @@ fn only_one_takes_where_one_is_exclusive() {
 #[test]
 fn a_queue_that_takes_only_some_messages() {
     let mut queue = roomy();
-    push(&mut queue, [1, 9]);
+    queue.admit_only(filter("JMSPriority > 7"));
     queue.reserve(&message(5)).unwrap();
-    queue.admit_only(filter("JMSPriority > 7")).unwrap();
-    assert_eq!((queue.stats().ready, queue.stats().bytes), (1, prior(9).size() + 5));
     queue.add_reserved(message(5));
-    push(&mut queue, [1]);
+    push(&mut queue, [1, 9]);
     queue.push_over(prior(2));
     queue.add(prior(8));
     let stats = queue.stats();
     assert_eq!((stats.ready, stats.uncommitted, stats.bytes), (2, 0, 2 * prior(9).size()));
-    assert!(queue.admit_only(filter("JMSPriority > 7")).is_ok());
-    assert!(queue.admit_only(filter("JMSPriority > 6")).is_err() && queue.admit_only(None).is_err());
+    let admits = |selector| queue.admits_only(filter(selector).as_deref());
+    assert!(admits("JMSPriority > 7") && !admits("JMSPriority > 6") && !queue.admits_only(None));
 }
 
 /// The lock is held meanwhile.
@@ -207,7 +205,55 @@ fn looks_that_take_long_are_few() {
     queue.push(features::made(None, "ab".repeat(40_000).as_str())).unwrap();
     assert!(take(&mut queue, id, 1).is_empty());
     let simple = chooser(&mut queue, "k LIKE '%bab%'", 2);
-    assert_eq!(take(&mut queue, simple, 1).len(), 1);
+    let mut taken = take(&mut queue, simple, 1);
+    while taken.is_empty() {
+        assert!(queue.is_searching(simple));
+        taken = take(&mut queue, simple, 1);
+    }
+}
+
+/// In a line nobody has to remember how far it has looked, and among those that choose everybody has.
+#[test]
+fn who_was_there_before_those_who_choose_looks_from_the_start() {
+    let mut queue = roomy();
+    let plain = join(&mut queue, false, 1);
+    push(&mut queue, [1, 1]);
+    let mut held = take(&mut queue, plain, 2);
+    // One that it may not have waits in front of all others, and it has seen that.
+    queue.give_back(plain, [(held.remove(0), Return::Unfit)]);
+    push(&mut queue, [1]);
+    assert_eq!(seqs(&take(&mut queue, plain, 1)), [2]);
+    push(&mut queue, [1]);
+    chooser(&mut queue, "JMSPriority > 7", 2);
+    assert_eq!(seqs(&take(&mut queue, plain, 5)), [3]);
+}
+
+/// However many they are: the lock is held for all of them.
+#[test]
+fn those_who_choose_share_what_is_looked_at_under_one_lock() {
+    const CHOOSERS: usize = 50;
+    let mut queue = roomy();
+    let ids: Vec<usize> = (0..CHOOSERS).map(|wake| chooser(&mut queue, "JMSPriority > 7", wake as u32)).collect();
+    for id in &ids {
+        assert!(take(&mut queue, *id, 10).is_empty());
+    }
+    push(&mut queue, std::iter::repeat_n(1, LOOKS));
+    let mut woken = Vec::new();
+    queue.dispatch(&mut woken);
+    let looked =
+        |queue: &Queue<u32>| -> u64 { ids.iter().map(|id| queue.consumers[*id].seeker().cursor.levels[0]).sum() };
+    assert!(looked(&queue) <= LOOKS as u64 + 1, "{}", looked(&queue));
+    assert_eq!(woken.len(), CHOOSERS - 1, "one has looked at everything, and the others are to go on");
+    // Whoever comes by has its own share, even if there are news for those in front.
+    push(&mut queue, [1]);
+    assert!(take(&mut queue, ids[CHOOSERS - 1], 10).is_empty());
+    assert_eq!(queue.consumers[ids[CHOOSERS - 1]].seeker().cursor.levels[0], LOOKS as u64);
+    for id in &ids {
+        while queue.is_searching(*id) {
+            assert!(take(&mut queue, *id, 10).is_empty());
+        }
+    }
+    assert_eq!(looked(&queue), (CHOOSERS * (LOOKS + 1)) as u64);
 }
 
 #[test]

@@ -112,6 +112,22 @@ fn a_newer_message_replaces_one_that_waits() {
     assert_eq!(queue.store.seqs(), [4, 5, 6]);
 }
 
+/// What replaces another needs no room that a third one would have to make.
+#[test]
+fn a_full_subscription_loses_no_last_values() {
+    let mut queue = queue_of(2, &base().last_value_key("k"));
+    for key in ["a", "b", "a"] {
+        queue.push_over(made(None, key));
+    }
+    assert_eq!((queue.store.seqs(), queue.stats().replaced, queue.dropped()), (vec![1, 2], 1, 0));
+    queue.push_over(large(4, "b", 100_001));
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![1, 2], 1), "it never fits in");
+    queue.push_over(made(None, "c"));
+    assert_eq!((queue.store.seqs(), queue.dropped()), (vec![2, 3], 2));
+    let bytes = 2 * made(None, "a").size();
+    assert_eq!((queue.stats().ready, queue.stats().bytes), (2, bytes));
+}
+
 #[test]
 fn keys_are_text_and_those_without_one_have_one() {
     let mut queue = queue_of(100, &base().last_value_key("k"));
@@ -169,6 +185,7 @@ fn the_oldest_of_a_ring_make_room() {
     push(&mut queue, [4]);
     assert_eq!((queue.stats().ready, queue.stats().unsettled), (1, 4));
     assert_eq!(queue.push(message(100_001)), Err(Full::Queue));
+    assert_eq!(queue.room(), Demand { messages: usize::MAX, bytes: 100_000 }, "what is larger never fits in");
 }
 
 #[test]
@@ -208,6 +225,58 @@ fn a_full_queue_reserves_room_for_what_replaces_another() {
     queue.reserve(&made(None, "a")).unwrap();
     queue.add_reserved(made(None, "a"));
     assert_eq!((queue.store.seqs(), queue.stats().replaced, queue.stats().uncommitted), (vec![1, 2], 1, 0));
+}
+
+/// A message with a body of so many bytes.
+fn large(priority: u8, key: &str, size: usize) -> Held {
+    let properties = ApplicationProperties(Map::from_iter([("k", Value::from(key))]));
+    let header = Header { priority: Some(priority), ..Header::default() };
+    let text = "x".repeat(size);
+    let message = Message { header: Some(header), application_properties: Some(properties), ..text.as_str().into() };
+    Held::new(message.to_bytes(), MessageFormat(0))
+}
+
+#[test]
+fn what_is_refused_takes_nothing_of_the_brokers_room() {
+    let budget = Budget::new(1_000_000);
+    let limits = QueueLimits { messages: 2, bytes: 50_000 };
+    let made_with = |settings: QueueSettings| {
+        Queue::<u32>::new(limits, Rules::default(), Some(Lease::new(&budget))).configured(&settings, None)
+    };
+    let mut ring = made_with(base().limit_policy(LimitPolicy::Ring).priorities(10));
+    push(&mut ring, [9, 9]);
+    let before = budget.used();
+    ring.push(large(1, "a", 20_000)).unwrap();
+    assert_eq!((budget.used(), ring.dropped()), (before, 1));
+    drop(ring);
+
+    let mut latest = made_with(base().last_value_key("k"));
+    let now = Instant::now();
+    latest.tick(now);
+    latest.push(large(4, "a", 20_000)).unwrap();
+    let mut mortal = large(4, "b", 20_000);
+    mortal.expires = Some(now + Duration::from_secs(1));
+    latest.push(mortal).unwrap();
+    latest.tick(now + Duration::from_secs(1));
+    // What has expired goes, and what was to be replaced stays.
+    assert_eq!(latest.push(large(4, "a", 60_000)), Err(Full::Queue));
+    assert_eq!(latest.store.seqs(), [0]);
+    assert!(budget.used() >= latest.stats().bytes, "{} for {:?}", budget.used(), latest.stats());
+}
+
+/// Whoever waits for the room that was reserved hears that nothing has come.
+#[test]
+fn what_is_not_taken_in_the_end_leaves_its_room() {
+    let mut settings = base();
+    settings.filter = Some("k = 'a'".into());
+    let mut queue = queue_of(1, &settings);
+    let producer = queue.add_producer(7);
+    queue.reserve(&made(None, "b")).unwrap();
+    assert_eq!(queue.grant(producer, 5), 0);
+    queue.add_reserved(made(None, "b"));
+    let mut woken = Vec::new();
+    queue.dispatch(&mut woken);
+    assert_eq!((woken, queue.is_empty(), queue.grant(producer, 5)), (vec![7], true, 1));
 }
 
 /// A consumer that is gone has told that it cannot have it.
@@ -305,5 +374,5 @@ fn a_queue_with_a_filter_takes_nothing_else() {
     queue.reserve(&message(1)).unwrap();
     queue.add_reserved(made(None, "b"));
     assert_eq!((queue.stats().ready, queue.stats().uncommitted), (1, 0));
-    assert!(queue.admit_only(None).is_ok());
+    assert!(queue.admits_only(None), "it is the queue's own, and not its consumers'");
 }

@@ -130,7 +130,7 @@ impl List {
 }
 
 /// A queue that has some of the features, and the list beside it.
-fn pair(features: (bool, bool, bool, bool)) -> (Queue<u32>, List) {
+fn pair(features: (bool, bool, bool, bool), budget: &Arc<Budget>) -> (Queue<u32>, List) {
     let (levels, last_values, ring, ttl) = features;
     let (levels, last_values) = (levels && !last_values, last_values);
     let mut settings = QueueSettings::default();
@@ -147,7 +147,7 @@ fn pair(features: (bool, bool, bool, bool)) -> (Queue<u32>, List) {
         settings = settings.ttl(Duration::from_secs(3));
     }
     let limits = QueueLimits { messages: MAX, bytes: usize::MAX };
-    let queue = Queue::new(limits, Rules::default(), None).configured(&settings, None);
+    let queue = Queue::new(limits, Rules::default(), Some(Lease::new(budget))).configured(&settings, None);
     let list = List {
         levels,
         last_values,
@@ -170,7 +170,8 @@ proptest! {
         features in any::<(bool, bool, bool, bool)>(),
         steps in prop::collection::vec(step(), 1..150),
     ) {
-        let (mut queue, mut list) = pair(features);
+        let budget = Budget::new(usize::MAX);
+        let (mut queue, mut list) = pair(features, &budget);
         let start = Instant::now();
         queue.tick(start);
         let chooser = Subscriber { filter: choosing::filter("k IN ('0', '2', '4')"), ..Subscriber::default() };
@@ -230,6 +231,15 @@ proptest! {
             let waiting: Vec<u64> = list.waiting.iter().map(|plain| plain.seq).collect();
             prop_assert_eq!(queue.store.seqs(), waiting);
             let stats = queue.stats();
+            let mut bytes: usize = held.iter().flat_map(BTreeMap::values).map(Held::size).sum();
+            queue.store.visit(&mut Cursor::default(), |held| {
+                bytes += held.size();
+                true
+            });
+            prop_assert_eq!(stats.bytes, bytes);
+            // What was taken of the broker's bytes is what is needed and the slack, and no less.
+            let used = budget.used();
+            prop_assert!(used >= bytes && used <= bytes + 2 * (bytes / 8), "{} for {}", used, bytes);
             let held: usize = held.iter().map(BTreeMap::len).sum();
             prop_assert_eq!((stats.ready, stats.unsettled, stats.uncommitted), (list.waiting.len(), held, 0));
         }
