@@ -148,6 +148,7 @@ impl ConnectionError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Failed(error) | Self::Heartbeat(error) => error.hint().map(Into::into),
+            Self::Undo(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint().into()),
             _ => None,
         }
@@ -158,6 +159,7 @@ impl ConnectionError {
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
             Self::Remote(error) => Some(&error.condition),
+            Self::Undo(error) => error.condition(),
             _ => None,
         }
     }

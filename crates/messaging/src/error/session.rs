@@ -61,6 +61,7 @@ impl SessionError {
         match self {
             Self::Connection(error) => error.hint(),
             Self::Detached => Some("attach the connection by `attach`".into()),
+            Self::Undo(error) => error.hint(),
             Self::Nontransactional => Some("begin the session by `transactional_session`".into()),
             Self::Transaction(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint().into()),
@@ -73,6 +74,7 @@ impl SessionError {
     pub fn condition(&self) -> Option<&ErrorCondition> {
         match self {
             Self::Ended(Some(error)) | Self::Unauthorized(error) | Self::Server(error) => Some(&error.condition),
+            Self::Undo(error) => error.condition(),
             Self::Transaction(error) => error.condition(),
             Self::Connection(error) => error.condition(),
             _ => None,
