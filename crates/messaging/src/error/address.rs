@@ -87,6 +87,9 @@ impl AddressError {
             Self::AssertionFailed { .. } => "change the node at the broker, or what the address says of it".to_owned(),
             Self::Refused { .. } => return None,
             Self::Management(error) => return error.hint().map(Into::into),
+            Self::GuaranteeUnavailable { asked, .. } if asked == "at-least-once" => {
+                "ask for at-most-once, and bear that a message may be lost".to_owned()
+            }
             Self::GuaranteeUnavailable { .. } => {
                 "ask for at-least-once, and let the receiver recognise what comes twice".to_owned()
             }

@@ -70,8 +70,11 @@ impl From<client::LinkError> for LinkError {
             client::LinkError::DetachedByPeer => Self::Detached(None),
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
+            client::LinkError::Limit(error) => Self::Limit(error.to_string()),
+            client::LinkError::Terms(error) => (*error).into(),
             client::LinkError::SessionEnded(_)
             | client::LinkError::Connection(_)
+            | client::LinkError::Interrupted(_)
             | client::LinkError::Unattached
             | client::LinkError::Transaction(_)
             | client::LinkError::TransactionAborted(_)
@@ -87,6 +90,9 @@ impl From<client::AttachError> for LinkError {
             client::AttachError::Link(error) => error.into(),
             client::AttachError::GuaranteeUnavailable { asked, missing } => {
                 Self::Address(AddressError::GuaranteeUnavailable { asked: asked.to_string(), missing })
+            }
+            client::AttachError::OtherNode { asked, offered } => {
+                Self::Address(AddressError::AssertionFailed { expected: asked, found: offered })
             }
             error => Self::Limit(error.to_string()),
         }

@@ -94,7 +94,9 @@ impl From<client::LinkError> for SessionError {
                 Self::Server(report)
             }
             client::LinkError::SessionEnded(report) => Self::Ended(report),
-            client::LinkError::Connection(error) => Self::Connection(error.into()),
+            client::LinkError::Connection(error) | client::LinkError::Interrupted(error) => {
+                Self::Connection(error.into())
+            }
             client::LinkError::Timeout(timeout) => Self::Timeout(timeout),
             client::LinkError::Blocking(error) => Self::Blocking(error),
             client::LinkError::Unattached => Self::Detached,

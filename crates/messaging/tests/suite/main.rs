@@ -12,10 +12,13 @@ mod links;
 mod messages;
 mod opening;
 mod outcomes;
+#[path = "../../../client/tests/raw/mod.rs"]
+mod raw;
 mod reconnecting;
 mod sending;
 mod sessions;
 mod settings;
+mod told;
 mod transactions;
 
 use std::time::Duration;
