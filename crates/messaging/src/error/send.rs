@@ -6,6 +6,7 @@ use postroad_client as client;
 use postroad_client::types::{ErrorCondition, Fields, PeerError};
 use postroad_client::{BlockingError, Outcome};
 
+use crate::resolve::unsupported;
 use crate::{ContentError, LinkError};
 
 /// Why a message was not sent, was not accepted, or why it is not known what became of it.
@@ -102,6 +103,11 @@ impl From<client::SendError> for SendError {
             client::SendError::InDoubt(error) => Self::InDoubt(error.into()),
             client::SendError::TooLarge(limit) => Self::TooLarge { limit },
             client::SendError::NoCredit => Self::InsufficientCapacity,
+            client::SendError::AtMostOnce => Self::NotSent(LinkError::Address(unsupported(
+                "link.reliability",
+                "nobody would learn whether what is sent at most once can be committed",
+                "leave it out, or send on a session without transactions",
+            ))),
             _ => Self::NoOutcome,
         }
     }

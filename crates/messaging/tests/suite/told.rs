@@ -133,6 +133,18 @@ async fn a_message_may_be_settled_without_an_outcome() {
 }
 
 #[tokio::test]
+async fn what_nobody_answers_cannot_be_sent_in_a_transaction() {
+    let world = world().await;
+    let session = world.connection.transactional_session().await.unwrap();
+    let sender = session.sender("q; {link: {reliability: unreliable}}").await.unwrap();
+    for sent in [sender.send("a").await, sender.send_async("a").await] {
+        let Err(SendError::NotSent(LinkError::Address(error))) = sent else { panic!("{sent:?}") };
+        assert!(matches!(error, AddressError::Unsupported { option: "link.reliability", .. }), "{error:?}");
+    }
+    assert_eq!(session.commit().await, Ok(()));
+}
+
+#[tokio::test]
 async fn a_guarantee_that_the_broker_does_not_keep_is_not_had() {
     let (connection, session, peer) = scripted(open, |peer| {
         peer.take(attach_sender("out").rcv_settle_mode(ReceiverSettleMode::SECOND));
