@@ -8,6 +8,7 @@ mod detaching;
 mod failing;
 mod fetching;
 mod foreign;
+mod linking;
 mod links;
 mod messages;
 mod opening;

@@ -22,7 +22,7 @@ use super::raw::Peer;
 use super::*;
 
 /// A connection to a peer that opens so, begins a session, and goes on as the script says.
-async fn scripted(
+pub(super) async fn scripted(
     ours: impl FnOnce() -> Frame<Open> + Send + 'static,
     script: impl FnOnce(&mut Peer) + Send + 'static,
 ) -> (Connection, Session, JoinHandle<()>) {
