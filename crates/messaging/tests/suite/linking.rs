@@ -162,3 +162,30 @@ async fn brokers_that_are_known_to_say_yes_to_anything_are_asked_for_nothing_tha
         peer.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_cannot_be_undone_keeps_nothing_else_from_it() {
+    let world = topic().await;
+    let receiver = world.receiver("amq.fanout; {delete: always, node: {type: topic}, link: {name: mine}}").await;
+    let error = address_error(receiver.close().await);
+    assert!(matches!(error, AddressError::Refused { action: "delete", .. }), "{error:?}");
+    assert!(world.broker.queue_stats("mine").is_none());
+    let session = world.connection.session().await.unwrap();
+    let _first = session.sender("gone; {create: always, delete: always}").await.unwrap();
+    let _last = session.sender("amq.fanout; {delete: always}").await.unwrap();
+    let error = session.close().await.unwrap_err();
+    assert!(matches!(error, SessionError::Undo(_)), "{error:?}");
+    assert!(world.broker.queue_stats("gone").is_none());
+}
+
+#[tokio::test]
+async fn what_a_link_leaves_while_the_connection_is_detached_is_left_to_its_session() {
+    let world = topic().await;
+    let sender = world.sender("gone; {create: always, delete: always}").await;
+    world.connection.detach().await.unwrap();
+    sender.close().await.unwrap();
+    world.connection.attach().await.unwrap();
+    assert!(world.broker.queue_stats("gone").is_some());
+    world.session.close().await.unwrap();
+    assert!(world.broker.queue_stats("gone").is_none());
+}

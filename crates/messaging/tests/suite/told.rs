@@ -275,6 +275,10 @@ async fn a_sink_tells_what_was_not_accepted_and_why_it_does_not_close() {
     let error = SinkExt::<Message>::flush(&mut sender).await.unwrap_err();
     assert!(matches!(&error, SinkError::Sync(SyncError::NotAccepted { count: 1, .. })), "{error:?}");
     assert_eq!(error.condition(), Some(&ErrorCondition::NOT_FOUND));
+    // Closed is flushed first.
+    sender.feed(Message::from("b").with_address("nowhere")).await.unwrap();
+    let error = SinkExt::<Message>::close(&mut sender).await.unwrap_err();
+    assert!(matches!(&error, SinkError::Sync(SyncError::NotAccepted { count: 1, .. })), "{error:?}");
     let mut sender = world.sender("q").await;
     assert!(world.broker.delete_queue("q"));
     eventually("the link is over", || sender.is_closed()).await;
