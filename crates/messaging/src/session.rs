@@ -138,7 +138,8 @@ impl Session {
     /// [`Receiver::fetch`] until [`Receiver::set_capacity`] says so.
     ///
     /// # Errors
-    /// As [`Session::sender`], and [`AddressError::Unsupported`](crate::AddressError::Unsupported) when the broker does not apply the selector.
+    /// As [`Session::sender`], and [`AddressError::Unsupported`](crate::AddressError::Unsupported) when the broker does not
+    /// apply the selector.
     ///
     /// # Cancel safety
     /// A dropped future detaches the link again.

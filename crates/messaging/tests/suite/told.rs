@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use futures_util::SinkExt;
+use futures_util::{SinkExt, StreamExt as _};
 use postroad_codec::v1_0::{
     self as wire, DeliveryState, Open, Performative, ReceiverSettleMode, Role, SenderSettleMode, Target,
     TerminusExpiryPolicy,
@@ -13,7 +13,7 @@ use postroad_messaging::{
 };
 use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Plan, Rule};
 use postroad_testkit::{
-    Builder as Frame, Proxy, attach_receiver, attach_sender, disposition, end, flow, open, transfer,
+    Builder as Frame, Proxy, attach_receiver, attach_sender, detach, disposition, end, flow, open, transfer,
 };
 use tokio::task::JoinHandle;
 
@@ -113,6 +113,22 @@ async fn a_message_that_cannot_be_read_is_rejected_and_the_next_one_comes() {
     let error = receiver.fetch().await.unwrap_err();
     assert!(matches!(error, FetchError::Malformed(_)), "{error:?}");
     assert_eq!(text(&receiver.fetch_timeout(PATIENCE).await.unwrap()), "a");
+    connection.close().await.unwrap();
+    peer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_a_link_that_is_detached_without_an_error() {
+    let (connection, session, peer) = scripted(open, |peer| {
+        peer.take(attach_receiver("in"));
+        peer.send(attach_sender("in"));
+        peer.take(flow());
+        peer.send(detach().handle(0).closed(true));
+    })
+    .await;
+    let mut receiver = session.receiver("q; {link: {name: in}}").await.unwrap();
+    assert_eq!(receiver.next().await, None);
+    assert_eq!(receiver.error(), Some(LinkError::Detached(None)));
     connection.close().await.unwrap();
     peer.await.unwrap();
 }
