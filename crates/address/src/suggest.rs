@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn a_misspelling_is_near_and_another_word_is_not() {
-        let known = ["create", "delete", "x-declare", "durable"];
+        let known = ["create", "delete", "x-declare", "durable", "link"];
         for (written, meant) in [
             ("craete", Some("create")),
             ("Create", Some("create")),
@@ -51,6 +51,8 @@ mod tests {
             ("xdeclare", Some("x-declare")),
             ("durabel", Some("durable")),
             ("delet", Some("delete")),
+            ("lnik", Some("link")),
+            ("arbitrarily-lnog", None),
             ("dlt", None),
             ("color", None),
             ("", None),

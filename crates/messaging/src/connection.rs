@@ -261,8 +261,8 @@ impl Connection {
         self.inner.error().map(Into::into)
     }
 
-    /// Has `handler` called with the error of this connection when it fails, and only then: not when it is closed at this end, and
-    /// not for what is on it. It is called once, by a task of the runtime that drives the connection and outside every
+    /// Has `handler` called with the error of this connection when it fails, and only then: not when it is closed at this end,
+    /// and not for what is on it. It is called once, by a task of the runtime that drives the connection and outside every
     /// lock, so that it may use this connection; it should not block. Calls that come later fail with the error as well.
     #[doc(alias = "set_async_exception_notify_handler")]
     pub fn on_error(&self, handler: impl Fn(&ConnectionError) + Send + Sync + 'static) {

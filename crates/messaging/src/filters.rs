@@ -99,4 +99,15 @@ mod tests {
         assert!(is_same_kind(&symbol("x:y"), &symbol("x:y")));
         assert!(!is_same_kind(&asked, &Value::from("a = 1")));
     }
+
+    #[test]
+    fn a_filter_that_is_told_back_counts_where_the_answer_is_believed() {
+        let asked = [(SELECTOR, Value::described(SELECTOR_FILTER, "a = 1"))];
+        let answer = Node { filters: asked.to_vec(), ..Node::at("q") };
+        assert_eq!(check(&asked, Some(&answer), true), Ok(()));
+        for (answer, believed) in [(Some(&answer), false), (Some(&Node::at("q")), true), (None, true)] {
+            let error = check(&asked, answer, believed).unwrap_err();
+            assert!(matches!(error, AddressError::Unsupported { option: "link.selector", .. }), "{error:?}");
+        }
+    }
 }

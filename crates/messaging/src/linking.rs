@@ -87,15 +87,32 @@ impl Linking<'_> {
         if self.resolved.node_type.is_none() {
             // Who may not ask the manager may receive all the same: what it is stays unknown then.
             let found = self.kind_of(link.remote().as_ref()).await.ok().flatten();
-            if found.is_some_and(|found| self.learn(found)) {
-                // Nothing has been given to it: it has had no credit. What lives by its links has one at any time.
-                let first = std::mem::replace(&mut link, self.attach().await?);
-                first.close().await?;
+            if let Some(found) = found.filter(|found| self.learn(*found)) {
+                link = self.attach_again(link, found).await?;
             }
         }
         self.check(link.remote().as_ref())?;
         self.check_exclusive(&link)?;
         Ok((link, self.bind().await?))
+    }
+
+    /// Attaches on the terms that follow from what was learned. Nothing has been given to the first link: it has had no credit.
+    async fn attach_again(&self, first: client::Receiver, found: NodeType) -> Result<client::Receiver, LinkError> {
+        let options = &self.resolved.options.link;
+        if options.name.is_none() {
+            // What lives by its links has one at any time.
+            let link = self.attach().await?;
+            first.close().await?;
+            return Ok(link);
+        }
+        // Who closes a subscription that outlives its link ends it, with what waits there: the first one loses nothing.
+        let outlives = options.durable == Some(true) || options.timeout.is_some();
+        if found == NodeType::Topic && outlives {
+            return Ok(first);
+        }
+        // A session has one link of a name.
+        first.close().await?;
+        self.attach().await
     }
 
     async fn attach(&self) -> Result<client::Receiver, LinkError> {

@@ -53,6 +53,12 @@ mod tests {
         assert_eq!(types.get("a", now + Duration::from_secs(60)), None);
         types.forget("a");
         assert_eq!(types.get("a", now), None);
+        for number in 0..MOST {
+            types.put(&number.to_string(), NodeType::Queue, now);
+        }
+        // What is known takes no more room.
+        types.put("1", NodeType::Topic, now);
+        assert_eq!(types.get("0", now), Some(NodeType::Queue));
         for number in 0..=MOST {
             types.put(&number.to_string(), NodeType::Queue, now);
         }

@@ -221,6 +221,10 @@ mod tests {
         assert_eq!(all.0.get_str("qpid.max_count"), Some(&Value::Long(5)));
         let all = properties("x; {create: always, node: {x-declare: {lifetime-policy: delete-if-empty}}}");
         assert_eq!(all.0.get_str(LIFETIME), Some(&lifetime(0x2d)));
+        // What is given counts before what follows.
+        let all =
+            properties("x; {node: {properties: {lifetime-policy: delete-on-close}, x-declare: {auto-delete: True}}}");
+        assert_eq!(all.0.get_str(LIFETIME), Some(&lifetime(DELETE_ON_CLOSE)));
     }
 
     #[test]

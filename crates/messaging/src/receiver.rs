@@ -290,9 +290,10 @@ impl Receiver {
         self.inner.link.error().map(Into::into)
     }
 
-    /// Has `handler` called with the error of this receiver when it fails, and only then: not when it is closed at this end, and
-    /// not for what its session or its connection fails with. It is called once, by a task of the runtime that drives the connection and outside every
-    /// lock, so that it may use this receiver; it should not block. Calls that come later fail with the error as well.
+    /// Has `handler` called with the error of this receiver when it fails, and only then: not when it is closed at this end,
+    /// and not for what its session or its connection fails with. It is called once, by a task of the runtime that drives the
+    /// connection and outside every lock, so that it may use this receiver; it should not block. Calls that come later fail
+    /// with the error as well.
     #[doc(alias = "set_async_exception_notify_handler")]
     pub fn on_error(&self, handler: impl Fn(&LinkError) + Send + Sync + 'static) {
         self.inner.link.when_over(move |error| {

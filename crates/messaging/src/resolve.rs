@@ -355,6 +355,7 @@ mod tests {
         assert_eq!(filter("t/news.*"), [(SUBJECT, Value::described(0x468C_0000_0001_u64, "news.*"))]);
         assert_eq!(filter("t/#"), [(SUBJECT, Value::described(0x468C_0000_0001_u64, "#"))]);
         assert_eq!(filter("q/news; {node: {type: queue}}"), []);
+        assert_eq!(filter("t/''"), []);
         let selector = [(SELECTOR, Value::described(0x468C_0000_0004_u64, "a = 1"))];
         assert_eq!(filter("q; {link: {selector: 'a = 1'}}"), selector);
         assert_eq!(sender("t/news").node.filters, []);
@@ -456,6 +457,9 @@ mod tests {
         let others = queue(&topic("x-declare: {exclusive: False, arguments: {'qpid.max_count': 5}}"));
         assert_eq!(others.0.get_str("exclusive"), Some(&Value::Boolean(false)));
         assert_eq!(others.0.get_str("qpid.max_count"), Some(&Value::Long(5)));
+        let source = receiver("t/news; {mode: browse, link: {name: n, selector: 'a = 1'}}").subscription_node("n");
+        assert_eq!((source.address.as_deref(), source.browse), (Some("n"), true));
+        assert_eq!(source.filters, [(SELECTOR, Value::described(0x468C_0000_0004_u64, "a = 1"))]);
     }
 
     #[test]

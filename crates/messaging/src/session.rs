@@ -138,7 +138,8 @@ impl Session {
     /// [`Receiver::fetch`] until [`Receiver::set_capacity`] says so.
     ///
     /// # Errors
-    /// As [`Session::sender`], and [`AddressError::Unsupported`](crate::AddressError::Unsupported) when the broker does not apply the selector.
+    /// As [`Session::sender`], and [`AddressError::Unsupported`](crate::AddressError::Unsupported) when the broker does not
+    /// apply the selector.
     ///
     /// # Cancel safety
     /// A dropped future detaches the link again.
@@ -443,9 +444,10 @@ impl Session {
         self.inner.session.error().map(Into::into)
     }
 
-    /// Has `handler` called with the error of this session when it fails, and only then: not when it is closed at this end, and
-    /// not for what its connection or its links fail with. It is called once, by a task of the runtime that drives the connection and outside every
-    /// lock, so that it may use this session; it should not block. Calls that come later fail with the error as well.
+    /// Has `handler` called with the error of this session when it fails, and only then: not when it is closed at this end,
+    /// and not for what its connection or its links fail with. It is called once, by a task of the runtime that drives the
+    /// connection and outside every lock, so that it may use this session; it should not block. Calls that come later fail
+    /// with the error as well.
     #[doc(alias = "set_async_exception_notify_handler")]
     pub fn on_error(&self, handler: impl Fn(&SessionError) + Send + Sync + 'static) {
         self.inner.session.when_over(move |error| {

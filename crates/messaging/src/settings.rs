@@ -270,3 +270,35 @@ impl Settings {
 pub(crate) fn capacity_profile(no_delay: bool) -> CapacityProfile {
     if no_delay { CapacityProfile::Default } else { CapacityProfile::CapacitySeeking }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Connection;
+
+    #[test]
+    fn what_the_options_become_for_the_connection_below() {
+        let builder = || Connection::new("amqp://localhost").unwrap();
+        let options = |builder: crate::ConnectionBuilder| builder.settings().connect_options();
+        assert_eq!(options(builder()).unwrap().idle_timeout, None);
+        let quiet = options(builder().heartbeat(Duration::from_secs(10))).unwrap();
+        assert_eq!(quiet.idle_timeout, Some(Duration::from_secs(20)), "two intervals of silence");
+        // Who has no name has none.
+        assert_eq!(builder().user("").settings().username(), None);
+        let both = builder().tls(TlsConfig::default()).ssl_skip_hostname_check(true);
+        assert!(matches!(options(both), Err(ConnectError::Option { option, .. }) if option == "ssl_trustfile"));
+    }
+
+    #[test]
+    fn what_is_given_as_text_stands_behind_the_url() {
+        let builder = |url: &str, text: &str| Connection::new(url).unwrap().options_text(text).unwrap();
+        assert_eq!(builder("amqp://localhost:7", "{port: 8}").settings().port(), 7);
+        assert_eq!(builder("amqp://localhost", "{port: 8}").settings().port(), 8);
+        assert_eq!(builder("amqp://localhost", "{heartbeat: 0}").settings().heartbeat(), None);
+        assert_eq!(builder("amqp://localhost", "{reconnect_limit: 0}").settings().reconnect_limit(), None);
+        // Who trusts everybody needs no roots.
+        let any = builder("amqps://localhost", "{ssl_verify: false}").ssl_trustfile("roots.pem");
+        let error = any.settings().connect_options().unwrap_err();
+        assert!(matches!(error, ConnectError::Option { option, .. } if option == "ssl_trustfile"));
+    }
+}

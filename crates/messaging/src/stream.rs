@@ -22,7 +22,7 @@ pub(crate) struct Next {
 type Waiting = Pin<Box<dyn Future<Output = Result<Message, ReceiveError>> + Send>>;
 
 /// The messages of a receiver, each as [`Receiver::fetch`] would give it. When the link is over, its error is the last item,
-/// unless it was closed here; then the stream ends.
+/// unless it was closed here, or detached without one; then the stream ends.
 ///
 /// # Cancel safety
 /// The stream can be left and polled again, or the receiver used in another way. A handle that waits for a message and is dropped
@@ -53,7 +53,8 @@ impl Stream for Receiver {
             Ok(message) => Some(Ok(receiver.returned_one(message))),
             Err(FetchError::Link(error)) => {
                 receiver.next.ended = true;
-                (error != LinkError::Closed).then_some(Err(FetchError::Link(error)))
+                let orderly = matches!(error, LinkError::Closed | LinkError::Detached(None));
+                (!orderly).then_some(Err(FetchError::Link(error)))
             }
             Err(error) => Some(Err(error)),
         })

@@ -210,3 +210,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_written_in_quotes_and_what_the_cpp_dialect_cannot_say() {
+    assert_eq!(Address::new("a/b").with_subject("c/d").to_string(), "'a/b'/c/d");
+    assert_eq!(Address::new("it's \"so\"").to_string(), "'it\\'s \"so\"'");
+    assert_eq!(Address::new("it's").to_string(), "\"it's\"");
+    let cpp = |address: Address| address.text_in(Dialect::Cpp);
+    // Quotes of both kinds can stand bare, unless they begin it or something ends it.
+    assert_eq!(cpp(Address::new("a'b\"c")).as_deref(), Some("a'b\"c"));
+    assert_eq!(cpp(Address::new("'b\"c")), None);
+    assert_eq!(cpp(Address::new("a'b\"c d")), None);
+    let none = Address::parse("a; {b: None}").unwrap();
+    assert_eq!(cpp(none), None);
+}

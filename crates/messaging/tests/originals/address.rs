@@ -421,6 +421,7 @@ async fn what_cannot_be_undone_while_the_connection_is_detached_is_told() {
     let error = ssn.close().await.unwrap_err();
     assert!(matches!(error, SessionError::Undo(_)), "{error:?}");
     assert!(error.to_string().contains("detached"), "{error}");
+    assert!(error.hint().is_some(), "{error:?}");
     assert_eq!(base.broker.queues(), ["gone"]);
 }
 
@@ -439,6 +440,7 @@ async fn closing_a_connection_undoes_what_its_links_leave() {
     let _snd = ssn.sender("amq.fanout; {delete: always}").await.unwrap();
     let error = conn.close().await.unwrap_err();
     assert!(matches!(error, ConnectionError::Undo(_)) && error.to_string().contains("amq.fanout"), "{error:?}");
+    assert!(error.condition().is_some(), "{error:?}");
     assert!(!conn.is_open());
 }
 

@@ -1,5 +1,6 @@
 //! What address strings do, and what is wrong with them.
 
+use postroad_messaging::address::{Address, Dialect, Role};
 use postroad_messaging::types::ErrorCondition;
 use postroad_messaging::{AddressError, LinkError};
 
@@ -144,7 +145,7 @@ async fn temporary_nodes_have_names_of_their_own_and_go_with_their_link() {
         let (name, other) = (one.address().unwrap(), two.address().unwrap());
         assert_ne!(name, other);
         assert_eq!(name.ends_with("#replies"), address == "#replies", "{name}");
-        let quoted = postroad_address::Address::new(name.as_str()).to_string();
+        let quoted = Address::new(name.as_str()).to_string();
         world.sender(&quoted).await.send("reply").await.unwrap();
         assert_eq!(text(&one.fetch().await.unwrap()), "reply");
         one.close().await.unwrap();
@@ -208,4 +209,25 @@ async fn an_exclusive_receiver_is_the_only_one() {
     let error = world.session.receiver("mine").await.unwrap_err();
     assert_eq!(error.condition(), Some(&ErrorCondition::RESOURCE_LOCKED));
     only.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_of_the_cpp_client_is_read_as_there() {
+    let world = world().await;
+    let text = "t/a; {create: always, node: {type: topic, x-declare: {alternate-exchange: amq.fanout}}}";
+    assert!(matches!(address_error(world.session.sender(text).await), AddressError::Malformed(_)));
+    let address = Address::parse_with(Dialect::Cpp, text).unwrap();
+    let sender = world.sender(&address.to_string()).await;
+    assert_eq!((sender.address().as_deref(), sender.target()), (Some("t"), address.to_string().as_str()));
+    let receiver = world.receiver(&address.to_string()).await;
+    sender.send("hello").await.unwrap();
+    assert_eq!(receiver.fetch().await.unwrap().subject(), Some("a"));
+
+    // What it lets a text or a number say.
+    let text = "q2; {create: always, node: {x-declare: {auto-delete: 'true'}}, link: {name: 7}}";
+    let address = Address::parse_with(Dialect::Cpp, text).unwrap();
+    assert!(matches!(address_error(world.session.sender(&address.to_string()).await), AddressError::InvalidOption(_)));
+    let options = address.validate_with(Dialect::Cpp, Role::Sender).unwrap();
+    let sender = world.sender(&address.with_options(&options).to_string()).await;
+    assert_eq!(sender.name(), "7");
 }

@@ -144,3 +144,11 @@ async fn a_sink_waits_for_capacity_and_keeps_the_order() {
     sending.await.unwrap();
     assert_eq!((sender.queued(), sender.acked()), (10, 10));
 }
+
+#[tokio::test]
+async fn a_sink_that_has_not_handed_over_takes_no_more() {
+    let (mut sender, _theirs, _connection) = sender_to_peer(0).await;
+    sender.start_send_unpin(Message::from("a")).unwrap();
+    let error = sender.start_send_unpin(Message::from("b")).unwrap_err();
+    assert!(matches!(error, SinkError::Send(SendError::InsufficientCapacity)), "{error:?}");
+}

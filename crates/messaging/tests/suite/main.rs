@@ -8,14 +8,18 @@ mod detaching;
 mod failing;
 mod fetching;
 mod foreign;
+mod linking;
 mod links;
 mod messages;
 mod opening;
 mod outcomes;
+#[path = "../../../client/tests/raw/mod.rs"]
+mod raw;
 mod reconnecting;
 mod sending;
 mod sessions;
 mod settings;
+mod told;
 mod transactions;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Everything that a message says of itself arrives.
 
+use postroad_messaging::MessageExt as _;
+use postroad_messaging::address::Address;
 use postroad_messaging::types::{Annotations, Bytes, MessageId, Timestamp, Uuid};
 
 use super::*;
@@ -90,4 +92,14 @@ async fn a_message_counts_the_deliveries_that_failed() {
     receiver.modify(&message, true, false, None).unwrap();
     let message = receiver.fetch().await.unwrap();
     assert_eq!((message.delivery_count(), message.redelivered()), (1, true));
+}
+
+#[test]
+fn an_address_for_answers_has_one_subject_and_a_name() {
+    let topic = |text: &str| Address::parse(&format!("{text}; {{node: {{type: topic}}}}")).unwrap();
+    for text in ["name/subject", "'a/b/c'", "'/a'", "name"] {
+        let mut message = Message::from("a");
+        message.set_reply_address(&topic(text));
+        assert_eq!(message.reply_address(), Some(topic(text)), "{text}");
+    }
 }

@@ -144,6 +144,8 @@ async fn a_peer_that_falls_silent_is_dead_after_two_heartbeats() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(connection.is_open());
     eventually("the silence is noticed", || !connection.is_open()).await;
+    let error = connection.error().unwrap();
+    assert!(matches!(error, ConnectionError::Heartbeat(_)), "{error:?}");
     peer.join().unwrap();
 }
 
