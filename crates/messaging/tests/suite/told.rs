@@ -257,6 +257,18 @@ async fn what_is_under_way_as_the_connection_is_detached_is_in_doubt() {
 }
 
 #[tokio::test]
+async fn what_is_under_way_as_a_detached_connection_is_closed_is_in_doubt() {
+    let (sender, mut theirs, _connection) = sender_to_peer(1).await;
+    let (sent, ()) = tokio::join!(sender.send("a"), async {
+        theirs.receive().await.unwrap();
+        let connection = sender.session().connection();
+        connection.detach().await.unwrap();
+        connection.close().await.unwrap();
+    });
+    assert!(matches!(sent, Err(SendError::InDoubt(_))), "{sent:?}");
+}
+
+#[tokio::test]
 async fn a_link_that_is_not_attached_again_as_it_was_says_why() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("amqp://{}", listener.local_addr().unwrap());
