@@ -189,3 +189,17 @@ async fn what_a_link_leaves_while_the_connection_is_detached_is_left_to_its_sess
     world.session.close().await.unwrap();
     assert!(world.broker.queue_stats("gone").is_none());
 }
+
+#[tokio::test]
+async fn a_broker_that_says_no_to_an_exclusive_receiver_is_an_error() {
+    let (connection, session, peer) = scripted(open, |peer| {
+        peer.take(attach_receiver("in"));
+        let no = Fields(Map::from_iter([(Symbol::from_static("exclusive"), false)]));
+        peer.send(attach_sender("in").with(|attach| attach.properties = Some(no)));
+    })
+    .await;
+    let error = address_error(session.receiver("q; {link: {name: in, x-subscribe: {exclusive: True}}}").await);
+    assert!(matches!(error, AddressError::Unsupported { option: "link.x-subscribe", .. }), "{error:?}");
+    connection.close().await.unwrap();
+    peer.await.unwrap();
+}

@@ -13,7 +13,7 @@ use postroad_messaging::{
 };
 use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Plan, Rule};
 use postroad_testkit::{
-    Builder as Frame, Proxy, attach_receiver, attach_sender, detach, disposition, end, flow, open, transfer,
+    Builder as Frame, Proxy, attach_receiver, attach_sender, begin, detach, disposition, end, flow, open, transfer,
 };
 use tokio::task::JoinHandle;
 
@@ -81,6 +81,28 @@ async fn there_are_as_many_sessions_as_the_broker_takes() {
     let (connection, _session, peer) = scripted(|| open().channel_max(0), |_| {}).await;
     let error = connection.session().await.unwrap_err();
     assert!(matches!(error, SessionError::Limit(_)), "{error:?}");
+    connection.close().await.unwrap();
+    peer.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_name_of_a_session_that_the_broker_has_ended_is_that_of_the_next_one() {
+    let (connection, _session, peer) = scripted(open, |peer| {
+        for ends in [true, false] {
+            peer.take(begin().channel(1));
+            peer.send(begin().channel(1).remote_channel(1));
+            if ends {
+                peer.take(attach_sender("out").channel(1));
+                peer.send(end().channel(1)).take(end().channel(1));
+            }
+        }
+    })
+    .await;
+    let over = connection.session_named("a").await.unwrap();
+    over.sender("q; {link: {name: out}}").await.unwrap_err();
+    assert_eq!(over.error(), Some(SessionError::Ended(None)));
+    let next = connection.session_named("a").await.unwrap();
+    assert!(connection.session_named("a").await.unwrap().is_same(&next) && !next.is_same(&over));
     connection.close().await.unwrap();
     peer.await.unwrap();
 }
@@ -254,6 +276,18 @@ async fn what_is_under_way_as_the_connection_is_detached_is_in_doubt() {
     assert!(sender.error().is_none());
     connection.close().await.unwrap();
     serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_under_way_as_a_detached_connection_is_closed_is_in_doubt() {
+    let (sender, mut theirs, _connection) = sender_to_peer(1).await;
+    let (sent, ()) = tokio::join!(sender.send("a"), async {
+        theirs.receive().await.unwrap();
+        let connection = sender.session().connection();
+        connection.detach().await.unwrap();
+        connection.close().await.unwrap();
+    });
+    assert!(matches!(sent, Err(SendError::InDoubt(_))), "{sent:?}");
 }
 
 #[tokio::test]
