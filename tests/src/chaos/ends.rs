@@ -2,12 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use postroad_client::{
-    AttachError, ConnectOptions, Connection, ConnectionEvent, Guarantee, LinkOptions, Message, Node, Receiver,
-    Reconnect, Sender, Session,
+    ConnectOptions, Connection, Guarantee, LinkOptions, Message, Node, Receiver, Reconnect, Sender, Session,
 };
 
 use super::Failure;
@@ -35,8 +33,6 @@ pub(super) const FRAME: u32 = 4096;
 pub(super) const WINDOW: usize = 2_000;
 /// Messages that the receiver takes ahead.
 pub(super) const PREFETCH: u32 = 500;
-/// How often a link is asked for that is cut while it is attached for the first time.
-pub(super) const ATTEMPTS: usize = 100;
 
 /// How a connection is made, and made anew: at once, and with short pauses where that fails.
 fn options(at: SocketAddr) -> ConnectOptions {
@@ -64,40 +60,15 @@ pub(super) fn link(guarantee: Guarantee) -> LinkOptions {
 pub(super) async fn connect(stage: &Stage, end: usize) -> Result<(Connection, Session), Failure> {
     let connection = Connection::open(options(stage.proxies[end].addr())).await;
     let connection = connection.map_err(|error| stage.failure(end, error))?;
-    let (mut events, board, name) = (connection.events(), Arc::clone(&stage.board), stage.ends[end]);
-    // It ends with the connection.
-    tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            if let ConnectionEvent::Reopened { .. } = event {
-                board.reconnects.fetch_add(1, Relaxed);
-            }
-            board.tell(format!("{name}: {event:?}"));
-        }
-    });
-    let session = again(|| connection.session()).await.map_err(|error| stage.failure(end, error))?;
+    stage.note(end, connection.events());
+    let session = stage.again(end, || connection.session()).await?;
     Ok((connection, session))
-}
-
-/// Asks for a session or a link until it is there: the connection may be cut meanwhile.
-pub(super) async fn again<T, F: Future<Output = Result<T, AttachError>>>(
-    ask: impl Fn() -> F,
-) -> Result<T, AttachError> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match ask().await {
-            Err(AttachError::Link(_)) if attempts < ATTEMPTS => {}
-            result => return result,
-        }
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
 }
 
 impl Sending {
     pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
         let (connection, session) = connect(stage, end).await?;
-        let sender = again(|| session.sender_with(Node::at(queue), link(stage.options.guarantee))).await;
-        let sender = sender.map_err(|error| stage.failure(end, error))?;
+        let sender = stage.again(end, || session.sender_with(Node::at(queue), link(stage.options.guarantee))).await?;
         Ok(Self { stage: Arc::clone(stage), end, connection, sender })
     }
 
@@ -129,8 +100,8 @@ impl Sending {
 impl Receiving {
     pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
         let (connection, session) = connect(stage, end).await?;
-        let receiver = again(|| session.receiver_with(Node::at(queue), link(stage.options.guarantee))).await;
-        let receiver = receiver.map_err(|error| stage.failure(end, error))?;
+        let receiver =
+            stage.again(end, || session.receiver_with(Node::at(queue), link(stage.options.guarantee))).await?;
         Ok(Self { stage: Arc::clone(stage), end, connection, receiver })
     }
 

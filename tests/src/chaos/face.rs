@@ -1,15 +1,13 @@
 //! The two ends of a run through the face of qpid.messaging, as a program has them: options of the connection, and addresses.
 
-use std::fmt::Display;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use postroad_client::{ConnectionEvent, Guarantee};
+use postroad_client::Guarantee;
 use postroad_messaging::{Connection, FetchError, Message, Receiver, Sender, Session};
 
 use super::Failure;
-use super::ends::{ATTEMPTS, FRAME, PREFETCH, WINDOW};
+use super::ends::{FRAME, PREFETCH, WINDOW};
 use super::stage::Stage;
 
 /// The end that sends.
@@ -42,34 +40,8 @@ pub(super) async fn connect(stage: &Stage, end: usize) -> Result<Connection, Fai
         .heartbeat(Duration::from_secs(5))
         .max_frame_size(FRAME);
     let connection = builder.open().await.map_err(|error| stage.failure(end, error))?;
-    let (mut events, board, name) = (connection.client().events(), Arc::clone(&stage.board), stage.ends[end]);
-    // It ends with the connection.
-    tokio::spawn(async move {
-        while let Some(event) = events.next().await {
-            if let ConnectionEvent::Reopened { .. } = event {
-                board.reconnects.fetch_add(1, Relaxed);
-            }
-            board.tell(format!("{name}: {event:?}"));
-        }
-    });
+    stage.note(end, connection.client().events());
     Ok(connection)
-}
-
-/// Asks for a session or a link until it is there: the connection may be cut meanwhile.
-pub(super) async fn again<T, E: Display, F: Future<Output = Result<T, E>>>(
-    stage: &Stage,
-    end: usize,
-    ask: impl Fn() -> F,
-) -> Result<T, Failure> {
-    let mut attempts = 0;
-    loop {
-        attempts += 1;
-        match ask().await {
-            Ok(made) => return Ok(made),
-            Err(error) if attempts == ATTEMPTS => return Err(stage.failure(end, error)),
-            Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
-        }
-    }
 }
 
 /// The address of a queue with the reliability of a guarantee.
@@ -85,9 +57,9 @@ fn address(queue: &str, guarantee: Guarantee) -> String {
 impl Sending {
     pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
         let connection = connect(stage, end).await?;
-        let session = again(stage, end, || connection.session()).await?;
+        let session = stage.again(end, || connection.session()).await?;
         let address = address(queue, stage.options.guarantee);
-        let sender = again(stage, end, || session.sender(&address)).await?;
+        let sender = stage.again(end, || session.sender(&address)).await?;
         sender.set_capacity(WINDOW as u32);
         Ok(Self { stage: Arc::clone(stage), end, connection, sender })
     }
@@ -121,9 +93,9 @@ impl Sending {
 impl Receiving {
     pub(super) async fn open(stage: &Arc<Stage>, end: usize, queue: &str) -> Result<Self, Failure> {
         let connection = connect(stage, end).await?;
-        let session = again(stage, end, || connection.session()).await?;
+        let session = stage.again(end, || connection.session()).await?;
         let address = address(queue, stage.options.guarantee);
-        let receiver = again(stage, end, || session.receiver(&address)).await?;
+        let receiver = stage.again(end, || session.receiver(&address)).await?;
         receiver.set_capacity(PREFETCH);
         Ok(Self { stage: Arc::clone(stage), end, connection, session, receiver })
     }

@@ -6,8 +6,7 @@ use postroad_client::{Guarantee, Message, Node, Receiver, Sender, Session, Trans
 use postroad_messaging::{self as messaging, FetchError};
 
 use super::Failure;
-use super::ends::{again, link};
-use super::face;
+use super::ends::link;
 use super::stage::Stage;
 use super::transfers::{FROM, TO};
 
@@ -47,19 +46,9 @@ impl<'a> ClientLinks<'a> {
             options.prefetch = PREFETCH;
             options
         };
-        let receiver = again(|| session.receiver_with(Node::at(FROM), options())).await;
-        let receiver = receiver.map_err(|error| stage.failure(end, error))?;
-        let sender = again(|| session.sender_with(Node::at(TO), options())).await;
-        let sender = sender.map_err(|error| stage.failure(end, error))?;
-        let controller = loop {
-            match session.transaction_controller().await {
-                Ok(controller) => break controller,
-                Err(TransactionError::Attach(_) | TransactionError::Link(_)) => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                Err(error) => return Err(stage.failure(end, error)),
-            }
-        };
+        let receiver = stage.again(end, || session.receiver_with(Node::at(FROM), options())).await?;
+        let sender = stage.again(end, || session.sender_with(Node::at(TO), options())).await?;
+        let controller = stage.again(end, || session.transaction_controller()).await?;
         Ok(Self { stage, end, receiver, sender, controller })
     }
 
@@ -105,7 +94,7 @@ impl<'a> FaceLinks<'a> {
         end: usize,
         connection: &'a messaging::Connection,
     ) -> Result<Self, Failure> {
-        let (session, receiver, sender) = face::again(stage, end, || Self::begin(connection)).await?;
+        let (session, receiver, sender) = stage.again(end, || Self::begin(connection)).await?;
         Ok(Self { stage, end, connection, session, receiver, sender })
     }
 

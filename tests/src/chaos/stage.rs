@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use postroad_broker::Broker;
+use postroad_client::{ConnectionEvent, ConnectionEvents};
 use postroad_testkit::Proxy;
 use postroad_testkit::faults::Plan;
 use tokio::task::JoinSet;
@@ -31,6 +32,9 @@ pub(super) struct Stage {
 
 /// How many cuts the messages may be ahead of each end's.
 const AHEAD: u64 = 4;
+
+/// How often a link is asked for that is cut while it is attached for the first time.
+const ATTEMPTS: usize = 100;
 
 impl Stage {
     pub(super) async fn set(
@@ -98,6 +102,36 @@ impl Stage {
     /// Messages in the queues that somebody may take, or has taken and not settled.
     pub(super) fn waiting(&self, queue: &str) -> usize {
         self.broker.queue_stats(queue).map_or(0, |stats| stats.ready + stats.unsettled + stats.uncommitted)
+    }
+
+    /// Asks for a session or a link until it is there: the connection may be cut meanwhile.
+    pub(super) async fn again<T, E: Display, F: Future<Output = Result<T, E>>>(
+        &self,
+        end: usize,
+        ask: impl Fn() -> F,
+    ) -> Result<T, Failure> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match ask().await {
+                Ok(made) => return Ok(made),
+                Err(error) if attempts == ATTEMPTS => return Err(self.failure(end, error)),
+                Err(_) => tokio::time::sleep(Duration::from_millis(1)).await,
+            }
+        }
+    }
+
+    /// Notes what becomes of an end's connection, until that is over.
+    pub(super) fn note(&self, end: usize, mut events: ConnectionEvents) {
+        let (board, name) = (Arc::clone(&self.board), self.ends[end]);
+        tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                if let ConnectionEvent::Reopened { .. } = event {
+                    board.reconnects.fetch_add(1, Relaxed);
+                }
+                board.tell(format!("{name}: {event:?}"));
+            }
+        });
     }
 
     /// What an end has met that it cannot make good.

@@ -48,7 +48,9 @@ originals! {
         test_simultaneous_close,
     },
     sessions::{
-        test_sender, test_receiver, test_detached_receiver, test_next_receiver, test_acknowledge, test_acknowledge_async, test_acknowledge_async_ack_cap0, test_acknowledge_async_ack_cap1, test_acknowledge_async_ack_cap5, test_acknowledge_async_ack_cap_unlimited, test_release, test_reject,
+        test_sender, test_receiver, test_detached_receiver, test_next_receiver, test_acknowledge, test_acknowledge_async,
+        test_acknowledge_async_ack_cap0, test_acknowledge_async_ack_cap1, test_acknowledge_async_ack_cap5,
+        test_acknowledge_async_ack_cap_unlimited, test_release, test_reject,
         test_session_close,
     },
     receivers::{
