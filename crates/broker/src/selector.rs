@@ -40,8 +40,8 @@ const MAX_DEPTH: usize = 32;
 const MAX_PATTERN: usize = 512;
 
 /// The patterns of a selector look at so many bytes of a message in all, some of them again and again. What would take more
-/// is unknown: a lock is held meanwhile.
-const MAX_EFFORT: usize = 4_194_304;
+/// is unknown: a lock is held meanwhile, and there are thousands of subscriptions that look at a message one after the other.
+const MAX_EFFORT: usize = 262_144;
 
 /// So many bytes that are looked at count as much as a message that is: with a plain selector each takes well below a
 /// microsecond.
