@@ -12,8 +12,8 @@ use crate::message::Held;
 use crate::node::{Node, Nodes};
 
 /// The nodes that messages had to leave, each because others came from the one before. Bindings may lead back from an
-/// alternate exchange to a queue whose it is: where every message that comes drives another one out, that would go on for
-/// ever.
+/// alternate exchange to a queue whose it is: where every message that comes drives another one out, that would go on
+/// for ever.
 #[derive(Debug)]
 pub(crate) struct Trail<'a> {
     node: Option<&'a Node>,
@@ -94,8 +94,8 @@ impl Nodes {
         }
     }
 
-    /// Sends messages of a node through its alternate exchange, and what that has no binding for through its own. That ends:
-    /// whoever has an alternate exchange was made after it.
+    /// Sends messages of a node through its alternate exchange, and what that has no binding for through its own. That
+    /// ends: whoever has an alternate exchange was made after it.
     fn divert(&self, source: &str, alternate: &Arc<Node>, messages: Vec<Held>, trail: &Trail<'_>) {
         let now = Instant::now();
         let messages: Vec<Held> = messages.into_iter().map(|held| held.anew(now)).collect();

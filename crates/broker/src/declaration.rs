@@ -73,8 +73,8 @@ impl Declaration {
 
     /// Reads what is asked for a node of a kind. A null asks for nothing.
     ///
-    /// What is well-formed and cannot be had is refused by [`Declaration::check`]. Of an exchange `exclusive` means nothing, of a queue `exchange-type`; both are left out of account, as clients give
-    /// them to either.
+    /// What is well-formed and cannot be had is refused by [`Declaration::check`]. Of an exchange `exclusive` means
+    /// nothing, of a queue `exchange-type`; both are left out of account, as clients give them to either.
     pub(crate) fn read(properties: &Map, kind: Kind) -> Result<Self, NodeError> {
         let mut read = Self::default();
         for (key, value) in properties {

@@ -31,7 +31,8 @@ pub struct Limits {
     /// Bytes of messages in a queue, as for `queue_messages`.
     pub queue_bytes: usize,
     /// Bytes of messages in all queues and subscriptions together, as for `queue_bytes`. Queues take from it a
-    /// little ahead, 64 KiB at most each. A message of a topic counts once.
+    /// little ahead, 64 KiB at most each. A message of a topic counts once for
+    /// all of its subscriptions, and once for each queue that is bound.
     pub total_bytes: usize,
     /// Subscriptions of an exchange, which a topic is; the next ones are refused.
     pub subscriptions_per_topic: usize,
@@ -58,10 +59,10 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 links that can be resumed
-    /// and 1024 of one user, 10 000 nodes, a million messages or 256 MiB in a queue, 1 GiB in all, 10 000 subscriptions of an exchange with 10 000 messages or 64 MiB in
-    /// each, 100 000 bindings, 256 open transactions of a connection that hold 64 MiB, messages of 16 MiB, frames of 64 KiB, those
-    /// with a token of 8 KiB.
+    /// 10 000 connections, from anywhere and of anyone, with 256 sessions and 1024 links, 10 000 links that can be
+    /// resumed and 1024 of one user, 10 000 nodes, a million messages or 256 MiB in a queue, 1 GiB in all, 10 000
+    /// subscriptions of an exchange with 10 000 messages or 64 MiB in each, 100 000 bindings, 256 open transactions of
+    /// a connection that hold 64 MiB, messages of 16 MiB, frames of 64 KiB, those with a token of 8 KiB.
     fn default() -> Self {
         Self {
             connections: 10_000,

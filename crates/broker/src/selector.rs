@@ -39,9 +39,10 @@ const MAX_DEPTH: usize = 32;
 /// A pattern of LIKE may have this many bytes: the worst of them are sought at every place of a text.
 const MAX_PATTERN: usize = 512;
 
-/// The patterns of a selector look at so many bytes of a message in all, some of them again and again. What would take more
-/// is unknown: a lock is held meanwhile.
-const MAX_EFFORT: usize = 4_194_304;
+/// The patterns of a selector look at so many bytes of a message in all, some of them again and again. What would take
+/// more is unknown: a lock is held meanwhile, and there are thousands of subscriptions that look at a message one after
+/// the other.
+const MAX_EFFORT: usize = 262_144;
 
 /// So many bytes that are looked at count as much as a message that is: with a plain selector each takes well below a
 /// microsecond.
@@ -50,7 +51,8 @@ const BYTES_FOR_ONE: usize = 4096;
 /// So many steps do.
 const STEPS_FOR_ONE: usize = 64;
 
-/// Different application properties that a selector may name: each has a place on the stack while a message is looked at.
+/// Different application properties that a selector may name: each has a place on the stack while a message is looked
+/// at.
 const MAX_PROPERTIES: usize = 32;
 
 /// A condition on messages.

@@ -52,8 +52,8 @@ enum Part<'a> {
 /// The place where every subject begins.
 const TOP: u32 = 0;
 
-/// There are so many places behind a `#` at most, itself aside. A subject can be at all of them at once and in front of each of
-/// its words, at others only after so many words.
+/// There are so many places behind a `#` at most, itself aside. A subject can be at all of them at once and in front of
+/// each of its words, at others only after so many words.
 pub(super) const MAX_OPEN: usize = 4096;
 
 impl Patterns {
@@ -160,8 +160,8 @@ impl Patterns {
     }
 }
 
-/// Notes that a subject can be at a place, and behind a `#` there that stands for no word. Where nothing comes behind the `#`
-/// the rest of the subject does not matter.
+/// Notes that a subject can be at a place, and behind a `#` there that stands for no word. Where nothing comes behind
+/// the `#` the rest of the subject does not matter.
 fn enter(at: u32, places: &Slab<Place>, marks: &mut [u64], step: u64, reached: &mut Vec<u32>, found: &mut Vec<u32>) {
     if std::mem::replace(&mut marks[at as usize], step) == step {
         return;

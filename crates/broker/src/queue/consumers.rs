@@ -54,8 +54,8 @@ pub(super) struct Taker {
     exclusive: bool,
 }
 
-/// Consumers that choose look at so many messages at once, or fewer where a look takes long, and others have their turn: the
-/// lock is held meanwhile.
+/// Consumers that choose look at so many messages at once, or fewer where a look takes long, and others have their
+/// turn: the lock is held meanwhile.
 pub(super) const LOOKS: usize = 1000;
 
 impl<W: Clone> Queue<W> {

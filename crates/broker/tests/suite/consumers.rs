@@ -4,13 +4,30 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{DistributionMode, Message, Outcome, Source};
+use postroad_codec::v1_0::{DeliveryState, DistributionMode, Message, Outcome, Source};
 
 use crate::client::{Client, numbered, text};
 use crate::{broker, eventually};
 
 fn browse(address: &str) -> Source {
     Source { distribution_mode: Some(DistributionMode::COPY), ..Source::at(address) }
+}
+
+/// Whoever gives a message back has no credit for another, and so does not look for any.
+#[tokio::test]
+async fn what_one_gives_back_another_gets() {
+    let broker = broker().await;
+    let mut client = Client::connect(&broker).await;
+    let one = client.receiver("q0", 1).await.unwrap();
+    let sender = client.sender("q0").await.unwrap();
+    client.send_all(sender, numbered(0..1)).await;
+    let delivery = client.receive(one).await;
+    let mut other = Client::connect(&broker).await;
+    let waiting = other.receiver("q0", 1).await.unwrap();
+    other.expect_nothing(waiting).await;
+    client.settle(one, delivery.number, DeliveryState::Released);
+    client.flush().await;
+    assert_eq!(other.receive_text(waiting).await, "m0");
 }
 
 #[tokio::test]
