@@ -81,7 +81,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ANSWER: u64 = 1024 * 1024;
 const ANSWERS: u32 = 10;
 
-/// How often it is looked whether the connection is still the one that a request went over.
+/// How often it is looked whether the connection is still the one that a request went over, and its link is still there.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The connection capability of a broker that has a `$management`.
@@ -211,14 +211,18 @@ impl Management {
             let mut again = false;
             loop {
                 let (sent_in, node) = answers.link.here().await?;
-                request.set_reply_to(reply_to.clone().or(node).unwrap_or_default());
+                request.set_reply_to(reply_to.clone().or(node).ok_or(ManagementError::NoReplyTo)?);
                 let outcome = sender.send(&request).await?;
                 let lost = || sender.link.with(|state| state.epoch) != sent_in;
                 if !lost() && !outcome.is_accepted() {
                     return Err(ManagementError::Outcome(outcome));
                 }
                 while !lost() {
-                    let Some(answer) = answers.fetch(LOOK).await? else { continue };
+                    let Some(answer) = answers.fetch(LOOK).await? else {
+                        // Whoever ends the link of the requests answers no more of them.
+                        sender.error().map_or(Ok(()), Err)?;
+                        continue;
+                    };
                     answers.accept(&answer)?;
                     // Another one is that of a request which nobody waited for.
                     if answer.correlation_id().is_some_and(|answered| answered.to_string() == id) {

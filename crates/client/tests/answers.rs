@@ -37,7 +37,7 @@ struct Node {
 
 impl Node {
     /// Attaches the links as they were asked for.
-    fn attached(mut peer: Peer) -> Self {
+    fn attached(mut peer: Peer, address: Option<&str>) -> Self {
         peer.begin();
         for _ in 0..2 {
             let theirs = take_attach(&mut peer);
@@ -49,7 +49,7 @@ impl Node {
                 }
                 Role::Receiver => {
                     let mut source = theirs.source.unwrap();
-                    source.address.get_or_insert_with(|| "answers".into());
+                    source.address = source.address.or(address.map(Into::into));
                     peer.send(attach_sender(name).handle(handle).source(*source));
                 }
             }
@@ -115,12 +115,21 @@ async fn managed(
     open: fn() -> Builder<Open>,
     script: impl FnOnce(&mut Node) + Send + 'static,
 ) -> (Connection, Management, JoinHandle<()>) {
+    managed_by(open, Some("answers"), script).await
+}
+
+/// The same with this address of a node that the broker makes.
+async fn managed_by(
+    open: fn() -> Builder<Open>,
+    address: Option<&'static str>,
+    script: impl FnOnce(&mut Node) + Send + 'static,
+) -> (Connection, Management, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
     options.sasl_enabled = false;
     options.reconnect = None;
     let thread = tokio::task::spawn_blocking(move || {
-        let mut node = Node::attached(Peer::accept_with(&listener, open()));
+        let mut node = Node::attached(Peer::accept_with(&listener, open()), address);
         script(&mut node);
         node.peer.part();
     });
@@ -346,6 +355,13 @@ async fn answers_that_never_come_are_not_waited_for_for_ever() {
 }
 
 #[tokio::test]
+async fn a_node_without_an_address_gets_no_answers() {
+    let (connection, mut management, peer) = managed_by(amqp, None, |_| {}).await;
+    assert_eq!(describe(&mut management).await, Err(ManagementError::NoReplyTo));
+    part(connection, management, peer).await;
+}
+
+#[tokio::test]
 async fn a_request_that_is_not_taken_says_so() {
     let outcomes = [
         (DeliveryState::Rejected(Box::new(codec::Rejected { error: Some(error("test:mood")) })), true),
@@ -379,16 +395,23 @@ async fn links_that_end_in_the_middle_end_the_request() {
         let (connection, mut management, peer) = managed(amqp, move |node| {
             node.accept();
             node.peer.send(detach().handle(1).closed(true).error(reason));
-            node.accept();
         })
         .await;
-        for _ in 0..2 {
-            let error = describe(&mut management).await.unwrap_err();
-            assert_eq!(error, ManagementError::Receive(ReceiveError::Link(expected.clone())));
-        }
+        let error = describe(&mut management).await.unwrap_err();
+        assert_eq!(error, ManagementError::Receive(ReceiveError::Link(expected.clone())));
+        assert_eq!(describe(&mut management).await, Err(ManagementError::Link(expected)));
         part(connection, management, peer).await;
     }
-    // That of the requests.
+    // That of the requests, behind one that was taken, and one that was not.
+    let (connection, mut management, peer) = managed(amqp, move |node| {
+        node.accept();
+        node.peer.send(detach().handle(0).closed(true).error(mood()));
+        // Its own detach is the answer to that.
+        while !matches!(node.peer.next(), Some(Frame::Amqp { performative: Performative::Detach(_), .. })) {}
+    })
+    .await;
+    assert_eq!(describe(&mut management).await, Err(ManagementError::Link(LinkError::Detached(mood()))));
+    part(connection, management, peer).await;
     let (connection, mut management, peer) = managed(amqp, move |node| {
         node.take();
         node.peer.send(detach().handle(0).closed(true).error(mood()));

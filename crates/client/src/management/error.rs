@@ -26,6 +26,9 @@ pub enum ManagementError {
     /// The answer means nothing.
     #[error("the broker's answer to the request has no {0}")]
     Answer(&'static str),
+    /// The peer made a node for the answers, and did not tell what it is called.
+    #[error("the broker gave the node for its answers no address")]
+    NoReplyTo,
     /// The links for requests were refused.
     #[error(transparent)]
     Attach(#[from] AttachError),
