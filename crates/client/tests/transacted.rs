@@ -20,6 +20,7 @@ use postroad_codec::v1_0::{
 use postroad_testkit::{attach_receiver, attach_sender, detach, disposition, error, flow, transfer};
 use raw::Peer;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 /// Nothing that should come takes longer.
 const SOON: Duration = Duration::from_secs(10);
@@ -60,6 +61,11 @@ async fn take(receiver: &SharedReceiver) -> (Message, Origin) {
     let message = soon(receiver.receive()).await.unwrap();
     let origin = message.origin().unwrap();
     (message, origin)
+}
+
+async fn part(connection: Connection, peer: JoinHandle<()>) {
+    soon(connection.close()).await.unwrap();
+    soon(peer).await.unwrap();
 }
 
 fn left(broker: &Broker, queue: &str) -> usize {
@@ -198,6 +204,15 @@ impl Game {
         self.peer.send(disposition(Role::Receiver, command).settled(true).state(state));
     }
 
+    /// Takes a message that is sent in a transaction.
+    fn accept_posted(&mut self) {
+        let number = self.next(|performative, _| match performative {
+            Performative::Transfer(transfer) => transfer.delivery_id,
+            _ => None,
+        });
+        self.settle(number.0, DeliveryState::Accepted);
+    }
+
     /// Takes a declare.
     fn declare(&mut self) {
         let (number, fails) = self.command();
@@ -261,8 +276,7 @@ async fn a_rollback_gives_back_what_crossed_it_before_anything_else_comes() {
     assert_eq!(hears.try_recv(), Ok("asked"), "it is waited for");
     assert_eq!(receiver.credit(), 2);
     drop((work, receiver, session));
-    soon(connection.close()).await.unwrap();
-    soon(peer).await.unwrap();
+    part(connection, peer).await;
 }
 
 #[tokio::test]
@@ -274,12 +288,7 @@ async fn a_rollback_that_was_given_up_is_no_commit() {
         game.peer.send(attach_receiver(&name).handle(1));
         game.peer.send(flow().handle(1).delivery_count(0).link_credit(10));
         game.declare();
-        let posted = |performative: Performative, _| match performative {
-            Performative::Transfer(transfer) => transfer.delivery_id,
-            _ => None,
-        };
-        let number = game.next(posted);
-        game.settle(number.0, DeliveryState::Accepted);
+        game.accept_posted();
         told.send("posted").unwrap();
         // No command may be sent meanwhile.
         game.peer.hears_nothing(NOW);
@@ -287,8 +296,7 @@ async fn a_rollback_that_was_given_up_is_no_commit() {
         game.allow(1, 10);
         assert!(game.discharge(), "it is rolled back");
         game.declare();
-        let number = game.next(posted);
-        game.settle(number.0, DeliveryState::Accepted);
+        game.accept_posted();
         assert!(!game.discharge(), "it is committed");
         game.peer.part();
     };
@@ -303,8 +311,7 @@ async fn a_rollback_that_was_given_up_is_no_commit() {
     soon(work.submit(&sender, &Message::from("next"))).await.unwrap();
     soon(work.commit()).await.unwrap();
     drop((work, sender, session));
-    soon(connection.close()).await.unwrap();
-    soon(peer).await.unwrap();
+    part(connection, peer).await;
 }
 
 #[tokio::test]
@@ -318,11 +325,7 @@ async fn what_waits_to_be_sent_as_a_transaction_ends_is_one_of_the_next() {
         // The next one begins although there is no credit.
         game.declare();
         game.peer.send(flow().handle(1).delivery_count(0).link_credit(10));
-        let number = game.next(|performative, _| match performative {
-            Performative::Transfer(transfer) => transfer.delivery_id,
-            _ => None,
-        });
-        game.settle(number.0, DeliveryState::Accepted);
+        game.accept_posted();
         assert!(!game.discharge());
         game.peer.part();
     };
@@ -338,8 +341,7 @@ async fn what_waits_to_be_sent_as_a_transaction_ends_is_one_of_the_next() {
     assert_eq!(soon(submitting).await.unwrap(), Ok(()));
     soon(work.commit()).await.unwrap();
     drop((work, session));
-    soon(connection.close()).await.unwrap();
-    soon(peer).await.unwrap();
+    part(connection, peer).await;
 }
 
 #[tokio::test]
@@ -350,12 +352,7 @@ async fn a_commit_in_doubt_ends_the_session() {
         game.peer.send(attach_receiver(&name).handle(1));
         game.peer.send(flow().handle(1).delivery_count(0).link_credit(10));
         game.declare();
-        let posted = |performative: Performative, _| match performative {
-            Performative::Transfer(transfer) => transfer.delivery_id,
-            _ => None,
-        };
-        let number = game.next(posted);
-        game.settle(number.0, DeliveryState::Accepted);
+        game.accept_posted();
         assert_eq!(game.command().1, Some(false));
         game.peer.send(detach().handle(0).closed(true).error(error("test:mood")));
         game.next(|performative, _| matches!(performative, Performative::End(_)).then_some(()));
@@ -376,6 +373,5 @@ async fn a_commit_in_doubt_ends_the_session() {
     })
     .await;
     assert!(sender.error().is_some());
-    soon(connection.close()).await.unwrap();
-    soon(peer).await.unwrap();
+    part(connection, peer).await;
 }
