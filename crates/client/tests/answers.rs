@@ -49,7 +49,7 @@ impl Node {
                 }
                 Role::Receiver => {
                     let mut source = theirs.source.unwrap();
-                    source.address = source.address.or(address.map(Into::into));
+                    source.address = source.address.or_else(|| address.map(Into::into));
                     peer.send(attach_sender(name).handle(handle).source(*source));
                 }
             }

@@ -91,7 +91,8 @@ impl Receiver {
     /// A dropped future has taken no message.
     pub async fn fetch(&self) -> Result<Message, FetchError> {
         let message = self.inner.link.receive().await?;
-        Ok(self.returned_one(message))
+        self.returned_one(&message);
+        Ok(message)
     }
 
     /// Fetches the next message if one comes in time. When none has, the broker is asked for what it has, so a timeout
@@ -105,13 +106,13 @@ impl Receiver {
     #[doc(alias = "fetch")]
     pub async fn fetch_timeout(&self, timeout: Duration) -> Result<Message, FetchError> {
         let message = self.inner.link.fetch(timeout).await?.ok_or(FetchError::Empty)?;
-        Ok(self.returned_one(message))
+        self.returned_one(&message);
+        Ok(message)
     }
 
-    pub(crate) fn returned_one(&self, message: Message) -> Message {
+    pub(crate) fn returned_one(&self, message: &Message) {
         self.inner.returned.fetch_add(1, Ordering::Relaxed);
-        self.inner.session.unacked().add(&message);
-        message
+        self.inner.session.unacked().add(message);
     }
 
     /// Tells the broker that a message was processed.

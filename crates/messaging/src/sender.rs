@@ -119,7 +119,8 @@ impl Sender {
 
     /// The first half of [`Sender::send`]: hands the message over.
     pub(crate) async fn submit(&self, message: impl Into<Message>) -> Result<Answer, SendError> {
-        let message = self.prepare(message)?;
+        let mut message = message.into();
+        self.prepare(&mut message)?;
         let link = &self.inner.link;
         let answer = match self.inner.session.transactions() {
             Some(transactions) => Answer::Provisional(transactions.submit_tracked(link, &message).await?),
@@ -147,13 +148,15 @@ impl Sender {
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
     pub async fn send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.hand_over(self.prepare(message)?).await
+        let mut message = message.into();
+        self.prepare(&mut message)?;
+        self.hand_over(&message).await
     }
 
-    pub(crate) async fn hand_over(&self, message: Message) -> Result<(), SendError> {
+    pub(crate) async fn hand_over(&self, message: &Message) -> Result<(), SendError> {
         match self.inner.session.transactions() {
-            Some(transactions) => transactions.submit(&self.inner.link, &message).await?,
-            None => self.inner.link.submit(&message).await?,
+            Some(transactions) => transactions.submit(&self.inner.link, message).await?,
+            None => self.inner.link.submit(message).await?,
         }
         self.queued_one();
         Ok(())
@@ -165,7 +168,9 @@ impl Sender {
     /// [`SendError::InsufficientCapacity`] when it cannot be handed over now. On a transactional session it never can: a
     /// transaction may have to be begun first.
     pub fn try_send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.try_hand_over(&self.prepare(message)?)
+        let mut message = message.into();
+        self.prepare(&mut message)?;
+        self.try_hand_over(&message)
     }
 
     pub(crate) fn try_hand_over(&self, message: &Message) -> Result<(), SendError> {
@@ -377,19 +382,19 @@ impl Sender {
         Ok(session.undos().run(self.inner.undo, session.client()).await?)
     }
 
-    pub(crate) fn prepare(&self, message: impl Into<Message>) -> Result<Message, SendError> {
+    /// Sets what the sender has for messages that do not say it. They are large, and stay where they are.
+    pub(crate) fn prepare(&self, message: &mut Message) -> Result<(), SendError> {
         if self.capacity() == 0 {
             return Err(SendError::InsufficientCapacity);
         }
-        let mut message = message.into();
         if let Some(subject) = self.inner.subject.as_ref().filter(|_| message.subject().is_none()) {
             message.set_subject(subject.as_str());
         }
         if let Some(durable) = self.durable().filter(|_| message.explicit_durable().is_none()) {
             message.set_durable(durable);
         }
-        content::prepare(&mut message)?;
-        Ok(message)
+        content::prepare(message)?;
+        Ok(())
     }
 }
 

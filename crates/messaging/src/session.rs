@@ -1,6 +1,5 @@
 //! A session: the order of messages, and which of them wait to be acknowledged.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use postroad_address::Role;
 use postroad_client as client;
 use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
+use rustc_hash::FxHashSet;
 
 use crate::linking::Linking;
 use crate::resolve::{Resolved, unsupported};
@@ -38,9 +38,17 @@ pub(crate) struct Inner {
     receivers: Mutex<Vec<Weak<receiver::Inner>>>,
 }
 
-/// Messages that were fetched on a session and have no outcome yet.
+/// Messages that were fetched on a session and have no outcome yet. Their numbers follow each other, so that no broker can
+/// choose them to be slow to look up.
 #[derive(Debug, Default)]
-pub(crate) struct Unacked(Mutex<HashSet<Origin>>);
+pub(crate) struct Unacked(Mutex<Waiting>);
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Mostly the next to have an outcome.
+    newest: Option<Origin>,
+    others: FxHashSet<Origin>,
+}
 
 impl Session {
     pub(crate) fn new(
@@ -226,12 +234,15 @@ impl Session {
     #[doc(alias = "disposition")]
     pub async fn acknowledge_all_with(&self, disposition: Outcome) -> Result<(), LinkError> {
         if let Some(transacted) = &self.inner.transacted {
-            let unacked = self.inner.unacked.take();
-            unacked.into_iter().for_each(|origin| transacted.settle_origin(origin, disposition.clone()));
+            self.inner
+                .unacked
+                .take()
+                .into_iter()
+                .for_each(|origin| transacted.settle_origin(origin, disposition.clone()));
             return Ok(());
         }
         let mut result = Ok(());
-        let mut rest = Rest { unacked: &self.inner.unacked, origins: self.inner.unacked.take().into_iter().collect() };
+        let mut rest = Rest { unacked: &self.inner.unacked, origins: self.inner.unacked.take() };
         while !rest.origins.is_empty() {
             let room = self.capacity_to_acknowledge().await?;
             let some = rest.origins.split_off(rest.origins.len().saturating_sub(room));
@@ -341,7 +352,7 @@ impl Session {
     #[doc(alias = "unacked")]
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.inner.unacked.lock().len()
+        self.inner.unacked.len()
     }
 
     /// Waits for the receiver of this session whose next message came first of all that are here, so that
@@ -419,8 +430,7 @@ impl Session {
     /// # Cancel safety
     /// Dropped before it is done, messages may stay where they are: another call gives them back.
     pub async fn rollback(&self) -> Result<(), SessionError> {
-        let unacked = || self.inner.unacked.take().into_iter().collect();
-        let result = self.transacted()?.rollback(unacked).await;
+        let result = self.transacted()?.rollback(|| self.inner.unacked.take()).await;
         result.map_err(|error| self.transaction_error(error))
     }
 
@@ -517,7 +527,7 @@ impl Session {
 
     pub(crate) fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
         let Some(origin) = message.origin() else { return Ok(()) };
-        self.inner.unacked.lock().remove(&origin);
+        self.inner.unacked.remove(&origin);
         if let Some(transacted) = &self.inner.transacted {
             transacted.settle_origin(origin, outcome);
             return Ok(());
@@ -537,15 +547,36 @@ impl Session {
 impl Unacked {
     pub(crate) fn add(&self, message: &Message) {
         if let Some(origin) = message.origin().filter(|_| !message.is_settled()) {
-            self.lock().insert(origin);
+            let mut waiting = self.lock();
+            if let Some(before) = waiting.newest.replace(origin) {
+                waiting.others.insert(before);
+            }
         }
     }
 
-    fn take(&self) -> HashSet<Origin> {
-        std::mem::take(&mut *self.lock())
+    fn remove(&self, origin: &Origin) {
+        let mut waiting = self.lock();
+        if waiting.newest.take_if(|newest| newest == origin).is_none() {
+            waiting.others.remove(origin);
+        }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashSet<Origin>> {
+    fn len(&self) -> usize {
+        let waiting = self.lock();
+        waiting.others.len() + usize::from(waiting.newest.is_some())
+    }
+
+    fn take(&self) -> Vec<Origin> {
+        let Waiting { newest, others } = std::mem::take(&mut *self.lock());
+        others.into_iter().chain(newest).collect()
+    }
+
+    /// Takes some in that were taken.
+    fn put_back(&self, origins: impl Iterator<Item = Origin>) {
+        self.lock().others.extend(origins);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
         lock(&self.0)
     }
 }
@@ -567,7 +598,7 @@ struct Rest<'a> {
 impl Drop for Rest<'_> {
     fn drop(&mut self) {
         if !self.origins.is_empty() {
-            self.unacked.lock().extend(self.origins.drain(..));
+            self.unacked.put_back(self.origins.drain(..));
         }
     }
 }

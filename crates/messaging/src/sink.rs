@@ -46,16 +46,16 @@ impl Sink<Message> for Sender {
         Poll::Ready(Ok(()))
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
+    fn start_send(self: Pin<&mut Self>, mut message: Message) -> Result<(), SinkError> {
         let sender = self.get_mut();
         if matches!(sender.state(), State::Sending(_)) {
             return Err(SendError::InsufficientCapacity.into());
         }
-        let message = sender.prepare(message)?;
+        sender.prepare(&mut message)?;
         match sender.try_hand_over(&message) {
             Err(SendError::InsufficientCapacity) => {
                 let handle = sender.clone();
-                *sender.state() = State::Sending(Box::pin(async move { Ok(handle.hand_over(message).await?) }));
+                *sender.state() = State::Sending(Box::pin(async move { Ok(handle.hand_over(&message).await?) }));
                 Ok(())
             }
             result => Ok(result?),

@@ -50,7 +50,10 @@ impl Stream for Receiver {
         };
         *waiting = None;
         Poll::Ready(match result.map_err(FetchError::from) {
-            Ok(message) => Some(Ok(receiver.returned_one(message))),
+            Ok(message) => {
+                receiver.returned_one(&message);
+                Some(Ok(message))
+            }
             Err(FetchError::Link(error)) => {
                 receiver.next.ended = true;
                 let orderly = matches!(error, LinkError::Closed | LinkError::Detached(None));
