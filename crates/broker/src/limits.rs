@@ -31,8 +31,8 @@ pub struct Limits {
     /// Bytes of messages in a queue, as for `queue_messages`.
     pub queue_bytes: usize,
     /// Bytes of messages in all queues and subscriptions together, as for `queue_bytes`. Queues take from it a
-    /// little ahead, 64 KiB at most each. A message of a topic counts once for
-    /// all of its subscriptions, and once for each queue that is bound.
+    /// little ahead, 64 KiB at most each. A message of a topic counts once for all of its subscriptions, and once for
+    /// each queue that is bound.
     pub total_bytes: usize,
     /// Subscriptions of an exchange, which a topic is; the next ones are refused.
     pub subscriptions_per_topic: usize,

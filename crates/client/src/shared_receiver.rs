@@ -54,8 +54,8 @@ impl SharedReceiver {
     pub async fn receive(&self) -> Result<Message, ReceiveError> {
         consume_budget().await;
         // What is here goes the short way: messages are large to be handed through.
-        if let Some(message) = self.here() {
-            return message;
+        if let Some(message) = self.try_receive()? {
+            return Ok(message);
         }
         let link = &self.inner.link;
         let mut wait = Wait::at(link.session.shared(), Place::Link(link.key));
@@ -229,13 +229,6 @@ impl SharedReceiver {
 
     pub(crate) fn go_on(&self) {
         self.lock().go_on();
-    }
-
-    #[inline]
-    fn here(&self) -> Option<Result<Message, ReceiveError>> {
-        let mut receiver = self.lock();
-        let delivery = receiver.next()?;
-        Some(receiver.open(delivery))
     }
 
     fn lock(&self) -> MutexGuard<'_, Receiver> {

@@ -11,8 +11,8 @@ use std::time::Duration;
 use postroad_broker::Broker;
 use postroad_client::types::Value;
 use postroad_client::{
-    ConnectOptions, Connection, Guarantee, LinkError, LinkOptions, Message, Origin, Outcome, Session, SharedReceiver,
-    Transacted, TransactionError,
+    ConnectOptions, Connection, Guarantee, LinkError, LinkOptions, Message, Origin, Outcome, Sender, Session,
+    SharedReceiver, Transacted, TransactionError,
 };
 use postroad_codec::v1_0::{
     AttachTarget, Coordinator, Declared, DeliveryState, Frame, Performative, Role, TransactionId,
@@ -68,6 +68,17 @@ async fn part(connection: Connection, peer: JoinHandle<()>) {
     soon(peer).await.unwrap();
 }
 
+/// Begins to move a message from `a` to `b`.
+async fn moving(connection: &Connection, session: &Session, work: &Transacted) -> (SharedReceiver, Sender) {
+    put(connection, "a").await;
+    let receiver = session.receiver("a").await.unwrap().into_shared();
+    let sender = session.sender("b").await.unwrap();
+    let (_, origin) = take(&receiver).await;
+    work.settle_origin(origin, Outcome::Accepted);
+    work.submit(&sender, &Message::from("copy")).await.unwrap();
+    (receiver, sender)
+}
+
 fn left(broker: &Broker, queue: &str) -> usize {
     let stats = broker.queue_stats(queue).unwrap();
     stats.ready + stats.unsettled + stats.uncommitted
@@ -89,12 +100,7 @@ async fn what_was_settled_as_it_was_sent_has_no_outcome_to_tell() {
 #[tokio::test]
 async fn a_rollback_undoes_a_commit_that_was_given_up_before_it_left() {
     let (broker, connection, session, work) = work().await;
-    put(&connection, "a").await;
-    let receiver = session.receiver("a").await.unwrap().into_shared();
-    let sender = session.sender("b").await.unwrap();
-    let (_, origin) = take(&receiver).await;
-    work.settle_origin(origin, Outcome::Accepted);
-    work.submit(&sender, &Message::from("copy")).await.unwrap();
+    let (receiver, _sender) = moving(&connection, &session, &work).await;
     // It waits for the outcome of the copy.
     assert!(begun(work.commit()).await.is_none());
     soon(work.rollback(Vec::new)).await.unwrap();
@@ -111,12 +117,7 @@ async fn a_rollback_undoes_a_commit_that_was_given_up_before_it_left() {
 #[tokio::test]
 async fn a_commit_that_was_given_up_is_waited_for_by_what_comes_next() {
     let (broker, connection, session, work) = work().await;
-    put(&connection, "a").await;
-    let receiver = session.receiver("a").await.unwrap().into_shared();
-    let sender = session.sender("b").await.unwrap();
-    let (_, origin) = take(&receiver).await;
-    work.settle_origin(origin, Outcome::Accepted);
-    work.submit(&sender, &Message::from("copy")).await.unwrap();
+    let (_receiver, sender) = moving(&connection, &session, &work).await;
     assert!(begun(work.commit()).await.is_none());
     work.submit(&sender, &Message::from("next")).await.unwrap();
     assert_eq!(broker.queue_stats("b").unwrap().ready, 1);

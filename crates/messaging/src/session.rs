@@ -119,7 +119,7 @@ impl Session {
     /// [`LinkError::Address`] when the address is malformed, asks for something that cannot be had, or names nothing.
     ///
     /// # Cancel safety
-    /// A dropped future detaches the link again.
+    /// A dropped future detaches the link again. Nodes and bindings that were made by then stay.
     pub async fn sender(&self, address: &str) -> Result<Sender, LinkError> {
         self.sender_with(address, SenderOptions::default()).await
     }
@@ -150,7 +150,7 @@ impl Session {
     /// apply the selector.
     ///
     /// # Cancel safety
-    /// A dropped future detaches the link again.
+    /// As [`Session::sender`].
     pub async fn receiver(&self, address: &str) -> Result<Receiver, LinkError> {
         self.receiver_with(address, ReceiverOptions::default()).await
     }
@@ -234,11 +234,9 @@ impl Session {
     #[doc(alias = "disposition")]
     pub async fn acknowledge_all_with(&self, disposition: Outcome) -> Result<(), LinkError> {
         if let Some(transacted) = &self.inner.transacted {
-            self.inner
-                .unacked
-                .take()
-                .into_iter()
-                .for_each(|origin| transacted.settle_origin(origin, disposition.clone()));
+            for origin in self.inner.unacked.take() {
+                transacted.settle_origin(origin, disposition.clone());
+            }
             return Ok(());
         }
         let mut result = Ok(());

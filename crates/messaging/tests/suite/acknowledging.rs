@@ -102,3 +102,30 @@ async fn syncing_tells_of_what_was_not_accepted() {
     world.session.sync().await.unwrap();
     assert_eq!(world.ready(), 1);
 }
+
+#[tokio::test]
+async fn messages_are_acknowledged_in_any_order() {
+    let World { session, broker, .. } = world().await;
+    let (sender, receiver) = (session.sender("q").await.unwrap(), session.receiver("q").await.unwrap());
+    let mut messages = Vec::new();
+    for number in 0..5 {
+        sender.send(number.to_string()).await.unwrap();
+        messages.push(receiver.fetch().await.unwrap());
+    }
+    // One in the middle, the newest, the same again, and the oldest.
+    for (at, left) in [(2, 4), (4, 3), (4, 3), (0, 2)] {
+        session.acknowledge(&messages[at]).await.unwrap();
+        assert_eq!(session.unacknowledged(), left, "{at}");
+    }
+    session.acknowledge_all_with(Disposition::Released).await.unwrap();
+    assert_eq!(session.unacknowledged(), 0);
+    // What had its outcome has no other.
+    let mut again = Vec::new();
+    while let Ok(message) = receiver.fetch_timeout(NOW).await {
+        again.push(text(&message).to_owned());
+    }
+    again.sort();
+    assert_eq!(again, ["1", "3"]);
+    session.acknowledge_all_sync().await.unwrap();
+    assert_eq!(broker.queue_stats("q").unwrap().settled, 5);
+}
