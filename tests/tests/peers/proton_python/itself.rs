@@ -221,7 +221,7 @@ fn links_end_as_the_address_asks() {
 #[test]
 fn a_listening_wheel_knows_no_plain() {
     let proton = proton!();
-    // peers.md, Proton Python: without Cyrus SASL the listening side offers ANONYMOUS alone.
+    // peers.md, Proton Python: without TLS the listening side offers no PLAIN, with Cyrus SASL or without.
     let listener = proton.listen(&["--mechs", "PLAIN ANONYMOUS"]).unwrap();
     let url = format!("amqp://user:secret@127.0.0.1:{}", listener.port());
     let refused = proton.send(&url, "q", &[], &["--mechs", "PLAIN"]).unwrap();

@@ -32,7 +32,7 @@ use super::{Known, broker, broker_links, dissect, expect_empty, numbered, peer_r
 
 /// docs/protocol/peers.md, Proton Python. Its data nodes know every type.
 const PROTON_PYTHON: Known = Known {
-    // The wheel offers ANONYMOUS alone.
+    // Without TLS it never does.
     listens_with_plain: false,
     tls_conditions: ["amqp:connection:framing-error"; 2],
     ..Known::NOTHING
