@@ -144,7 +144,8 @@ mod face {
         let body = Bytes::from(vec![b'x'; size]);
         let clocks = Clocks::start();
         for id in 0..count {
-            sender.send_async(Message::from(Body::Data(body.clone())).with_id(id)).await?;
+            let message = Message::from(Body::Data(body.clone())).with_id(id);
+            sender.send_async(&message).await?;
         }
         sender.sync().await?;
         sender.close().await?;

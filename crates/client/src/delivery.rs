@@ -11,7 +11,7 @@ impl Settler {
     /// # Errors
     /// When the link is over: the message will be delivered again.
     pub fn update(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        let Some(origin) = message.origin().filter(|origin| !origin.settled) else { return Ok(()) };
+        let Some(origin) = message.origin().filter(|origin| !origin.is_settled()) else { return Ok(()) };
         self.on_link(origin, |state, place| match place {
             Whereabouts::Here(link, number) => state.engine.update(link, number, outcome),
             place => state.tell_outcome(&origin, place, outcome),

@@ -40,7 +40,30 @@ pub struct Origin {
     pub(crate) link: LinkId,
     pub(crate) number: DeliveryNumber,
     pub(crate) tag: DeliveryTag,
-    pub(crate) settled: bool,
+    pub(crate) settled: Settled,
+}
+
+/// Whether the sender had settled a delivery as it sent it. It is a word, so that origins, and messages with them, are copied
+/// in words: odd pieces would stall whoever reads them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Settled {
+    No,
+    Yes,
+}
+
+impl Origin {
+    #[inline]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.settled == Settled::Yes
+    }
+}
+
+impl From<bool> for Settled {
+    #[inline]
+    fn from(settled: bool) -> Self {
+        if settled { Self::Yes } else { Self::No }
+    }
 }
 
 impl Hash for Origin {
@@ -153,7 +176,7 @@ impl Session {
         origins: impl IntoIterator<Item = Origin>,
         outcome: &Outcome,
     ) -> Result<(), LinkError> {
-        let mut origins: Vec<Origin> = origins.into_iter().filter(|origin| !origin.settled).collect();
+        let mut origins: Vec<Origin> = origins.into_iter().filter(|origin| !origin.is_settled()).collect();
         origins.sort_unstable_by_key(|origin| (origin.link, origin.number.0));
         let settled = origins.into_iter().map(|origin| dispose(self.shared(), &origin, outcome.clone()));
         settled.fold(Ok(()), Result::and)
@@ -166,15 +189,20 @@ pub(crate) fn settle(shared: &Shared, message: &Message, outcome: Outcome) -> Re
 }
 
 pub(crate) fn dispose(shared: &Shared, origin: &Origin, outcome: Outcome) -> Result<(), LinkError> {
-    if origin.settled {
+    if origin.is_settled() {
         return Ok(());
     }
     if origin.connection != shared.number() {
         return Err(LinkError::ForeignMessage);
     }
     shared.with(|state| {
-        let place = state.find(origin)?;
-        state.tell_outcome(origin, place, outcome);
+        match state.find(origin) {
+            Ok(place) => state.tell_outcome(origin, place, outcome),
+            Err(error) => {
+                state.acknowledged(origin);
+                return Err(error);
+            }
+        }
         Ok(())
     })
 }
@@ -230,23 +258,27 @@ impl State {
     #[inline]
     pub(crate) fn tell_outcome(&mut self, origin: &Origin, place: Whereabouts, outcome: Outcome) {
         match place {
-            Whereabouts::Here(link, number) if self.tell_on(link) => self.engine.update(link, number, outcome),
+            Whereabouts::Here(link, number) if self.tell_on(link, origin) => self.engine.update(link, number, outcome),
             Whereabouts::Here(link, number) => self.engine.settle(link, number, outcome),
             Whereabouts::Waits => {
+                self.acknowledged(origin);
                 let came = (origin.epoch, origin.number);
                 if let Some(Place::Waits(told)) = self.moved.place(origin.serial, origin.tag, came) {
                     *told = Some(outcome);
                 }
             }
-            Whereabouts::Over => {}
+            Whereabouts::Over => self.acknowledged(origin),
         }
     }
 
     /// Counts an outcome that is told on a link; whether it is settled by the sender first.
     #[inline]
-    fn tell_on(&mut self, link: LinkId) -> bool {
+    fn tell_on(&mut self, link: LinkId, origin: &Origin) -> bool {
         self.entry(link).is_some_and(|entry| {
             entry.heard.tell();
+            if let Some(noted) = &mut entry.unacknowledged {
+                noted.strike(origin.epoch, origin.number);
+            }
             entry.second
         })
     }

@@ -75,15 +75,15 @@ fn encode<'a>(message: &'a Message, out: &mut Vec<u8>) -> Option<&'a Bytes> {
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "the seam wants it so")]
-fn decode(payload: Bytes, _: MessageFormat, origin: Origin) -> Result<Message, DecodeError> {
-    let mut message = Message::from(std::str::from_utf8(&payload).expect("text was sent"));
+fn read(message: &mut Message, payload: Bytes, _: MessageFormat, origin: Origin) -> Result<(), DecodeError> {
+    *message = Message::from(std::str::from_utf8(&payload).expect("text was sent"));
     message.came_from(origin);
-    Ok(message)
+    Ok(())
 }
 
 impl Protocol for Fake {
     fn wire(&self) -> Wire {
-        Wire { encode, decode }
+        Wire { encode, read }
     }
 
     fn handle_input(&mut self, _: Instant, input: &mut BytesMut) {

@@ -93,15 +93,21 @@ impl Message {
         self.origin = Some(origin);
     }
 
+    /// Reads a message that has come, where it is to stay.
     #[inline]
-    pub(crate) fn decode_received(payload: Bytes, format: MessageFormat, origin: Origin) -> Result<Self, DecodeError> {
-        let inner = if format == MessageFormat(0) {
-            codec::Message::from_bytes(&payload)?
-        } else {
-            // Another format than the standard's: its bytes are the content.
-            codec::Message::new(Body::Data(payload))
-        };
-        Ok(Self { inner, format, origin: Some(origin) })
+    pub(crate) fn read_received(
+        &mut self,
+        payload: Bytes,
+        format: MessageFormat,
+        origin: Origin,
+    ) -> Result<(), DecodeError> {
+        (self.format, self.origin) = (format, Some(origin));
+        if format == MessageFormat(0) {
+            return self.inner.read(&payload);
+        }
+        // Another format than the standard's: its bytes are the content.
+        self.inner.body = Body::Data(payload);
+        Ok(())
     }
 
     /// Where the message came from; none for a message that was made here.
@@ -128,7 +134,7 @@ impl Message {
     /// Whether the sender had settled the message as it sent it, so that it needs no answer.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.origin.is_some_and(|origin| origin.settled)
+        self.origin.is_some_and(|origin| origin.is_settled())
     }
 
     /// The content.
@@ -326,6 +332,7 @@ macro_rules! properties {
 
                 #[doc = concat!("As [`Message::", stringify!($set), "`], in a chain.")]
                 #[must_use]
+                #[inline]
                 pub fn $with(mut self, value: impl Into<$ty>) -> Self {
                     self.$set(value);
                     self
@@ -407,6 +414,7 @@ impl Message {
 
     /// As [`Message::set_durable`], in a chain.
     #[must_use]
+    #[inline]
     pub fn with_durable(mut self, durable: bool) -> Self {
         self.set_durable(durable);
         self
@@ -414,6 +422,7 @@ impl Message {
 
     /// As [`Message::set_priority`], in a chain.
     #[must_use]
+    #[inline]
     pub fn with_priority(mut self, priority: u8) -> Self {
         self.set_priority(priority);
         self
@@ -421,6 +430,7 @@ impl Message {
 
     /// As [`Message::set_ttl`], in a chain.
     #[must_use]
+    #[inline]
     pub fn with_ttl(mut self, ttl: Duration) -> Self {
         self.set_ttl(ttl);
         self
@@ -435,6 +445,7 @@ impl PartialEq for Message {
 }
 
 impl<T: Into<Body>> From<T> for Message {
+    #[inline]
     fn from(body: T) -> Self {
         Self { inner: codec::Message::new(body.into()), ..Self::default() }
     }

@@ -144,7 +144,7 @@ pub(crate) trait Protocol: fmt::Debug + Send {
 pub(crate) struct Wire {
     /// Appends the message, except for large content, which it answers with.
     pub(crate) encode: for<'a> fn(&'a Message, &mut Vec<u8>) -> Option<&'a Bytes>,
-    pub(crate) decode: fn(Bytes, MessageFormat, Origin) -> Result<Message, DecodeError>,
+    pub(crate) read: fn(&mut Message, Bytes, MessageFormat, Origin) -> Result<(), DecodeError>,
 }
 
 /// What an engine tells of its connection.

@@ -71,7 +71,7 @@ impl StreamingReceiver {
         };
         self.skipping = first.more;
         let origin = self.receiver.origin(&first);
-        self.lost = Some(origin).filter(|origin| !origin.settled);
+        self.lost = Some(origin).filter(|origin| !origin.is_settled());
         let mut reader = MessageReader {
             message: Message::front_of(origin, first.message_format),
             sections: Sections::new(first.message_format),
@@ -193,7 +193,7 @@ impl MessageReader<'_> {
             return Err(ReceiveError::Aborted);
         }
         let origin = self.message.origin().expect("a message that came has one");
-        self.read(&part.payload).map_err(|error| self.from.receiver.refuse_malformed(origin, error))
+        self.read(&part.payload).map_err(|error| self.from.receiver.link.refuse_malformed(origin, error))
     }
 
     fn read(&mut self, part: &Bytes) -> Result<(), DecodeError> {

@@ -8,11 +8,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::task::consume_budget;
 
 use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
-use crate::protocol::{Delivery, LinkId};
+use crate::protocol::{Delivery, LinkId, MessageFormat};
 use crate::types::{DecodeError, Fields, PeerError};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
@@ -51,6 +52,8 @@ pub struct Receiver {
     pub(crate) ended: bool,
     /// Credit that was granted and has not come back as a message that was handed out.
     outstanding: u32,
+    /// Messages that were handed out.
+    pub(crate) taken: u64,
 }
 
 impl Receiver {
@@ -78,6 +81,7 @@ impl Receiver {
                 ticket: None,
                 ended: false,
                 outstanding: 0,
+                taken: 0,
             }
         };
         receiver.set_prefetch(prefetch);
@@ -98,8 +102,8 @@ impl Receiver {
         // the rest of a batch is worked on.
         consume_budget().await;
         loop {
-            if let Some(delivery) = self.next() {
-                return self.open(delivery);
+            if let Some(taken) = self.take() {
+                return self.link.open(taken);
             }
             self.arrival().await?;
         }
@@ -121,23 +125,21 @@ impl Receiver {
     #[doc(alias = "recv")]
     pub async fn fetch(&mut self, timeout: Duration) -> Result<Option<Message>, ReceiveError> {
         consume_budget().await;
-        if let Some(delivery) = self.next() {
-            return self.open(delivery).map(Some);
+        if let Some(taken) = self.take() {
+            return self.link.open(taken).map(Some);
         }
         let (timeout, may_ask) = self.patience(timeout);
         if !timeout.is_zero()
             && let Ok(result) = tokio::time::timeout(timeout, self.arrival()).await
         {
             result?;
-            let delivery = self.next();
-            return delivery.map(|delivery| self.open(delivery)).transpose();
+            return self.try_receive();
         }
         if !may_ask {
             return Ok(None);
         }
         self.ask().await?;
-        let delivery = self.next();
-        delivery.map(|delivery| self.open(delivery)).transpose()
+        self.try_receive()
     }
 
     /// A message that is here already.
@@ -145,8 +147,10 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::receive`].
     pub fn try_receive(&mut self) -> Result<Option<Message>, ReceiveError> {
-        let delivery = self.next();
-        delivery.map(|delivery| self.open(delivery)).transpose()
+        match self.take() {
+            Some(taken) => self.link.open(taken).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// A handle that settles this connection's messages from any task, while this one receives.
@@ -254,6 +258,7 @@ impl Receiver {
         self.link.close().await
     }
 
+    #[inline]
     pub(crate) fn origin(&self, delivery: &Delivery) -> Origin {
         Origin {
             connection: self.link.session.shared().number(),
@@ -262,23 +267,54 @@ impl Receiver {
             link: self.id,
             number: delivery.number,
             tag: delivery.tag,
-            settled: delivery.settled,
+            settled: delivery.settled.into(),
         }
     }
 
-    pub(crate) fn open(&self, delivery: Delivery) -> Result<Message, ReceiveError> {
+    /// The next message that is here, for [`Link::open`] to read.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Option<Taken> {
+        let delivery = self.next()?;
         let origin = self.origin(&delivery);
-        let decode = self.link.session.shared().wire().decode;
-        decode(delivery.payload, delivery.message_format, origin).map_err(|error| self.refuse_malformed(origin, error))
+        self.taken += 1;
+        Some(Taken { payload: delivery.payload, format: delivery.message_format, origin })
+    }
+}
+
+/// A message that was taken from a receiver and is still to be read.
+#[derive(Debug)]
+pub struct Taken {
+    payload: Bytes,
+    format: MessageFormat,
+    origin: Origin,
+}
+
+impl Link {
+    #[inline]
+    pub(crate) fn open(&self, taken: Taken) -> Result<Message, ReceiveError> {
+        let mut message = Message::default();
+        self.read(taken, &mut message)?;
+        Ok(message)
+    }
+
+    /// As [`Link::open`], where the message is to stay: it is large to be handed through.
+    #[inline]
+    pub(crate) fn read(&self, taken: Taken, message: &mut Message) -> Result<(), ReceiveError> {
+        let Taken { payload, format, origin } = taken;
+        match (self.session.shared().wire().read)(message, payload, format, origin) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.refuse_malformed(origin, error)),
+        }
     }
 
     /// Rejects a message that cannot be read.
+    #[cold]
     pub(crate) fn refuse_malformed(&self, origin: Origin, error: DecodeError) -> ReceiveError {
-        if !origin.settled {
+        if !origin.is_settled() {
             let condition = crate::types::ErrorCondition::DECODE_ERROR;
             let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
             // The link may be over; then the message goes back by itself.
-            let _ = disposition::dispose(self.link.session.shared(), &origin, told);
+            let _ = disposition::dispose(self.session.shared(), &origin, told);
         }
         ReceiveError::Malformed(error)
     }

@@ -113,7 +113,7 @@ impl Sender {
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
     pub async fn submit_tracked(&self, message: &Message) -> Result<Settlement, SendError> {
-        let Put { token, .. } = self.hand_over(message, true, None).await?;
+        let Put { token, .. } = self.hand_over(message, true, None).await.map_err(|error| *error)?;
         if self.settled {
             return Ok(Settlement { at: None });
         }
@@ -129,6 +129,19 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has handed over nothing.
     pub async fn submit(&self, message: &Message) -> Result<(), SendError> {
+        self.submit_boxed(message).await.map_err(|error| *error)
+    }
+
+    /// As [`Sender::submit`]. An error comes in a box, so that a message that is handed over as it should be costs nobody the
+    /// room for one: errors are large.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Cancel safety
+    /// As there.
+    #[inline]
+    pub async fn submit_boxed(&self, message: &Message) -> Result<(), Box<SendError>> {
         self.hand_over(message, false, None).await.map(drop)
     }
 
@@ -137,7 +150,11 @@ impl Sender {
     /// # Errors
     /// [`SendError::NoCredit`] when it cannot be handed over now.
     pub fn try_submit(&self, message: &Message) -> Result<(), SendError> {
-        self.try_hand_over(message, false, None)?.map(drop).map_err(|_| SendError::NoCredit)
+        match self.try_hand_over(message, false, None).map_err(|held| *held) {
+            Ok(_) => Ok(()),
+            Err(Held::Back(_)) => Err(SendError::NoCredit),
+            Err(Held::Refused(error)) => Err(error),
+        }
     }
 
     /// Waits until every message that was handed over by [`Sender::submit`] has an outcome.
@@ -292,16 +309,31 @@ impl Sender {
         message: &Message,
         tracked: bool,
         transaction: Option<Within<'_>>,
-    ) -> Result<Put, SendError> {
+    ) -> Result<Put, Box<SendError>> {
         // Who sends in a loop lets the connection write now and then: the receiver works on the first messages while
         // the next are made.
         consume_budget().await;
         // The common case has credit and takes no buffer of its own.
-        let encoded = match self.try_hand_over(message, tracked, transaction)? {
-            Ok(put) => return Ok(put),
-            Err(encoded) => encoded,
-        };
-        self.put_when_credited(&encoded, Handover::new(message.message_format(), tracked, transaction)).await
+        match self.try_hand_over(message, tracked, transaction) {
+            Ok(put) => Ok(put),
+            Err(held) => {
+                let how = Handover::new(message.message_format(), tracked, transaction);
+                self.hand_over_later(held, how).await
+            }
+        }
+    }
+
+    async fn hand_over_later(&self, held: Box<Held>, how: Handover<'_>) -> Result<Put, Box<SendError>> {
+        match *held {
+            Held::Back(encoded) => self.put_when_credited(&encoded, how).await.map_err(Box::new),
+            Held::Refused(error) => Err(Box::new(error)),
+        }
+    }
+
+    /// Messages that were handed over since the link was made.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.link.with(|state| state.links[self.link.key].sends.sent)
     }
 
     /// The outcome of a message that was handed over under this token, to come.
@@ -318,25 +350,21 @@ impl Sender {
         self.link.session.shared().wait(Place::Link(self.link.key), put).await
     }
 
-    /// Without credit, gives the encoded message back.
+    /// Hands a message over at once, or not at all.
     pub(crate) fn try_hand_over(
         &self,
         message: &Message,
         tracked: bool,
         transaction: Option<Within<'_>>,
-    ) -> Result<Result<Put, Encoded>, SendError> {
+    ) -> Result<Put, Box<Held>> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             let content = (self.link.session.shared().wire().encode)(message, scratch);
             let how = Handover::new(message.message_format(), tracked, transaction);
             let result = self.link.with(|state| self.put(state, scratch, content, how));
             let result = match result {
-                Ok(put) => Ok(Ok(put)),
-                Err(SendError::NoCredit) => {
-                    let (front, content) = (Bytes::copy_from_slice(scratch), content.cloned().unwrap_or_default());
-                    Ok(Err(Encoded { front, content }))
-                }
-                Err(error) => Err(error),
+                Ok(put) => Ok(put),
+                Err(error) => Err(held(error, scratch, content)),
             };
             if scratch.capacity() > KEEP {
                 *scratch = Vec::new();
@@ -430,6 +458,7 @@ impl Sender {
             None => sends.next_tag.wrapping_add(1),
             Some(tag) => behind(&tag, sends.next_tag),
         };
+        sends.sent += 1;
         sends.in_flight += usize::from(!self.settled);
         sends.room = sends.room.saturating_sub(encoded.len() + content.map_or(0, Bytes::len));
         if tracked {
@@ -439,6 +468,25 @@ impl Sender {
         }
         Ok(Put { token, delivery: number, epoch: *present })
     }
+}
+
+/// A message that was not handed over. What is here for the common case is small, and so costs nothing to hand through.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// For want of credit or room.
+    Back(Encoded),
+    Refused(SendError),
+}
+
+#[cold]
+fn held(error: SendError, front: &[u8], content: Option<&Bytes>) -> Box<Held> {
+    Box::new(match error {
+        SendError::NoCredit => {
+            let (front, content) = (Bytes::copy_from_slice(front), content.cloned().unwrap_or_default());
+            Held::Back(Encoded { front, content })
+        }
+        error => Held::Refused(error),
+    })
 }
 
 /// An encoded message that waits to be handed over.

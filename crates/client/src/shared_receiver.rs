@@ -9,7 +9,7 @@ use tokio::task::consume_budget;
 
 use crate::link::Link;
 use crate::protocol::DeliveryNumber;
-use crate::receiver::answer_to_drain;
+use crate::receiver::{Taken, answer_to_drain};
 use crate::state::State;
 use crate::wait::{Place, Wait};
 use crate::{LinkError, Message, Node, ReceiveError, Receiver, Session};
@@ -31,7 +31,8 @@ pub(crate) struct Inner {
 impl Receiver {
     /// Makes this receiver one that several tasks can use.
     #[must_use]
-    pub fn into_shared(self) -> SharedReceiver {
+    pub fn into_shared(mut self) -> SharedReceiver {
+        self.note_unacknowledged();
         let link = self.link.clone();
         let inner = Arc::new(Inner { receiver: Mutex::new(self), link });
         inner.link.session.add_receiver(&inner);
@@ -52,14 +53,35 @@ impl SharedReceiver {
     /// # Cancel safety
     /// A dropped future has taken no message.
     pub async fn receive(&self) -> Result<Message, ReceiveError> {
+        let taken = self.take().await?;
+        self.inner.link.open(taken)
+    }
+
+    /// The first half of [`SharedReceiver::receive`]: takes the next message, as it came.
+    ///
+    /// # Errors
+    /// When the link is over.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no message.
+    pub async fn take(&self) -> Result<Taken, LinkError> {
         consume_budget().await;
-        // What is here goes the short way: messages are large to be handed through.
-        if let Some(message) = self.try_receive()? {
-            return Ok(message);
+        let here = self.lock().take();
+        if let Some(taken) = here {
+            return Ok(taken);
         }
         let link = &self.inner.link;
         let mut wait = Wait::at(link.session.shared(), Place::Link(link.key));
-        poll_fn(|cx| self.lock().poll_receive(&mut wait.ticket, cx)).await
+        poll_fn(|cx| self.lock().poll_take(&mut wait.ticket, cx)).await
+    }
+
+    /// The second half: reads a message of this receiver, where it is to stay. It is large to be handed through.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Malformed`] when it cannot be read: it is rejected, and of `message` nothing is to be used.
+    #[inline]
+    pub fn read(&self, taken: Taken, message: &mut Message) -> Result<(), ReceiveError> {
+        self.inner.link.read(taken, message)
     }
 
     /// As [`Receiver::fetch`].
@@ -93,7 +115,18 @@ impl SharedReceiver {
     /// # Errors
     /// As there.
     pub fn try_receive(&self) -> Result<Option<Message>, ReceiveError> {
-        self.lock().try_receive()
+        // Read outside the lock: other tasks take the next ones meanwhile.
+        let taken = self.lock().take();
+        match taken {
+            Some(taken) => self.inner.link.open(taken).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Messages that were received, those among them that could not be read.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.lock().taken
     }
 
     /// As [`Receiver::prefetch`].
@@ -223,6 +256,10 @@ impl SharedReceiver {
         self.inner.link.unconfirmed()
     }
 
+    pub(crate) fn with<R>(&self, act: impl FnOnce(&mut Receiver) -> R) -> R {
+        act(&mut self.lock())
+    }
+
     pub(crate) fn give_back(&self) {
         self.lock().give_back();
     }
@@ -231,6 +268,7 @@ impl SharedReceiver {
         self.lock().go_on();
     }
 
+    #[inline]
     fn lock(&self) -> MutexGuard<'_, Receiver> {
         self.inner.receiver.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -8,7 +8,7 @@ use futures_sink::Sink;
 use tokio::time::Sleep;
 
 use crate::protocol::MessageFormat;
-use crate::sender::{Encoded, Handover};
+use crate::sender::{Encoded, Handover, Held};
 use crate::state::State;
 use crate::wait::Place;
 use crate::{LinkError, Message, SendError, Sender, SinkError};
@@ -46,8 +46,10 @@ impl Sink<Message> for Sender {
         if sender.sink.held.is_some() {
             return Err(SendError::NoCredit.into());
         }
-        if let Err(encoded) = sender.try_hand_over(&message, false, None)? {
-            sender.sink.held = Some((encoded, message.message_format()));
+        match sender.try_hand_over(&message, false, None).map_err(|held| *held) {
+            Ok(_) => {}
+            Err(Held::Back(encoded)) => sender.sink.held = Some((encoded, message.message_format())),
+            Err(Held::Refused(error)) => return Err(error.into()),
         }
         Ok(())
     }

@@ -22,9 +22,9 @@ impl Stream for Receiver {
             return Poll::Ready(None);
         }
         let mut ticket = receiver.ticket.take();
-        let result = receiver.poll_receive(&mut ticket, cx);
+        let taken = receiver.poll_take(&mut ticket, cx);
         receiver.ticket = ticket;
-        result.map(|result| match result {
+        taken.map(|taken| match taken.map_err(ReceiveError::Link).and_then(|taken| receiver.link.open(taken)) {
             Err(ReceiveError::Link(error)) => {
                 receiver.ended = true;
                 (!error.is_orderly()).then_some(Err(ReceiveError::Link(error)))

@@ -131,7 +131,11 @@ impl Transacted {
 
     /// Settles a message with an outcome, if the transaction is committed.
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) {
-        if !origin.settled {
+        if !origin.is_settled() {
+            let shared = self.session().shared();
+            if origin.connection == shared.number() {
+                shared.with(|state| state.acknowledged(&origin));
+            }
             self.work().acked.push((origin, outcome));
         }
     }

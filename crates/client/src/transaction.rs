@@ -136,7 +136,7 @@ impl Transaction {
     /// # Errors
     /// As [`Transaction::accept`].
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
-        if origin.settled {
+        if origin.is_settled() {
             return Ok(());
         }
         if origin.connection != self.control.link.session.shared().number() {
@@ -144,6 +144,7 @@ impl Transaction {
         }
         self.control.link.with(|state| {
             self.still_open(state)?;
+            state.acknowledged(&origin);
             match state.find(&origin)? {
                 Whereabouts::Here(link, number) => state.engine.retire(link, number, outcome.clone(), &self.id),
                 // Nothing is known of it that a transaction could change.
@@ -280,7 +281,7 @@ impl Transaction {
         }
         self.control.link.with(|state| self.still_open(state)).map_err(SendError::NotSent)?;
         let within = Within { id: &self.id, epoch: self.epoch, ending: &self.ending };
-        let Put { token, .. } = sender.hand_over(message, true, Some(within)).await?;
+        let Put { token, .. } = sender.hand_over(message, true, Some(within)).await.map_err(|error| *error)?;
         Ok(sender.settlement(token))
     }
 

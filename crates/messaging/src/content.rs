@@ -1,8 +1,8 @@
 //! What a message holds, as its content type says, and whom it wants answered.
 
 use postroad_address::{Address, NodeType, OptionMap, OptionValue};
-use postroad_client::Message;
 use postroad_client::types::{Body, Bytes, Map, Symbol, Value};
+use postroad_client::{Message, ToSend};
 
 /// The content of a message as a program of the original sees it.
 ///
@@ -190,7 +190,8 @@ impl MessageExt for Message {
 
 /// Refuses a message whose content is not what its type says, and has a reply-to that was given as an address with options
 /// say what it means on the wire.
-pub(crate) fn prepare(message: &mut Message) -> Result<(), ContentError> {
+pub(crate) fn prepare(to_send: &mut ToSend<'_>) -> Result<(), ContentError> {
+    let message = to_send.message();
     if let Some(content_type) = message.content_type() {
         // What can be read as its type can be sent as it, too.
         message.content().map_err(|_| ContentError::Encode {
@@ -200,7 +201,7 @@ pub(crate) fn prepare(message: &mut Message) -> Result<(), ContentError> {
     }
     let reply_to = message.reply_to().filter(|text| text.contains(';'));
     if let Some(address) = reply_to.and_then(|text| Address::parse(text).ok()) {
-        message.set_reply_address(&address);
+        to_send.to_mut().set_reply_address(&address);
     }
     Ok(())
 }

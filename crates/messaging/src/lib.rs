@@ -47,7 +47,9 @@ pub use postroad_address::{ConnectionOptions, Protocol, Transport};
 pub use postroad_client as client;
 pub use postroad_client::Outcome as Disposition;
 pub use postroad_client::TransactionState;
-pub use postroad_client::{BlockingError, Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, types};
+pub use postroad_client::{
+    BlockingError, Message, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsMode, ToSend, types,
+};
 
 pub use builder::ConnectionBuilder;
 pub use connection::Connection;

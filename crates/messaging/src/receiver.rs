@@ -1,6 +1,5 @@
 //! A link that receives.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -34,8 +33,6 @@ pub(crate) struct Inner {
     source: String,
     options: ReceiverOptions,
     threshold: Threshold,
-    /// Messages that were fetched.
-    returned: AtomicU64,
     undo: Option<u64>,
 }
 
@@ -52,8 +49,8 @@ impl Receiver {
         undo: Undo,
     ) -> Self {
         let undo = session.undos().add(undo);
-        let (threshold, returned) = (Threshold::default(), AtomicU64::new(0));
-        let receiver = Self::of(Arc::new(Inner { session, link, id, source, options, threshold, returned, undo }));
+        let threshold = Threshold::default();
+        let receiver = Self::of(Arc::new(Inner { session, link, id, source, options, threshold, undo }));
         if let Some(capacity) = options.capacity {
             receiver.set_capacity(capacity);
         }
@@ -90,8 +87,9 @@ impl Receiver {
     /// # Cancel safety
     /// A dropped future has taken no message.
     pub async fn fetch(&self) -> Result<Message, FetchError> {
-        let message = self.inner.link.receive().await?;
-        self.returned_one(&message);
+        let taken = self.inner.link.take().await.map_err(client::ReceiveError::Link)?;
+        let mut message = Message::default();
+        self.inner.link.read(taken, &mut message)?;
         Ok(message)
     }
 
@@ -105,14 +103,7 @@ impl Receiver {
     /// A dropped future has taken no message.
     #[doc(alias = "fetch")]
     pub async fn fetch_timeout(&self, timeout: Duration) -> Result<Message, FetchError> {
-        let message = self.inner.link.fetch(timeout).await?.ok_or(FetchError::Empty)?;
-        self.returned_one(&message);
-        Ok(message)
-    }
-
-    pub(crate) fn returned_one(&self, message: &Message) {
-        self.inner.returned.fetch_add(1, Ordering::Relaxed);
-        self.inner.session.unacked().add(message);
+        self.inner.link.fetch(timeout).await?.ok_or(FetchError::Empty)
     }
 
     /// Tells the broker that a message was processed.
@@ -233,7 +224,7 @@ impl Receiver {
     /// Messages that have been fetched.
     #[must_use]
     pub fn returned(&self) -> u64 {
-        self.inner.returned.load(Ordering::Relaxed)
+        self.inner.link.received()
     }
 
     /// Messages that have come.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use postroad_client as client;
-use postroad_client::{Message, Outcome};
+use postroad_client::{Message, Outcome, ToSend};
 
 use crate::resolve::Resolved;
 use crate::sink::Outgoing;
@@ -39,8 +39,7 @@ pub(crate) struct Inner {
     threshold: Threshold,
     /// 0 is no, 1 yes; anything else says nothing.
     durable: AtomicU8,
-    /// Messages that were handed over, and how many there were at the last sync.
-    queued: AtomicU64,
+    /// How many messages had been handed over at the last sync.
     synced: AtomicU64,
     undo: Option<u64>,
 }
@@ -75,7 +74,6 @@ impl Sender {
             capacity: AtomicU32::new(UNLIMITED),
             threshold: Threshold::default(),
             durable: AtomicU8::new(options.durable.map_or(UNSAID, u8::from)),
-            queued: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             undo,
         };
@@ -113,20 +111,20 @@ impl Sender {
     /// # Cancel safety
     /// Dropped before the message is handed over, it is not sent; afterwards it is on its way, and its outcome is not
     /// learned.
-    pub async fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SendError> {
         Self::answered(self.submit(message).await?.await)
     }
 
     /// The first half of [`Sender::send`]: hands the message over.
-    pub(crate) async fn submit(&self, message: impl Into<Message>) -> Result<Answer, SendError> {
-        let mut message = message.into();
-        self.prepare(&mut message)?;
+    pub(crate) async fn submit<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<Answer, SendError> {
+        let mut to_send = message.into();
+        self.prepare(&mut to_send)?;
+        let message = to_send.message();
         let link = &self.inner.link;
         let answer = match self.inner.session.transactions() {
-            Some(transactions) => Answer::Provisional(transactions.submit_tracked(link, &message).await?),
-            None => Answer::Settlement(link.submit_tracked(&message).await?),
+            Some(transactions) => Answer::Provisional(transactions.submit_tracked(link, message).await?),
+            None => Answer::Settlement(link.submit_tracked(message).await?),
         };
-        self.queued_one();
         Ok(answer)
     }
 
@@ -147,19 +145,23 @@ impl Sender {
     /// # Cancel safety
     /// A dropped future has handed over nothing.
     #[doc(alias = "send")]
-    pub async fn send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        self.prepare(&mut message)?;
-        self.hand_over(&message).await
+    pub fn send_async<'a>(&self, message: impl Into<ToSend<'a>>) -> impl Future<Output = Result<(), SendError>> + Send {
+        // It is moved once, into the future: messages are large.
+        let mut to_send = message.into();
+        async move {
+            self.prepare(&mut to_send)?;
+            self.hand_over(to_send.message()).await
+        }
     }
 
     pub(crate) async fn hand_over(&self, message: &Message) -> Result<(), SendError> {
-        match self.inner.session.transactions() {
-            Some(transactions) => transactions.submit(&self.inner.link, message).await?,
-            None => self.inner.link.submit(message).await?,
+        if let Some(transactions) = self.inner.session.transactions() {
+            return Ok(transactions.submit(&self.inner.link, message).await?);
         }
-        self.queued_one();
-        Ok(())
+        match self.inner.link.submit_boxed(message).await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(SendError::from(*error)),
+        }
     }
 
     /// As [`Sender::send_async`], at once or not at all.
@@ -167,10 +169,10 @@ impl Sender {
     /// # Errors
     /// [`SendError::InsufficientCapacity`] when it cannot be handed over now. On a transactional session it never can: a
     /// transaction may have to be begun first.
-    pub fn try_send_async(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let mut message = message.into();
-        self.prepare(&mut message)?;
-        self.try_hand_over(&message)
+    pub fn try_send_async<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SendError> {
+        let mut to_send = message.into();
+        self.prepare(&mut to_send)?;
+        self.try_hand_over(to_send.message())
     }
 
     pub(crate) fn try_hand_over(&self, message: &Message) -> Result<(), SendError> {
@@ -178,12 +180,7 @@ impl Sender {
             return Err(SendError::InsufficientCapacity);
         }
         self.inner.link.try_submit(message)?;
-        self.queued_one();
         Ok(())
-    }
-
-    fn queued_one(&self) {
-        self.inner.queued.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Waits until the broker has answered every message that was handed over by [`Sender::send_async`]. On a transactional
@@ -261,7 +258,7 @@ impl Sender {
     /// Messages that were handed over.
     #[must_use]
     pub fn queued(&self) -> u64 {
-        self.inner.queued.load(Ordering::Relaxed)
+        self.inner.link.sent()
     }
 
     /// Messages that had been handed over when [`Sender::sync`] was called last.
@@ -383,17 +380,17 @@ impl Sender {
     }
 
     /// Sets what the sender has for messages that do not say it. They are large, and stay where they are.
-    pub(crate) fn prepare(&self, message: &mut Message) -> Result<(), SendError> {
+    pub(crate) fn prepare(&self, to_send: &mut ToSend<'_>) -> Result<(), SendError> {
         if self.capacity() == 0 {
             return Err(SendError::InsufficientCapacity);
         }
-        if let Some(subject) = self.inner.subject.as_ref().filter(|_| message.subject().is_none()) {
-            message.set_subject(subject.as_str());
+        if let Some(subject) = self.inner.subject.as_ref().filter(|_| to_send.message().subject().is_none()) {
+            to_send.to_mut().set_subject(subject.as_str());
         }
-        if let Some(durable) = self.durable().filter(|_| message.explicit_durable().is_none()) {
-            message.set_durable(durable);
+        if let Some(durable) = self.durable().filter(|_| to_send.message().explicit_durable().is_none()) {
+            to_send.to_mut().set_durable(durable);
         }
-        content::prepare(message)?;
+        content::prepare(to_send)?;
         Ok(())
     }
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use postroad_address::Role;
 use postroad_client as client;
-use postroad_client::{Message, Origin, Outcome, Transacted, TransactionState};
-use rustc_hash::FxHashSet;
+use postroad_client::{Message, Outcome, Transacted, TransactionState};
 
 use crate::linking::Linking;
 use crate::resolve::{Resolved, unsupported};
@@ -29,25 +28,12 @@ pub(crate) struct Inner {
     session: client::Session,
     name: String,
     transacted: Option<Transacted>,
-    unacked: Unacked,
     ack_capacity: AtomicU32,
     undos: Undos,
     made_senders: AtomicU64,
     made_receivers: AtomicU64,
     senders: Mutex<Vec<Weak<sender::Inner>>>,
     receivers: Mutex<Vec<Weak<receiver::Inner>>>,
-}
-
-/// Messages that were fetched on a session and have no outcome yet. Their numbers follow each other, so that no broker can
-/// choose them to be slow to look up.
-#[derive(Debug, Default)]
-pub(crate) struct Unacked(Mutex<Waiting>);
-
-#[derive(Debug, Default)]
-struct Waiting {
-    /// Mostly the next to have an outcome.
-    newest: Option<Origin>,
-    others: FxHashSet<Origin>,
 }
 
 impl Session {
@@ -62,7 +48,6 @@ impl Session {
             session,
             name,
             transacted,
-            unacked: Unacked::default(),
             ack_capacity: AtomicU32::new(UNLIMITED),
             undos: Undos::default(),
             made_senders: AtomicU64::new(0),
@@ -197,7 +182,10 @@ impl Session {
     /// # Cancel safety
     /// Once polled, the acknowledgment goes its way whether the future lives or not, unless it waits for capacity.
     pub async fn acknowledge(&self, message: &Message) -> Result<(), LinkError> {
-        self.acknowledge_with(message, Outcome::Accepted).await
+        if self.is_bounded() {
+            self.capacity_to_acknowledge().await?;
+        }
+        self.settle(message, Outcome::Accepted)
     }
 
     /// Tells the broker what became of a message.
@@ -209,7 +197,9 @@ impl Session {
     /// As [`Session::acknowledge`].
     #[doc(alias = "disposition")]
     pub async fn acknowledge_with(&self, message: &Message, disposition: Outcome) -> Result<(), LinkError> {
-        self.capacity_to_acknowledge().await?;
+        if self.is_bounded() {
+            self.capacity_to_acknowledge().await?;
+        }
         self.settle(message, disposition)
     }
 
@@ -234,17 +224,17 @@ impl Session {
     #[doc(alias = "disposition")]
     pub async fn acknowledge_all_with(&self, disposition: Outcome) -> Result<(), LinkError> {
         if let Some(transacted) = &self.inner.transacted {
-            for origin in self.inner.unacked.take() {
+            for origin in self.inner.session.unacknowledged_origins() {
                 transacted.settle_origin(origin, disposition.clone());
             }
             return Ok(());
         }
         let mut result = Ok(());
-        let mut rest = Rest { unacked: &self.inner.unacked, origins: self.inner.unacked.take() };
-        while !rest.origins.is_empty() {
+        let mut rest = self.inner.session.unacknowledged_origins();
+        while !rest.is_empty() {
             let room = self.capacity_to_acknowledge().await?;
-            let some = rest.origins.split_off(rest.origins.len().saturating_sub(room));
-            let settled = taken_back(self.inner.session.settle_origins(some, &disposition));
+            let some = rest.split_off(rest.len().saturating_sub(room));
+            let settled = taken_back(self.inner.session.acknowledge_origins(some, &disposition));
             result = result.and(settled);
         }
         result
@@ -306,10 +296,15 @@ impl Session {
         result
     }
 
+    /// Whether acknowledgments may have to wait: mostly they need not.
+    fn is_bounded(&self) -> bool {
+        self.ack_capacity() != UNLIMITED
+    }
+
     /// Waits until there is room for one more acknowledgment, and tells for how many.
     async fn capacity_to_acknowledge(&self) -> Result<usize, LinkError> {
         let capacity = self.ack_capacity();
-        if capacity == UNLIMITED {
+        if !self.is_bounded() {
             return Ok(usize::MAX);
         }
         if capacity == 0 {
@@ -350,7 +345,7 @@ impl Session {
     #[doc(alias = "unacked")]
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
-        self.inner.unacked.len()
+        self.inner.session.unacknowledged()
     }
 
     /// Waits for the receiver of this session whose next message came first of all that are here, so that
@@ -428,7 +423,7 @@ impl Session {
     /// # Cancel safety
     /// Dropped before it is done, messages may stay where they are: another call gives them back.
     pub async fn rollback(&self) -> Result<(), SessionError> {
-        let result = self.transacted()?.rollback(|| self.inner.unacked.take()).await;
+        let result = self.transacted()?.rollback(|| self.inner.session.unacknowledged_origins()).await;
         result.map_err(|error| self.transaction_error(error))
     }
 
@@ -495,7 +490,7 @@ impl Session {
     /// # Cancel safety
     /// Once polled, the end goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), SessionError> {
-        self.inner.unacked.take();
+        self.inner.session.forget_unacknowledged();
         self.inner.connection.forget(self);
         match self.inner.session.close().await.map_err(SessionError::from) {
             // Whoever does not answer this does not answer the rest.
@@ -524,58 +519,17 @@ impl Session {
     }
 
     pub(crate) fn settle(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        let Some(origin) = message.origin() else { return Ok(()) };
-        self.inner.unacked.remove(&origin);
         if let Some(transacted) = &self.inner.transacted {
-            transacted.settle_origin(origin, outcome);
+            if let Some(origin) = message.origin() {
+                transacted.settle_origin(origin, outcome);
+            }
             return Ok(());
         }
         taken_back(self.inner.session.settle(message, outcome))
     }
 
-    pub(crate) fn unacked(&self) -> &Unacked {
-        &self.inner.unacked
-    }
-
     pub(crate) fn transactions(&self) -> Option<&Transacted> {
         self.inner.transacted.as_ref()
-    }
-}
-
-impl Unacked {
-    pub(crate) fn add(&self, message: &Message) {
-        if let Some(origin) = message.origin().filter(|_| !message.is_settled()) {
-            let mut waiting = self.lock();
-            if let Some(before) = waiting.newest.replace(origin) {
-                waiting.others.insert(before);
-            }
-        }
-    }
-
-    fn remove(&self, origin: &Origin) {
-        let mut waiting = self.lock();
-        if waiting.newest.take_if(|newest| newest == origin).is_none() {
-            waiting.others.remove(origin);
-        }
-    }
-
-    fn len(&self) -> usize {
-        let waiting = self.lock();
-        waiting.others.len() + usize::from(waiting.newest.is_some())
-    }
-
-    fn take(&self) -> Vec<Origin> {
-        let Waiting { newest, others } = std::mem::take(&mut *self.lock());
-        others.into_iter().chain(newest).collect()
-    }
-
-    /// Takes some in that were taken.
-    fn put_back(&self, origins: impl Iterator<Item = Origin>) {
-        self.lock().others.extend(origins);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        lock(&self.0)
     }
 }
 
@@ -584,20 +538,6 @@ fn taken_back(settled: Result<(), client::LinkError>) -> Result<(), LinkError> {
     match settled {
         Err(client::LinkError::Stale | client::LinkError::Interrupted(_)) => Ok(()),
         settled => Ok(settled?),
-    }
-}
-
-/// Messages that are being acknowledged: those that are not, are not.
-struct Rest<'a> {
-    unacked: &'a Unacked,
-    origins: Vec<Origin>,
-}
-
-impl Drop for Rest<'_> {
-    fn drop(&mut self) {
-        if !self.origins.is_empty() {
-            self.unacked.put_back(self.origins.drain(..));
-        }
     }
 }
 

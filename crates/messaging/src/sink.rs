@@ -46,15 +46,16 @@ impl Sink<Message> for Sender {
         Poll::Ready(Ok(()))
     }
 
-    fn start_send(self: Pin<&mut Self>, mut message: Message) -> Result<(), SinkError> {
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SinkError> {
         let sender = self.get_mut();
         if matches!(sender.state(), State::Sending(_)) {
             return Err(SendError::InsufficientCapacity.into());
         }
-        sender.prepare(&mut message)?;
-        match sender.try_hand_over(&message) {
+        let mut to_send = message.into();
+        sender.prepare(&mut to_send)?;
+        match sender.try_hand_over(to_send.message()) {
             Err(SendError::InsufficientCapacity) => {
-                let handle = sender.clone();
+                let (handle, message) = (sender.clone(), to_send.into_message());
                 *sender.state() = State::Sending(Box::pin(async move { Ok(handle.hand_over(&message).await?) }));
                 Ok(())
             }

@@ -50,10 +50,7 @@ impl Stream for Receiver {
         };
         *waiting = None;
         Poll::Ready(match result.map_err(FetchError::from) {
-            Ok(message) => {
-                receiver.returned_one(&message);
-                Some(Ok(message))
-            }
+            Ok(message) => Some(Ok(message)),
             Err(FetchError::Link(error)) => {
                 receiver.next.ended = true;
                 let orderly = matches!(error, LinkError::Closed | LinkError::Detached(None));

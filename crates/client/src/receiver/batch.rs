@@ -2,14 +2,15 @@
 
 use std::task::{Context, Poll, ready};
 
-use super::Receiver;
 use super::credit::outstanding_of;
 use super::quirks::Quirks;
+use super::{Receiver, Taken};
 use crate::disposition;
 use crate::protocol::{Delivery, DeliveryNumber};
 use crate::state::State;
+use crate::unacknowledged::Unacknowledged;
 use crate::wait::Place;
-use crate::{LinkError, Message, Outcome, ReceiveError};
+use crate::{LinkError, Outcome, ReceiveError};
 
 impl Receiver {
     /// Messages that are here and have not been handed out.
@@ -69,6 +70,9 @@ impl Receiver {
                     }
                     *outstanding = outstanding_of(state, link.key, batch.len());
                 }
+                if let Some(noted) = &mut state.links[link.key].unacknowledged {
+                    noted.add(*id, *epoch, batch);
+                }
             });
         }
         true
@@ -100,7 +104,14 @@ impl Receiver {
             return batch.front().is_some_and(|delivery| delivery.settled);
         };
         if stale {
+            let before = batch.len();
             batch.retain(|delivery| delivery.settled);
+            let thrown_away = before - batch.len();
+            link.with(|state| {
+                if let Some(noted) = &mut state.links[link.key].unacknowledged {
+                    noted.take_back(thrown_away);
+                }
+            });
             self.interrupted = std::mem::take(&mut self.within);
         }
         self.stamp = stamp;
@@ -123,15 +134,11 @@ impl Receiver {
         }
     }
 
-    /// As [`Receiver::receive`], for a task that keeps its ticket.
-    pub(crate) fn poll_receive(
-        &mut self,
-        ticket: &mut Option<u64>,
-        cx: &Context<'_>,
-    ) -> Poll<Result<Message, ReceiveError>> {
+    /// As [`Receiver::take`], for a task that keeps its ticket.
+    pub(crate) fn poll_take(&mut self, ticket: &mut Option<u64>, cx: &Context<'_>) -> Poll<Result<Taken, LinkError>> {
         loop {
-            if let Some(delivery) = self.next() {
-                return Poll::Ready(self.open(delivery));
+            if let Some(taken) = self.take() {
+                return Poll::Ready(Ok(taken));
             }
             if self.seek() {
                 continue;
@@ -152,13 +159,26 @@ impl Receiver {
         false
     }
 
+    /// Notes from now on which messages have no outcome.
+    pub(crate) fn note_unacknowledged(&mut self) {
+        let Self { link, id, epoch, batch, .. } = self;
+        let mut noted = Unacknowledged::default();
+        noted.add(*id, *epoch, batch);
+        link.with(|state| state.links[link.key].unacknowledged = Some(noted));
+    }
+
+    /// Messages that are here and wait to be handed out, which will need an outcome.
+    pub(crate) fn here_unsettled(&self) -> usize {
+        self.batch.iter().filter(|delivery| !delivery.settled).count()
+    }
+
     /// Gives back what has come and was not handed out.
     pub(crate) fn give_back(&mut self) {
         while self.fill()
             && let Some(delivery) = self.batch.pop_front()
         {
             let origin = self.origin(&delivery);
-            if !origin.settled {
+            if !origin.is_settled() {
                 // Where the link is over it goes back by itself.
                 let _ = disposition::dispose(self.link.session.shared(), &origin, Outcome::Released);
             }

@@ -10,6 +10,7 @@ use crate::detached::is_of_engine;
 use crate::doubt::Doubts;
 use crate::heard::Heard;
 use crate::protocol::{Delivery, LinkId, SessionId};
+use crate::unacknowledged::Unacknowledged;
 use crate::wait::Waiters;
 
 #[derive(Debug)]
@@ -78,6 +79,8 @@ pub(crate) struct LinkEntry {
     pub(crate) control: Option<Box<Control>>,
     /// Messages that had come when the link ended, or settled ones when the connection was lost.
     pub(crate) left: VecDeque<Delivery>,
+    /// Messages that have no outcome yet, where that is noted.
+    pub(crate) unacknowledged: Option<Unacknowledged>,
     /// Messages that are in doubt.
     pub(crate) in_doubt: Doubts,
     /// The address that the peer told last.
@@ -152,6 +155,7 @@ impl State {
             sends: Sends::default(),
             control: None,
             left: VecDeque::new(),
+            unacknowledged: None,
             in_doubt: Doubts::default(),
             address: None,
             overdraft: 0,
@@ -188,6 +192,16 @@ impl State {
     pub(crate) fn entry(&mut self, id: LinkId) -> Option<&mut LinkEntry> {
         let key = (*self.by_engine.get(id.index())?)?;
         self.links.get_mut(key).filter(|entry| entry.id == id)
+    }
+
+    /// The link of a serial, which had this id in some engine.
+    #[inline]
+    pub(crate) fn key_of_serial(&self, id: LinkId, serial: u64) -> Option<usize> {
+        let known = self.by_engine.get(id.index()).copied().flatten();
+        let is_same = |key: &usize| self.links.get(*key).is_some_and(|entry| entry.serial == serial);
+        known
+            .filter(is_same)
+            .or_else(|| self.links.iter().find(|(_, entry)| entry.serial == serial).map(|(key, _)| key))
     }
 
     pub(crate) fn wake_link(&mut self, id: LinkId) {

@@ -13,6 +13,8 @@ use crate::{LinkError, Outcome, SendError};
 #[derive(Debug, Default)]
 pub(crate) struct Sends {
     pub(crate) slots: Slab<Slot>,
+    /// Messages that were handed over, ever.
+    pub(crate) sent: u64,
     /// Messages whose outcome nobody waits for by name.
     pub(crate) untracked: usize,
     /// Messages under way, whether anybody waits for them or not, and the most there may be.

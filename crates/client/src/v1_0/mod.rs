@@ -97,7 +97,7 @@ impl Engine {
 
 impl Protocol for Engine {
     fn wire(&self) -> Wire {
-        Wire { encode: Message::encode_to, decode: Message::decode_received }
+        Wire { encode: Message::encode_to, read: Message::read_received }
     }
 
     fn handle_input(&mut self, now: Instant, input: &mut BytesMut) {

@@ -72,9 +72,19 @@ impl Message {
     /// # Errors
     /// When the bytes are no message: a section that is malformed, unknown, twice or out of order.
     pub fn from_bytes(bytes: &Bytes) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let reader = &mut reader;
         let mut message = Self::default();
+        message.read(bytes)?;
+        Ok(message)
+    }
+
+    /// Reads a whole message, where it is to stay: a message is large to be handed through. What was here goes.
+    ///
+    /// # Errors
+    /// As [`Message::from_bytes`]; sections in front of the fault have been read then.
+    pub fn read(&mut self, bytes: &Bytes) -> Result<(), DecodeError> {
+        *self = Self::default();
+        let mut reader = Reader::new(bytes);
+        let (message, reader) = (self, &mut reader);
         let mut last = 0;
         while !reader.is_empty() {
             let code = section_code(reader)?;
@@ -100,7 +110,7 @@ impl Message {
             }
             last = code;
         }
-        Ok(message)
+        Ok(())
     }
 
     /// Appends the message up to the octets of its data section, and answers with those, where they end the message and

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use postroad_client::Message;
+use postroad_client::ToSend;
 use postroad_client::blocking::{ConnectionGuard, Guard as _, Wrap, mirror};
 
 use super::Session;
@@ -15,11 +15,11 @@ mirror! {
     #[derive(Debug, Clone)]
     pub struct Sender of crate::Sender, under ConnectionGuard;
 
-    wait fn send(&self, message: impl Into<Message>) -> Result<(), SendError>;
+    wait fn send<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SendError>;
     #[doc(alias = "send")]
-    wait fn send_async(&self, message: impl Into<Message>) -> Result<(), SendError>;
-    soon fn send_async_timeout(&self, message: impl Into<Message>) = send_async -> Result<(), SendError>;
-    pass fn try_send_async(&self, message: impl Into<Message>) -> Result<(), SendError>;
+    wait fn send_async<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SendError>;
+    soon fn send_async_timeout<'a>(&self, message: impl Into<ToSend<'a>>) = send_async -> Result<(), SendError>;
+    pass fn try_send_async<'a>(&self, message: impl Into<ToSend<'a>>) -> Result<(), SendError>;
     wait fn sync(&self) -> Result<(), SyncError>;
     soon fn sync_timeout(&self) = sync -> Result<(), SyncError>;
     pass fn unsettled(&self) -> usize;
@@ -63,7 +63,7 @@ impl Sender {
     /// As there. When the time is over, [`SendError::NotSent`] with [`LinkError::Timeout`] says that the message was not
     /// handed over, and [`SendError::InDoubt`] that it was.
     #[doc(alias = "timeout")]
-    pub fn send_timeout(&self, message: impl Into<Message>, timeout: Duration) -> Result<(), SendError> {
+    pub fn send_timeout<'a>(&self, message: impl Into<ToSend<'a>>, timeout: Duration) -> Result<(), SendError> {
         let (begin, runtime) = (Instant::now(), self.guard.runtime());
         let handed_over = runtime.run_for(self.inner.submit(message), timeout)?;
         let settlement = handed_over.unwrap_or(Err(SendError::NotSent(LinkError::Timeout(timeout))))?;

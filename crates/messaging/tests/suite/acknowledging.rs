@@ -1,7 +1,7 @@
 //! Acknowledgments: how many may be under way, and when the broker has heard them.
 
 use postroad_client::types::{ErrorCondition, PeerError};
-use postroad_messaging::{Disposition, LinkError, SyncError, UNLIMITED};
+use postroad_messaging::{Disposition, LinkError, ReceiverOptions, SyncError, UNLIMITED};
 use postroad_testkit::Proxy;
 use postroad_testkit::faults::{At, Direction, Fault, FrameKind, Plan, Rule};
 
@@ -128,4 +128,42 @@ async fn messages_are_acknowledged_in_any_order() {
     assert_eq!(again, ["1", "3"]);
     session.acknowledge_all_sync().await.unwrap();
     assert_eq!(broker.queue_stats("q").unwrap().settled, 5);
+}
+
+#[tokio::test]
+async fn what_was_taken_ahead_is_not_acknowledged_with_the_rest() {
+    let world = world().await;
+    world.fill(&["a", "b", "c", "d", "e"]).await;
+    let receiver = world.session.receiver_with("q", ReceiverOptions::default().capacity(5)).await.unwrap();
+    for left in 1..=2 {
+        receiver.fetch().await.unwrap();
+        assert_eq!((world.session.unacknowledged(), receiver.returned()), (left, left as u64));
+    }
+    eventually("all are here", || receiver.available() == 3).await;
+    world.session.acknowledge_all_sync().await.unwrap();
+    assert_eq!((world.session.unacknowledged(), world.broker.queue_stats("q").unwrap().settled), (0, 2));
+    // Of the rest, a part, a few at a time.
+    let (third, fourth) = (receiver.fetch().await.unwrap(), receiver.fetch().await.unwrap());
+    world.session.acknowledge_with(&third, Disposition::Released).await.unwrap();
+    world.session.set_ack_capacity(1);
+    receiver.fetch().await.unwrap();
+    world.session.acknowledge_all_sync().await.unwrap();
+    assert_eq!((world.session.unacknowledged(), world.broker.queue_stats("q").unwrap().settled), (0, 4));
+    assert_eq!(world.session.acknowledge(&fourth).await, Ok(()), "once more");
+    assert_eq!(texts(&receiver).await, ["c"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_acknowledged_any_more_is_told() {
+    let world = world().await;
+    world.fill(&["a", "b"]).await;
+    let (gone, other) = (world.receiver("q").await, world.receiver("q").await);
+    let (first, second) = (gone.fetch().await.unwrap(), other.fetch().await.unwrap());
+    gone.close().await.unwrap();
+    assert_eq!(world.session.unacknowledged(), 2);
+    assert_eq!(world.session.acknowledge_all().await, Err(LinkError::Closed));
+    assert_eq!((world.session.unacknowledged(), world.session.acknowledge_all().await), (0, Ok(())));
+    assert_eq!(world.session.acknowledge(&first).await, Err(LinkError::Closed));
+    world.session.acknowledge_sync(&second).await.unwrap();
+    assert_eq!(world.broker.queue_stats("q").unwrap().settled, 1);
 }

@@ -152,3 +152,25 @@ async fn a_sink_that_has_not_handed_over_takes_no_more() {
     let error = sender.start_send_unpin(Message::from("b")).unwrap_err();
     assert!(matches!(error, SinkError::Send(SendError::InsufficientCapacity)), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_message_that_is_lent_is_sent_again_as_it_is() {
+    let world = world().await;
+    let sender = world.sender("q/of-the-sender").await;
+    sender.set_durable(Some(true));
+    let (bare, whole) = (Message::from("bare"), Message::from("whole").with_subject("its own").with_durable(false));
+    for message in [&bare, &bare, &whole] {
+        sender.send(message).await.unwrap();
+        sender.send_async(message).await.unwrap();
+        sender.try_send_async(message).unwrap();
+    }
+    // What the sender sets is set on a copy.
+    assert_eq!((&bare, bare.subject()), (&Message::from("bare"), None));
+    let receiver = world.receiver("q").await;
+    for (content, subject, durable) in
+        [("bare", "of-the-sender", true); 6].into_iter().chain([("whole", "its own", false); 3])
+    {
+        let message = receiver.fetch_timeout(PATIENCE).await.unwrap();
+        assert_eq!((text(&message).as_str(), message.subject(), message.durable()), (content, Some(subject), durable));
+    }
+}

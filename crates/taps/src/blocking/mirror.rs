@@ -121,11 +121,11 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        wait fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> Result<$ok:ty, $err:ty>;
+        wait fn $method:ident $(<$lt:lifetime>)? (&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc wait, $name, $original, $method, [$(#[$meta])*]
-            pub fn $method(&self $(, $arg: $ty)*) -> Result<$ok, $err> {
+            pub fn $method $(<$lt>)? (&self $(, $arg: $ty)*) -> Result<$ok, $err> {
                 let call = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
                 let result = $crate::blocking::Guard::runtime(&self.guard).run(call)?;
                 Ok(<$ok as $crate::blocking::Wrap<_, _>>::wrap(result?, &self.guard))
@@ -199,11 +199,11 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        soon fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
+        soon fn $method:ident $(<$lt:lifetime>)? (&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) = $of:ident -> Result<$ok:ty, $err:ty>;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc timeout, $name, $original, $of, [$(#[$meta])*]
-            pub fn $method(&self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<$ok, $err> {
+            pub fn $method $(<$lt>)? (&self $(, $arg: $ty)*, timeout: std::time::Duration) -> Result<$ok, $err> {
                 let runtime = $crate::blocking::Guard::runtime(&self.guard);
                 let call = self.inner.$of($($crate::mirror!(@arg $arg $($field)?)),*);
                 let result = runtime.run_for(call, timeout)?;
@@ -250,11 +250,11 @@ macro_rules! mirror {
 
     (@methods $name:ident, $original:path;
         $(#[$meta:meta])*
-        pass fn $method:ident(&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> $ret:ty;
+        pass fn $method:ident $(<$lt:lifetime>)? (&self $(, $arg:ident: $ty:ty $(=> $field:ident)?)*) -> $ret:ty;
         $($rest:tt)*
     ) => {
         $crate::mirror! { @doc pass, $name, $original, $method, [$(#[$meta])*]
-            pub fn $method(&self $(, $arg: $ty)*) -> $ret {
+            pub fn $method $(<$lt>)? (&self $(, $arg: $ty)*) -> $ret {
                 let result = self.inner.$method($($crate::mirror!(@arg $arg $($field)?)),*);
                 <$ret as $crate::blocking::Wrap<_, _>>::wrap(result, &self.guard)
             }
