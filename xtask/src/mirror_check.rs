@@ -36,6 +36,11 @@ const WITHOUT: &[(&str, &str, &str)] = &[
     ("postroad_client::Receiver", "into_shared", "what faces are made of: they have mirrors"),
     ("postroad_client::Session", "next_receiver", "what faces are made of: they have mirrors"),
     ("postroad_client::Session", "next_receiver_timeout", "what faces are made of: they have mirrors"),
+    ("postroad_client::Sender", "submit_boxed", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "acknowledge_origins", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "forget_unacknowledged", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "unacknowledged", "what faces are made of: they have mirrors"),
+    ("postroad_client::Session", "unacknowledged_origins", "what faces are made of: they have mirrors"),
     ("postroad_client::Session", "shared_receivers", "what faces are made of: they have mirrors"),
     ("postroad_client::Session", "transacted", "what faces are made of: they have mirrors"),
 ];

@@ -23,6 +23,7 @@ mirror! {
     wait fn submit_tagged(&self, message: &Message, tag: DeliveryTag) -> Result<Settlement, SendError>;
     soon fn submit_tagged_timeout(&self, message: &Message, tag: DeliveryTag) = submit_tagged -> Result<Settlement, SendError>;
     pass fn try_submit(&self, message: &Message) -> Result<(), SendError>;
+    pass fn sent(&self) -> u64;
     wait fn sync(&self) -> Result<(), SyncError>;
     soon fn sync_timeout(&self) = sync -> Result<(), SyncError>;
     pass fn begin(&self, front: &Message) -> MessageWriter<'_>;
