@@ -67,7 +67,7 @@ impl From<bool> for Settled {
 }
 
 impl Hash for Origin {
-    /// Link, engine and number tell one from another; faces keep many of them.
+    /// Link, engine and number tell one from another.
     fn hash<H: Hasher>(&self, state: &mut H) {
         state.write_u64(self.serial);
         state.write_u64(u64::from(self.epoch) << 32 | u64::from(self.number.0));

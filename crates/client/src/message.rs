@@ -106,7 +106,7 @@ impl Message {
             return self.inner.read(&payload);
         }
         // Another format than the standard's: its bytes are the content.
-        self.inner.body = Body::Data(payload);
+        self.inner = codec::Message::new(Body::Data(payload));
         Ok(())
     }
 
