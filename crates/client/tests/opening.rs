@@ -34,7 +34,7 @@ fn options(address: SocketAddr) -> ConnectOptions {
 
 #[tokio::test]
 async fn a_refused_connection_names_the_address() {
-    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let closed = postroad_testkit::nobody();
     let error = Connection::open(options(closed)).await.unwrap_err();
     assert!(matches!(error, ConnectError::Transport(_)), "{error:?}");
     assert!(error.to_string().contains(&closed.to_string()), "{error}");
@@ -42,9 +42,8 @@ async fn a_refused_connection_names_the_address() {
 
 #[tokio::test]
 async fn properties_that_fit_into_no_open_are_refused_before_anything_else() {
-    // Nobody listens there any more: it is not even tried.
-    let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut options = options(address);
+    // Nobody listens there: it is not even tried.
+    let mut options = options(postroad_testkit::nobody());
     options.properties = vec![("note".to_owned(), "n".repeat(300).into())];
     let refused = Connection::open(options.clone()).await;
     assert!(matches!(refused, Err(ConnectError::Transport(_))), "{refused:?}");

@@ -17,6 +17,15 @@ use postroad_taps::{
     SelectionProperty, TransportProperties,
 };
 
+/// A port of 127.0.0.1 where nobody listens. It stays bound: one that was given back would be the next test's.
+fn closed_port() -> u16 {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    std::mem::forget(socket);
+    port
+}
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn local() -> Option<LocalEndpoint> {
@@ -294,7 +303,7 @@ async fn unfulfilled_is_told_once() {
     assert_eq!(told.count("unfulfilled"), 2);
 
     // A refused connection is another matter.
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = closed_port();
     let connection = client(closed).initiate(None);
     told.watch(&connection, "refused");
     run_out().await;
@@ -578,7 +587,7 @@ async fn a_first_message_goes_with_the_establishment() {
     assert_eq!((told.count("first None"), told.count("received hello None")), (1, 1));
 
     let told = Told::default();
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = closed_port();
     let connection = client(closed).initiate_with_send("hello", |_, _| panic!("told"), None, None);
     told.watch(&connection, "it");
     told.send(&connection, "second");

@@ -24,9 +24,13 @@ fn port(address: &EndpointAddress) -> u16 {
     address.ip().unwrap().port()
 }
 
-/// A port of 127.0.0.1 where nobody listens.
-async fn closed_port() -> SocketAddr {
-    tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+/// A port of 127.0.0.1 where nobody listens. It stays bound: one that was given back would be the next test's.
+fn closed_port() -> SocketAddr {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = socket.local_addr().unwrap();
+    std::mem::forget(socket);
+    address
 }
 
 /// An address that never answers: a socket on 127.0.0.9 that listens with a full queue.
@@ -88,7 +92,7 @@ fn at_once<F: Future>(future: Pin<&mut F>) -> F::Output {
 
 #[tokio::test]
 async fn a_refused_port_is_named_with_a_hint() {
-    let address = closed_port().await;
+    let address = closed_port();
     let error = clear().remote(address).initiate().await.unwrap_err();
     assert_eq!(error.kind(), &EstablishmentErrorKind::EstablishmentFailed);
     assert_eq!(error.attempts().len(), 1);
@@ -123,9 +127,11 @@ async fn a_black_hole_ends_in_a_timeout() {
 
 #[tokio::test]
 async fn a_local_endpoint_is_kept_and_its_family_decides() {
-    let port = closed_port().await.port();
+    // A port that is free, of an address that no other test uses.
+    let own = Ipv4Addr::new(127, 0, 0, 8);
+    let port = tokio::net::TcpListener::bind((own, 0)).await.unwrap().local_addr().unwrap().port();
     let server = listen(Security::Disabled).await;
-    let client = clear().local(LocalEndpoint::address(Ipv4Addr::LOCALHOST).port(port)).remote(server.local_endpoint());
+    let client = clear().local(LocalEndpoint::address(own).port(port)).remote(server.local_endpoint());
     let client = client.initiate().await.unwrap();
     assert_eq!(client.local_endpoint().unwrap().ip().unwrap().port(), port);
 
@@ -141,7 +147,7 @@ async fn a_preconnection_is_a_snapshot_and_makes_many() {
     let listener = listen(Security::Disabled).await;
     let preconnection = clear().remote(listener.local_endpoint());
     let first = preconnection.initiate();
-    let preconnection = preconnection.remote(closed_port().await);
+    let preconnection = preconnection.remote(closed_port());
     let (one, two) = (first.await.unwrap(), preconnection.initiate().await);
     assert_eq!(one.remote_endpoint(), Some(listener.local_endpoint()));
     assert_eq!(two.unwrap_err().attempts()[0].error, AttemptError::Refused);

@@ -24,6 +24,8 @@
 
 pub mod faults;
 mod frames;
+#[cfg(feature = "net")]
+mod nobody;
 mod pair;
 #[cfg(feature = "net")]
 mod proxy;
@@ -36,6 +38,8 @@ pub use frames::{
     Body, Builder, CONDITIONS, accepted, attach_receiver, attach_sender, begin, close, continuation, detach,
     disposition, end, error, flow, open, transfer,
 };
+#[cfg(feature = "net")]
+pub use nobody::nobody;
 pub use pair::{Pair, Side};
 #[cfg(feature = "net")]
 pub use proxy::{Door, Proxy};

@@ -1,5 +1,7 @@
 //! Calls by tasks of an async runtime.
 
+use std::time::Instant;
+
 use postroad_client::blocking::{Acceptor, Connection};
 use postroad_client::{
     AcceptError, AcceptOptions, AttachError, BlockingError, ConnectError, ConnectOptions, ConnectionError, LinkError,
@@ -39,7 +41,11 @@ fn a_task_is_told_that_it_must_not_block_and_nothing_has_happened() {
         assert_eq!(receiver.fetch(SHORT), Err(ReceiveError::Link(link())));
         assert_eq!(receiver.iter().next(), Some(Err(ReceiveError::Link(link()))));
         assert_eq!(receiver.drain(), Err(link()));
-        // What does not wait is open to tasks too.
+        // What does not wait is open to tasks too, once the receiver's credit has come.
+        let begin = Instant::now();
+        while sender.credit() == 0 && begin.elapsed() < PATIENCE {
+            std::thread::sleep(SHORT / 10);
+        }
         sender.try_submit(&message).unwrap();
     });
     assert!(ends.client.error().is_none() && sender.error().is_none());

@@ -2,20 +2,14 @@
 //! `qpid.tests.messaging.endpoints`.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::mpsc;
 
 use postroad_messaging::address::BrokerUrl;
 use postroad_messaging::{ConnectError, LinkError, SendError, SessionError};
-use postroad_testkit::Proxy;
 use postroad_testkit::faults::Plan;
+use postroad_testkit::{Proxy, nobody};
 
 use super::*;
-
-/// A port where nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 async fn proxied(broker: &Broker, plan: Plan) -> (Proxy, String) {
     let proxy = Proxy::start(broker.addr().unwrap(), plan).await.unwrap();

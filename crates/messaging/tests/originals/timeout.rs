@@ -1,6 +1,5 @@
 //! A transport that hangs: `TimeoutTests` of `qpid.tests.messaging.endpoints`, by the mirror that blocks, as it has the timeouts.
 
-use std::net::TcpListener;
 use std::time::Instant;
 
 use postroad_messaging::blocking::{Connection, Receiver, Sender, Session};
@@ -110,8 +109,7 @@ fn test_connection_close() {
 
 #[test]
 fn test_connection_open() {
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let builder = Connection::new(&format!("amqp://{nobody}")).unwrap();
+    let builder = Connection::new(&format!("amqp://{}", postroad_testkit::nobody())).unwrap();
     let builder = builder.reconnect(true).reconnect_interval(Duration::from_millis(5)).reconnect_timeout(DELAY);
     let start = Instant::now();
     let error = builder.open().unwrap_err();

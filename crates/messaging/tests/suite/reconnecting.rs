@@ -7,14 +7,9 @@ use postroad_client::ConnectionEvent;
 use postroad_messaging::address::BrokerUrl;
 use postroad_messaging::{ConnectError, ConnectionBuilder, ConnectionError};
 use postroad_testkit::faults::Plan;
-use postroad_testkit::{Door, Proxy};
+use postroad_testkit::{Door, Proxy, nobody};
 
 use super::*;
-
-/// A port where nobody listens.
-fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
 
 fn to(addr: SocketAddr) -> ConnectionBuilder {
     Connection::new(&format!("amqp://{addr}")).unwrap()
