@@ -539,7 +539,7 @@ impl State {
     #[inline]
     pub(crate) fn settled_by_sender(&mut self, link: LinkId, number: DeliveryNumber) {
         let Some(key) = self.key_of(link) else { return };
-        let Self { links, moved, wakes, .. } = self;
+        let Self { links, moved, wakes, epoch, .. } = self;
         let entry = &mut links[key];
         entry.open = entry.open.saturating_sub(1);
         if entry.second {
@@ -551,8 +551,11 @@ impl State {
             entry.aborted = true;
             entry.waiters.wake(wakes);
         }
-        if !moved.is_empty() {
-            moved.forget(entry.serial, number);
+        let came = if moved.is_empty() { None } else { moved.forget(entry.serial, number) };
+        match (&mut entry.unacknowledged, came) {
+            (Some(noted), Some((epoch, number))) => noted.strike(epoch, number),
+            (Some(noted), None) => noted.settled_by_sender(*epoch, number),
+            (None, _) => {}
         }
     }
 

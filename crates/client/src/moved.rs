@@ -89,11 +89,10 @@ impl Moved {
         self.deliveries.iter().filter(|((of, _), delivery)| *of == link && waits(delivery)).count()
     }
 
-    /// Forgets a delivery that is settled.
-    pub(crate) fn forget(&mut self, link: u64, number: DeliveryNumber) {
-        if let Some(tag) = self.tags.remove(&(link, number)) {
-            self.deliveries.remove(&(link, tag));
-        }
+    /// Forgets a delivery that is settled; gives what its message knows it by.
+    pub(crate) fn forget(&mut self, link: u64, number: DeliveryNumber) -> Option<(u32, DeliveryNumber)> {
+        let tag = self.tags.remove(&(link, number))?;
+        self.deliveries.remove(&(link, tag)).map(|delivery| delivery.came)
     }
 
     /// Forgets all deliveries of a link.
@@ -136,7 +135,8 @@ mod tests {
         assert!(matches!(second.place(1, tag(7), (0, n(5))), Some(Place::Waits(None))));
         assert!(second.place(1, tag(7), (1, n(0))).is_none(), "it has another name");
         second.arrived(1, tag(7), None);
-        second.forget(1, n(3));
+        assert_eq!(second.forget(1, n(3)), Some((0, n(6))));
+        assert_eq!(second.forget(1, n(3)), None);
         assert!(second.is_empty() && second.tags.is_empty());
     }
 

@@ -3,22 +3,23 @@
 mod batch;
 mod credit;
 mod quirks;
+mod taken;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::task::consume_budget;
 
 use crate::disposition::{self, Origin, Settler};
 use crate::link::Link;
-use crate::protocol::{Delivery, LinkId, MessageFormat};
-use crate::types::{DecodeError, Fields, PeerError};
+use crate::protocol::{Delivery, LinkId};
+use crate::types::{Fields, PeerError};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
 pub(crate) use credit::answer_to_drain;
 use quirks::Quirks;
+pub use taken::Taken;
 
 /// A receiver. Its messages are settled by [`Receiver::accept`] and its kin, or from other tasks through a
 /// [`Settler`] or [`Session::settle`].
@@ -269,53 +270,5 @@ impl Receiver {
             tag: delivery.tag,
             settled: delivery.settled.into(),
         }
-    }
-
-    /// The next message that is here, for [`Link::open`] to read.
-    #[inline]
-    pub(crate) fn take(&mut self) -> Option<Taken> {
-        let delivery = self.next()?;
-        let origin = self.origin(&delivery);
-        self.taken += 1;
-        Some(Taken { payload: delivery.payload, format: delivery.message_format, origin })
-    }
-}
-
-/// A message that was taken from a receiver and is still to be read.
-#[derive(Debug)]
-pub struct Taken {
-    payload: Bytes,
-    format: MessageFormat,
-    origin: Origin,
-}
-
-impl Link {
-    #[inline]
-    pub(crate) fn open(&self, taken: Taken) -> Result<Message, ReceiveError> {
-        let mut message = Message::default();
-        self.read(taken, &mut message)?;
-        Ok(message)
-    }
-
-    /// As [`Link::open`], where the message is to stay: it is large to be handed through.
-    #[inline]
-    pub(crate) fn read(&self, taken: Taken, message: &mut Message) -> Result<(), ReceiveError> {
-        let Taken { payload, format, origin } = taken;
-        match (self.session.shared().wire().read)(message, payload, format, origin) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.refuse_malformed(origin, error)),
-        }
-    }
-
-    /// Rejects a message that cannot be read.
-    #[cold]
-    pub(crate) fn refuse_malformed(&self, origin: Origin, error: DecodeError) -> ReceiveError {
-        if !origin.is_settled() {
-            let condition = crate::types::ErrorCondition::DECODE_ERROR;
-            let told = Outcome::Rejected(Some(PeerError::new(condition, error.to_string())));
-            // The link may be over; then the message goes back by itself.
-            let _ = disposition::dispose(self.session.shared(), &origin, told);
-        }
-        ReceiveError::Malformed(error)
     }
 }

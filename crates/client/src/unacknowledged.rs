@@ -3,8 +3,7 @@
 //! They are noted a batch at a time and struck off where their outcome is told, both under the lock that is held there anyway:
 //! a message costs no lock of its own.
 
-use std::cmp::Ordering;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use crate::disposition::{Origin, Settled};
 use crate::protocol::{Delivery, DeliveryNumber, DeliveryTag, LinkId};
@@ -18,6 +17,10 @@ use crate::{LinkError, Outcome, Session};
 pub(crate) struct Unacknowledged {
     list: VecDeque<Entry>,
     waiting: usize,
+    /// The last that was noted.
+    last: Option<(u32, DeliveryNumber)>,
+    /// Those that their sender has settled before they were noted: no more than wait in the engine, which credit bounds.
+    settled: HashSet<(u32, DeliveryNumber)>,
 }
 
 #[derive(Debug)]
@@ -36,12 +39,25 @@ impl Unacknowledged {
     /// Notes what came of a link over the engine of `epoch`.
     pub(crate) fn add(&mut self, link: LinkId, epoch: u32, deliveries: &VecDeque<Delivery>) {
         for delivery in deliveries.iter().filter(|delivery| !delivery.settled) {
-            self.push(link, epoch, delivery.number, delivery.tag);
+            if self.settled.is_empty() || !self.settled.contains(&(epoch, delivery.number)) {
+                self.push(link, epoch, delivery.number, delivery.tag);
+            }
+        }
+        self.settled.clear();
+    }
+
+    /// Strikes a message off that its sender has settled: it needs no outcome any more.
+    pub(crate) fn settled_by_sender(&mut self, epoch: u32, number: DeliveryNumber) {
+        let behind = self.last.filter(|(noted, _)| *noted == epoch).map(|(_, last)| last.0.wrapping_sub(number.0));
+        match behind {
+            Some(behind) if behind < 1 << 31 => self.strike(epoch, number),
+            _ => drop(self.settled.insert((epoch, number))),
         }
     }
 
     fn push(&mut self, link: LinkId, epoch: u32, number: DeliveryNumber, tag: DeliveryTag) {
         self.list.push_back(Entry { epoch, number, link, tag, waits: true });
+        self.last = Some((epoch, number));
         self.waiting += 1;
     }
 
@@ -64,19 +80,15 @@ impl Unacknowledged {
     }
 
     fn find(&self, epoch: u32, number: DeliveryNumber) -> Option<usize> {
-        let first = self.list.front()?;
-        // Both wrap (part 2, 2.8.10); no two of them are half of their range apart.
-        let place = |of: u32, number: DeliveryNumber| (of.wrapping_sub(first.epoch), number);
-        self.list
-            .binary_search_by(|entry| {
-                let (entry, sought) = (place(entry.epoch, entry.number), place(epoch, number));
-                entry.0.cmp(&sought.0).then_with(|| match entry.1.0.wrapping_sub(sought.1.0) {
-                    0 => Ordering::Equal,
-                    behind if behind < 1 << 31 => Ordering::Greater,
-                    _ => Ordering::Less,
-                })
-            })
-            .ok()
+        // Epochs and numbers wrap (part 2, 2.8.10), so both are counted from the oldest: that of all, and that of the epoch. One
+        // that is kept may lie as far behind as the numbers reach.
+        let oldest = self.list.front()?.epoch;
+        let age = |entry: &Entry| entry.epoch.wrapping_sub(oldest);
+        let sought = epoch.wrapping_sub(oldest);
+        let base = self.list.get(self.list.partition_point(|entry| age(entry) < sought))?.number.0;
+        let place =
+            |entry: &Entry| (age(entry), if age(entry) == sought { entry.number.0.wrapping_sub(base) } else { 0 });
+        self.list.binary_search_by_key(&(sought, number.0.wrapping_sub(base)), place).ok()
     }
 
     /// Forgets the last ones, which nobody has seen.
@@ -124,8 +136,8 @@ impl SharedReceiver {
 }
 
 impl Session {
-    /// Messages that the shared receivers of this session have handed out and that have no outcome yet, those in a
-    /// transaction's as well.
+    /// Messages that the shared receivers of this session have handed out and that have no outcome yet; one that is to be told
+    /// with a commit is an outcome.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         let count = |noted: &Unacknowledged, here: usize, _| noted.waiting.saturating_sub(here);
@@ -154,9 +166,10 @@ impl Session {
     ///
     /// # Errors
     /// As there.
-    pub fn acknowledge_origins(&self, mut origins: Vec<Origin>, outcome: &Outcome) -> Result<(), LinkError> {
-        self.shared().with(|state| origins.retain(|origin| state.is_unacknowledged(origin)));
-        self.settle_origins(origins, outcome)
+    pub fn acknowledge_origins(&self, origins: &[Origin], outcome: &Outcome) -> Result<(), LinkError> {
+        let mut waiting = origins.to_vec();
+        self.shared().with(|state| waiting.retain(|origin| state.is_unacknowledged(origin)));
+        self.settle_origins(waiting, outcome)
     }
 
     /// Forgets which messages have no outcome: whatever becomes of them is the peer's business.
@@ -224,6 +237,21 @@ mod tests {
     }
 
     #[test]
+    fn one_that_is_kept_may_lie_as_far_behind_as_numbers_reach() {
+        let mut noted = noted(0, &[7, 1 << 31, 3_000_000_000, u32::MAX, 0, 6]);
+        for (strike, left) in [
+            (3_000_000_000, vec![7, 1 << 31, u32::MAX, 0, 6]),
+            (6, vec![7, 1 << 31, u32::MAX, 0]),
+            (1 << 31, vec![7, u32::MAX, 0]),
+            (0, vec![7, u32::MAX]),
+            (u32::MAX, vec![7]),
+        ] {
+            noted.strike(0, DeliveryNumber(strike));
+            assert_eq!(waiting(&noted), left, "{strike}");
+        }
+    }
+
+    #[test]
     fn one_that_is_kept_does_not_keep_all_that_come_after_it() {
         let mut noted = noted(0, &[0]);
         for number in 1..100_000 {
@@ -232,6 +260,19 @@ mod tests {
             assert!(noted.list.len() <= SPARE + 2);
         }
         assert_eq!(waiting(&noted), [0]);
+    }
+
+    #[test]
+    fn what_its_sender_settles_first_is_not_noted() {
+        let mut noted = noted(0, &[u32::MAX - 1]);
+        // One that is noted, one that is yet to come, and the same of the next engine.
+        noted.settled_by_sender(0, DeliveryNumber(u32::MAX - 1));
+        noted.settled_by_sender(0, DeliveryNumber(1));
+        noted.settled_by_sender(1, DeliveryNumber(0));
+        assert_eq!((waiting(&noted), noted.settled.len()), (vec![], 2));
+        push(&mut noted, 0, &[0]);
+        noted.add(LINK, 0, &VecDeque::new());
+        assert_eq!((waiting(&noted), noted.settled.len()), (vec![0], 0));
     }
 
     #[test]

@@ -221,7 +221,7 @@ impl Receiver {
         &self.inner.options
     }
 
-    /// Messages that have been fetched.
+    /// Messages that have been fetched, those among them that could not be read.
     #[must_use]
     pub fn returned(&self) -> u64 {
         self.inner.link.received()

@@ -230,10 +230,12 @@ impl Session {
             return Ok(());
         }
         let mut result = Ok(());
-        let mut rest = self.inner.session.unacknowledged_origins();
+        let origins = self.inner.session.unacknowledged_origins();
+        let mut rest = &origins[..];
         while !rest.is_empty() {
             let room = self.capacity_to_acknowledge().await?;
-            let some = rest.split_off(rest.len().saturating_sub(room));
+            let (some, others) = rest.split_at(room.min(rest.len()));
+            rest = others;
             let settled = taken_back(self.inner.session.acknowledge_origins(some, &disposition));
             result = result.and(settled);
         }
@@ -304,7 +306,7 @@ impl Session {
     /// Waits until there is room for one more acknowledgment, and tells for how many.
     async fn capacity_to_acknowledge(&self) -> Result<usize, LinkError> {
         let capacity = self.ack_capacity();
-        if !self.is_bounded() {
+        if capacity == UNLIMITED {
             return Ok(usize::MAX);
         }
         if capacity == 0 {

@@ -202,3 +202,29 @@ async fn a_receiver_that_tells_twice_or_of_what_never_was_is_heard_once() {
         soon(peer).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_its_sender_has_settled_needs_no_outcome() {
+    let script = |listener: &_| {
+        let mut peer = next_connection(listener);
+        grant(&mut peer);
+        credited(&mut peer).send(message(0)).send(message(1)).send(message(2));
+        settle(&mut peer, 1, DeliveryState::Accepted);
+        // Behind it, so that it has been heard.
+        peer.send(message(3));
+        peer.part();
+    };
+    let (connection, peer) = serve(script, |_| {}).await;
+    let session = soon(connection.session()).await.unwrap();
+    let mut options = named("link", Guarantee::AtLeastOnce);
+    options.prefetch = 10;
+    let receiver = soon(session.receiver_with("a", options)).await.unwrap().into_shared();
+    for number in 0..4 {
+        assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some(number.to_string().as_str()));
+    }
+    assert_eq!((session.unacknowledged(), session.unacknowledged_origins().len()), (3, 3));
+    session.acknowledge_origins(&session.unacknowledged_origins(), &Outcome::Accepted).unwrap();
+    assert_eq!(session.unacknowledged(), 0);
+    soon(connection.close()).await.unwrap();
+    soon(peer).await.unwrap();
+}

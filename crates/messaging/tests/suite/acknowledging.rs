@@ -1,5 +1,6 @@
 //! Acknowledgments: how many may be under way, and when the broker has heard them.
 
+use postroad_client::ConnectionEvent;
 use postroad_client::types::{ErrorCondition, PeerError};
 use postroad_messaging::{Disposition, LinkError, ReceiverOptions, SyncError, UNLIMITED};
 use postroad_testkit::Proxy;
@@ -166,4 +167,43 @@ async fn what_cannot_be_acknowledged_any_more_is_told() {
     assert_eq!(world.session.acknowledge(&first).await, Err(LinkError::Closed));
     world.session.acknowledge_sync(&second).await.unwrap();
     assert_eq!(world.broker.queue_stats("q").unwrap().settled, 1);
+}
+
+#[tokio::test]
+async fn a_session_that_is_closed_has_nothing_to_acknowledge() {
+    let world = world().await;
+    world.fill(&["a", "b"]).await;
+    let receiver = world.session.receiver_with("q", ReceiverOptions::default().capacity(2)).await.unwrap();
+    let message = receiver.fetch().await.unwrap();
+    assert_eq!(world.session.unacknowledged(), 1);
+    world.session.close().await.unwrap();
+    assert_eq!((world.session.unacknowledged(), world.session.acknowledge_all().await), (0, Ok(())));
+    assert!(world.session.acknowledge(&message).await.is_err());
+    eventually("both are back", || world.ready() == 2).await;
+}
+
+#[tokio::test]
+async fn what_a_loss_takes_back_is_not_acknowledged() {
+    let world = world().await;
+    world.fill(&["a", "b", "c"]).await;
+    let proxy = Proxy::start(world.broker.addr().unwrap(), Plan::new(1)).await.unwrap();
+    let builder = Connection::new(&format!("amqp://{}", proxy.addr())).unwrap().reconnect(true);
+    let connection = builder.reconnect_interval(Duration::from_millis(5)).open().await.unwrap();
+    let session = connection.session().await.unwrap();
+    let receiver = session.receiver_with("q", ReceiverOptions::default().capacity(10)).await.unwrap();
+    let lost = receiver.fetch().await.unwrap();
+    eventually("the others are here", || receiver.available() == 2).await;
+    let mut events = connection.client().events();
+    proxy.cut_all();
+    while !matches!(events.next().await.unwrap(), ConnectionEvent::Reopened { .. }) {}
+    // All come again: the one that was fetched, and the two that nobody has seen.
+    for waiting in 2..=4 {
+        receiver.fetch_timeout(PATIENCE).await.unwrap();
+        assert_eq!(session.unacknowledged(), waiting);
+    }
+    session.acknowledge(&lost).await.unwrap();
+    assert_eq!(session.unacknowledged(), 3);
+    session.acknowledge_all_sync().await.unwrap();
+    assert_eq!((session.unacknowledged(), world.ready()), (0, 0));
+    assert_eq!(world.broker.queue_stats("q").unwrap().settled, 3);
 }
