@@ -184,6 +184,20 @@ async fn every_outcome_waits_for_the_commit() {
 }
 
 #[tokio::test]
+async fn what_waits_for_the_commit_is_not_unacknowledged() {
+    let game = game().await;
+    game.fill("a", &["1", "2"]).await;
+    let receiver = game.session.receiver("a").await.unwrap().into_shared();
+    let (first, _second) = (receiver.receive().await.unwrap(), receiver.receive().await.unwrap());
+    assert_eq!(game.session.unacknowledged(), 2);
+    let transaction = game.begin().await;
+    transaction.accept(&first).unwrap();
+    assert_eq!(game.session.unacknowledged(), 1);
+    transaction.commit().await.unwrap();
+    assert_eq!(game.session.unacknowledged(), 1);
+}
+
+#[tokio::test]
 async fn several_transactions_at_once() {
     let game = game().await;
     let sender = game.session.sender("a").await.unwrap();

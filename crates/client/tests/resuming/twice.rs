@@ -1,13 +1,15 @@
 //! Peers that say things twice, or of deliveries that never were: what is resumed, settled or told an outcome of.
 
-use postroad_client::{Guarantee, Message, Outcome};
+use std::sync::mpsc;
+
+use postroad_client::{ConnectionEvent, Guarantee, Message, Outcome};
 use postroad_codec::v1_0::{self as codec, DeliveryState, Frame, Performative, Role};
 use postroad_testkit::{accepted, detach, disposition, transfer};
 
 use crate::maps::{each, map, tag};
 use crate::maps_of_senders::{Held, ONCE, credited, message, outcome, resumed, settle, telling};
 use crate::raw::Peer;
-use crate::{answer, grant, named, next_connection, serve, soon, take_attach};
+use crate::{answer, grant, named, next_connection, serve, soon, take_attach, until};
 
 const BOTH: [Guarantee; 2] = [Guarantee::AtLeastOnce, ONCE];
 
@@ -223,6 +225,77 @@ async fn what_its_sender_has_settled_needs_no_outcome() {
         assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some(number.to_string().as_str()));
     }
     assert_eq!((session.unacknowledged(), session.unacknowledged_origins().len()), (3, 3));
+    session.acknowledge_origins(&session.unacknowledged_origins(), &Outcome::Accepted).unwrap();
+    assert_eq!(session.unacknowledged(), 0);
+    soon(connection.close()).await.unwrap();
+    soon(peer).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_has_an_outcome_gets_no_other_with_the_rest() {
+    let script = |listener: &_| {
+        let mut peer = next_connection(listener);
+        grant(&mut peer);
+        credited(&mut peer).send(message(0)).send(message(1));
+        // A message of an exactly-once link can be told another outcome until its sender settles it.
+        assert_eq!(outcome(&mut peer), (0, Some(released()), false));
+        assert_eq!(outcome(&mut peer), (1, Some(DeliveryState::Accepted), false));
+        settle(&mut peer, 0, released());
+        settle(&mut peer, 1, DeliveryState::Accepted);
+        peer.part();
+    };
+    let (connection, peer) = serve(script, |_| {}).await;
+    let session = soon(connection.session()).await.unwrap();
+    let mut options = named("link", ONCE);
+    options.prefetch = 10;
+    let receiver = soon(session.receiver_with("a", options)).await.unwrap().into_shared();
+    let (first, _second) = (soon(receiver.receive()).await.unwrap(), soon(receiver.receive()).await.unwrap());
+    let both = session.unacknowledged_origins();
+    assert_eq!(both.len(), 2);
+    session.settle(&first, Outcome::Released).unwrap();
+    session.acknowledge_origins(&both, &Outcome::Accepted).unwrap();
+    assert_eq!(session.unacknowledged(), 0);
+    soon(receiver.confirmed()).await.unwrap();
+    soon(connection.close()).await.unwrap();
+    soon(peer).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_outlived_its_connection_has_an_outcome_once_it_is_told() {
+    let (go, wait) = mpsc::channel();
+    let script = move |listener: &_| {
+        let mut peer = next_connection(listener);
+        grant(&mut peer);
+        credited(&mut peer).send(message(0)).send(message(1)).send(message(2));
+        wait.recv().unwrap();
+        drop(peer);
+        let mut peer = next_connection(listener);
+        let theirs = take_attach(&mut peer);
+        wait.recv().unwrap();
+        // All of them are over.
+        peer.send(telling(&theirs, map([])));
+        peer.part();
+    };
+    let (connection, peer) = serve(script, |_| {}).await;
+    let mut events = connection.events();
+    let session = soon(connection.session()).await.unwrap();
+    let mut options = named("link", ONCE);
+    options.prefetch = 10;
+    let receiver = soon(session.receiver_with("a", options)).await.unwrap().into_shared();
+    let mut messages = Vec::new();
+    for _ in 0..3 {
+        messages.push(soon(receiver.receive()).await.unwrap());
+    }
+    go.send(()).unwrap();
+    until(&mut events, |event| matches!(event, ConnectionEvent::Reopened { .. }).then_some(())).await;
+    // Its sender has not said what becomes of them.
+    session.settle(&messages[0], Outcome::Accepted).unwrap();
+    assert_eq!(session.unacknowledged(), 2);
+    go.send(()).unwrap();
+    until(&mut events, |event| matches!(event, ConnectionEvent::LinkAttached { resumed: true, .. }).then_some(()))
+        .await;
+    session.settle(&messages[1], Outcome::Accepted).unwrap();
+    assert_eq!(session.unacknowledged(), 1);
     session.acknowledge_origins(&session.unacknowledged_origins(), &Outcome::Accepted).unwrap();
     assert_eq!(session.unacknowledged(), 0);
     soon(connection.close()).await.unwrap();
