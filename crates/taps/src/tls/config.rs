@@ -44,6 +44,8 @@ pub(crate) use quic::QuicClient;
 #[derive(Clone)]
 pub struct TlsConfig {
     inner: Arc<Inner>,
+    /// The name to ask for in place of that which it was built with.
+    name: Option<ServerName<'static>>,
 }
 
 #[derive(Default)]
@@ -102,6 +104,15 @@ impl TlsConfig {
         self.server().map(drop)
     }
 
+    /// The same configuration, with which a client asks for another host name, and verifies it. It goes on with the same
+    /// sessions.
+    ///
+    /// # Errors
+    /// [`TlsConfigError::BadServerName`] when it is no name that a certificate could have.
+    pub fn with_server_name(&self, name: &str) -> Result<Self, TlsConfigError> {
+        Ok(Self { inner: self.inner.clone(), name: Some(parse_name(name)?) })
+    }
+
     /// The configuration of a client, made once. The first call may read the system's certificate store.
     pub(crate) fn client(&self) -> Result<Arc<ClientConfig>, TlsConfigError> {
         self.inner.client.get_or_init(|| self.inner.make_client().map(Arc::new)).clone()
@@ -153,7 +164,7 @@ impl TlsConfig {
 
     /// The name that the peer's certificate must carry, given the host that was asked for.
     pub(crate) fn name_for(&self, host: &str) -> Result<ServerName<'static>, TlsConfigError> {
-        match &self.inner.server_name {
+        match self.name.as_ref().or(self.inner.server_name.as_ref()) {
             Some(name) => Ok(name.clone()),
             None => parse_name(host),
         }
@@ -184,7 +195,7 @@ impl fmt::Debug for TlsConfig {
             .field("server_identity", &shown(&self.inner.server_identity))
             .field("client_certificates", &self.inner.client_certificates)
             .field("alpn", &self.inner.alpn.iter().map(|name| String::from_utf8_lossy(name)).collect::<Vec<_>>())
-            .field("server_name", &self.inner.server_name)
+            .field("server_name", &self.name.as_ref().or(self.inner.server_name.as_ref()))
             .field("pins", &(self.inner.pins.certificates.len() + self.inner.pins.keys.len()))
             .field("algorithms", &self.inner.algorithms)
             .field("sessions", &self.inner.sessions)
@@ -195,7 +206,7 @@ impl fmt::Debug for TlsConfig {
 
 impl From<Inner> for TlsConfig {
     fn from(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+        Self { inner: Arc::new(inner), name: None }
     }
 }
 
