@@ -80,7 +80,8 @@ fn in_doubt(link: LinkId, number: u64, message: Option<&str>) -> Event {
 
 fn accepted(link: LinkId, number: u64) -> Event {
     let state = Some(DeliveryState::Accepted);
-    Event::Update(Update { link, token: number, delivery: DeliveryNumber(number as u32), state, settled: true })
+    let delivery = DeliveryNumber(number as u32);
+    Event::Update(Update { link, token: number, delivery, state, settled: true, by_peer: true })
 }
 
 fn numbers(unsettled: &[Unsettled]) -> Vec<u64> {

@@ -37,8 +37,8 @@ fn every_outcome_is_seen_by_the_other_end() {
         let taken = received(&mut pair.server, theirs);
         pair.server.receiver(theirs).dispose(taken[0].number, Some(outcome.clone()), true);
         pair.run();
-        let expected =
-            Update { link: ours, token: token as u64, delivery, state: Some(outcome.clone()), settled: true };
+        let (token, state) = (token as u64, Some(outcome.clone()));
+        let expected = Update { link: ours, token, delivery, state, settled: true, by_peer: true };
         assert_eq!(updates(&mut pair, Side::Client), [expected]);
     }
     assert_eq!(pair.client.sender(ours).unsettled(), 0);
@@ -96,7 +96,7 @@ fn exactly_once_takes_three_steps() {
     pair.server.receiver(theirs).dispose(delivery, Some(DeliveryState::Accepted), false);
     pair.run();
     let state = Some(DeliveryState::Accepted);
-    let update = Update { link: ours, token: 5, delivery, state: state.clone(), settled: false };
+    let update = Update { link: ours, token: 5, delivery, state: state.clone(), settled: false, by_peer: false };
     assert_eq!(updates(&mut pair, Side::Client), [update]);
     assert_eq!(pair.client.sender(ours).unsettled(), 1);
     // The sender settles when it has forgotten the message for good.
@@ -121,8 +121,9 @@ fn a_sender_settles_by_itself_what_has_an_outcome() {
     // Progress is no outcome.
     let progress = DeliveryState::Received(Received { section_number: 1, section_offset: 2 });
     peer.send(disposition(Role::Receiver, 0).state(progress.clone())).expect_nothing();
-    let update =
-        |token, state, settled| Event::Update(Update { link, token, delivery: number(token as u32), state, settled });
+    let update = |token, state, settled| {
+        Event::Update(Update { link, token, delivery: number(token as u32), state, settled, by_peer: false })
+    };
     assert_eq!(peer.events(), [update(0, Some(progress), false)]);
     peer.send(disposition(Role::Receiver, 0).last(2).state(DeliveryState::Released));
     peer.expect(disposition(Role::Sender, 0).last(2).settled(true).state(DeliveryState::Released)).expect_nothing();
@@ -139,7 +140,8 @@ fn settling_without_a_state_keeps_the_last_one() {
     peer.events();
     peer.send(disposition(Role::Receiver, 0).settled(true));
     let state = Some(DeliveryState::Accepted);
-    assert_eq!(peer.events(), [Event::Update(Update { link, token: 0, delivery: number(0), state, settled: true })]);
+    let update = Update { link, token: 0, delivery: number(0), state, settled: true, by_peer: true };
+    assert_eq!(peer.events(), [Event::Update(update)]);
 }
 
 #[test]

@@ -1,27 +1,24 @@
 //! The end that is connected to: peers that talk to each other without a broker.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postroad_amqp::sasl::ServerConfig;
 use postroad_amqp::v1_0 as amqp;
 use postroad_taps::{
-    BlockingError, EndpointAddress, EstablishmentError, ListenError, Listener, LocalEndpoint, Preconnection, Protocol,
-    Security,
+    BlockingError, EndpointAddress, EstablishmentError, Incoming, ListenError, Listener, LocalEndpoint, Preconnection,
+    Protocol, Security, TlsInfo,
 };
 
-use crate::link::Link;
-use crate::options::{OUTGOING, SUBPROTOCOL, bytes_only, random_uuid};
-use crate::protocol::{LinkId, Remote, Role};
-use crate::state::State;
-use crate::tls_header;
-use crate::types::PeerError;
-use crate::v1_0::Engine;
-use crate::wait::Place;
-use crate::{
-    AttachError, Connection, ConnectionError, Guarantee, LinkError, LinkOptions, Receiver, Sender, Session,
-    StreamingReceiver, TlsConfig, TlsMode,
-};
+use tokio::runtime::Handle;
+
+use crate::connection::Accepted;
+use crate::link_table::LinkTable;
+use crate::options::{SUBPROTOCOL, bytes_only, random_uuid};
+use crate::passwords::Passwords;
+use crate::sasl::AcceptSasl;
+use crate::types::Value;
+use crate::{Connection, ConnectionError, ExpiredLink, KeepLinks, TlsConfig, TlsMode, tls_header, v1_0};
 
 /// How connections are accepted.
 #[derive(Debug, Clone)]
@@ -38,14 +35,26 @@ pub struct AcceptOptions {
     /// Whether clients that do not send the TLS header are served in clear text all the same, with [`TlsMode::Header`]. By
     /// default they are told to send it, and are left.
     pub allow_clear_text: bool,
+    /// Who may come, and how they show who they are. Everybody may by default.
+    pub sasl: AcceptSasl,
     /// The id of our container; a random one by default.
     pub container_id: String,
+    /// Properties of our end, beside `product` and `version`. An open that is larger than the frames which the peer takes is
+    /// told without properties and capabilities.
+    pub properties: Vec<(String, Value)>,
+    /// The extensions that our end offers.
+    pub offered_capabilities: Vec<String>,
+    /// The extensions that our end would use.
+    pub desired_capabilities: Vec<String>,
     /// Silence after which a client counts as dead.
     pub idle_timeout: Option<Duration>,
     /// The largest frame that we take, in bytes; 512 at least.
     pub max_frame_size: u32,
     /// How long TLS and opening may take in all.
     pub handshake_timeout: Duration,
+    /// Whether and how links are kept whose connection is lost, so that their clients go on with them; not by default.
+    /// Without it no client has [`Guarantee::ExactlyOnce`](crate::Guarantee::ExactlyOnce).
+    pub keep_links: Option<KeepLinks>,
 }
 
 impl AcceptOptions {
@@ -57,10 +66,15 @@ impl AcceptOptions {
             security: Security::Disabled,
             tls_mode: TlsMode::Scheme,
             allow_clear_text: false,
+            sasl: AcceptSasl::default(),
             container_id: random_uuid().to_string(),
+            properties: Vec::new(),
+            offered_capabilities: Vec::new(),
+            desired_capabilities: Vec::new(),
             idle_timeout: None,
             max_frame_size: 65_536,
             handshake_timeout: Duration::from_secs(30),
+            keep_links: None,
         }
     }
 }
@@ -75,10 +89,16 @@ impl AcceptOptions {
     }
 }
 
-/// Why a connection was not accepted.
+/// Why there is no acceptor, or a connection was not accepted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
+    /// The options cannot be used.
+    #[error("{0}")]
+    Options(String),
+    /// The address cannot be listened on, or the TLS configuration has no certificate.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The acceptor has failed: no further connection will come.
     #[error("{0}")]
     Listener(String),
@@ -93,28 +113,65 @@ pub enum AcceptError {
     Blocking(#[from] BlockingError),
 }
 
-/// Accepts connections. Clients are not authenticated: SASL ANONYMOUS is answered, and so is none.
+/// Accepts connections, from everybody unless [`AcceptOptions::sasl`] says who may come.
+///
+/// ```no_run
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// use postroad_client::{AcceptOptions, Acceptor, LinkOptions, LocalEndpoint};
+///
+/// let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::any().port(5672))).await?;
+/// loop {
+///     let incoming = acceptor.next_connection().await?;
+///     // Each client in a task of its own: one that says nothing delays nobody.
+///     tokio::spawn(async move {
+///         let connection = incoming.open().await?;
+///         let mut receiver = connection.next_link().await?.into_receiver(&LinkOptions::default())?;
+///         while let Ok(message) = receiver.receive().await {
+///             receiver.accept(&message)?;
+///         }
+///         Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+///     });
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Acceptor {
     listener: Listener,
-    options: AcceptOptions,
+    serving: Arc<Serving>,
 }
+
+/// What the connections of an acceptor have in common.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    pub(crate) options: AcceptOptions,
+    pub(crate) config: amqp::Config,
+    pub(crate) sasl: Option<Arc<ServerConfig>>,
+    passwords: Arc<Passwords>,
+    table: Option<Arc<LinkTable>>,
+}
+
+/// How long a connection that we close waits for its client.
+const CLOSE: Duration = Duration::from_secs(10);
 
 impl Acceptor {
     /// Listens.
     ///
     /// # Errors
-    /// When the address cannot be listened on, or the TLS configuration has no certificate.
-    pub async fn listen(options: AcceptOptions) -> Result<Self, ListenError> {
+    /// When the address cannot be listened on, the TLS configuration has no certificate, or nobody could connect.
+    pub async fn listen(options: AcceptOptions) -> Result<Self, AcceptError> {
+        let config = options.config()?;
+        let sasl = options.sasl.config(matches!(options.security, Security::Tls(_)))?.map(Arc::new);
         let security = match options.tls_by_header() {
             None => options.security.clone(),
             Some(tls) => {
-                tls.check_server()?;
+                tls.check_server().map_err(ListenError::from)?;
                 Security::Disabled
             }
         };
-        let preconnection = preconnection(options.local.clone()).security(security);
-        Ok(Self { listener: preconnection.listen().await?, options })
+        let listener = preconnection(options.local.clone()).security(security).listen().await?;
+        let table = options.keep_links.clone().map(|limits| LinkTable::new(limits, Handle::current()));
+        let passwords = Arc::default();
+        Ok(Self { listener, serving: Arc::new(Serving { options, config, sasl, passwords, table }) })
     }
 
     /// The address that is listened on, with the port that the system picked when none was asked for.
@@ -123,7 +180,38 @@ impl Acceptor {
         self.listener.local_endpoint()
     }
 
-    /// Accepts the next connection and waits until its client has opened it.
+    /// The next connection, as soon as it has come and before anything is read of it.
+    ///
+    /// # Errors
+    /// [`AcceptError::Listener`], which is final.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken no connection.
+    pub async fn next_connection(&self) -> Result<IncomingConnection, AcceptError> {
+        match self.listener.incoming().await {
+            Ok(Some(transport)) => Ok(IncomingConnection { transport, serving: Arc::clone(&self.serving) }),
+            Ok(None) => Err(AcceptError::Listener("the listener was stopped".to_owned())),
+            Err(error) => Err(AcceptError::Listener(error.to_string())),
+        }
+    }
+
+    /// The next link that was kept and is given up with messages whose outcome nobody will know: its time is over, or its client
+    /// has another link of that name. As many of these wait to be taken as links are kept.
+    ///
+    /// # Errors
+    /// [`AcceptError::Options`] where no links are kept.
+    ///
+    /// # Cancel safety
+    /// A dropped future has taken nothing.
+    pub async fn next_expired(&self) -> Result<ExpiredLink, AcceptError> {
+        match &self.serving.table {
+            Some(table) => Ok(table.next_expired().await),
+            None => Err(AcceptError::Options("no links are kept: `keep_links` says whether".to_owned())),
+        }
+    }
+
+    /// Accepts the next connection and waits until its client has opened it: [`next_connection`](Self::next_connection) and
+    /// [`IncomingConnection::open`] in one. Other clients wait meanwhile.
     ///
     /// # Errors
     /// When this one client fails; the next call goes on. [`AcceptError::Listener`] is final.
@@ -131,32 +219,70 @@ impl Acceptor {
     /// # Cancel safety
     /// A dropped future may have taken a connection, which is then closed.
     pub async fn accept(&self) -> Result<Connection, AcceptError> {
-        let incoming = match self.listener.incoming().await {
-            Ok(Some(incoming)) => incoming,
-            Ok(None) => return Err(AcceptError::Listener("the listener was stopped".to_owned())),
-            Err(error) => return Err(AcceptError::Listener(error.to_string())),
-        };
-        let options = &self.options;
-        let transport = incoming.establish().timeout(options.handshake_timeout).await?;
+        self.next_connection().await?.open().await
+    }
+}
+
+/// A connection that has come, and of which nothing was read yet. Dropped, it is closed.
+#[derive(Debug)]
+pub struct IncomingConnection {
+    transport: Incoming,
+    serving: Arc<Serving>,
+}
+
+/// What is known of a client without its word.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    pub(crate) remote: EndpointAddress,
+    pub(crate) tls: Option<TlsInfo>,
+}
+
+impl IncomingConnection {
+    /// The address of the client.
+    #[must_use]
+    pub fn remote_endpoint(&self) -> &EndpointAddress {
+        self.transport.remote_endpoint()
+    }
+
+    /// Does TLS, headers and SASL with the client, and opens: until then, or for
+    /// [`handshake_timeout`](AcceptOptions::handshake_timeout).
+    ///
+    /// # Errors
+    /// When the client does not get so far: it is left then.
+    ///
+    /// # Cancel safety
+    /// A dropped future closes the connection.
+    pub async fn open(self) -> Result<Connection, AcceptError> {
+        let Self { transport, serving } = self;
+        let (since, options) = (Instant::now(), &serving.options);
+        let transport = transport.establish().timeout(options.handshake_timeout).await?;
         let mut stream =
             transport.into_byte_stream().map_err(|_| ConnectionError::Transport(std::io::ErrorKind::NotConnected))?;
         let mut first = Vec::new();
         if let Some(tls) = options.tls_by_header() {
-            let waited = tokio::time::timeout(
-                options.handshake_timeout,
-                tls_header::answer(stream, tls, options.allow_clear_text),
-            );
+            let left = options.handshake_timeout.saturating_sub(since.elapsed());
+            let waited = tokio::time::timeout(left, tls_header::answer(stream, tls, options.allow_clear_text));
             (stream, first) = waited.await.map_err(|_| timed_out())??;
         }
-        let secure = stream.tls_info().is_some();
-        let mut config = amqp::Config::new(options.container_id.clone());
-        config.max_frame_size = options.max_frame_size;
-        config.outgoing_bytes = OUTGOING;
-        config.idle_timeout = options.idle_timeout;
-        config.handshake_timeout = Some(options.handshake_timeout);
-        let sasl = anonymous(secure);
-        let engine = Engine::new(amqp::Connection::server(config, Some(sasl), Instant::now()));
-        Ok(Connection::serve(engine, stream, &first, Duration::from_secs(10)).await?)
+        let origin = Origin { remote: stream.remote_endpoint().clone(), tls: stream.tls_info().cloned() };
+        let engine = v1_0::server(&serving, origin.tls.as_ref(), since)?;
+        let (passwords, table) = (Arc::clone(&serving.passwords), serving.table.clone());
+        let accepted = Accepted { stream, first, origin, passwords, table, timeout: CLOSE };
+        Ok(Connection::serve(engine, accepted).await?)
+    }
+}
+
+impl Connection {
+    /// The address that an accepted connection has come from; `None` at the end that has connected.
+    #[must_use]
+    pub fn remote_endpoint(&self) -> Option<&EndpointAddress> {
+        self.inner.origin.as_ref().map(|origin| &origin.remote)
+    }
+
+    /// What TLS has found out of the client of an accepted connection; `None` without TLS, and at the end that has connected.
+    #[must_use]
+    pub fn tls_info(&self) -> Option<&TlsInfo> {
+        self.inner.origin.as_ref()?.tls.as_ref()
     }
 }
 
@@ -177,170 +303,4 @@ fn preconnection(local: LocalEndpoint) -> Preconnection {
 /// What an engine says that waits for its peer's header in vain.
 fn timed_out() -> ConnectionError {
     ConnectionError::Protocol(amqp::ConnectionError::Handshake)
-}
-
-fn anonymous(secure: bool) -> amqp::ServerSasl {
-    use postroad_amqp::sasl::{Server, ServerConfig};
-    let config = Arc::new(ServerConfig::new([0; 32]).anonymous(true));
-    let mechanisms = config.mechanisms(secure, None);
-    amqp::ServerSasl { mechanisms, server: Server::new(config, secure, None, [0; 24]), allow_bare: true }
-}
-
-/// A link that the peer attaches, and that waits for an answer. Dropped, it is refused.
-#[doc(alias = "Link")]
-#[derive(Debug)]
-pub struct IncomingLink {
-    connection: Connection,
-    id: LinkId,
-    name: String,
-    role: Role,
-    settled: bool,
-    second: bool,
-    source: Option<String>,
-    target: Option<String>,
-    answered: bool,
-}
-
-impl Connection {
-    /// The next link that the peer attaches.
-    ///
-    /// # Errors
-    /// When the connection is over.
-    ///
-    /// # Cancel safety
-    /// A dropped future has taken no link.
-    pub async fn next_link(&self) -> Result<IncomingLink, ConnectionError> {
-        let next = |state: &mut State| {
-            while let Some(id) = state.incoming.as_mut().and_then(VecDeque::pop_front) {
-                // The peer may have given it up while it waited; the next is behind it.
-                if let Some(remote) = state.engine.remote(id) {
-                    return Some(Ok(IncomingLink::new(self.clone(), id, &remote)));
-                }
-            }
-            state.over.clone().map(Err)
-        };
-        self.inner.shared.wait(Place::Connection, next).await
-    }
-}
-
-impl IncomingLink {
-    fn new(connection: Connection, id: LinkId, remote: &Remote) -> Self {
-        Self {
-            connection,
-            id,
-            name: remote.name.clone(),
-            role: remote.role,
-            settled: remote.settled,
-            second: remote.second,
-            source: remote.source.as_ref().and_then(|node| node.address.clone()),
-            target: remote.target.as_ref().and_then(|node| node.address.clone()),
-            answered: false,
-        }
-    }
-
-    /// The link's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether the peer sends on it, so that our end receives.
-    #[must_use]
-    pub fn is_receiver(&self) -> bool {
-        self.role == Role::Receiver
-    }
-
-    /// The address that the peer receives from.
-    #[must_use]
-    pub fn source_address(&self) -> Option<&str> {
-        self.source.as_deref()
-    }
-
-    /// The address that the peer sends to.
-    #[must_use]
-    pub fn target_address(&self) -> Option<&str> {
-        self.target.as_deref()
-    }
-
-    /// What the peer asks of the link.
-    #[must_use]
-    pub fn guarantee(&self) -> Guarantee {
-        match (self.settled, self.second) {
-            (true, _) => Guarantee::AtMostOnce,
-            (false, false) => Guarantee::AtLeastOnce,
-            (false, true) => Guarantee::ExactlyOnce,
-        }
-    }
-
-    /// Accepts a link that the peer sends on.
-    ///
-    /// # Errors
-    /// When the link is over already, or the peer receives on it.
-    pub fn into_receiver(mut self, options: &LinkOptions) -> Result<Receiver, AttachError> {
-        let link = self.accept(Role::Receiver, options)?;
-        Ok(Receiver::new(link, options.prefetch))
-    }
-
-    /// As [`into_receiver`](Self::into_receiver), for content that is given as it comes.
-    ///
-    /// # Errors
-    /// When the link is over already, or the peer receives on it.
-    pub fn into_streaming_receiver(mut self, options: &LinkOptions) -> Result<StreamingReceiver, AttachError> {
-        let options = LinkOptions { in_parts: true, ..options.clone() };
-        let link = self.accept(Role::Receiver, &options)?;
-        Ok(StreamingReceiver::new(Receiver::new(link, options.prefetch)))
-    }
-
-    /// Accepts a link that the peer receives on. Messages are settled as they are sent where the peer asks
-    /// for that.
-    ///
-    /// # Errors
-    /// When the link is over already, or the peer sends on it.
-    pub fn into_sender(mut self, options: &LinkOptions) -> Result<Sender, AttachError> {
-        let link = self.accept(Role::Sender, options)?;
-        Ok(Sender::new(link, self.guarantee()))
-    }
-
-    /// Refuses the link.
-    pub fn refuse(mut self, error: PeerError) {
-        self.answered = true;
-        self.refuse_with(error);
-    }
-
-    fn accept(&mut self, role: Role, options: &LinkOptions) -> Result<Link, AttachError> {
-        if self.role != role {
-            let offered = format!("the {:?} end", self.role);
-            return Err(AttachError::OtherEnd { asked: "the other end of the link", offered });
-        }
-        let id = self.id;
-        let key = self.connection.inner.shared.with(|state| {
-            let session = state.engine.session_of(id).and_then(|session| state.share_session(session));
-            let session = session.ok_or(LinkError::Closed)?;
-            if let Err(error) = state.engine.accept(id, options) {
-                state.drop_session(session);
-                return Err(AttachError::from(error));
-            }
-            let key = state.add_link(id, session);
-            (state.links[key].attached, state.links[key].second) = (true, self.second);
-            Ok((session, key))
-        });
-        let (session, key) = key?;
-        self.answered = true;
-        let session = Session::new(self.connection.clone(), session);
-        Ok(Link { session, key, name: self.name.clone(), timeout: options.timeout })
-    }
-
-    fn refuse_with(&self, error: PeerError) {
-        self.connection.inner.shared.with(|state| {
-            state.engine.refuse(self.id, error);
-        });
-    }
-}
-
-impl Drop for IncomingLink {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.refuse_with(PeerError::new(crate::types::ErrorCondition::NOT_ALLOWED, "nobody took the link"));
-        }
-    }
 }

@@ -8,6 +8,7 @@
 //!      └───────────────────────────────────────────────────────────────────────┘
 //! ```
 
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use crate::event::ConnectionEvent;
@@ -93,8 +94,19 @@ impl State {
             return;
         }
         let wanted = self.reconnects && self.opened && self.close_by.is_none();
-        if !wanted || !error.is_passing() {
+        if !wanted {
             return self.end_connection(error);
+        }
+        if !error.is_passing() {
+            let Some(dialed) = &self.dialed else { return self.end_connection(error) };
+            let tokens = self.claims.iter().filter_map(Weak::upgrade).any(|claims| !claims.is_empty());
+            match dialed.closed(error, tokens) {
+                Ok((elsewhere, error)) => {
+                    self.elsewhere = Some(Box::new(elsewhere));
+                    return self.go_down(error);
+                }
+                Err(error) => return self.end_connection(error),
+            }
         }
         self.go_down(error);
     }
@@ -115,6 +127,9 @@ impl State {
         // Who asked asks again.
         self.asked.clear();
         self.joins.clear();
+        if let Some(incoming) = &mut self.incoming {
+            incoming.clear();
+        }
         let (over, lost) = (LinkError::Connection(error.clone()), LinkError::Interrupted(error));
         let keys: Vec<usize> = self.links.iter().map(|(key, _)| key).collect();
         for key in keys {
@@ -153,6 +168,10 @@ impl State {
         let [before, now] = [&self.engine, &candidate.engine].map(|engine| engine.peer().map(|peer| peer.container));
         let same_container = before == now;
         std::mem::swap(&mut self.engine, &mut candidate.engine);
+        // What the peer has opened since.
+        if let Some(incoming) = &mut self.incoming {
+            incoming.extend(candidate.incoming.take().into_iter().flatten());
+        }
         let dead = &mut *candidate.engine;
         self.epoch += 1;
         (self.opened, self.adopted) = (true, Some(Instant::now()));
@@ -189,7 +208,18 @@ impl State {
         let nobodys = self.unborn_session();
         let entry = &mut self.sessions[key];
         entry.id = nobodys;
+        if !entry.ours {
+            // The peer begins its own again.
+            let lost = LinkError::SessionEnded(None);
+            entry.over.get_or_insert(lost);
+            entry.waiters.wake(&mut self.wakes);
+            if entry.handles == 0 {
+                self.sessions.remove(key);
+                return;
+            }
+        }
         if entry.over.is_some() {
+            entry.waiters.wake(&mut self.wakes);
             return;
         }
         entry.begun = false;
@@ -328,7 +358,7 @@ impl State {
         if let Some(Terms { node, options, .. }) = &again.terms {
             dynamic = node.dynamic;
             if let Err(error) = remote.grants(node, options) {
-                self.engine.detach(link);
+                self.engine.detach(link, None);
                 return self.lose_link(link, LinkError::from_attach(error));
             }
         }
@@ -353,7 +383,7 @@ impl State {
                 continue;
             }
             if by <= now {
-                self.engine.detach(link);
+                self.engine.detach(link, None);
                 self.lose_link(link, LinkError::Timeout(timeout));
             } else {
                 self.joins.push((by, link, timeout));
@@ -382,7 +412,9 @@ impl State {
         }
         if self.engine.receives(link) {
             // What the sender has settled meanwhile is not resumed.
-            entry.due = u32::try_from(self.moved.waiting(serial)).unwrap_or(u32::MAX);
+            if entry.kept.is_none() {
+                entry.due = u32::try_from(self.moved.waiting(serial)).unwrap_or(u32::MAX);
+            }
             self.engine.grant(link, entry.wanted.saturating_add(entry.due));
         }
         let name = self.links[key].name();
@@ -402,7 +434,9 @@ impl State {
         self.links[key].joining = Joining::Not;
         // Whoever waits for all links to be there.
         self.waiters.wake(&mut self.wakes);
-        self.tell(ConnectionEvent::LinkAttached { link, resumed });
+        if self.links[key].again.is_some() {
+            self.tell(ConnectionEvent::LinkAttached { link, resumed });
+        }
     }
 
     /// Detaches the links that are to tell the next part of what is not settled.
@@ -416,7 +450,11 @@ impl State {
             let id = entry.id;
             if self.engine.is_round_over(id) {
                 self.links[key].joining = Joining::NextPart;
-                self.engine.detach_for_now(id);
+                self.engine.detach_for_now(id, None);
+                if self.links[key].kept.is_some() {
+                    // The peer attaches it again.
+                    self.end_link(id, LinkError::DetachedByPeer);
+                }
             } else {
                 self.partly.push(key);
             }
@@ -426,6 +464,11 @@ impl State {
     /// The peer has detached a link, or its end of the detach has come.
     pub(crate) fn link_ended(&mut self, link: LinkId, error: LinkError, closed: bool) {
         let Some(key) = self.key_of(link) else { return self.end_link(link, error) };
+        if self.keeps(key) && !closed {
+            self.leaving.push((link, error));
+            return;
+        }
+        self.links[key].kept = None;
         let entry = &self.links[key];
         // The peer may be the one to find that a part is done with.
         let in_parts = matches!(entry.joining, Joining::NextPart | Joining::Partly);
@@ -528,6 +571,9 @@ impl State {
         entry.aborted = true;
         entry.waiters.wake(&mut self.wakes);
         let serial = entry.serial;
+        if let Some(number) = number {
+            self.settle_again(key, number);
+        }
         if let Some(outcome) = self.moved.arrived(serial, tag, number)
             && let Some(number) = number
         {

@@ -40,24 +40,28 @@
 //! is anything by [`std::process::exit`]: call [`Connection::close`].)
 
 mod acceptor;
+mod cbs;
 mod connection;
 mod errors;
 mod events;
 mod guard;
 mod management;
 mod receiver;
+mod requester;
 mod sender;
 mod session;
 mod streaming;
 mod transaction;
 
-pub use acceptor::{Acceptor, IncomingLink};
+pub use acceptor::{Acceptor, Incoming, IncomingConnection, IncomingLink};
+pub use cbs::Cbs;
 pub use connection::Connection;
 pub use events::ConnectionEvents;
 pub use guard::ConnectionGuard;
 pub use management::Management;
 pub use postroad_taps::blocking::{BlockingError, Guard, Runtime, TimedOut, Wrap, mirror};
 pub use receiver::{Iter, Receiver};
+pub use requester::Requester;
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 pub use streaming::{MessageReader, MessageWriter, StreamingReceiver};

@@ -7,7 +7,11 @@ use std::time::Duration;
 use postroad_amqp::v1_0 as amqp;
 use postroad_taps::ByteStream;
 
+use crate::acceptor::Origin;
 use crate::driver::Driver;
+use crate::keeping::Keeper;
+use crate::link_table::LinkTable;
+use crate::passwords::{Checks, Passwords};
 use crate::protocol::{LimitError, Protocol};
 use crate::state::{Shared, State};
 use crate::supervisor::{self, Ends, Supervisor};
@@ -27,6 +31,22 @@ pub struct Connection {
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) close_timeout: Duration,
+    /// Where an accepted connection has come from.
+    pub(crate) origin: Option<Origin>,
+}
+
+/// A transport that was accepted.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) stream: ByteStream,
+    /// What was read of it already.
+    pub(crate) first: Vec<u8>,
+    pub(crate) origin: Origin,
+    pub(crate) passwords: Arc<Passwords>,
+    /// Where links are kept that outlive it.
+    pub(crate) table: Option<Arc<LinkTable>>,
+    /// How long closing waits for the client.
+    pub(crate) timeout: Duration,
 }
 
 impl Connection {
@@ -46,22 +66,21 @@ impl Connection {
         let (supervisor, driver) = Supervisor::open(options).await?;
         let shared = supervisor.shared().clone();
         tokio::spawn(supervisor.run(driver));
-        Ok(Self { inner: Arc::new(Inner { shared, close_timeout }) })
+        Ok(Self { inner: Arc::new(Inner { shared, close_timeout, origin: None }) })
     }
 
-    /// Takes an engine that serves over a stream, of which `first` was read already, and waits until its client has opened.
-    pub(crate) async fn serve(
-        engine: Box<dyn Protocol>,
-        stream: ByteStream,
-        first: &[u8],
-        close_timeout: Duration,
-    ) -> Result<Self, ConnectionError> {
+    /// Takes an engine that serves, and waits until its client has opened.
+    pub(crate) async fn serve(engine: Box<dyn Protocol>, accepted: Accepted) -> Result<Self, ConnectionError> {
+        let Accepted { stream, first, origin, passwords, table, timeout } = accepted;
         let shared = Shared::new(engine);
-        shared.with(|state| state.incoming = Some(VecDeque::new()));
-        let mut driver = Driver::new(shared.clone(), stream).behind(first);
+        shared.with(|state| {
+            (state.accepted, state.incoming) = (true, Some(VecDeque::new()));
+            state.keeper = table.map(|table| Box::new(Keeper { table, number: shared.number() }));
+        });
+        let mut driver = Driver::new(shared.clone(), stream).checking(Checks::new(passwords)).behind(&first);
         driver.opened().await?;
         tokio::spawn(supervisor::drive(Ends(shared.clone()), driver));
-        Ok(Self { inner: Arc::new(Inner { shared, close_timeout }) })
+        Ok(Self { inner: Arc::new(Inner { shared, close_timeout: timeout, origin: Some(origin) }) })
     }
 
     /// Begins a session.

@@ -34,7 +34,7 @@ impl State {
         let Some(entry) = self.entry(link) else { return };
         if entry.control.is_none() {
             // A peer that declares where nobody asked has given no outcome.
-            return self.settled(link, token, None);
+            return self.settled(link, token, None, true);
         }
         let sends = &mut entry.sends;
         sends.in_flight = sends.in_flight.saturating_sub(1);
@@ -48,7 +48,7 @@ impl State {
                 sends.slots.remove(token as usize);
                 self.abandon(link, id);
             }
-            Some(Slot::Done(_) | Slot::Declared(_)) | None => {}
+            Some(Slot::Done(_) | Slot::Declared(_) | Slot::Told { .. }) | None => {}
         }
     }
 

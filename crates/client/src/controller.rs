@@ -155,7 +155,7 @@ impl Drop for Declaring {
             let id = entry.id;
             match entry.sends.slots.get_mut(token)? {
                 slot @ Slot::Waiting(_) => Some(std::mem::replace(slot, Slot::Abandoned)),
-                Slot::Abandoned => None,
+                Slot::Abandoned | Slot::Told { .. } => None,
                 Slot::Done(_) | Slot::Declared(_) => {
                     let slot = entry.sends.slots.remove(token);
                     if let Slot::Declared(transaction) = &slot {
@@ -184,6 +184,6 @@ fn answer(state: &mut State, key: usize, token: usize, cx: &Context<'_>) -> (Ans
             };
             (Some(answer), None)
         }
-        Some(Slot::Abandoned) | None => (Some(Err(TransactionError::Refused(None))), None),
+        Some(Slot::Abandoned | Slot::Told { .. }) | None => (Some(Err(TransactionError::Refused(None))), None),
     }
 }

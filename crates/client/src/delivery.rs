@@ -11,7 +11,17 @@ impl Settler {
     /// # Errors
     /// When the link is over: the message will be delivered again.
     pub fn update(&self, message: &Message, outcome: Outcome) -> Result<(), LinkError> {
-        let Some(origin) = message.origin().filter(|origin| !origin.is_settled()) else { return Ok(()) };
+        message.origin().map_or(Ok(()), |origin| self.update_origin(origin, outcome))
+    }
+
+    /// As [`Settler::update`], for a message that is known by its origin alone.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn update_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
+        if origin.is_settled() {
+            return Ok(());
+        }
         self.on_link(origin, |state, place| match place {
             Whereabouts::Here(link, number) => state.engine.update(link, number, outcome),
             place => state.tell_outcome(&origin, place, outcome),
@@ -39,7 +49,13 @@ impl Settler {
     }
 
     fn states(&self, message: &Message) -> Option<(Option<Outcome>, Option<Outcome>)> {
-        let origin = message.origin()?;
+        self.states_of_origin(message.origin()?)
+    }
+
+    /// What our end and the sender have told of a message that is known by its origin alone; nothing once either end has
+    /// settled it.
+    #[must_use]
+    pub fn states_of_origin(&self, origin: Origin) -> Option<(Option<Outcome>, Option<Outcome>)> {
         let states = |state: &mut State, place| match place {
             Whereabouts::Here(link, number) => state.engine.states(link, number),
             Whereabouts::Waits => Some((None, None)),

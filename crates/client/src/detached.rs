@@ -43,7 +43,7 @@ impl Connection {
     /// Once polled, the connection is detached whether the future lives or not.
     pub async fn detach(&self) -> Result<(), ConnectionError> {
         let timeout = self.inner.close_timeout;
-        if self.inner.shared.with(|state| state.incoming.is_some()) {
+        if self.inner.shared.with(|state| state.accepted) {
             return self.close().await;
         }
         self.inner.shared.with(|state| state.detach_connection(timeout))?;

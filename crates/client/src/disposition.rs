@@ -53,6 +53,12 @@ pub(crate) enum Settled {
 }
 
 impl Origin {
+    /// The tag of the delivery.
+    #[must_use]
+    pub fn delivery_tag(&self) -> DeliveryTag {
+        self.tag
+    }
+
     #[inline]
     pub(crate) fn is_settled(&self) -> bool {
         self.settled == Settled::Yes
@@ -165,6 +171,24 @@ impl Session {
     /// When its link is over: the message will be delivered again.
     pub fn settle_origin(&self, origin: Origin, outcome: Outcome) -> Result<(), LinkError> {
         dispose(self.shared(), &origin, outcome)
+    }
+
+    /// Tells this outcome of those messages of this session's connection of which none was told before. One whose link is
+    /// over goes back by itself.
+    pub fn settle_untold(&self, origins: &[Origin], outcome: &Outcome) {
+        self.shared().with(|state| {
+            for origin in origins.iter().filter(|origin| !origin.is_settled()) {
+                let Ok(place) = state.find(origin) else { continue };
+                let is_untold = match place {
+                    Whereabouts::Here(link, number) => matches!(state.engine.states(link, number), Some((None, _))),
+                    Whereabouts::Waits => true,
+                    Whereabouts::Over => false,
+                };
+                if is_untold {
+                    state.tell_outcome(origin, place, outcome.clone());
+                }
+            }
+        });
     }
 
     /// As [`Session::settle_origin`] for many at once, which leave as few ranges as they make.

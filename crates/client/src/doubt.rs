@@ -94,7 +94,7 @@ impl State {
                 sends.sync_waiters.wake(wakes);
             }
         } else {
-            sends.finish(doubt.token as usize, Err(SendError::InDoubt(error.clone())), wakes);
+            sends.finish(doubt.token as usize, Err(SendError::InDoubt(error.clone())), false, wakes);
         }
         entry.waiters.wake(wakes);
         self.keep_doubt(key, doubt, error);
@@ -119,7 +119,7 @@ impl State {
         sends.fail(error, wakes);
     }
 
-    fn keep_doubt(&mut self, key: usize, doubt: Doubt, error: LinkError) {
+    pub(crate) fn keep_doubt(&mut self, key: usize, doubt: Doubt, error: LinkError) {
         let entry = &mut self.links[key];
         entry.in_doubt.push(InDoubt { tag: doubt.tag, encoded: doubt.message, error });
         entry.sends.untold += 1;

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 use tokio_util::io::{poll_read_buf, poll_write_buf};
 
 use crate::ConnectionError;
+use crate::passwords::Checks;
 use crate::protocol::Transmit;
 use crate::state::Shared;
 use crate::trace::Trace;
@@ -45,6 +46,8 @@ pub(crate) struct Driver {
     done: bool,
     /// Boxed, and nothing unless somebody asks: a driver is moved and kept for every connection.
     trace: Option<Box<Trace>>,
+    /// The client's password, where this end is connected to.
+    checks: Option<Box<Checks>>,
 }
 
 impl Driver {
@@ -63,7 +66,14 @@ impl Driver {
             ending: false,
             done: false,
             trace,
+            checks: None,
         }
+    }
+
+    /// Has passwords checked.
+    pub(crate) fn checking(mut self, checks: Checks) -> Self {
+        self.checks = Some(Box::new(checks));
+        self
     }
 
     /// Takes in what was read from the stream already.
@@ -201,10 +211,17 @@ impl Driver {
             let over = written || self.sleep.as_mut().poll(cx).is_ready();
             return if over { Poll::Ready(Round::Over) } else { Poll::Pending };
         }
-        let read = self.read(cx);
+        let checked = self.checks.as_mut().and_then(|checks| checks.poll(cx));
+        let waits = self.checks.as_ref().is_some_and(|checks| checks.is_running());
+        let read = if waits { Ok(None) } else { self.read(cx) };
         let now = Instant::now();
         let mut state = self.shared.lock();
         state.driver_runs();
+        if let Some(answer) = checked {
+            state.engine.password_checked(answer);
+            // What the client had sent behind the password.
+            state.engine.handle_input(now, &mut self.input);
+        }
         match &read {
             Ok(Some(0)) => state.engine.handle_eof(),
             Ok(Some(_)) => state.engine.handle_input(now, &mut self.input),
@@ -228,6 +245,8 @@ impl Driver {
             state.engine.handle_timeout(now);
         }
         state.take_news();
+        let check = self.checks.as_mut().zip(state.engine.password_check());
+        let begun = check.map(|(checks, check)| checks.begin(check)).is_some();
         let drains = state.answer_drains(now);
         let ends = state.tear_down(now);
         let joins = state.expire_joins(now);
@@ -242,7 +261,11 @@ impl Driver {
             state.engine.poll_transmit(now, &mut self.output);
             self.sleep.as_mut().reset(tokio::time::Instant::from_std(now) + LINGER);
         }
-        let progress = matches!(read, Ok(Some(_))) || (written && !self.output.is_empty()) || self.ending;
+        let progress = matches!(read, Ok(Some(_)))
+            || (written && !self.output.is_empty())
+            || self.ending
+            || begun
+            || checked.is_some();
         let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains, ends, joins]
             .into_iter()
             .flatten()

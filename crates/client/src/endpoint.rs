@@ -1,7 +1,8 @@
 //! How far the two ends of a connection or link have come.
 
 use crate::link::Link;
-use crate::{Connection, IncomingLink, Node, Receiver, Sender};
+use crate::types::Fields;
+use crate::{Connection, IncomingLink, Node, Receiver, Sender, SharedReceiver};
 
 /// How far one end of a connection or link has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,6 +194,44 @@ impl Receiver {
     }
 }
 
+impl SharedReceiver {
+    /// As [`Receiver::state`].
+    #[must_use]
+    pub fn state(&self) -> EndpointStates {
+        self.link().state()
+    }
+
+    /// As [`Receiver::source`].
+    #[must_use]
+    pub fn source(&self) -> Option<Node> {
+        self.link().nodes().source
+    }
+
+    /// As [`Receiver::target`].
+    #[must_use]
+    pub fn target(&self) -> Option<Node> {
+        self.link().nodes().target
+    }
+
+    /// As [`Receiver::remote_source`].
+    #[must_use]
+    pub fn remote_source(&self) -> Option<Node> {
+        self.link().nodes().remote_source
+    }
+
+    /// As [`Receiver::remote_target`].
+    #[must_use]
+    pub fn remote_target(&self) -> Option<Node> {
+        self.link().nodes().remote_target
+    }
+
+    /// As [`Receiver::remote_properties`].
+    #[must_use]
+    pub fn remote_properties(&self) -> Option<Fields> {
+        self.link().remote_properties()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -213,7 +252,7 @@ mod tests {
     fn an_end_has_said_nothing_before_it_has_answered() {
         let engine = amqp::Connection::client(Config::new("client"), None, Instant::now());
         let shared = Shared::new(Engine::new(engine));
-        let connection = Connection { inner: Arc::new(Inner { shared, close_timeout: Duration::ZERO }) };
+        let connection = Connection { inner: Arc::new(Inner { shared, close_timeout: Duration::ZERO, origin: None }) };
         let unanswered = EndpointStates { local: ACTIVE, remote: EndpointState::Uninit };
         assert_eq!(connection.state(), unanswered);
         // Nothing of it waits for the peer's open (2.4.2).

@@ -7,7 +7,7 @@ use postroad_codec::v1_0::DecodeError;
 use postroad_taps::{BlockingError, EstablishmentError, TlsError};
 
 use crate::types::{DeliveryTag, ErrorCondition, PeerError};
-use crate::{Guarantee, Outcome};
+use crate::{CbsError, Guarantee, Outcome, RedirectError};
 
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -33,6 +33,9 @@ pub enum ConnectError {
         /// That of the connection; 0 where it is not known.
         found: u16,
     },
+    /// The connection was open again, and a token that had been put before was not taken ([`Cbs`](crate::Cbs)).
+    #[error("a token was not put again: {0}")]
+    Cbs(Box<CbsError>),
     /// Our own parameters cannot be used.
     #[error("{0}")]
     Options(String),
@@ -58,6 +61,7 @@ impl ConnectError {
             Self::Timeout(_) => Some("the peer accepts connections and says nothing: is this an AMQP port?".into()),
             Self::Brokers(attempts) => attempts.iter().find_map(|(_, error)| error.hint()),
             Self::Strength { .. } => Some("ask for less, or allow ciphers with longer keys only".into()),
+            Self::Cbs(error) => error.hint().map(Into::into),
             Self::Options(_) => None,
             Self::Blocking(error) => Some(error.hint().into()),
         }
@@ -80,7 +84,7 @@ impl ConnectError {
         match self {
             Self::Options(_) | Self::Blocking(_) | Self::Strength { .. } => true,
             Self::Connection(error) => self.is_authentication() || !error.is_passing(),
-            Self::Transport(_) | Self::Timeout(_) | Self::Brokers(_) => false,
+            Self::Transport(_) | Self::Timeout(_) | Self::Brokers(_) | Self::Cbs(_) => false,
         }
     }
 
@@ -148,6 +152,15 @@ pub enum ConnectionError {
     /// The runtime that drove the connection is gone.
     #[error("the runtime that drove the connection has ended")]
     Runtime,
+    /// The peer sends us elsewhere, and that is not followed although redirects are
+    /// ([`ConnectOptions::max_redirects`](crate::ConnectOptions::max_redirects)).
+    #[error("redirected by the peer ({error}), which is not followed: {why}")]
+    Redirect {
+        /// What the peer told.
+        error: Box<PeerError>,
+        /// Why it is not followed.
+        why: Box<RedirectError>,
+    },
     /// The connection was lost, and could not be made anew within the limits of
     /// [`Reconnect`](crate::Reconnect).
     #[error("lost ({lost}) and not made anew in {attempts} attempts{}", .last.as_ref().map(|last| format!(", the last: {last}")).unwrap_or_default())]
@@ -180,6 +193,7 @@ impl ConnectionError {
         match self {
             Self::Protocol(error) => error.hint(),
             Self::Blocking(error) => Some(error.hint()),
+            Self::Redirect { why, .. } => why.hint(),
             _ => None,
         }
     }
@@ -195,9 +209,16 @@ impl ConnectionError {
     pub fn peer_error(&self) -> Option<&PeerError> {
         match self {
             Self::Protocol(amqp::ConnectionError::Remote(error)) => Some(error),
+            Self::Redirect { error, .. } => Some(error),
             Self::GaveUp { lost, .. } => lost.peer_error(),
             _ => None,
         }
+    }
+
+    /// Whether somebody closed it on purpose and without an error.
+    #[must_use]
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, Self::Closed | Self::Protocol(amqp::ConnectionError::RemoteClosed))
     }
 
     /// Whether another connection may fare better: what was wrong is wrong with the way, or with the moment.
@@ -300,10 +321,7 @@ impl LinkError {
     pub(crate) fn is_orderly(&self) -> bool {
         match self {
             Self::Closed | Self::DetachedByPeer | Self::SessionEnded(None) => true,
-            Self::Connection(error) => {
-                let remote = ConnectionError::Protocol(amqp::ConnectionError::RemoteClosed);
-                *error == ConnectionError::Closed || *error == remote
-            }
+            Self::Connection(error) => error.is_orderly(),
             _ => false,
         }
     }
@@ -354,6 +372,9 @@ pub enum AttachError {
         /// What the peer offers.
         offered: String,
     },
+    /// The peer asks for a node that is made for it, and the answer has no address of one.
+    #[error("the peer asks for a dynamic node, and the answer gives it no address")]
+    NoAddress,
 }
 
 impl AttachError {
@@ -373,6 +394,7 @@ impl AttachError {
             Self::GuaranteeUnavailable { asked: Guarantee::ExactlyOnce, .. } => {
                 Some("use at-least-once and leave out by their ids messages that come again, or another broker")
             }
+            Self::NoAddress => Some("tell the address of one (`set_source` or `set_target`), or refuse the link"),
             Self::OtherNode { .. } => Some("allow it (`any_node`) where the broker writes addresses in its own way"),
             _ => None,
         }

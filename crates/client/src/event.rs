@@ -9,7 +9,7 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::ReusableBoxFuture;
 
 use crate::state::State;
-use crate::{ConnectError, Connection, ConnectionError, LinkError};
+use crate::{CbsError, ConnectError, Connection, ConnectionError, LinkError, Redirect};
 
 /// Something that happened to a connection or to one of its links without anybody having asked for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,9 @@ pub enum ConnectionEvent {
         /// The number of the attempt since the loss, from 1 on.
         attempt: u32,
     },
+    /// The peer sends the connection elsewhere, and it goes there
+    /// ([`ConnectOptions::max_redirects`](crate::ConnectOptions::max_redirects)).
+    Redirected(Redirect),
     /// An attempt has failed.
     Failed {
         /// The broker's address, without the password.
@@ -70,6 +73,20 @@ pub enum ConnectionEvent {
         link: String,
         /// How many messages.
         messages: usize,
+    },
+    /// The token of an audience was renewed ([`Cbs::keep_token`](crate::Cbs::keep_token)).
+    TokenRenewed {
+        /// What it is for.
+        audience: String,
+    },
+    /// The token of an audience was not renewed.
+    TokenFailed {
+        /// What it is for.
+        audience: String,
+        /// Why.
+        error: CbsError,
+        /// Whether it is tried again. Where not, the peer lets go of what it was for once the token expires.
+        again: bool,
     },
     /// A link is over.
     LinkLost {
@@ -152,11 +169,13 @@ impl State {
     pub(crate) fn tell(&mut self, event: ConnectionEvent) {
         match &event {
             ConnectionEvent::Lost(_)
+            | ConnectionEvent::Redirected(_)
             | ConnectionEvent::Trying { .. }
             | ConnectionEvent::Failed { .. }
             | ConnectionEvent::Reopened { .. }
                 if self.quiet => {}
             ConnectionEvent::Lost(error) => tracing::warn!(%error, "connection lost"),
+            ConnectionEvent::Redirected(redirect) => tracing::info!(%redirect, "redirected"),
             ConnectionEvent::Trying { broker, attempt } => tracing::debug!(broker, attempt, "trying"),
             ConnectionEvent::Failed { broker, attempt, error } => {
                 tracing::info!(broker, attempt, %error, "attempt failed")
@@ -169,6 +188,10 @@ impl State {
                 tracing::info!(link, previous, address, "dynamic node made anew");
             }
             ConnectionEvent::InDoubt { link, messages } => tracing::warn!(link, messages, "messages in doubt"),
+            ConnectionEvent::TokenRenewed { audience } => tracing::debug!(audience, "token renewed"),
+            ConnectionEvent::TokenFailed { audience, error, again } => {
+                tracing::warn!(audience, %error, again, "token not renewed");
+            }
             ConnectionEvent::LinkLost { link, error } => tracing::info!(link, %error, "link over"),
             ConnectionEvent::Over(error) => tracing::debug!(%error, "connection over"),
             ConnectionEvent::Missed(_) => {}

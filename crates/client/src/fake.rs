@@ -8,11 +8,11 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 
 use crate::protocol::{
-    Delivery, DeliveryNumber, DeliveryTag, How, LimitError, LinkId, MessageFormat, News, Outgoing, Own, Peer, Protocol,
-    Query, Refusal, Remote, Role, SessionId, Suspended, Take, To, TransactionId, Transmit, Unsettled, Wire,
+    Answer, Delivery, DeliveryNumber, DeliveryTag, How, LimitError, LinkId, MessageFormat, News, Outgoing, Own, Peer,
+    Protocol, Query, Refusal, Remote, Role, SessionId, Suspended, Take, To, TransactionId, Transmit, Unsettled, Wire,
 };
 use crate::types::{DecodeError, PeerError};
-use crate::{LinkOptions, Message, Node, Origin, Outcome};
+use crate::{Message, Node, Origin, Outcome};
 
 /// An engine, and the test's hold on it.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +134,7 @@ impl Protocol for Fake {
         Ok(session)
     }
 
-    fn end(&mut self, _: SessionId) {}
+    fn end(&mut self, _: SessionId, _: Option<PeerError>) {}
 
     fn end_all(&mut self) {}
 
@@ -167,17 +167,23 @@ impl Protocol for Fake {
         Ok(id)
     }
 
-    fn accept(&mut self, _: LinkId, _: &LinkOptions) -> Result<(), LimitError> {
+    fn accept(&mut self, _: LinkId, _: &Answer<'_>) -> Result<(), LimitError> {
         Err(LimitError::Ended)
     }
+
+    fn accept_resumed(&mut self, _: LinkId, _: &Answer<'_>, _: &mut Suspended) -> Result<(), LimitError> {
+        Err(LimitError::Ended)
+    }
+
+    fn retain_told(&self, _: &mut Suspended) {}
 
     fn refuse(&mut self, _: LinkId, _: PeerError) {}
 
     fn proceed(&mut self, _: LinkId) {}
 
-    fn detach(&mut self, _: LinkId) {}
+    fn detach(&mut self, _: LinkId, _: Option<PeerError>) {}
 
-    fn detach_for_now(&mut self, _: LinkId) {}
+    fn detach_for_now(&mut self, _: LinkId, _: Option<PeerError>) {}
 
     fn map_capacity(&self, _: LinkId) -> usize {
         usize::MAX
@@ -236,6 +242,10 @@ impl Protocol for Fake {
             coordinator: None,
             coordinates: false,
             properties: None,
+            offers: Vec::new(),
+            desires: Vec::new(),
+            max_message_size: 0,
+            has_map: false,
         })
     }
 
@@ -245,6 +255,10 @@ impl Protocol for Fake {
         link.credit = link.credit.checked_sub(1).ok_or(Refusal::Blocked)?;
         link.sent.push((String::from_utf8_lossy(message.encoded).into_owned(), message.token));
         Ok(DeliveryNumber(0))
+    }
+
+    fn settle_sent(&mut self, _: LinkId, _: &DeliveryTag) -> Option<u64> {
+        None
     }
 
     fn has_unsettled(&mut self, _: LinkId, _: &DeliveryTag) -> bool {
@@ -278,6 +292,10 @@ impl Protocol for Fake {
     }
 
     fn offer(&mut self, _: LinkId, _: u32) {}
+
+    fn is_asked_to_drain(&mut self, _: LinkId) -> bool {
+        false
+    }
 
     fn give_up_credit(&mut self, _: LinkId) {}
 
@@ -359,7 +377,7 @@ mod tests {
     fn connection(fake: &Fake) -> Connection {
         let shared = Shared::new(fake.engine());
         shared.with(|state| (state.opened, state.reconnects) = (true, true));
-        Connection { inner: Arc::new(Inner { shared, close_timeout: Duration::ZERO }) }
+        Connection { inner: Arc::new(Inner { shared, close_timeout: Duration::ZERO, origin: None }) }
     }
 
     /// Takes in what the fake has to tell.
@@ -407,7 +425,7 @@ mod tests {
         let settlement = now(&connection, sender.submit_tracked(&Message::from("hello"))).unwrap();
         let (text, token) = fake.lock().at(out).sent[0].clone();
         assert_eq!(text, "hello", "as the protocol writes it");
-        tell(&connection, &fake, [News::Settled { link: out, token, outcome: Some(Outcome::Released) }]);
+        tell(&connection, &fake, [News::Settled { link: out, token, outcome: Some(Outcome::Released), by_peer: true }]);
         assert_eq!(now(&connection, settlement), Ok(Outcome::Released));
 
         let delivery = Delivery::new(DeliveryNumber(7), DeliveryTag::from(1), Bytes::from_static(b"back"));

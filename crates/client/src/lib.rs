@@ -22,10 +22,12 @@
 //! `POSTROAD_TRACE_FRM=1` in the environment, or Proton's `PN_TRACE_FRM=1`, prints every frame on stderr in Proton's
 //! form, without passwords. The environment is read when the first connection begins.
 
+mod abort;
 mod acceptor;
 mod again;
 #[cfg(feature = "blocking")]
 pub mod blocking;
+mod cbs;
 mod connection;
 mod control;
 mod controller;
@@ -41,19 +43,27 @@ mod failure;
 #[cfg(test)]
 mod fake;
 mod heard;
+mod incoming;
+mod keeping;
 mod link;
+mod link_table;
 mod management;
 mod message;
 mod moved;
 mod node;
+mod open;
 mod options;
 mod outcome;
+mod passwords;
 mod protocol;
 mod query;
 mod reader;
 mod receiver;
 mod reconnect;
 mod recovery;
+mod redirect;
+mod requester;
+pub mod sasl;
 mod sender;
 mod session;
 mod shared_receiver;
@@ -65,6 +75,7 @@ mod tag;
 mod teardown;
 mod tls_header;
 mod to_send;
+mod told;
 mod trace;
 mod transacted;
 mod transaction;
@@ -73,7 +84,8 @@ mod v1_0;
 mod wait;
 mod writer;
 
-pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingLink};
+pub use acceptor::{AcceptError, AcceptOptions, Acceptor, IncomingConnection};
+pub use cbs::{Cbs, CbsError, CbsOptions, Token, TokenError, TokenFuture, TokenProvider};
 pub use connection::Connection;
 pub use controller::TransactionController;
 pub use disposition::{Origin, Settler};
@@ -84,21 +96,30 @@ pub use error::{
     TransactionError,
 };
 pub use event::{ConnectionEvent, ConnectionEvents};
+pub use incoming::{Incoming, IncomingLink};
+pub use link_table::{ExpiredLink, KeepLinks};
 pub use management::{Binding, Management, ManagementError, NodeKind};
 pub use message::Message;
-pub use node::{Expiry, Guarantee, LinkOptions, Node};
+pub use node::{Distribution, Expiry, Guarantee, LinkOptions, Node};
+pub use open::OpenDelivery;
 pub use options::{ConnectOptions, TlsMode};
 pub use outcome::Outcome;
 pub use postroad_amqp::sasl::Secret;
-pub use postroad_taps::{BlockingError, CapacityProfile, CryptoProvider, TlsConfig, TlsConfigBuilder, TlsConfigError};
+pub use postroad_taps::{
+    BlockingError, CapacityProfile, ClientCertificates, CryptoProvider, EndpointAddress, EstablishmentError,
+    ListenError, LocalEndpoint, Security, TlsConfig, TlsConfigBuilder, TlsConfigError, TlsInfo,
+};
 pub use reader::{MessageReader, StreamingReceiver};
-pub use receiver::{Receiver, Taken};
+pub use receiver::{Part, Receiver, Taken};
 pub use reconnect::Reconnect;
 pub use recovery::Recovery;
+pub use redirect::{Redirect, RedirectCredentials, RedirectError, RedirectScope};
+pub use requester::{RequestError, RequestOptions, Requester};
 pub use sender::{Sender, Settlement};
 pub use session::Session;
 pub use shared_receiver::SharedReceiver;
 pub use to_send::ToSend;
+pub use told::{SenderNews, Ticket, Told};
 pub use transacted::{Provisional, Transacted, TransactionState};
 pub use transaction::Transaction;
 pub use writer::MessageWriter;

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::types::{Fields, Map, Value};
-use crate::{Connection, LinkOptions, Message, Node, Receiver, Sender, Session};
+use crate::{Connection, Message, Node, RequestOptions, Requester, Session};
 
 pub use error::ManagementError;
 
@@ -32,11 +32,7 @@ pub use error::ManagementError;
 #[derive(Debug)]
 pub struct Management {
     dialect: Dialect,
-    sender: Sender,
-    answers: Receiver,
-    /// Where the answers go, unless that is what the node of the link is called.
-    reply_to: Option<String>,
-    requests: u64,
+    requester: Requester,
 }
 
 /// What a node does with messages.
@@ -76,13 +72,10 @@ enum Dialect {
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The most octets of an answer, and the most answers that are kept: a broker cannot have us keep any amount of what
+/// The most octets of an answer, and the most answers that are taken ahead: a broker cannot have us keep any amount of what
 /// nobody asked for.
 const ANSWER: u64 = 1024 * 1024;
 const ANSWERS: u32 = 10;
-
-/// How often it is looked whether the connection is still the one that a request went over, and its link is still there.
-const LOOK: Duration = Duration::from_millis(500);
 
 /// The connection capability of a broker that has a `$management`.
 const CAPABILITY: &str = "AMQP_MANAGEMENT_V1_0";
@@ -115,16 +108,17 @@ impl Session {
     /// A dropped future detaches the links again.
     pub async fn management(&self) -> Result<Management, ManagementError> {
         let dialect = Dialect::of(self.connection()).ok_or(ManagementError::Unavailable)?;
-        let (to, from, reply_to) = match dialect {
-            Dialect::Amqp => (Node::at(amqp::ADDRESS), Node::dynamic(), None),
+        let mut options = RequestOptions::default();
+        (options.receiver.prefetch, options.receiver.max_message_size) = (ANSWERS, ANSWER);
+        let to = match dialect {
+            Dialect::Amqp => Node::at(amqp::ADDRESS),
             Dialect::Qmf => {
                 let (from, reply_to) = qmf::answers();
-                (qmf::requests(), from, Some(reply_to))
+                (options.reply_node, options.reply_to) = (from, Some(reply_to));
+                qmf::requests()
             }
         };
-        let terms = LinkOptions { prefetch: ANSWERS, max_message_size: ANSWER, ..LinkOptions::default() };
-        let (sender, answers) = tokio::join!(self.sender(to), self.receiver_with(from, terms));
-        Ok(Management { dialect, sender: sender?, answers: answers?, reply_to, requests: 0 })
+        Ok(Management { dialect, requester: self.requester_with(to, options).await? })
     }
 }
 
@@ -201,35 +195,14 @@ impl Management {
 
     /// Sends a request and waits for its answer. With the connection request or answer may be lost: it is made again then, and
     /// what it asked for may have happened already. That it was is told beside the answer.
-    async fn request(&mut self, mut request: Message) -> Result<(Message, bool), ManagementError> {
-        self.requests += 1;
-        let id = self.requests.to_string();
-        request.set_id(id.as_str());
-        request.set_correlation_id(id.as_str());
-        let Self { sender, answers, reply_to, .. } = self;
+    async fn request(&mut self, request: Message) -> Result<(Message, bool), ManagementError> {
         let exchange = async {
             let mut again = false;
             loop {
-                let (sent_in, node) = answers.link.here().await?;
-                request.set_reply_to(reply_to.clone().or(node).ok_or(ManagementError::NoReplyTo)?);
-                let outcome = sender.send(&request).await?;
-                let lost = || sender.link.with(|state| state.epoch) != sent_in;
-                if !lost() && !outcome.is_accepted() {
-                    return Err(ManagementError::Outcome(outcome));
+                match self.requester.request_timeout(request.clone(), PATIENCE).await {
+                    Err(error) if error.is_interrupted() => again = true,
+                    answer => return Ok((answer?, again)),
                 }
-                while !lost() {
-                    let Some(answer) = answers.fetch(LOOK).await? else {
-                        // Whoever ends the link of the requests answers no more of them.
-                        sender.error().map_or(Ok(()), Err)?;
-                        continue;
-                    };
-                    answers.accept(&answer)?;
-                    // Another one is that of a request which nobody waited for.
-                    if answer.correlation_id().is_some_and(|answered| answered.to_string() == id) {
-                        return Ok((answer, again));
-                    }
-                }
-                again = true;
             }
         };
         tokio::time::timeout(PATIENCE, exchange).await.unwrap_or(Err(ManagementError::Timeout(PATIENCE)))

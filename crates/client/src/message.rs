@@ -110,6 +110,30 @@ impl Message {
         Ok(())
     }
 
+    /// An answer to this message, without content: to the node that it names for replies, with its correlation id, or else
+    /// its id, as the correlation id, and in the group that it names for replies. A message without
+    /// [`reply_to`](Message::reply_to) has an answer without an address.
+    ///
+    /// ```
+    /// use postroad_client::Message;
+    ///
+    /// let request = Message::from("France").with_id("7").with_reply_to("answers");
+    /// let mut answer = request.reply();
+    /// answer.set_body("Paris");
+    /// assert_eq!((answer.address(), answer.correlation_id()), (Some("answers"), request.id()));
+    /// ```
+    #[must_use]
+    pub fn reply(&self) -> Self {
+        let mut reply = Self::new();
+        if let Some(asked) = self.props() {
+            let answer = reply.props_mut();
+            answer.to.clone_from(&asked.reply_to);
+            answer.correlation_id = asked.correlation_id.as_ref().or(asked.message_id.as_ref()).cloned();
+            answer.group_id.clone_from(&asked.reply_to_group_id);
+        }
+        reply
+    }
+
     /// Where the message came from; none for a message that was made here.
     #[must_use]
     pub fn origin(&self) -> Option<Origin> {

@@ -19,12 +19,21 @@ pub struct Node {
     /// Filters by name, each with its descriptor and value.
     #[doc(alias = "filter")]
     pub filters: Vec<(Symbol, Value)>,
-    /// Whether receiving leaves messages for others.
-    pub browse: bool,
+    /// Whether receiving leaves messages for others; as the node has it where nothing is said.
+    pub distribution: Option<Distribution>,
     /// What of the terminus survives the connection.
     pub durable: bool,
     /// When the terminus expires.
     pub expiry: Option<Expiry>,
+}
+
+/// What becomes of messages at a source that are received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Distribution {
+    /// They leave it.
+    Move,
+    /// They stay, for others.
+    Copy,
 }
 
 /// When a terminus expires.
@@ -90,6 +99,10 @@ pub struct LinkOptions {
     pub own_address: Option<String>,
     /// Properties of the link.
     pub properties: Option<Fields>,
+    /// The extensions that our end of the link offers.
+    pub offered_capabilities: Vec<String>,
+    /// The extensions that our end of the link would use.
+    pub desired_capabilities: Vec<String>,
     /// How long to wait for the peer to attach or detach.
     pub timeout: Duration,
     /// With [`Guarantee::ExactlyOnce`]: how long the peer is asked to remember the link while there is no connection, in
@@ -106,13 +119,20 @@ pub struct LinkOptions {
     /// Bytes of those messages that a sender keeps until they are settled, so that they can be sent again: at the bound,
     /// which the last message may exceed, handing over waits. By default 64 MiB.
     pub max_unsettled_bytes: usize,
+    /// Whether a sender settles a message as soon as its receiver has told the outcome; it does by default. Otherwise that is
+    /// left to [`Sender::settle`](crate::Sender::settle), for messages that were handed over with
+    /// [`Sender::try_submit_told`](crate::Sender::try_submit_told).
+    pub auto_settle: bool,
     /// Whether the peer may attach the link to a node of another address than the one that was asked for. Otherwise that
     /// is [`AttachError::OtherNode`](crate::AttachError::OtherNode).
     pub any_node: bool,
+    /// Whether a receiver gives messages in parts ([`SharedReceiver::poll_part`](crate::SharedReceiver::poll_part)).
+    /// [`Session::streaming_receiver`](crate::Session::streaming_receiver) sets it by itself.
+    pub in_parts: bool,
     /// Whether a sender keeps what is not settled, to send it again.
     pub(crate) keep: bool,
-    /// Whether a receiver gives messages in parts.
-    pub(crate) in_parts: bool,
+    /// Whether what a sender has not settled may be sent again by itself, where the guarantee allows it.
+    pub(crate) resends: bool,
 }
 
 impl Default for LinkOptions {
@@ -124,13 +144,17 @@ impl Default for LinkOptions {
             max_message_size: 100 * 1024 * 1024,
             own_address: None,
             properties: None,
+            offered_capabilities: Vec::new(),
+            desired_capabilities: Vec::new(),
             timeout: Duration::from_secs(30),
             resume_timeout: Duration::from_secs(600),
             resend_elsewhere: false,
             max_unsettled: Some(10_000),
             max_unsettled_bytes: 64 * 1024 * 1024,
+            auto_settle: true,
             any_node: false,
             keep: false,
+            resends: true,
             in_parts: false,
         }
     }
@@ -147,6 +171,12 @@ impl Node {
     #[must_use]
     pub fn dynamic() -> Self {
         Self { dynamic: true, ..Self::default() }
+    }
+
+    /// Whether receiving leaves messages for others.
+    #[must_use]
+    pub fn is_browsed(&self) -> bool {
+        self.distribution == Some(Distribution::Copy)
     }
 
     /// The anonymous relay: each message says where it goes.

@@ -12,7 +12,7 @@ use postroad_taps::{
 use uuid::Uuid;
 
 use crate::types::Value;
-use crate::{ConnectError, Reconnect, v1_0};
+use crate::{ConnectError, Reconnect, RedirectCredentials, v1_0};
 
 /// The parameters of a connection. Debug shows no secret.
 #[derive(Clone)]
@@ -28,6 +28,20 @@ pub struct ConnectOptions {
     /// Whether and how a connection that is lost is made anew, with its sessions and links: by default it is. `None`: it
     /// is over then.
     pub reconnect: Option<Reconnect>,
+    /// How many redirects are followed in a row (AMQP 1.0 part 2, 2.8.16). By default none: a peer names the host, and to go
+    /// wherever it says is for those to allow who trust it. Then a connection that is redirected ends in an error that tells
+    /// where to: [`ConnectError::redirect`], [`ConnectionError::redirect`](crate::ConnectionError::redirect).
+    ///
+    /// They are followed as the connection is opened, within `connect_timeout`; and with `reconnect`, when the peer closes an
+    /// open connection with one: it goes there at once, with its sessions and links, and to the brokers of the list only
+    /// where that fails. Once it is lost there, the list is tried again and not that host, which only those on the list
+    /// can tell whether it is still the right one. Scheme and TLS stay as they are, the open asks for the redirect's
+    /// hostname, and `redirect_credentials` says whether user, password and token go along. One redirect more than so many in
+    /// a row is [`RedirectError::TooMany`](crate::RedirectError::TooMany), and ends the connection; a row ends once a
+    /// connection has lasted for a second.
+    pub max_redirects: u32,
+    /// Whether user, password and token go where a redirect leads. By default a client that has any does not go there.
+    pub redirect_credentials: RedirectCredentials,
     /// Whether the log (`tracing`) tells of attempts to open the connection and of its losses; it does by default.
     /// [`Connection::events`](crate::Connection::events) tells of them in any case.
     pub reconnect_log: bool,
@@ -73,6 +87,9 @@ pub struct ConnectOptions {
     pub connect_timeout: Duration,
     /// How long closing waits for the peer.
     pub close_timeout: Duration,
+    /// Whether links that the peer attaches wait for [`Connection::next_incoming`](crate::Connection::next_incoming) from the
+    /// start; by default they are refused by themselves before its first call.
+    pub accept_links: bool,
     /// Properties of the connection, beside `product` and `version`. With container id and host they have some 400 bytes:
     /// an open of more than 512 is taken by no peer for sure, and [`ConnectError::Options`] says so.
     pub properties: Vec<(String, Value)>,
@@ -101,6 +118,8 @@ impl ConnectOptions {
             url,
             failover: Vec::new(),
             reconnect: Some(Reconnect::default()),
+            max_redirects: 0,
+            redirect_credentials: RedirectCredentials::default(),
             reconnect_log: true,
             user: None,
             password: None,
@@ -119,6 +138,7 @@ impl ConnectOptions {
             max_frame_size: 65_536,
             connect_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(10),
+            accept_links: false,
             properties: Vec::new(),
         }
     }
@@ -211,6 +231,8 @@ impl fmt::Debug for ConnectOptions {
             .field("url", &self.url)
             .field("failover", &self.failover)
             .field("reconnect", &self.reconnect)
+            .field("max_redirects", &self.max_redirects)
+            .field("redirect_credentials", &self.redirect_credentials)
             .field("reconnect_log", &self.reconnect_log)
             .field("user", &self.user)
             .field("password", &self.password.as_ref().map(|_| "<redacted>"))
@@ -228,6 +250,7 @@ impl fmt::Debug for ConnectOptions {
             .field("max_frame_size", &self.max_frame_size)
             .field("connect_timeout", &self.connect_timeout)
             .field("close_timeout", &self.close_timeout)
+            .field("accept_links", &self.accept_links)
             .finish_non_exhaustive()
     }
 }

@@ -7,9 +7,11 @@ use std::fmt;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use postroad_amqp::sasl::{PasswordAnswer, PasswordCheck};
 
+use crate::sasl::User;
 use crate::types::{DecodeError, Fields, PeerError, Value};
-use crate::{AttachError, ConnectionError, Guarantee, LinkError, LinkOptions, Message, Node, Origin, Outcome};
+use crate::{AttachError, ConnectionError, Expiry, Guarantee, LinkError, LinkOptions, Message, Node, Origin, Outcome};
 
 pub(crate) use postroad_amqp::v1_0::{Delivery, LimitError, LinkId, SessionId, Transmit};
 pub(crate) use postroad_codec::v1_0::{DeliveryNumber, DeliveryTag, MessageFormat, Role, TransactionId};
@@ -34,6 +36,20 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     fn poll_news(&mut self) -> Option<News>;
     fn is_over(&self) -> bool;
 
+    // Clients that show who they are, where this end is connected to.
+
+    /// Who the client has shown to be.
+    fn user(&self) -> Option<User> {
+        None
+    }
+
+    /// A password to check, once; nothing is taken from the input before the answer is here.
+    fn password_check(&mut self) -> Option<PasswordCheck> {
+        None
+    }
+
+    fn password_checked(&mut self, _answer: PasswordAnswer) {}
+
     // The connection and its sessions.
 
     /// What our end has told of itself: its id, and the host that it asks for.
@@ -44,7 +60,7 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     /// Whether close has been said.
     fn is_closing(&self) -> bool;
     fn begin(&mut self) -> Result<SessionId, LimitError>;
-    fn end(&mut self, session: SessionId);
+    fn end(&mut self, session: SessionId, error: Option<PeerError>);
     fn end_all(&mut self);
     /// Whether there are sessions that have not ended.
     fn has_sessions(&self) -> bool;
@@ -52,15 +68,24 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     // Links.
 
     fn attach(&mut self, session: SessionId, name: &str, to: To<'_>, how: How<'_>) -> Result<LinkId, LimitError>;
-    /// Accepts a link of the peer's on the peer's terms, but for what is to outlive it: nothing at our end does.
-    fn accept(&mut self, link: LinkId, options: &LinkOptions) -> Result<(), LimitError>;
+    /// Accepts a link of the peer's.
+    fn accept(&mut self, link: LinkId, answer: &Answer<'_>) -> Result<(), LimitError>;
+    /// Accepts a link of the peer's as the one that it was: both ends tell what they have not settled.
+    fn accept_resumed(
+        &mut self,
+        link: LinkId,
+        answer: &Answer<'_>,
+        suspended: &mut Suspended,
+    ) -> Result<(), LimitError>;
+    /// Has what outlives a link that received know outcomes only: what has none comes again.
+    fn retain_told(&self, suspended: &mut Suspended);
     fn refuse(&mut self, link: LinkId, error: PeerError);
     /// Has a link that was attached again go on with what it brought along: the terms are as they should be.
     fn proceed(&mut self, link: LinkId);
     /// Detaches a link for good.
-    fn detach(&mut self, link: LinkId);
-    /// Detaches a link that is to be attached again at once.
-    fn detach_for_now(&mut self, link: LinkId);
+    fn detach(&mut self, link: LinkId, error: Option<PeerError>);
+    /// Detaches a link that is to be attached again.
+    fn detach_for_now(&mut self, link: LinkId, error: Option<PeerError>);
     /// So many deliveries of a link may be unsettled so that it can be resumed with one attach.
     fn map_capacity(&self, link: LinkId) -> usize;
     /// Whether a link that told a part of what is not settled is done with that part.
@@ -84,6 +109,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     fn send(&mut self, link: LinkId, message: &Outgoing<'_>) -> Result<DeliveryNumber, Refusal>;
     /// Whether a message of this tag is not settled.
     fn has_unsettled(&mut self, link: LinkId, tag: &DeliveryTag) -> bool;
+    /// Settles a message that was sent, by its tag, and gives back its token; nothing where it is settled.
+    fn settle_sent(&mut self, link: LinkId, tag: &DeliveryTag) -> Option<u64>;
     /// Hands over the next part of a message.
     fn append(&mut self, link: LinkId, delivery: DeliveryNumber, part: &Bytes, more: bool) -> Result<(), Refusal>;
     /// Whether the next part of a message can be handed over now.
@@ -99,6 +126,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     fn has_rest(&mut self, link: LinkId) -> bool;
     /// Notes how many messages wait at a sender.
     fn offer(&mut self, link: LinkId, available: u32);
+    /// Whether the receiver wants the credit of a sender used now or given up.
+    fn is_asked_to_drain(&mut self, link: LinkId) -> bool;
     /// Gives up the credit of a sender that is asked to: nothing waits for it.
     fn give_up_credit(&mut self, link: LinkId);
 
@@ -200,6 +229,14 @@ pub(crate) enum News {
         link: LinkId,
         token: u64,
         outcome: Option<Outcome>,
+        /// Whether the receiver has settled it.
+        by_peer: bool,
+    },
+    /// The receiver has given an outcome, and our end settles by hand.
+    Outcome {
+        link: LinkId,
+        token: u64,
+        outcome: Outcome,
     },
     /// A transaction was declared.
     Declared {
@@ -232,6 +269,16 @@ pub(crate) struct Peer {
     pub(crate) desires: Vec<String>,
 }
 
+impl Peer {
+    /// Whether it has opened only to say why it closes at once.
+    pub(crate) fn is_about_to_close(&self) -> bool {
+        self.properties.iter().any(|(name, value)| name == OPEN_FAILED && *value == Value::Boolean(true))
+    }
+}
+
+/// How brokers of the Qpid and ActiveMQ families say so in the properties of their open.
+const OPEN_FAILED: &str = "amqp:connection-establishment-failed";
+
 /// What a link is attached to.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum To<'a> {
@@ -242,6 +289,17 @@ pub(crate) enum To<'a> {
     },
     /// The peer's coordinator of transactions.
     Coordinator,
+}
+
+/// What our end tells of a link that the peer attaches.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Answer<'a> {
+    pub(crate) options: &'a LinkOptions,
+    /// The nodes at both ends, where they are not what the peer asked for.
+    pub(crate) source: Option<&'a Node>,
+    pub(crate) target: Option<&'a Node>,
+    /// What is granted to the terminus at our end; nothing of it outlives the link where this is nothing.
+    pub(crate) expiry: Option<Expiry>,
 }
 
 /// How a link is attached.
@@ -352,6 +410,13 @@ pub(crate) struct Remote {
     pub(crate) coordinator: Option<Vec<String>>,
     pub(crate) coordinates: bool,
     pub(crate) properties: Option<Fields>,
+    /// Extensions of the link that the peer offers, and that it would use.
+    pub(crate) offers: Vec<String>,
+    pub(crate) desires: Vec<String>,
+    /// The largest message that it takes; any where this is 0.
+    pub(crate) max_message_size: u64,
+    /// Whether it tells what it has not settled, be it nothing.
+    pub(crate) has_map: bool,
 }
 
 impl Remote {

@@ -2,6 +2,7 @@
 
 mod batch;
 mod credit;
+mod part;
 mod quirks;
 mod taken;
 
@@ -18,6 +19,7 @@ use crate::types::{Fields, PeerError};
 use crate::{LinkError, Message, Node, Outcome, ReceiveError, Session};
 
 pub(crate) use credit::answer_to_drain;
+pub use part::Part;
 use quirks::Quirks;
 pub use taken::Taken;
 

@@ -150,6 +150,13 @@ impl Schedule {
         }
     }
 
+    /// Counts an attempt beside those at the brokers of the list; `false` where none may be made.
+    pub(crate) fn beside(&mut self) -> bool {
+        let may = self.policy.attempts.is_none_or(|most| self.attempts < most);
+        self.attempts += u32::from(may);
+        may
+    }
+
     /// Attempts so far.
     pub(crate) fn attempts(&self) -> u32 {
         self.attempts

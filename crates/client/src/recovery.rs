@@ -73,9 +73,11 @@ impl AttachError {
     pub fn recovery(&self) -> Recovery {
         match self {
             Self::Link(error) => error.recovery(),
-            Self::Limit(_) | Self::GuaranteeUnavailable { .. } | Self::OtherNode { .. } | Self::OtherEnd { .. } => {
-                Recovery::Link
-            }
+            Self::Limit(_)
+            | Self::GuaranteeUnavailable { .. }
+            | Self::OtherNode { .. }
+            | Self::OtherEnd { .. }
+            | Self::NoAddress => Recovery::Link,
         }
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Handover<'a> {
     pub(crate) tag: Option<DeliveryTag>,
     /// Whether somebody waits for its outcome by name.
     pub(crate) tracked: bool,
+    /// Whether its outcome is told with those of others ([`Told`](crate::Told)) instead.
+    pub(crate) told: bool,
     /// Whether it is the first part of a message.
     pub(crate) more: bool,
     /// The transaction that it is a part of.
@@ -72,7 +74,7 @@ impl<'a> Handover<'a> {
 
     /// A whole message, outside transactions, for whose outcome somebody waits by name.
     pub(crate) fn tracked(format: MessageFormat) -> Self {
-        Self { format, tag: None, tracked: true, more: false, transaction: None, epoch: None }
+        Self { format, tag: None, tracked: true, told: false, more: false, transaction: None, epoch: None }
     }
 }
 
@@ -357,11 +359,20 @@ impl Sender {
         tracked: bool,
         transaction: Option<Within<'_>>,
     ) -> Result<Put, Box<Held>> {
+        let how = Handover::new(message.message_format(), tracked, transaction);
+        self.encode_and(message, |state, encoded, content| self.put(state, encoded, content, how))
+    }
+
+    /// Encodes a message outside the lock, and puts it into the link under it.
+    pub(crate) fn encode_and<R>(
+        &self,
+        message: &Message,
+        put: impl FnOnce(&mut State, &[u8], Option<&Bytes>) -> Result<R, SendError>,
+    ) -> Result<R, Box<Held>> {
         SCRATCH.with_borrow_mut(|scratch| {
             scratch.clear();
             let content = (self.link.session.shared().wire().encode)(message, scratch);
-            let how = Handover::new(message.message_format(), tracked, transaction);
-            let result = self.link.with(|state| self.put(state, scratch, content, how));
+            let result = self.link.with(|state| put(state, scratch, content));
             let result = match result {
                 Ok(put) => Ok(put),
                 Err(error) => Err(held(error, scratch, content)),
@@ -412,7 +423,7 @@ impl Sender {
         content: Option<&Bytes>,
         how: Handover<'_>,
     ) -> Result<Put, SendError> {
-        let Handover { format, tag: chosen, tracked, more, transaction, epoch } = how;
+        let Handover { format, tag: chosen, tracked, told, more, transaction, epoch } = how;
         if epoch.is_some_and(|epoch| epoch != state.epoch || state.down.is_some()) {
             // What it belongs to is gone with the connection.
             return Err(SendError::NotSent(state.lost_error()));
@@ -462,7 +473,7 @@ impl Sender {
         sends.in_flight += usize::from(!self.settled);
         sends.room = sends.room.saturating_sub(encoded.len() + content.map_or(0, Bytes::len));
         if tracked {
-            sends.slots.insert(Slot::Waiting(None));
+            sends.slots.insert(if told { Slot::Told { tag, before: false } } else { Slot::Waiting(None) });
         } else if !self.settled {
             sends.untracked += 1;
         }
@@ -543,7 +554,9 @@ impl Future for Settlement {
                     _ => unreachable!("just matched"),
                 },
                 // What is declared is no outcome of a message.
-                Some(Slot::Declared(_) | Slot::Abandoned) | None => Ok(Err(SendError::InDoubt(LinkError::Closed))),
+                Some(Slot::Declared(_) | Slot::Abandoned | Slot::Told { .. }) | None => {
+                    Ok(Err(SendError::InDoubt(LinkError::Closed)))
+                }
             }
         });
         match result {
@@ -570,7 +583,7 @@ impl Drop for Settlement {
                     state.tidy_link(link);
                     Some(slot)
                 }
-                Slot::Abandoned => None,
+                Slot::Abandoned | Slot::Told { .. } => None,
             }
         });
     }

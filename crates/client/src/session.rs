@@ -33,6 +33,19 @@ impl Session {
         Self { inner: Arc::new(Inner { connection, key, receivers: Mutex::default() }) }
     }
 
+    /// A handle of a session of the peer's, of which there may be others: all of them are the same.
+    pub(crate) fn of_peer(connection: &Connection, key: usize) -> Self {
+        let session = Self::new(connection.clone(), key);
+        session.shared().with(|state| state.sessions[key].handle = Arc::downgrade(&session.inner));
+        session
+    }
+
+    /// Whether both are handles of one session.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     pub(crate) fn shared(&self) -> &Arc<Shared> {
         &self.inner.connection.inner.shared
     }
@@ -163,7 +176,7 @@ impl Session {
 
     async fn attach(&self, role: Role, node: &Node, options: &LinkOptions) -> Result<Link, AttachError> {
         let name = own_name(options);
-        let keep = self.shared().with(|state| state.reconnects);
+        let keep = options.resends && self.shared().with(|state| state.reconnects);
         let exactly_once = options.guarantee == Guarantee::ExactlyOnce;
         let was_over = self.shared().with(|state| state.sessions[self.inner.key].over.is_some());
         let options = LinkOptions {
@@ -258,6 +271,15 @@ impl Session {
             link.attached().await?;
         }
         Ok(link)
+    }
+
+    /// Waits until the session is over, and tells why.
+    ///
+    /// # Cancel safety
+    /// A dropped future changes nothing.
+    pub async fn ended(&self) -> LinkError {
+        let over = |state: &mut State| state.sessions[self.inner.key].over.clone();
+        self.shared().wait(Place::Session(self.inner.key), over).await
     }
 
     /// Ends the session and every link on it; what was handed over goes out first.

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::task::consume_budget;
@@ -12,7 +12,7 @@ use crate::protocol::DeliveryNumber;
 use crate::receiver::{Taken, answer_to_drain};
 use crate::state::State;
 use crate::wait::{Place, Wait};
-use crate::{LinkError, Message, Node, ReceiveError, Receiver, Session};
+use crate::{LinkError, Message, Node, ReceiveError, Receiver, Session, Ticket};
 
 /// A receiver that several tasks use at once: each message goes to one of them. Clones are handles of the same receiver;
 /// with the last one the link is closed, and what was not settled goes back to the node.
@@ -31,8 +31,7 @@ pub(crate) struct Inner {
 impl Receiver {
     /// Makes this receiver one that several tasks can use.
     #[must_use]
-    pub fn into_shared(mut self) -> SharedReceiver {
-        self.note_unacknowledged();
+    pub fn into_shared(self) -> SharedReceiver {
         let link = self.link.clone();
         let inner = Arc::new(Inner { receiver: Mutex::new(self), link });
         inner.link.session.add_receiver(&inner);
@@ -73,6 +72,20 @@ impl SharedReceiver {
         let link = &self.inner.link;
         let mut wait = Wait::at(link.session.shared(), Place::Link(link.key));
         poll_fn(|cx| self.lock().poll_take(&mut wait.ticket, cx)).await
+    }
+
+    /// As [`SharedReceiver::take`], for a task that keeps its ticket from one call to the next.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn poll_take(&self, ticket: &mut Ticket, cx: &Context<'_>) -> Poll<Result<Taken, LinkError>> {
+        self.lock().poll_take(&mut ticket.waits, cx)
+    }
+
+    /// As [`SharedReceiver::take`], where a message is here.
+    #[must_use]
+    pub fn try_take(&self) -> Option<Taken> {
+        self.lock().take()
     }
 
     /// The second half: reads a message of this receiver, where it is to stay. It is large to be handed through.
@@ -129,6 +142,11 @@ impl SharedReceiver {
         self.lock().taken
     }
 
+    /// Notes from now on which messages have no outcome, for [`Session::unacknowledged`] and its kin.
+    pub fn note_unacknowledged(&self) {
+        self.lock().note_unacknowledged();
+    }
+
     /// As [`Receiver::prefetch`].
     #[must_use]
     pub fn prefetch(&self) -> u32 {
@@ -143,6 +161,22 @@ impl SharedReceiver {
     /// As [`Receiver::set_refill`].
     pub fn set_refill(&self, refill: Option<u32>) {
         self.lock().set_refill(refill);
+    }
+
+    /// As [`Receiver::set_credit`].
+    pub fn set_credit(&self, credit: u32) {
+        self.lock().set_credit(credit);
+    }
+
+    /// As [`Receiver::add_credit`].
+    pub fn add_credit(&self, credit: u32) {
+        self.lock().add_credit(credit);
+    }
+
+    /// Asks the sender to use its credit or give it up, as [`Receiver::drain`] does, and waits for nothing:
+    /// [`is_draining`](Self::is_draining) tells whether it has answered.
+    pub fn ask_to_drain(&self) {
+        self.lock().ask_to_drain();
     }
 
     /// As [`Receiver::credit`].
@@ -216,6 +250,11 @@ impl SharedReceiver {
     /// Once polled, the close goes its way whether the future lives or not.
     pub async fn close(&self) -> Result<(), LinkError> {
         self.inner.link.close().await
+    }
+
+    /// Begins to close the link, and waits for nothing.
+    pub fn shut(&self) {
+        self.inner.link.shut();
     }
 
     pub(crate) fn link(&self) -> &Link {

@@ -8,7 +8,7 @@ mod sends;
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -17,17 +17,21 @@ use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 
 use crate::again::Down;
+use crate::cbs::Claims;
 use crate::detached::Detached;
 use crate::event::ConnectionEvent;
+use crate::incoming::Opened;
+use crate::keeping::Keeper;
 use crate::moved::Moved;
 use crate::protocol::{LinkId, Protocol, Wire};
 use crate::query::Asked;
+use crate::redirect::{Dialed, Elsewhere};
 use crate::teardown::Teardown;
 use crate::types::PeerError;
 use crate::wait::Waiters;
-use crate::{ConnectError, ConnectionError};
+use crate::{ConnectError, ConnectionError, LinkError};
 
-pub(crate) use entries::{LinkEntry, SessionEntry};
+pub(crate) use entries::{Drain, LinkEntry, SessionEntry};
 pub(crate) use sends::{Sends, Slot, UNTRACKED};
 
 /// The state of a connection, behind one lock that is never held across an await or a syscall.
@@ -80,6 +84,11 @@ pub(crate) struct State {
     pub(crate) adopted: Option<Instant>,
     /// Whether a connection that is lost is made anew.
     pub(crate) reconnects: bool,
+    /// How the connection was made, where we made it; and where it is to go on, where it was redirected.
+    pub(crate) dialed: Option<Dialed>,
+    pub(crate) elsewhere: Option<Box<Elsewhere>>,
+    /// Tokens that are put again when it is made anew.
+    pub(crate) claims: Vec<Weak<Claims>>,
     /// Attempts and losses are not logged.
     pub(crate) quiet: bool,
     /// Why the connection was lost last.
@@ -102,8 +111,18 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     /// Senders whose credit is given up at a moment, unless those who wait for it use it before.
     drains: Vec<(Instant, LinkId)>,
-    /// Links that the peer attaches, where somebody takes them.
-    pub(crate) incoming: Option<VecDeque<LinkId>>,
+    /// Sessions and links that the peer opens, where somebody takes them.
+    pub(crate) incoming: Option<VecDeque<Opened>>,
+    /// Where the links of an accepted connection are kept.
+    pub(crate) keeper: Option<Box<Keeper>>,
+    /// Links that their peers have detached for a while, and that are to be suspended.
+    pub(crate) leaving: Vec<(LinkId, LinkError)>,
+    /// Counts links that were suspended.
+    pub(crate) parted: u32,
+    /// Whether this is the end that is connected to.
+    pub(crate) accepted: bool,
+    /// Whether somebody is told of links to a coordinator, which are refused otherwise.
+    pub(crate) coordinators: bool,
     driver: Option<Waker>,
     /// Whether the driver has been woken and has not run since.
     woken: bool,
@@ -128,6 +147,9 @@ impl Shared {
             attach_failed: None,
             adopted: None,
             reconnects: false,
+            dialed: None,
+            elsewhere: None,
+            claims: Vec::new(),
             quiet: false,
             lost: None,
             moved: Moved::default(),
@@ -141,6 +163,11 @@ impl Shared {
             waiters: Waiters::default(),
             drains: Vec::new(),
             incoming: None,
+            keeper: None,
+            leaving: Vec::new(),
+            parted: 0,
+            accepted: false,
+            coordinators: false,
             driver: None,
             woken: false,
             wakes: Vec::new(),
@@ -262,8 +289,8 @@ impl State {
         self.serial
     }
 
-    /// A number that changes whenever the connection is lost or made anew.
+    /// A number that changes whenever the connection is lost or made anew, or a link of it is suspended.
     pub(crate) fn stamp(&self) -> u32 {
-        self.epoch.wrapping_mul(2).wrapping_add(self.down.is_some().into())
+        self.epoch.wrapping_add(self.parted).wrapping_mul(2).wrapping_add(self.down.is_some().into())
     }
 }

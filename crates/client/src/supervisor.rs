@@ -1,20 +1,23 @@
 //! The task of a connection: it has it driven, and makes it anew when it is lost.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use postroad_address::BrokerUrl;
 
+use crate::cbs::{self, Claims};
 use crate::driver::Driver;
 use crate::event::ConnectionEvent;
 use crate::reconnect::{Next, Reconnect, Schedule};
+use crate::redirect::{Dialed, Elsewhere};
 use crate::state::{Shared, State};
 use crate::tls_header::ask_for_tls;
 use crate::wait::Place;
-use crate::{ConnectError, ConnectOptions, ConnectionError, TlsMode, v1_0};
+use crate::{ConnectError, ConnectOptions, Connection, ConnectionError, TlsMode, v1_0};
 
 /// Keeps a client's connection open.
 #[derive(Debug)]
@@ -72,10 +75,18 @@ impl Supervisor {
         while let Next::Try { broker, at } = schedule.next(Instant::now(), random()) {
             tokio::time::sleep_until(at.into()).await;
             let url = &brokers[broker];
-            let error = match dial(&options.at(url), options.connect_timeout).await {
-                Ok((shared, driver)) => {
+            let told = |event| {
+                if let (ConnectionEvent::Redirected(redirect), true) = (event, options.reconnect_log) {
+                    tracing::info!(broker = %url.redacted(), %redirect, "redirected");
+                }
+            };
+            let error = match dial(Way::to(options.at(url)), options.connect_timeout, &[], told).await {
+                Ok(Reached { shared, driver, dialed, .. }) => {
                     let reconnects = options.reconnect.is_some();
-                    shared.with(|state| (state.reconnects, state.quiet) = (reconnects, !options.reconnect_log));
+                    shared.with(|state| {
+                        (state.reconnects, state.quiet) = (reconnects, !options.reconnect_log);
+                        state.dialed = Some(dialed);
+                    });
                     let _ends = Ends(shared.clone());
                     let spoke = (0..brokers.len()).map(|index| index == broker).collect();
                     return Ok((Self { shared, options, brokers, at: broker, spoke, _ends }, driver));
@@ -140,6 +151,7 @@ impl Supervisor {
         self.shared.with(|state| {
             if let Some(detached) = &mut state.detached {
                 detached.gone = true;
+                state.elsewhere = None;
                 // That was no fault of the broker's.
                 *lately = 0;
                 state.waiters.wake(&mut state.wakes);
@@ -160,28 +172,45 @@ impl Supervisor {
         let policy = self.options.reconnect.clone().unwrap_or_else(once);
         let mut schedule = Schedule::new(policy, self.brokers.len(), self.at, lately, Instant::now(), random());
         let mut last = None;
+        // Where the peer sent us comes before the list, once.
+        let mut elsewhere = self.shared.with(|state| state.elsewhere.take()).filter(|_| schedule.beside());
         loop {
-            let Next::Try { broker, at } = schedule.next(Instant::now(), random()) else {
-                self.give_up(schedule.attempts(), last);
-                return None;
+            let (way, broker) = match elsewhere.take() {
+                Some(elsewhere) => {
+                    self.shared.with(|state| state.tell(ConnectionEvent::Redirected(elsewhere.redirect.clone())));
+                    let base = self.options.at(&self.brokers[self.at]);
+                    (Way { base, at: elsewhere.options, followed: elsewhere.followed }, None)
+                }
+                None => {
+                    let Next::Try { broker, at } = schedule.next(Instant::now(), random()) else {
+                        self.give_up(schedule.attempts(), last);
+                        return None;
+                    };
+                    self.unless_over(tokio::time::sleep_until(at.into())).await?;
+                    (Way::to(self.options.at(&self.brokers[broker])), Some(broker))
+                }
             };
-            self.unless_over(tokio::time::sleep_until(at.into())).await?;
-            let (url, attempt) = (self.brokers[broker].redacted().to_string(), schedule.attempts());
+            let (url, attempt) = (way.at.url.redacted().to_string(), schedule.attempts());
             self.shared.with(|state| state.tell(ConnectionEvent::Trying { broker: url.clone(), attempt }));
-            let options = self.options.at(&self.brokers[broker]);
             let left = schedule.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let timeout = left.map_or(options.connect_timeout, |left| left.min(options.connect_timeout));
-            let error = match self.unless_over(dial(&options, timeout)).await? {
-                Ok((candidate, mut driver)) => {
-                    (self.at, self.spoke[broker]) = (broker, true);
-                    self.adopt(&candidate, url)?;
+            let timeout = left.map_or(way.at.connect_timeout, |left| left.min(way.at.connect_timeout));
+            let told = |event| self.shared.with(|state| state.tell(event));
+            let claims: Vec<_> = self.shared.with(|state| state.claims.iter().filter_map(Weak::upgrade).collect());
+            let error = match self.unless_over(dial(way, timeout, &claims, told)).await? {
+                Ok(Reached { shared: candidate, mut driver, dialed, handle: _handle }) => {
+                    if let Some(broker) = broker {
+                        (self.at, self.spoke[broker]) = (broker, true);
+                    }
+                    self.adopt(&candidate, dialed)?;
                     driver.drive_for(self.shared.clone());
                     return Some(driver);
                 }
                 Err(error) => error,
             };
             // A proxy may answer in a broker's place for a while.
-            if error.is_final() && !(error.is_foreign() && self.spoke[broker]) {
+            if let Some(broker) =
+                broker.filter(|broker| error.is_final() && !(error.is_foreign() && self.spoke[*broker]))
+            {
                 schedule.leave_out(broker);
             }
             self.shared.with(|state| {
@@ -192,9 +221,13 @@ impl Supervisor {
     }
 
     /// Has the connection go on with the engine of another one that was opened for it.
-    fn adopt(&self, candidate: &Shared, broker: String) -> Option<()> {
+    fn adopt(&self, candidate: &Shared, dialed: Dialed) -> Option<()> {
         let mut candidate = candidate.lock();
-        self.shared.turn(|state| state.adopt(&mut candidate, broker))
+        self.shared.turn(|state| {
+            let broker = dialed.url.redacted().to_string();
+            state.dialed = Some(dialed);
+            state.adopt(&mut candidate, broker)
+        })
     }
 
     fn give_up(&self, attempts: u32, last: Option<Box<ConnectError>>) {
@@ -223,12 +256,65 @@ impl Supervisor {
     }
 }
 
-/// Connects, authenticates and opens.
-async fn dial(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<Shared>, Driver), ConnectError> {
-    match tokio::time::timeout(timeout, establish(options, timeout)).await {
-        Ok(result) => result,
-        Err(_) => Err(ConnectError::Timeout(timeout)),
+/// Where a connection is to be made.
+struct Way {
+    /// The options for the broker of the list, where it begins.
+    base: ConnectOptions,
+    at: ConnectOptions,
+    /// Redirects that were followed in a row to get here.
+    followed: u32,
+}
+
+impl Way {
+    fn to(broker: ConnectOptions) -> Self {
+        Self { at: broker.clone(), base: broker, followed: 0 }
     }
+}
+
+/// A connection that is open.
+struct Reached {
+    shared: Arc<Shared>,
+    driver: Driver,
+    dialed: Dialed,
+    /// Its handle, where it had one: it would be closed with that before its engine is taken over.
+    handle: Option<Connection>,
+}
+
+/// Connects, authenticates and opens, wherever the peers' redirects lead, and puts tokens there. What happens on the way is
+/// told.
+async fn dial(
+    way: Way,
+    timeout: Duration,
+    claims: &[Arc<Claims>],
+    told: impl Fn(ConnectionEvent),
+) -> Result<Reached, ConnectError> {
+    let Way { base, mut at, mut followed } = way;
+    let reached = async {
+        let (shared, mut driver) = loop {
+            let error = match establish(&at, timeout).await {
+                Ok(established) => break established,
+                Err(ConnectError::Connection(error)) => error,
+                Err(error) => return Err(error),
+            };
+            let elsewhere = Elsewhere::of(&base, followed, error)?;
+            told(ConnectionEvent::Redirected(elsewhere.redirect));
+            (at, followed) = (elsewhere.options, elsewhere.followed);
+        };
+        let dialed = Dialed { base: Arc::new(base), url: at.url, followed, since: Instant::now() };
+        let mut handle = None;
+        if !claims.is_empty() {
+            match cbs::put_again(&shared, &mut driver, &dialed, claims, &told).await {
+                Ok(connection) => handle = Some(connection),
+                Err(error) => {
+                    // It takes its leave.
+                    tokio::spawn(drive(Ends(shared), driver));
+                    return Err(ConnectError::Cbs(Box::new(error)));
+                }
+            }
+        }
+        Ok(Reached { shared, driver, dialed, handle })
+    };
+    tokio::time::timeout(timeout, reached).await.unwrap_or(Err(ConnectError::Timeout(timeout)))
 }
 
 async fn establish(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<Shared>, Driver), ConnectError> {
@@ -243,13 +329,22 @@ async fn establish(options: &ConnectOptions, timeout: Duration) -> Result<(Arc<S
         return Err(ConnectError::Strength { wanted: options.min_strength, found: strength });
     }
     let shared = Shared::new(engine);
+    if options.accept_links {
+        shared.with(|state| state.incoming = Some(VecDeque::new()));
+    }
     let mut driver = Driver::new(shared.clone(), stream);
     driver.opened().await?;
+    if shared.with(|state| state.engine.peer()).is_some_and(|peer| peer.is_about_to_close()) {
+        // Its close says why, and perhaps where to.
+        driver.over().await;
+        driver.linger().map(tokio::spawn);
+        return Err(shared.with(|state| state.over.clone()).unwrap_or(ConnectionError::Closed).into());
+    }
     Ok((shared, driver))
 }
 
 /// A number from 0 to 1.
-fn random() -> f64 {
+pub(crate) fn random() -> f64 {
     let mut bytes = [0; 4];
     // Without random numbers all come back at one moment; that is no reason not to come back.
     let _ = getrandom::fill(&mut bytes);

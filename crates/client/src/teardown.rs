@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::protocol::{LinkId, SessionId};
 use crate::state::State;
+use crate::types::PeerError;
 use crate::{ConnectionError, LinkError};
 
 /// What is still to be ended.
@@ -52,10 +53,19 @@ impl State {
         if self.down.is_some() {
             self.end_link(link, LinkError::Closed);
         } else if !self.engine.has_rest(link) {
-            self.engine.detach(link);
+            self.say_detach(link);
         } else if !self.teardown.links.iter().any(|(waits, _)| *waits == link) {
             self.teardown.links.push((link, Instant::now().checked_add(timeout)));
             self.wake_driver();
+        }
+    }
+
+    /// Closes a link, or detaches it only where what the peer keeps of it is to stay (2.6.6).
+    fn say_detach(&mut self, link: LinkId) {
+        if self.entry(link).is_some_and(|entry| entry.stays) {
+            self.engine.detach_for_now(link, None);
+        } else {
+            self.engine.detach(link, None);
         }
     }
 
@@ -72,7 +82,7 @@ impl State {
         if self.session_has_rest(session) {
             self.teardown.sessions.push((session, deadline));
         } else {
-            self.engine.end(session);
+            self.engine.end(session, None);
         }
         self.wake_driver();
     }
@@ -80,6 +90,30 @@ impl State {
     /// Whether our end of a session is to be ended.
     pub(crate) fn is_ending(&self, session: SessionId) -> bool {
         self.teardown.ends.iter().any(|(waits, ..)| *waits == session)
+    }
+
+    /// Closes a link with an error, whatever waits on it.
+    pub(crate) fn abort_link(&mut self, link: LinkId, error: PeerError) {
+        if let Some(entry) = self.entry(link) {
+            entry.detaching = true;
+        }
+        if self.down.is_some() {
+            self.end_link(link, LinkError::Closed);
+        } else {
+            self.engine.detach(link, Some(error));
+        }
+    }
+
+    /// As [`State::abort_link`], of a session.
+    pub(crate) fn abort_session(&mut self, session: SessionId, error: PeerError, timeout: Duration) {
+        if self.down.is_some() {
+            return self.end_session(session, &LinkError::Closed);
+        }
+        if !self.is_ending(session) {
+            self.teardown.ends.push((session, Instant::now().checked_add(timeout), timeout));
+            self.wake_driver();
+        }
+        self.engine.end(session, Some(error));
     }
 
     /// Takes a handle away from a session.
@@ -107,7 +141,7 @@ impl State {
             self.end_link(link, LinkError::Closed);
         }
         if entry.over.is_none() {
-            self.engine.end(entry.id);
+            self.engine.end(entry.id, None);
         }
     }
 
@@ -115,7 +149,7 @@ impl State {
     pub(crate) fn close_in_order(&mut self, timeout: Duration) {
         let rest = self.has_rest();
         // A server leaves sessions to the client, which would take an end for the end of nothing more.
-        if !self.opened || (self.incoming.is_some() && !rest) {
+        if !self.opened || (self.accepted && !rest) {
             self.engine.close(None);
             return;
         }
@@ -138,7 +172,7 @@ impl State {
             if self.engine.has_rest(link) && !due(&by) {
                 self.teardown.links.push((link, by));
             } else {
-                self.engine.detach(link);
+                self.say_detach(link);
             }
         }
         for (session, by) in std::mem::take(&mut self.teardown.sessions) {
@@ -148,7 +182,7 @@ impl State {
             }
             match self.sessions.iter().find(|(_, entry)| entry.id == session) {
                 Some((key, entry)) if entry.handles == 0 => self.forget_session(key),
-                _ => self.engine.end(session),
+                _ => self.engine.end(session, None),
             }
         }
         for (session, by, timeout) in std::mem::take(&mut self.teardown.ends) {
@@ -173,11 +207,11 @@ impl State {
             }
             closing = Closing { by: now + closing.ends, ended: true, ..closing };
             self.teardown.close = Some(closing);
-            if self.incoming.is_none() {
+            if !self.accepted {
                 self.engine.end_all();
             }
         }
-        if closing.by <= now || self.incoming.is_some() || !self.engine.has_sessions() {
+        if closing.by <= now || self.accepted || !self.engine.has_sessions() {
             self.engine.close(None);
             return None;
         }

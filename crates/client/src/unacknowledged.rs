@@ -136,8 +136,9 @@ impl SharedReceiver {
 }
 
 impl Session {
-    /// Messages that the shared receivers of this session have handed out and that have no outcome yet; one that is to be told
-    /// with a commit is an outcome.
+    /// Messages that those shared receivers of this session have handed out that note it
+    /// ([`SharedReceiver::note_unacknowledged`]), and that have no outcome yet; one that is to be told with a commit is an
+    /// outcome.
     #[must_use]
     pub fn unacknowledged(&self) -> usize {
         let count = |noted: &Unacknowledged, here: usize, _| noted.waiting.saturating_sub(here);

@@ -4,11 +4,11 @@ use std::collections::VecDeque;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::protocol::{DeliveryNumber, MessageFormat, Refusal};
+use crate::protocol::{DeliveryNumber, MessageFormat};
 use crate::sender::{Encoded, Handover, Put};
 use crate::state::State;
 use crate::wait::Place;
-use crate::{LinkError, Message, Outcome, SendError, Sender, Settlement};
+use crate::{Message, Outcome, SendError, Sender, Settlement};
 
 /// A message whose content is handed over piece by piece: [`Sender::begin`] makes one. What waits here is one piece; what
 /// waits in the connection is bounded, so content of any length passes.
@@ -155,22 +155,7 @@ impl MessageWriter<'_> {
 
     async fn append(&self, delivery: DeliveryNumber, part: &Bytes, more: bool) -> Result<(), SendError> {
         let link = &self.sender.link;
-        let append = |state: &mut State| {
-            let entry = &state.links[link.key];
-            if let Some(error) = &entry.over {
-                return Some(Err(SendError::InDoubt(error.clone())));
-            }
-            if state.down.is_some() || state.epoch != self.epoch {
-                return Some(Err(SendError::NotSent(state.lost_error())));
-            }
-            match state.engine.append(entry.id, delivery, part, more) {
-                Ok(()) => Some(Ok(())),
-                Err(Refusal::Blocked) => None,
-                Err(Refusal::TooLarge(limit)) => Some(Err(SendError::TooLarge(limit))),
-                // The detach is on its way to the news.
-                Err(Refusal::Detached) => Some(Err(SendError::InDoubt(LinkError::Closed))),
-            }
-        };
+        let append = |state: &mut State| self.sender.append_to(state, (delivery, self.epoch), part, more);
         link.session.shared().wait(Place::Link(link.key), append).await
     }
 }
@@ -182,14 +167,7 @@ impl Drop for MessageWriter<'_> {
         }
         let Some((delivery, mut settlement)) = self.begun.take() else { return };
         let token = settlement.at.take().map(|(_, _, token)| token);
-        let link = &self.sender.link;
-        let _slot = link.with(|state| {
-            let entry = &state.links[link.key];
-            if entry.over.is_none() && state.down.is_none() && state.epoch == self.epoch {
-                state.engine.abort(entry.id, delivery);
-            }
-            token.and_then(|token| state.withdraw(link.key, token))
-        });
+        let _slot = self.sender.link.with(|state| self.sender.give_up(state, (delivery, self.epoch), token));
     }
 }
 

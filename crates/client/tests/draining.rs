@@ -2,14 +2,14 @@
 
 mod common;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use common::pair;
+use common::{Ends, connect, pair};
 use postroad_client::types::Value;
-use postroad_client::{Message, Outcome};
+use postroad_client::{LinkOptions, Message, Outcome, Receiver, Sender, SenderNews, Ticket};
 
 /// Nothing that should come takes longer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -81,4 +81,77 @@ async fn a_drain_lets_those_who_wait_for_credit_send_first() {
     let (sent, fetched) = tokio::join!(sending, fetching);
     assert!(fetched, "the credit was given up while a message waited for it");
     assert_eq!(sent.unwrap(), Ok(Outcome::Accepted));
+}
+
+/// A sender of a server's, and the receiver of its client's.
+async fn accepted_sender() -> (Sender, Receiver, Ends) {
+    let ends = connect().await;
+    let session = ends.client.session().await.unwrap();
+    let mut options = LinkOptions::default();
+    options.prefetch = 0;
+    let accepting = async { ends.server.next_link().await.unwrap().into_sender(&LinkOptions::default()).unwrap() };
+    let (receiver, sender) = tokio::join!(session.receiver_with("q", options), accepting);
+    (sender, receiver.unwrap(), ends)
+}
+
+async fn news(sender: &Sender, ticket: &mut Ticket) -> SenderNews {
+    soon(poll_fn(|cx| sender.poll_news(ticket, cx))).await
+}
+
+#[tokio::test]
+async fn a_sender_that_is_told_of_a_drain_uses_the_credit_first() {
+    let (sender, mut receiver, _ends) = accepted_sender().await;
+    let mut ticket = Ticket::default();
+    receiver.set_credit(10);
+    let first = news(&sender, &mut ticket).await;
+    assert_eq!((first.room, first.drain), (10, false));
+    assert!(!sender.is_draining());
+    let draining = tokio::spawn(async move {
+        receiver.drain().await.unwrap();
+        receiver
+    });
+    let told = news(&sender, &mut ticket).await;
+    assert_eq!((told.room, told.drain), (10, true));
+    assert!(sender.is_draining());
+    // However long it takes.
+    pause().await;
+    assert_eq!((draining.is_finished(), sender.credit()), (false, 10));
+    for text in ["a", "b"] {
+        sender.try_submit_told(&Message::from(text), None).unwrap();
+    }
+    // Whoever asks for more news is done with it.
+    assert!(poll_fn(|cx| Poll::Ready(sender.poll_news(&mut ticket, cx))).await.is_pending());
+    let mut receiver = soon(draining).await.unwrap();
+    assert_eq!((receiver.credit(), receiver.available(), sender.credit()), (0, 2, 0));
+    for text in ["a", "b"] {
+        assert_eq!(receiver.try_receive().unwrap().unwrap().text(), Some(text));
+    }
+    receiver.set_credit(1);
+    assert_eq!(news(&sender, &mut ticket).await.room, 1);
+}
+
+#[tokio::test]
+async fn a_sender_gives_credit_up_when_it_says_so() {
+    let (sender, mut receiver, _ends) = accepted_sender().await;
+    let mut ticket = Ticket::default();
+    receiver.set_credit(10);
+    // What is not asked for stays.
+    assert_eq!(news(&sender, &mut ticket).await.room, 10);
+    sender.drained();
+    assert_eq!(sender.credit(), 10);
+    let draining = async { receiver.drain().await.unwrap() };
+    let answering = async {
+        assert!(news(&sender, &mut ticket).await.drain);
+        sender.drained();
+    };
+    soon(async { tokio::join!(draining, answering) }).await;
+    assert_eq!((receiver.credit(), receiver.available(), sender.credit()), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_sender_whose_owner_asks_for_no_news_gives_credit_up_by_itself() {
+    let (sender, mut receiver, _ends) = accepted_sender().await;
+    receiver.set_credit(10);
+    soon(receiver.drain()).await.unwrap();
+    assert_eq!((receiver.credit(), sender.credit()), (0, 0));
 }

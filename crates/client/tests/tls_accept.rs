@@ -156,5 +156,5 @@ async fn a_configuration_without_a_certificate_is_found_at_the_start() {
     options.security = Security::Tls(TlsConfig::default());
     options.tls_mode = TlsMode::Header;
     let error = Acceptor::listen(options).await.unwrap_err();
-    assert_eq!(error, ListenError::from(TlsConfigError::NoServerCertificate));
+    assert_eq!(error, AcceptError::Listen(ListenError::from(TlsConfigError::NoServerCertificate)));
 }

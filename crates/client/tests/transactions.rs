@@ -188,6 +188,7 @@ async fn what_waits_for_the_commit_is_not_unacknowledged() {
     let game = game().await;
     game.fill("a", &["1", "2"]).await;
     let receiver = game.session.receiver("a").await.unwrap().into_shared();
+    receiver.note_unacknowledged();
     let (first, _second) = (receiver.receive().await.unwrap(), receiver.receive().await.unwrap());
     assert_eq!(game.session.unacknowledged(), 2);
     let transaction = game.begin().await;

@@ -24,7 +24,7 @@ pub(crate) fn asking(resolved: &Resolved) -> Node {
 fn depends_on_answer(resolved: &Resolved) -> bool {
     let node = &resolved.node;
     let described = resolved.creates() && resolved.describes();
-    !node.filters.is_empty() || node.browse || node.durable || resolved.asserts() || described
+    !node.filters.is_empty() || node.is_browsed() || node.durable || resolved.asserts() || described
 }
 
 /// Whether a broker answers with whatever it was asked for.
@@ -58,7 +58,7 @@ pub(crate) fn refuse_known(resolved: &Resolved, peer: &Connection) -> Result<(),
 pub(crate) fn refuse(resolved: &Resolved) -> Result<(), AddressError> {
     const REASON: &str = "the broker says yes to anything, and does not do it";
     let cases = [
-        (resolved.node.browse, "mode", "a receiver that consumes may release what is to stay"),
+        (resolved.node.is_browsed(), "mode", "a receiver that consumes may release what is to stay"),
         (
             resolved.node.durable,
             "link.durable",

@@ -49,6 +49,7 @@ impl Receiver {
         undo: Undo,
     ) -> Self {
         let undo = session.undos().add(undo);
+        link.note_unacknowledged();
         let threshold = Threshold::default();
         let receiver = Self::of(Arc::new(Inner { session, link, id, source, options, threshold, undo }));
         if let Some(capacity) = options.capacity {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use postroad_address::{Address, Mode, NodeType, Options, Reliability, Role};
 use postroad_client::types::{ErrorCondition, Fields, Map, PeerError, Symbol};
-use postroad_client::{AttachError, Binding, Expiry, Guarantee, LinkOptions, Node};
+use postroad_client::{AttachError, Binding, Distribution, Expiry, Guarantee, LinkOptions, Node};
 use uuid::Uuid;
 
 use crate::filters::{SUBJECT, filters};
@@ -128,7 +128,7 @@ impl Resolved {
         self.link.guarantee = guarantee(options, self.role, self.node_type);
         let receives = self.role == Role::Receiver;
         if receives {
-            self.node.browse = options.mode == Some(Mode::Browse);
+            self.node.distribution = (options.mode == Some(Mode::Browse)).then_some(Distribution::Copy);
             self.node.filters = filters(&self.address, options, self.node_type);
         }
         let subscribes = receives && self.node_type == Some(NodeType::Topic);
@@ -233,7 +233,7 @@ impl Resolved {
     pub(crate) fn subscription_node(&self, queue: &str) -> Node {
         let filters = self.node.filters.iter().filter(|(name, _)| *name != SUBJECT).cloned().collect();
         let capabilities = vec![NodeType::Queue.as_str().to_owned()];
-        Node { filters, capabilities, browse: self.node.browse, ..Node::at(queue) }
+        Node { filters, capabilities, distribution: self.node.distribution, ..Node::at(queue) }
     }
 
     /// What the broker's refusal says of the address.
@@ -458,7 +458,7 @@ mod tests {
         assert_eq!(others.0.get_str("exclusive"), Some(&Value::Boolean(false)));
         assert_eq!(others.0.get_str("qpid.max_count"), Some(&Value::Long(5)));
         let source = receiver("t/news; {mode: browse, link: {name: n, selector: 'a = 1'}}").subscription_node("n");
-        assert_eq!((source.address.as_deref(), source.browse), (Some("n"), true));
+        assert_eq!((source.address.as_deref(), source.is_browsed()), (Some("n"), true));
         assert_eq!(source.filters, [(SELECTOR, Value::described(0x468C_0000_0004_u64, "a = 1"))]);
     }
 

@@ -63,6 +63,7 @@ pub struct ServerConfig {
     anonymous: bool,
     plain_without_tls: bool,
     external: bool,
+    allowed: Option<Vec<String>>,
 }
 
 impl ServerConfig {
@@ -76,6 +77,7 @@ impl ServerConfig {
             anonymous: false,
             plain_without_tls: false,
             external: false,
+            allowed: None,
         }
     }
 
@@ -115,6 +117,13 @@ impl ServerConfig {
         self
     }
 
+    /// Offers these mechanisms at most, of those that are offered without it.
+    #[must_use]
+    pub fn allowed(mut self, mechanisms: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allowed = Some(mechanisms.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// What is offered to a connection, strongest first. `secure` tells whether it is encrypted, `external` whom the
     /// layer below knows the client as.
     pub fn mechanisms(&self, secure: bool, external: Option<&str>) -> Vec<&'static str> {
@@ -122,7 +131,11 @@ impl ServerConfig {
     }
 
     fn offered(&self, secure: bool, external: Option<&str>) -> impl Iterator<Item = Mechanism> {
-        Mechanism::ALL.into_iter().filter(move |mechanism| match mechanism {
+        let allowed = |mechanism: &Mechanism| match &self.allowed {
+            Some(allowed) => allowed.iter().any(|name| name == mechanism.name()),
+            None => true,
+        };
+        Mechanism::ALL.into_iter().filter(allowed).filter(move |mechanism| match mechanism {
             Mechanism::External => self.external && external.is_some(),
             Mechanism::Scram(hash) => self.users.as_ref().is_some_and(|users| users.hashes().contains(hash)),
             Mechanism::Plain => self.users.is_some() && (secure || self.plain_without_tls),
@@ -165,6 +178,7 @@ impl fmt::Debug for ServerConfig {
             .field("anonymous", &self.anonymous)
             .field("plain_without_tls", &self.plain_without_tls)
             .field("external", &self.external)
+            .field("allowed", &self.allowed)
             .finish_non_exhaustive()
     }
 }
@@ -322,10 +336,10 @@ impl Server {
                 }
                 response => self.first(mechanism, response.unwrap_or_default()),
             },
-            None if known == Some(Mechanism::Plain) && self.config.users.is_some() => {
+            None if known == Some(Mechanism::Plain) && self.config.users.is_some() && !self.secure => {
                 Step::Refused(SaslError::InsecureMechanism(Mechanism::Plain.name()))
             }
-            None if known == Some(Mechanism::OAuthBearer) && self.config.tokens.is_some() => {
+            None if known == Some(Mechanism::OAuthBearer) && self.config.tokens.is_some() && !self.secure => {
                 Step::Refused(SaslError::InsecureMechanism(Mechanism::OAuthBearer.name()))
             }
             None => Step::Refused(SaslError::NoCommonMechanism {

@@ -2,6 +2,7 @@
 
 use postroad_codec::v1_0::{DeliveryNumber, DeliveryState, DeliveryTag};
 
+use super::resume::Resuming;
 use super::{ReceiverMut, SenderMut};
 
 /// What is known of a delivery while neither end has settled it.
@@ -27,12 +28,20 @@ impl SenderMut<'_> {
     /// every unsettled delivery of the session, and at those that the link brought along.
     #[must_use]
     pub fn has_unsettled(&self, tag: &DeliveryTag) -> bool {
-        let Some(link) = self.connection.links.get(self.key) else { return false };
-        let waits = link.resuming.as_ref().is_some_and(|resuming| resuming.holds(tag));
-        waits
-            || self.connection.sessions.get(link.session).is_some_and(|session| {
-                session.outgoing.iter().any(|(_, outgoing)| outgoing.link.0 == self.key && outgoing.tag == *tag)
-            })
+        let waits = |resuming: &Resuming| resuming.holds(tag);
+        let link = self.connection.links.get(self.key);
+        link.is_some_and(|link| link.resuming.as_deref().is_some_and(waits)) || self.unsettled_of(tag).is_some()
+    }
+
+    /// The number and the token of the delivery of this tag, where neither end has settled it and it was sent, or sent again,
+    /// on this session. It looks at every unsettled delivery of the session.
+    #[must_use]
+    pub fn unsettled_of(&self, tag: &DeliveryTag) -> Option<(DeliveryNumber, u64)> {
+        let link = self.connection.links.get(self.key)?;
+        let mut unsettled = self.connection.sessions.get(link.session)?.outgoing.iter();
+        unsettled
+            .find(|(_, outgoing)| outgoing.link.0 == self.key && outgoing.tag == *tag)
+            .map(|(number, outgoing)| (number, outgoing.token))
     }
 }
 

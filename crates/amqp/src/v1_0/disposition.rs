@@ -81,7 +81,14 @@ impl Connection {
                 session.dispose(Role::Sender, delivery, state.clone(), true);
             }
         }
-        self.events.push_back(Event::Update(Update { link: link_id, token, delivery, state, settled }));
+        self.events.push_back(Event::Update(Update {
+            link: link_id,
+            token,
+            delivery,
+            state,
+            settled,
+            by_peer: disposition.settled,
+        }));
     }
 
     /// The sender tells of a delivery that we received.

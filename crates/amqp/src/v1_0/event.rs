@@ -168,4 +168,6 @@ pub struct Update {
     pub state: Option<DeliveryState>,
     /// Whether it is over: the receiver has settled it, or it had an outcome and we have.
     pub settled: bool,
+    /// Whether the receiver has settled it.
+    pub by_peer: bool,
 }

@@ -314,6 +314,7 @@ impl Connection {
                             delivery: unsettled.delivery,
                             state,
                             settled: true,
+                            by_peer: true,
                         })),
                         Resolution::Doubt => self.events.push_back(unsettled.in_doubt(id)),
                         resolution => resuming.decided.push_back((place, unsettled, resolution)),
@@ -450,7 +451,8 @@ impl Connection {
         });
         let delivery = sender.put_delivery(transfer, outgoing, Pieces::of(&payload));
         if let Some((state, settled)) = news {
-            self.events.push_back(Event::Update(Update { link: id, token: unsettled.token, delivery, state, settled }));
+            let (token, by_peer) = (unsettled.token, false);
+            self.events.push_back(Event::Update(Update { link: id, token, delivery, state, settled, by_peer }));
         }
         delivery
     }

@@ -182,7 +182,7 @@ fn terminus(node: &Node) -> Object<String, Json> {
             put("timeout", seconds(timeout));
         }
     }
-    if node.browse {
+    if node.is_browsed() {
         put("distribution-mode", json!("copy"));
     }
     if let Some(properties) = &node.properties {

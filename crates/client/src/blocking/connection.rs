@@ -1,8 +1,14 @@
 //! A connection to a peer.
 
-use super::{ConnectionEvents, ConnectionGuard, IncomingLink, Runtime, Session, Wrap, mirror};
+use postroad_taps::{EndpointAddress, TlsInfo};
+
+use super::{Cbs, ConnectionEvents, ConnectionGuard, Incoming, IncomingLink, Runtime, Session, Wrap, mirror};
+use crate::sasl::User;
 use crate::types::{PeerError, Value};
-use crate::{AttachError, ConnectError, ConnectOptions, ConnectionError, EndpointStates, Message};
+use crate::{
+    AttachError, CbsError, CbsOptions, ConnectError, ConnectOptions, ConnectionError, EndpointStates, Message,
+    Redirect, RedirectError,
+};
 
 mirror! {
     /// An open connection. Clones are handles of the same connection; when the last one is gone, and the last session and
@@ -13,10 +19,14 @@ mirror! {
     wait fn session(&self) -> Result<Session, AttachError>;
     soon fn session_timeout(&self) = session -> Result<Session, AttachError>;
     wait fn close(&self) -> Result<(), ConnectionError>;
+    wait fn cbs(&self) -> Result<Cbs, CbsError>;
+    wait fn cbs_with(&self, options: CbsOptions) -> Result<Cbs, CbsError>;
     wait fn detach(&self) -> Result<(), ConnectionError>;
     wait fn attach(&self) -> Result<(), ConnectError>;
     pass fn when_over(&self, told: impl FnOnce(ConnectionError) + Send + 'static) -> ();
     pass fn is_detached(&self) -> bool;
+    wait fn next_incoming(&self) -> Result<Incoming, ConnectionError>;
+    some fn next_incoming_timeout(&self) = next_incoming -> Result<Incoming, ConnectionError>;
     wait fn next_link(&self) -> Result<IncomingLink, ConnectionError>;
     some fn next_link_timeout(&self) = next_link -> Result<IncomingLink, ConnectionError>;
     pass fn state(&self) -> EndpointStates;
@@ -28,6 +38,11 @@ mirror! {
     pass fn remote_hostname(&self) -> Option<String>;
     pass fn remote_offered_capabilities(&self) -> Vec<String>;
     pass fn is_managed(&self) -> bool;
+    pass fn user(&self) -> Option<User>;
+    pass fn remote_endpoint(&self) -> Option<&EndpointAddress>;
+    pass fn tls_info(&self) -> Option<&TlsInfo>;
+    pass fn is_redirect_here(&self, redirect: &Redirect) -> bool;
+    pass fn redirect_options(&self, redirect: &Redirect) -> Result<ConnectOptions, RedirectError>;
     pass fn remote_desired_capabilities(&self) -> Vec<String>;
     pass fn brought(&self, message: &Message) -> bool;
     pass fn events(&self) -> ConnectionEvents;

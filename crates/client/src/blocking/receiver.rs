@@ -49,6 +49,9 @@ mirror! {
     pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<LinkError>;
     pass fn session(&self) -> Session;
+    pass fn detach(&self) -> ();
+    pass fn is_suspended(&self) -> bool;
+    pass fn abort(&self, error: PeerError) -> ();
     wait fn close(self) -> Result<(), LinkError>;
 }
 

@@ -3,8 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{ConnectionGuard, Guard as _, MessageWriter, Session, Wrap, mirror};
-use crate::types::DeliveryTag;
-use crate::types::Fields;
+use crate::types::{DeliveryTag, Fields, PeerError};
 use crate::{EndpointStates, InDoubt, LinkError, Message, Node, Outcome, SendError, SyncError};
 
 mirror! {
@@ -48,6 +47,11 @@ mirror! {
     pass fn when_over(&self, told: impl FnOnce(LinkError) + Send + 'static) -> ();
     pass fn shut(&self) -> ();
     wait fn close_shared(&self) -> Result<(), LinkError>;
+    pass fn drained(&self) -> ();
+    pass fn is_draining(&self) -> bool;
+    pass fn detach(&self) -> ();
+    pass fn is_suspended(&self) -> bool;
+    pass fn abort(&self, error: PeerError) -> ();
     wait fn close(self) -> Result<(), LinkError>;
 }
 

@@ -1,10 +1,13 @@
 //! A session: links share its windows and its order.
 
 use super::{
-    Connection, ConnectionGuard, Management, Receiver, Sender, StreamingReceiver, TransactionController, Wrap, mirror,
+    Connection, ConnectionGuard, Management, Receiver, Requester, Sender, StreamingReceiver, TransactionController,
+    Wrap, mirror,
 };
+use crate::types::PeerError;
 use crate::{
-    AttachError, LinkError, LinkOptions, ManagementError, Message, Node, Origin, Outcome, Settler, TransactionError,
+    AttachError, LinkError, LinkOptions, ManagementError, Message, Node, Origin, Outcome, RequestOptions, Settler,
+    TransactionError,
 };
 
 mirror! {
@@ -20,11 +23,15 @@ mirror! {
     wait fn streaming_receiver(&self, node: impl Into<Node>) -> Result<StreamingReceiver, AttachError>;
     wait fn streaming_receiver_with(&self, node: impl Into<Node>, options: LinkOptions) -> Result<StreamingReceiver, AttachError>;
     wait fn transaction_controller(&self) -> Result<TransactionController, TransactionError>;
+    wait fn requester(&self, node: impl Into<Node>) -> Result<Requester, AttachError>;
+    wait fn requester_with(&self, node: impl Into<Node>, options: RequestOptions) -> Result<Requester, AttachError>;
     wait fn management(&self) -> Result<Management, ManagementError>;
     wait fn query(&self, address: &str) -> Result<Option<Node>, LinkError>;
     wait fn close(&self) -> Result<(), LinkError>;
     pass fn brought(&self, message: &Message) -> bool;
     pass fn when_over(&self, told: impl FnOnce(LinkError) + Send + 'static) -> ();
+    pass fn is_same(&self, other: &Session => inner) -> bool;
+    pass fn abort(&self, error: PeerError) -> ();
     pass fn error(&self) -> Option<LinkError>;
     pass fn connection(&self) -> Connection;
     pass fn settler(&self) -> Settler;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use postroad_taps::BlockingError;
 
 use crate::types::{ErrorCondition, PeerError};
-use crate::{AttachError, LinkError, Outcome, ReceiveError, SendError};
+use crate::{AttachError, LinkError, Outcome, ReceiveError, RequestError, SendError};
 
 /// Why a request about nodes came to nothing.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -44,6 +44,20 @@ pub enum ManagementError {
     /// A blocking call was not made.
     #[error(transparent)]
     Blocking(#[from] BlockingError),
+}
+
+impl From<RequestError> for ManagementError {
+    fn from(error: RequestError) -> Self {
+        match error {
+            RequestError::Link(error) | RequestError::InDoubt(error) => Self::Link(error),
+            RequestError::Send(error) => Self::Send(error),
+            RequestError::NotAccepted(outcome) => Self::Outcome(outcome),
+            RequestError::Timeout { after, .. } => Self::Timeout(after),
+            RequestError::Receive(error) => Self::Receive(error),
+            RequestError::NoReplyTo => Self::NoReplyTo,
+            RequestError::Blocking(error) => Self::Blocking(error),
+        }
+    }
 }
 
 impl ManagementError {

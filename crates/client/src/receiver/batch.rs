@@ -10,7 +10,7 @@ use crate::protocol::{Delivery, DeliveryNumber};
 use crate::state::State;
 use crate::unacknowledged::Unacknowledged;
 use crate::wait::Place;
-use crate::{LinkError, Outcome, ReceiveError};
+use crate::{LinkError, Outcome};
 
 impl Receiver {
     /// Messages that are here and have not been handed out.
@@ -89,7 +89,8 @@ impl Receiver {
             let entry = &state.links[link.key];
             let stamp = state.stamp();
             if entry.over.is_some() {
-                return Some((stamp, false));
+                // What is kept comes again.
+                return Some((stamp, entry.suspended));
             }
             if state.down.is_some() || !entry.is_usable() {
                 return None;
@@ -136,8 +137,18 @@ impl Receiver {
 
     /// As [`Receiver::take`], for a task that keeps its ticket.
     pub(crate) fn poll_take(&mut self, ticket: &mut Option<u64>, cx: &Context<'_>) -> Poll<Result<Taken, LinkError>> {
+        self.poll_for(ticket, cx, Self::take)
+    }
+
+    /// Polls for something that is made of what has come.
+    pub(super) fn poll_for<R>(
+        &mut self,
+        ticket: &mut Option<u64>,
+        cx: &Context<'_>,
+        mut take: impl FnMut(&mut Self) -> Option<R>,
+    ) -> Poll<Result<R, LinkError>> {
         loop {
-            if let Some(taken) = self.take() {
+            if let Some(taken) = take(self) {
                 return Poll::Ready(Ok(taken));
             }
             if self.seek() {
@@ -182,23 +193,6 @@ impl Receiver {
                 // Where the link is over it goes back by itself.
                 let _ = disposition::dispose(self.link.session.shared(), &origin, Outcome::Released);
             }
-        }
-    }
-
-    /// Waits for the next part of a message, on a link that gives parts.
-    pub(crate) async fn next_part(&mut self) -> Result<Delivery, ReceiveError> {
-        loop {
-            let part = self.next();
-            if std::mem::take(&mut self.interrupted) {
-                // Of a message that comes again from its start.
-                self.batch.extend(part);
-                self.batch.rotate_right(usize::from(self.batch.len() > 1));
-                return Err(ReceiveError::Aborted);
-            }
-            if let Some(part) = part {
-                return Ok(part);
-            }
-            self.arrival().await?;
         }
     }
 }

@@ -101,13 +101,11 @@ impl Receiver {
     /// of it, what the sender has given up already is gone.
     #[doc(alias = "drained")]
     pub async fn drain(&mut self) -> Result<(), LinkError> {
-        self.manual = true;
+        self.ask_to_drain();
         if self.quirks.breaks_on_drain {
-            self.grant(|_| 0);
             tokio::time::sleep(UNASKED).await;
             return self.error().map_or(Ok(()), Err);
         }
-        self.start_drain();
         let drained = self.link.session.shared().wait(Place::Link(self.link.key), |state| {
             let entry = &state.links[self.link.key];
             match &entry.over {
@@ -117,6 +115,15 @@ impl Receiver {
         });
         let timeout = self.link.timeout;
         tokio::time::timeout(timeout, drained).await.unwrap_or(Err(LinkError::Timeout(timeout)))
+    }
+
+    pub(crate) fn ask_to_drain(&mut self) {
+        self.manual = true;
+        if self.quirks.breaks_on_drain {
+            self.grant(|_| 0);
+        } else {
+            self.start_drain();
+        }
     }
 
     /// Whether the sender has been asked for its credit and has not answered.

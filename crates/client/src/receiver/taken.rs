@@ -28,6 +28,14 @@ pub struct Taken {
     origin: Origin,
 }
 
+impl Taken {
+    /// Where the message came from.
+    #[must_use]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+}
+
 impl Link {
     #[inline]
     pub(crate) fn open(&self, taken: Taken) -> Result<Message, ReceiveError> {

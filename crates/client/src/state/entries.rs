@@ -1,6 +1,7 @@
 //! What a connection knows of its sessions and links, and which of these are the engine's.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Weak};
 
 use super::{Sends, State};
 use crate::LinkError;
@@ -9,7 +10,9 @@ use crate::control::Control;
 use crate::detached::is_of_engine;
 use crate::doubt::Doubts;
 use crate::heard::Heard;
+use crate::keeping::Kept;
 use crate::protocol::{Delivery, LinkId, SessionId};
+use crate::session;
 use crate::unacknowledged::Unacknowledged;
 use crate::wait::Waiters;
 
@@ -28,6 +31,21 @@ pub(crate) struct SessionEntry {
     pub(crate) committing: bool,
     pub(crate) over: Option<LinkError>,
     pub(crate) waiters: Waiters,
+    /// The handle that its handles share, where the peer has begun it.
+    pub(crate) handle: Weak<session::Inner>,
+}
+
+/// Whether a receiver wants the credit of a sender used now or given up (2.6.7), as the owner knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drain {
+    /// The owner does not poll for news: whoever waits for credit has a moment to use it.
+    Unpolled,
+    /// It does not.
+    No,
+    /// It does, and the owner is to be told.
+    Asked,
+    /// The owner was told. Credit that is left is given up when it asks for more news.
+    Told,
 }
 
 #[derive(Debug)]
@@ -61,7 +79,11 @@ pub(crate) struct LinkEntry {
     pub(crate) starved: bool,
     /// Whether our end is being detached for good.
     pub(crate) detaching: bool,
+    /// Whether what the peer keeps of it stays, once it is detached.
+    pub(crate) stays: bool,
     pub(crate) attached: bool,
+    /// Counts credit that a sender is granted, and messages that come.
+    pub(crate) credited: u32,
     /// Whether the peer has shown by credit or a message that it means the link.
     pub(crate) confirmed: bool,
     pub(crate) over: Option<LinkError>,
@@ -70,6 +92,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
+    /// What the owner of a sender knows of the receiver's wish for its credit.
+    pub(crate) drain: Drain,
     /// What the sender has heard of a link that receives.
     pub(crate) heard: Heard,
     /// Whether credit came to nothing since the receiver last counted it.
@@ -87,6 +111,9 @@ pub(crate) struct LinkEntry {
     pub(crate) address: Option<String>,
     /// Messages that a receiver takes beyond the credit.
     pub(crate) overdraft: u32,
+    /// The link in the table of those that outlive their connection; and whether it has gone into it.
+    pub(crate) kept: Option<Box<Kept>>,
+    pub(crate) suspended: bool,
 }
 
 impl State {
@@ -103,14 +130,18 @@ impl State {
             committing: false,
             over: None,
             waiters: Waiters::default(),
+            handle: Weak::new(),
         })
     }
 
-    /// Adds a handle to a session of the peer's.
-    pub(crate) fn share_session(&mut self, id: SessionId) -> Option<usize> {
+    /// A handle of a session of the peer's: one that there is, or a place for another one.
+    pub(crate) fn share_session(&mut self, id: SessionId) -> Option<Result<Arc<session::Inner>, usize>> {
         let (key, entry) = self.sessions.iter_mut().find(|(_, entry)| entry.id == id)?;
+        if let Some(handle) = entry.handle.upgrade() {
+            return Some(Ok(handle));
+        }
         entry.handles += 1;
-        Some(key)
+        Some(Err(key))
     }
 
     pub(crate) fn links_of(&self, session: usize) -> Vec<LinkId> {
@@ -144,12 +175,15 @@ impl State {
             wanted: 0,
             starved: false,
             detaching: false,
+            stays: false,
             attached: false,
+            credited: 0,
             confirmed: false,
             over: None,
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
+            drain: Drain::Unpolled,
             heard: Heard::default(),
             aborted: false,
             sends: Sends::default(),
@@ -159,6 +193,8 @@ impl State {
             in_doubt: Doubts::default(),
             address: None,
             overdraft: 0,
+            kept: None,
+            suspended: false,
         });
         if is_of_engine(id) {
             self.index_link(key, id);

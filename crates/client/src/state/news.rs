@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::State;
+use super::{Drain, State};
 use crate::LinkError;
 use crate::again::Joining;
+use crate::incoming::Opened;
 use crate::protocol::{LinkId, News};
 use crate::types::{ErrorCondition, PeerError};
 
-/// Links that a peer may attach before somebody takes them.
+/// Sessions and links that a peer may open before somebody takes them.
 const MAX_INCOMING: usize = 4096;
 
 /// How long those who wait for credit have to use it once the peer wants it back.
@@ -19,12 +20,14 @@ impl State {
     pub(crate) fn take_news(&mut self) {
         while let Some(news) = self.engine.poll_news() {
             match news {
-                News::Settled { link, token, outcome } => self.settled(link, token, outcome),
+                News::Settled { link, token, outcome, by_peer } => self.settled(link, token, outcome, by_peer),
+                News::Outcome { link, token, outcome } => self.decided(link, token, outcome),
                 News::Declared { link, token, id } => self.declared(link, token, id),
                 News::Ready(link) => {
                     let (mut control, mut joining) = (false, Joining::Not);
                     if let Some(entry) = self.entry(link) {
                         entry.confirmed = true;
+                        entry.credited = entry.credited.wrapping_add(1);
                         control = entry.control.is_some();
                         joining = entry.joining;
                         // Who waits for the first message of any link.
@@ -64,6 +67,9 @@ impl State {
                 News::InDoubt { link, doubt } => self.in_doubt(link, doubt),
                 News::SessionEnded(session, error) => {
                     // What answers an end of ours is no news of the peer's.
+                    if let Some(incoming) = &mut self.incoming {
+                        incoming.retain(|opened| *opened != Opened::Session(session));
+                    }
                     let ours = error == LinkError::SessionEnded(None) && self.is_ending(session);
                     self.end_session(session, if ours { &LinkError::Closed } else { &error });
                 }
@@ -91,18 +97,22 @@ impl State {
                 News::SessionIncoming(id) => {
                     self.add_session(id, false);
                     if self.teardown.close.is_some() {
-                        self.engine.end(id);
+                        self.engine.end(id, None);
+                    } else if let Some(incoming) = self.incoming.as_mut().filter(|all| all.len() < MAX_INCOMING) {
+                        incoming.push_back(Opened::Session(id));
+                        self.waiters.wake(&mut self.wakes);
                     }
                 }
                 News::LinkIncoming(link)
-                    if self.engine.remote(link).is_some_and(|remote| remote.coordinator.is_some()) =>
+                    if !self.coordinators
+                        && self.engine.remote(link).is_some_and(|remote| remote.coordinator.is_some()) =>
                 {
                     let text = "this container has no transactions";
                     self.engine.refuse(link, PeerError::new(ErrorCondition::NOT_IMPLEMENTED, text));
                 }
                 News::LinkIncoming(link) => match &mut self.incoming {
                     Some(incoming) if incoming.len() < MAX_INCOMING => {
-                        incoming.push_back(link);
+                        incoming.push_back(Opened::Link(link));
                         self.waiters.wake(&mut self.wakes);
                     }
                     _ => {
@@ -112,13 +122,14 @@ impl State {
                 },
             }
         }
+        self.suspend_leaving();
         self.tell_of_doubts();
         if !self.partly.is_empty() {
             self.go_on_with_parts();
         }
     }
 
-    /// The peer wants credit used or given up: those who wait for it come first.
+    /// The peer wants credit used or given up: those who wait for it come first, and an owner who polls for news.
     fn drain(&mut self, link: LinkId) {
         let Self { links, by_engine, wakes, drains, engine, .. } = self;
         // A peer that asks again is answered at the moment that was set.
@@ -127,6 +138,10 @@ impl State {
         }
         let key = by_engine.get(link.index()).copied().flatten();
         match key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) {
+            Some(entry) if entry.drain != Drain::Unpolled => {
+                entry.drain = Drain::Asked;
+                entry.waiters.wake(wakes);
+            }
             Some(entry) if !entry.waiters.is_empty() => {
                 entry.waiters.wake(wakes);
                 drains.push((Instant::now() + DRAIN, link));
@@ -145,6 +160,11 @@ impl State {
             *due > now
         });
         drains.iter().map(|(due, _)| *due).min()
+    }
+
+    /// A sender that was to give up credit at a moment need not: its owner sees to it.
+    pub(crate) fn drop_drain(&mut self, link: LinkId) {
+        self.drains.retain(|(_, pending)| *pending != link);
     }
 
     /// Senders that were to give up credit need not.

@@ -5,29 +5,47 @@ use std::time::Duration;
 use super::State;
 use crate::event::ConnectionEvent;
 use crate::protocol::{LinkId, SessionId, Take};
-use crate::{ConnectionError, LinkError};
+use crate::{ConnectionError, LinkError, Node};
 
 impl State {
     /// Ends a link: whoever waits for anything on it is told why.
     pub(crate) fn end_link(&mut self, id: LinkId, error: LinkError) {
-        let (suspended, left) = self.engine.release(id, Take::All);
+        let keeps = self.key_of(id).is_some_and(|key| self.keeps(key));
+        let node = if keeps { self.own_node(id) } else { None };
+        // What is kept and was not taken comes again.
+        let (suspended, left) = self.engine.release(id, if keeps { Take::Settled } else { Take::All });
         let Some(key) = self.key_of(id) else { return };
         if let Some(known) = self.by_engine.get_mut(id.index()) {
             *known = None;
         }
         if let Some(suspended) = suspended {
-            self.keep_doubts(key, suspended, &error);
+            let lost = if keeps { self.suspend(key, node, suspended).err() } else { Some(suspended) };
+            if let Some(suspended) = lost {
+                self.keep_doubts(key, suspended, &error);
+            }
         }
         let Self { links, wakes, waiters, .. } = self;
         let entry = &mut links[key];
         entry.waiters.wake(wakes);
         waiters.wake(wakes);
-        entry.sends.fail(&error, wakes);
+        if entry.suspended {
+            entry.sends.part(&error, wakes);
+        } else {
+            entry.sends.fail(&error, wakes);
+        }
+        let kept = entry.kept.take();
         entry.left.extend(left);
         entry.over.get_or_insert(error);
         let serial = entry.serial;
+        drop(kept);
         self.moved.forget_link(serial);
         self.tidy_link(key);
+    }
+
+    /// The node at our end of a link, as we have told it.
+    fn own_node(&self, id: LinkId) -> Option<Node> {
+        let (source, target) = self.engine.own_nodes(id);
+        if self.engine.receives(id) { target } else { source }
     }
 
     /// Forgets a link that is over once its handle is gone and every outcome has been taken: until then its key is not
@@ -52,13 +70,19 @@ impl State {
         for link in self.links_of(key) {
             self.end_link(link, error.clone());
         }
+        let serial = self.sessions[key].serial;
         if self.sessions[key].handles == 0 {
             self.sessions.remove(key);
         }
+        self.parted_from(Some(serial));
     }
 
     /// Ends everything.
     pub(crate) fn end_connection(&mut self, error: ConnectionError) {
+        // What is known of links that are kept is known before they are.
+        if self.keeper.is_some() {
+            self.take_news();
+        }
         if self.over.is_some() {
             return;
         }
@@ -70,6 +94,7 @@ impl State {
         for session in sessions {
             self.end_session(session, &link_error);
         }
+        self.parted_from(None);
         self.tell_of_doubts();
         self.tell(ConnectionEvent::Over(error));
     }

@@ -6,8 +6,9 @@ use slab::Slab;
 
 use super::State;
 use crate::protocol::{LinkId, TransactionId};
+use crate::types::DeliveryTag;
 use crate::wait::Waiters;
-use crate::{LinkError, Outcome, SendError};
+use crate::{LinkError, Outcome, SendError, Told};
 
 /// Messages of a sender that have no outcome yet.
 #[derive(Debug, Default)]
@@ -33,6 +34,8 @@ pub(crate) struct Sends {
     pub(crate) not_accepted: usize,
     pub(crate) first_not_accepted: Option<Option<Outcome>>,
     pub(crate) next_tag: u64,
+    /// Outcomes that wait to be taken.
+    pub(crate) told: Vec<Told>,
     pub(crate) sync_waiters: Waiters,
 }
 
@@ -45,6 +48,12 @@ pub(crate) enum Slot {
     Declared(TransactionId),
     /// Nobody waits any more.
     Abandoned,
+    /// Its outcome is told with those of others, by its tag.
+    Told {
+        tag: DeliveryTag,
+        /// Whether it was told already, and the message is still to be settled.
+        before: bool,
+    },
 }
 
 /// The token of a message without a slot.
@@ -52,7 +61,13 @@ pub(crate) const UNTRACKED: u64 = u64::MAX;
 
 impl Sends {
     #[inline]
-    pub(crate) fn finish(&mut self, key: usize, result: Result<Outcome, SendError>, wakes: &mut Vec<Waker>) {
+    pub(crate) fn finish(
+        &mut self,
+        key: usize,
+        result: Result<Outcome, SendError>,
+        by_peer: bool,
+        wakes: &mut Vec<Waker>,
+    ) {
         match self.slots.get_mut(key) {
             Some(slot @ Slot::Waiting(_)) => {
                 if let Slot::Waiting(Some(waker)) = std::mem::replace(slot, Slot::Done(result))
@@ -64,6 +79,10 @@ impl Sends {
             Some(Slot::Abandoned) => {
                 self.slots.remove(key);
             }
+            Some(&mut Slot::Told { tag, before }) => {
+                self.slots.remove(key);
+                self.told.push(Told { tag, result, before, settled: true, by_peer });
+            }
             Some(Slot::Done(_) | Slot::Declared(_)) | None => {}
         }
     }
@@ -71,15 +90,21 @@ impl Sends {
     pub(crate) fn fail(&mut self, error: &LinkError, wakes: &mut Vec<Waker>) {
         let waiting: Vec<usize> = self.slots.iter().map(|(key, _)| key).collect();
         for key in waiting {
-            self.finish(key, Err(SendError::InDoubt(error.clone())), wakes);
+            self.finish(key, Err(SendError::InDoubt(error.clone())), false, wakes);
         }
         self.sync_waiters.wake(wakes);
+    }
+
+    /// The link is kept, and another sender goes on with it: that one tells outcomes by tag.
+    pub(crate) fn part(&mut self, error: &LinkError, wakes: &mut Vec<Waker>) {
+        self.slots.retain(|_, slot| !matches!(slot, Slot::Told { .. }));
+        self.fail(error, wakes);
     }
 }
 
 impl State {
     #[inline]
-    pub(crate) fn settled(&mut self, link: LinkId, token: u64, outcome: Option<Outcome>) {
+    pub(crate) fn settled(&mut self, link: LinkId, token: u64, outcome: Option<Outcome>, by_peer: bool) {
         let Self { links, by_engine, wakes, .. } = self;
         let key = by_engine.get(link.index()).copied().flatten();
         let Some(entry) = key.and_then(|key| links.get_mut(key)).filter(|entry| entry.id == link) else { return };
@@ -99,7 +124,36 @@ impl State {
             }
             return;
         }
-        sends.finish(token as usize, outcome.ok_or(SendError::NoOutcome), wakes);
+        sends.finish(token as usize, outcome.ok_or(SendError::NoOutcome), by_peer, wakes);
+        if !sends.told.is_empty() {
+            entry.waiters.wake(wakes);
+        }
+    }
+
+    /// A message has an outcome and is settled by hand.
+    pub(crate) fn decided(&mut self, link: LinkId, token: u64, outcome: Outcome) {
+        let Some(entry) = self.entry(link) else { return };
+        let Some(Slot::Told { tag, before }) = entry.sends.slots.get_mut(token as usize) else { return };
+        let told = Told { tag: *tag, result: Ok(outcome), before: *before, settled: false, by_peer: false };
+        *before = true;
+        entry.sends.told.push(told);
+        self.wake_link(link);
+    }
+
+    /// Settles a message by hand; `false` where it is settled.
+    pub(crate) fn settle_sent(&mut self, key: usize, tag: &DeliveryTag) -> bool {
+        let Some(id) = self.links.get(key).map(|entry| entry.id) else { return false };
+        let Some(token) = self.engine.settle_sent(id, tag) else { return false };
+        let entry = &mut self.links[key];
+        if let Some(Slot::Told { .. }) = entry.sends.slots.get(token as usize) {
+            entry.sends.slots.remove(token as usize);
+        }
+        entry.sends.in_flight = entry.sends.in_flight.saturating_sub(1);
+        if std::mem::take(&mut entry.sends.held_back) {
+            entry.waiters.wake(&mut self.wakes);
+        }
+        self.wake_driver();
+        true
     }
 
     /// Bounds the messages under way on a link; whoever waits may fit now.

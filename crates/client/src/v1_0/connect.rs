@@ -5,11 +5,12 @@ use std::time::Instant;
 use postroad_address::Scheme;
 use postroad_amqp::sasl::{Client, Credentials, Secret};
 use postroad_amqp::v1_0::{self as amqp, ClientSasl, Config};
-use postroad_codec::v1_0::{Fields, MIN_MAX_FRAME_SIZE, Map, Symbol};
+use postroad_codec::v1_0::{Fields, MIN_MAX_FRAME_SIZE, Map, Multiple, Symbol};
 
 use super::Engine;
 use crate::options::OUTGOING;
 use crate::protocol::Protocol;
+use crate::types::Value;
 use crate::{ConnectError, ConnectOptions};
 
 /// The end that connects.
@@ -28,15 +29,7 @@ impl ConnectOptions {
         config.idle_timeout = self.idle_timeout;
         // The connect timeout spans it.
         config.handshake_timeout = None;
-        let mut properties = Map::default();
-        properties.insert(Symbol::from_static("product"), "postroad");
-        properties.insert(Symbol::from_static("version"), env!("CARGO_PKG_VERSION"));
-        for (name, value) in &self.properties {
-            let symbol = Symbol::new(name.clone());
-            let text = || ConnectError::Options(format!("the name of property {name:?} is not ASCII"));
-            properties.insert(symbol.ok_or_else(text)?, value.clone());
-        }
-        config.properties = Some(Fields(properties));
+        config.properties = Some(own_properties(&self.properties).map_err(ConnectError::Options)?);
         // The engine would leave the properties out.
         if config.open_len() > MIN_MAX_FRAME_SIZE as usize {
             return Err(ConnectError::Options(format!(
@@ -74,4 +67,21 @@ impl ConnectOptions {
         }
         Ok(Some(ClientSasl { client, secure: self.is_secure() }))
     }
+}
+
+/// What our open tells of us: the program's properties, behind ours.
+pub(super) fn own_properties(own: &[(String, Value)]) -> Result<Fields, String> {
+    let mut properties = Map::default();
+    properties.insert(Symbol::from_static("product"), "postroad");
+    properties.insert(Symbol::from_static("version"), env!("CARGO_PKG_VERSION"));
+    for (name, value) in own {
+        let symbol = Symbol::new(name.clone());
+        properties.insert(symbol.ok_or_else(|| format!("the name of property {name:?} is not ASCII"))?, value.clone());
+    }
+    Ok(Fields(properties))
+}
+
+pub(super) fn capabilities(names: &[String]) -> Result<Multiple<Symbol>, String> {
+    let symbol = |name: &String| Symbol::new(name.clone()).ok_or_else(|| format!("capability {name:?} is not ASCII"));
+    Ok(names.iter().map(symbol).collect::<Result<Vec<_>, _>>()?.into())
 }

@@ -5,30 +5,35 @@ mod connect;
 mod nodes;
 mod outcomes;
 mod queries;
+mod serve;
 mod terms;
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
+use postroad_amqp::sasl::{PasswordAnswer, PasswordCheck};
 use postroad_amqp::v1_0::{self as amqp, ConnectionError, LinkState, LinkTerms};
 use postroad_codec::v1_0::{
-    self as codec, AttachTarget, Declare, DeliveryState, Discharge, Encode, Multiple, ReceiverSettleMode, Seconds,
-    SenderSettleMode, Symbol, TerminusDurability, TerminusExpiryPolicy, TransactionalState,
+    self as codec, AttachTarget, Declare, DeliveryState, Discharge, Encode, ReceiverSettleMode, SenderSettleMode,
+    TransactionalState,
 };
 
 use crate::protocol::{
-    Delivery, DeliveryNumber, DeliveryTag, Doubt, How, LimitError, LinkId, MOST_CREDIT, News, Outgoing, Own, Peer,
-    Protocol, Query, Refusal, Remote, Role, SessionId, Suspended, Take, To, TransactionId, Transmit, Unsettled, Wire,
+    Answer, Delivery, DeliveryNumber, DeliveryTag, Doubt, How, LimitError, LinkId, MOST_CREDIT, News, Outgoing, Own,
+    Peer, Protocol, Query, Refusal, Remote, Role, SessionId, Suspended, Take, To, TransactionId, Transmit, Unsettled,
+    Wire,
 };
+use crate::sasl::User;
 use crate::types::PeerError;
-use crate::{LinkError, LinkOptions, Message, Node, Outcome};
+use crate::{LinkError, Message, Node, Outcome};
 
 pub(crate) use connect::client;
 use nodes::{node_of_source, node_of_target};
 use outcomes::{codec_outcome, outcome, state};
 use queries::Queries;
-use terms::{coordinator_terms, remembers, terms};
+pub(crate) use serve::server;
+use terms::{coordinator_terms, remembers, terms, terms_of_answer};
 
 /// One end of an AMQP 1.0 connection.
 #[derive(Debug)]
@@ -60,7 +65,11 @@ impl Engine {
                 {
                     return Some(News::Declared { link: update.link, token: update.token, id: declared.txn_id });
                 }
-                News::Settled { link: update.link, token: update.token, outcome }
+                News::Settled { link: update.link, token: update.token, outcome, by_peer: update.by_peer }
+            }
+            amqp::Event::Update(update) => {
+                let outcome = update.state.as_ref().and_then(outcome)?;
+                News::Outcome { link: update.link, token: update.token, outcome }
             }
             amqp::Event::Readable(link) | amqp::Event::Credit(link) => News::Ready(link),
             amqp::Event::Opened => News::Opened,
@@ -133,9 +142,10 @@ impl Protocol for Engine {
                     token,
                     state: Some(DeliveryState::Accepted),
                     settled,
+                    by_peer,
                     ..
                 }) if settled && self.queries.is_empty() => {
-                    return Some(News::Settled { link, token, outcome: Some(Outcome::Accepted) });
+                    return Some(News::Settled { link, token, outcome: Some(Outcome::Accepted), by_peer });
                 }
                 event => self.news(event),
             };
@@ -148,6 +158,19 @@ impl Protocol for Engine {
 
     fn is_over(&self) -> bool {
         self.inner.error().is_some()
+    }
+
+    fn user(&self) -> Option<User> {
+        let (name, mechanism) = self.inner.user()?;
+        Some(User { name: name.to_owned(), mechanism: mechanism.to_owned() })
+    }
+
+    fn password_check(&mut self) -> Option<PasswordCheck> {
+        self.inner.password_check()
+    }
+
+    fn password_checked(&mut self, answer: PasswordAnswer) {
+        self.inner.password_checked(answer);
     }
 
     fn own(&self) -> Own {
@@ -179,8 +202,8 @@ impl Protocol for Engine {
         self.inner.begin()
     }
 
-    fn end(&mut self, session: SessionId) {
-        self.inner.end(session, None);
+    fn end(&mut self, session: SessionId, error: Option<PeerError>) {
+        self.inner.end(session, error);
     }
 
     fn end_all(&mut self) {
@@ -217,34 +240,41 @@ impl Protocol for Engine {
         attached
     }
 
-    fn accept(&mut self, link: LinkId, options: &LinkOptions) -> Result<(), LimitError> {
+    fn accept(&mut self, link: LinkId, answer: &Answer<'_>) -> Result<(), LimitError> {
         let attach = self.inner.remote_attach(link).ok_or(LimitError::Ended)?;
-        let (mut source, mut target) = (attach.source.as_deref().cloned(), attach.target.as_deref().cloned());
-        match (attach.role.opposite(), &mut source, &mut target) {
-            (Role::Sender, Some(source), _) => {
-                forget(&mut source.expiry_policy, &mut source.timeout, &mut source.durable);
-                // 3.5.3: the answer has the filters that are in place, and none is. Whoever reads it believes it.
-                (source.filter, source.distribution_mode) = (None, None);
-                source.dynamic_node_properties = None;
-                source.capabilities = without_creating(&source.capabilities);
-            }
-            (Role::Receiver, _, Some(AttachTarget::Target(target))) => {
-                forget(&mut target.expiry_policy, &mut target.timeout, &mut target.durable);
-                target.dynamic_node_properties = None;
-                target.capabilities = without_creating(&target.capabilities);
-            }
-            _ => {}
-        }
-        let terms = LinkTerms {
-            source,
-            target,
-            snd_settle_mode: attach.snd_settle_mode,
-            rcv_settle_mode: attach.rcv_settle_mode,
-            max_message_size: options.max_message_size,
-            in_parts: options.in_parts,
-            ..LinkTerms::default()
-        };
+        let terms = terms_of_answer(attach, answer);
         self.inner.accept(link, terms)
+    }
+
+    fn accept_resumed(
+        &mut self,
+        link: LinkId,
+        answer: &Answer<'_>,
+        suspended: &mut Suspended,
+    ) -> Result<(), LimitError> {
+        let attach = self.inner.remote_attach(link).ok_or(LimitError::Ended)?;
+        let terms = terms_of_answer(attach, answer);
+        let Some(state) = suspended.state.downcast_mut::<LinkState>() else { return self.inner.accept(link, terms) };
+        state.in_parts = answer.options.in_parts;
+        for (unsettled, named) in state.unsettled.iter_mut().zip(&suspended.unsettled) {
+            unsettled.token = named.token;
+        }
+        self.inner.accept_resumed(link, state, terms)
+    }
+
+    fn retain_told(&self, suspended: &mut Suspended) {
+        let Some(state) = suspended.state.downcast_mut::<LinkState>() else { return };
+        let sent = state.role == Role::Sender;
+        let is_outcome = |state: &Option<DeliveryState>| state.as_ref().is_some_and(DeliveryState::is_terminal);
+        state.unsettled.retain(|unsettled| sent || is_outcome(&unsettled.local_state));
+        for unsettled in &mut state.unsettled {
+            // What the peer tells along the way may be as large as its frames, and only an outcome counts.
+            unsettled.remote_state = unsettled.remote_state.take().filter(|state| sent && state.is_terminal());
+        }
+        // What came with the last attach holds the buffer that it was read into.
+        (state.source, state.target) = (None, None);
+        state.name = state.name.to_string().into();
+        suspended.unsettled = unsettled_of(state);
     }
 
     fn refuse(&mut self, link: LinkId, error: PeerError) {
@@ -256,12 +286,12 @@ impl Protocol for Engine {
         self.inner.proceed(link);
     }
 
-    fn detach(&mut self, link: LinkId) {
-        self.inner.detach(link, true, None);
+    fn detach(&mut self, link: LinkId, error: Option<PeerError>) {
+        self.inner.detach(link, true, error);
     }
 
-    fn detach_for_now(&mut self, link: LinkId) {
-        self.inner.detach(link, false, None);
+    fn detach_for_now(&mut self, link: LinkId, error: Option<PeerError>) {
+        self.inner.detach(link, false, error);
     }
 
     fn map_capacity(&self, link: LinkId) -> usize {
@@ -331,6 +361,10 @@ impl Protocol for Engine {
             coordinates: coordinator.is_some() || nameless,
             coordinator,
             properties: attach.properties.clone(),
+            offers: attach.offered_capabilities.iter().map(ToString::to_string).collect(),
+            desires: attach.desired_capabilities.iter().map(ToString::to_string).collect(),
+            max_message_size: attach.max_message_size.unwrap_or(0),
+            has_map: attach.unsettled.is_some(),
         })
     }
 
@@ -349,6 +383,13 @@ impl Protocol for Engine {
 
     fn has_unsettled(&mut self, link: LinkId, tag: &DeliveryTag) -> bool {
         self.inner.sender(link).has_unsettled(tag)
+    }
+
+    fn settle_sent(&mut self, link: LinkId, tag: &DeliveryTag) -> Option<u64> {
+        let mut sender = self.inner.sender(link);
+        let (number, token) = sender.unsettled_of(tag)?;
+        sender.settle(number);
+        Some(token)
     }
 
     fn append(&mut self, link: LinkId, delivery: DeliveryNumber, part: &Bytes, more: bool) -> Result<(), Refusal> {
@@ -387,6 +428,10 @@ impl Protocol for Engine {
         if self.inner.has_link(link) {
             self.inner.sender(link).offered(available);
         }
+    }
+
+    fn is_asked_to_drain(&mut self, link: LinkId) -> bool {
+        self.inner.role_of(link) == Some(Role::Sender) && self.inner.sender(link).is_draining()
     }
 
     fn give_up_credit(&mut self, link: LinkId) {
@@ -481,20 +526,11 @@ impl Protocol for Engine {
     }
 }
 
-/// Nobody makes nodes here.
-fn without_creating(asked: &Multiple<Symbol>) -> Multiple<Symbol> {
-    asked.iter().filter(|name| name.as_str() != "create-on-demand").cloned().collect::<Vec<_>>().into()
-}
-
-/// Has a terminus that nothing keeps say so.
-fn forget(policy: &mut TerminusExpiryPolicy, timeout: &mut Seconds, durable: &mut TerminusDurability) {
-    if *policy == TerminusExpiryPolicy::NEVER {
-        *policy = TerminusExpiryPolicy::SESSION_END;
-    }
-    (*timeout, *durable) = (Seconds(0), TerminusDurability::NONE);
-}
-
 fn suspended(state: LinkState) -> Suspended {
+    Suspended { role: state.role, unsettled: unsettled_of(&state), state: Box::new(state) }
+}
+
+fn unsettled_of(state: &LinkState) -> Vec<Unsettled> {
     let sent = state.role == Role::Sender;
     let unsettled = state.unsettled.iter().map(|unsettled| Unsettled {
         tag: unsettled.tag,
@@ -503,7 +539,7 @@ fn suspended(state: LinkState) -> Suspended {
         taken: !sent && unsettled.received.is_some(),
         message: if sent { unsettled.message.clone() } else { None },
     });
-    Suspended { role: state.role, unsettled: unsettled.collect(), state: Box::new(state) }
+    unsettled.collect()
 }
 
 /// A message whose one section, an amqp-value, is this.

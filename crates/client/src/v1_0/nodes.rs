@@ -5,7 +5,7 @@ use postroad_codec::v1_0::{
     TerminusExpiryPolicy,
 };
 
-use crate::{Expiry, Node};
+use crate::{Distribution, Expiry, Node};
 
 /// A target that is no node, such as a coordinator, is none.
 pub(super) fn nodes(source: Option<&Source>, target: Option<&AttachTarget>) -> (Option<Node>, Option<Node>) {
@@ -22,7 +22,12 @@ pub(super) fn node_of_source(source: &Source) -> Node {
         filters: filters
             .filter_map(|(name, filter)| Some((Symbol::new(name.as_str()?.to_owned())?, filter.clone())))
             .collect(),
-        browse: source.distribution_mode == Some(DistributionMode::COPY),
+        distribution: match &source.distribution_mode {
+            Some(mode) if *mode == DistributionMode::COPY => Some(Distribution::Copy),
+            Some(mode) if *mode == DistributionMode::MOVE => Some(Distribution::Move),
+            // One that the standard does not know is none.
+            _ => None,
+        },
         durable: source.durable != TerminusDurability::NONE,
         expiry: expiry_of(&source.expiry_policy, source.timeout),
     }

@@ -44,7 +44,7 @@ impl Engine {
                 let source = self.inner.remote_attach(link).and_then(|attach| attach.source.as_deref());
                 *answer = source.map(nodes::node_of_source);
                 if answer.is_some() {
-                    self.detach(link);
+                    self.detach(link, None);
                 }
                 None
             }

@@ -7,7 +7,8 @@ use postroad_codec::v1_0::{
     TerminusExpiryPolicy, TxnCapability,
 };
 
-use crate::{Expiry, Guarantee, LinkOptions, Node};
+use crate::protocol::Answer;
+use crate::{Distribution, Expiry, Guarantee, LinkOptions, Node};
 
 /// The outcomes that our ends of links use.
 const OUTCOMES: [&str; 4] = ["amqp:accepted:list", "amqp:rejected:list", "amqp:released:list", "amqp:modified:list"];
@@ -44,9 +45,12 @@ pub(super) fn terms(role: Role, node: &Node, options: &LinkOptions) -> LinkTerms
         // 2.6.12: the receiver keeps its record until it knows that the sender has the outcome.
         rcv_settle_mode: if exactly_once { ReceiverSettleMode::SECOND } else { ReceiverSettleMode::FIRST },
         keep: options.keep,
+        auto_settle: options.auto_settle,
         resend_lost: !exactly_once,
         max_message_size: options.max_message_size,
         properties: options.properties.clone(),
+        offered_capabilities: symbols(&options.offered_capabilities),
+        desired_capabilities: symbols(&options.desired_capabilities),
         in_parts: options.in_parts,
         ..LinkTerms::default()
     }
@@ -62,7 +66,10 @@ fn source(node: &Node) -> Source {
         timeout,
         dynamic: node.dynamic,
         dynamic_node_properties: node.properties.clone().map(NodeProperties),
-        distribution_mode: node.browse.then_some(DistributionMode::COPY),
+        distribution_mode: node.distribution.map(|distribution| match distribution {
+            Distribution::Move => DistributionMode::MOVE,
+            Distribution::Copy => DistributionMode::COPY,
+        }),
         filter: (!filters.is_empty()).then_some(FilterSet(filters)),
         default_outcome: Some(codec::Outcome::modified(true, false, None)),
         outcomes: outcomes(),
@@ -102,7 +109,12 @@ fn seconds(duration: std::time::Duration) -> Seconds {
 }
 
 fn capabilities(node: &Node) -> Multiple<Symbol> {
-    node.capabilities.iter().filter_map(|name| Symbol::new(name.clone())).collect()
+    symbols(&node.capabilities)
+}
+
+/// Those that are symbols: no other has a meaning to anybody.
+fn symbols(names: &[String]) -> Multiple<Symbol> {
+    names.iter().filter_map(|name| Symbol::new(name.clone())).collect()
 }
 
 /// The terms of a link to a peer's coordinator.
@@ -128,4 +140,79 @@ pub(super) fn remembers(attach: &Attach) -> bool {
         }
     };
     expiry.is_some_and(|(policy, timeout)| *policy == TerminusExpiryPolicy::NEVER || timeout.0 > 0)
+}
+
+/// The answer to an attach of the peer's: what it asked for, but for what nobody has seen to, and what the owner says.
+pub(super) fn terms_of_answer(attach: &Attach, answer: &Answer<'_>) -> LinkTerms {
+    let Answer { options, .. } = answer;
+    let (mut asked_source, mut target) = (attach.source.as_deref().cloned(), attach.target.as_deref().cloned());
+    match (attach.role.opposite(), &mut asked_source, &mut target) {
+        (Role::Sender, Some(source), _) => {
+            // 3.5.3: the answer has the filters that are in place, and none is. Whoever reads it believes it.
+            (source.filter, source.distribution_mode) = (None, None);
+            source.dynamic_node_properties = None;
+            source.capabilities = without_creating(&source.capabilities);
+        }
+        (Role::Receiver, _, Some(AttachTarget::Target(target))) => {
+            target.dynamic_node_properties = None;
+            target.capabilities = without_creating(&target.capabilities);
+        }
+        _ => {}
+    }
+    let mut source = asked_source;
+    if let Some(node) = answer.source {
+        // Outcomes are no matter of the node.
+        let (default_outcome, outcomes) =
+            source.map(|asked| (asked.default_outcome, asked.outcomes)).unwrap_or_default();
+        source = Some(Source { default_outcome, outcomes, ..self::source(node) });
+    }
+    if let Some(node) = answer.target {
+        target = Some(AttachTarget::Target(self::target(node)));
+    }
+    match (attach.role.opposite(), &mut source, &mut target) {
+        (Role::Sender, Some(source), _) => forget(&mut source.expiry_policy, &mut source.timeout, &mut source.durable),
+        (Role::Receiver, _, Some(AttachTarget::Target(target))) => {
+            forget(&mut target.expiry_policy, &mut target.timeout, &mut target.durable);
+        }
+        _ => {}
+    }
+    if let Some(granted) = answer.expiry {
+        let (policy, timeout) = expiry(&Node { expiry: Some(granted), ..Node::default() });
+        match (attach.role.opposite(), &mut source, &mut target) {
+            (Role::Sender, Some(source), _) => (source.expiry_policy, source.timeout) = (policy, timeout),
+            (Role::Receiver, _, Some(AttachTarget::Target(target))) => {
+                (target.expiry_policy, target.timeout) = (policy, timeout);
+            }
+            _ => {}
+        }
+    }
+    LinkTerms {
+        source,
+        target,
+        keep: answer.expiry.is_some(),
+        // Twice is not for those that want it once.
+        resend_lost: attach.rcv_settle_mode != ReceiverSettleMode::SECOND,
+        snd_settle_mode: attach.snd_settle_mode,
+        rcv_settle_mode: attach.rcv_settle_mode,
+        max_message_size: options.max_message_size,
+        properties: options.properties.clone(),
+        offered_capabilities: symbols(&options.offered_capabilities),
+        desired_capabilities: symbols(&options.desired_capabilities),
+        auto_settle: options.auto_settle,
+        in_parts: options.in_parts,
+        ..LinkTerms::default()
+    }
+}
+
+/// Nobody makes nodes here.
+fn without_creating(asked: &Multiple<Symbol>) -> Multiple<Symbol> {
+    asked.iter().filter(|name| name.as_str() != "create-on-demand").cloned().collect::<Vec<_>>().into()
+}
+
+/// Has a terminus that nothing keeps say so.
+fn forget(policy: &mut TerminusExpiryPolicy, timeout: &mut Seconds, durable: &mut TerminusDurability) {
+    if *policy == TerminusExpiryPolicy::NEVER {
+        *policy = TerminusExpiryPolicy::SESSION_END;
+    }
+    (*timeout, *durable) = (Seconds(0), TerminusDurability::NONE);
 }

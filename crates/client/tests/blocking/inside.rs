@@ -7,7 +7,7 @@ use postroad_client::{
     AcceptError, AcceptOptions, AttachError, BlockingError, ConnectError, ConnectOptions, ConnectionError, LinkError,
     Message, ReceiveError, SendError, SyncError,
 };
-use postroad_taps::{ListenError, LocalEndpoint};
+use postroad_taps::LocalEndpoint;
 use tokio::runtime::Builder;
 
 use crate::{PATIENCE, SHORT, listen, pair};
@@ -25,7 +25,7 @@ fn a_task_is_told_that_it_must_not_block_and_nothing_has_happened() {
         let options = ConnectOptions::new("amqp://127.0.0.1:1".parse().unwrap());
         assert_eq!(Connection::open(options).unwrap_err(), ConnectError::Blocking(INSIDE));
         let listening = Acceptor::listen(AcceptOptions::new(LocalEndpoint::host("127.0.0.1")));
-        assert_eq!(listening.unwrap_err(), ListenError::Blocking(INSIDE));
+        assert_eq!(listening.unwrap_err(), AcceptError::Blocking(INSIDE));
         assert_eq!(acceptor.accept().unwrap_err(), AcceptError::Blocking(INSIDE));
 
         assert_eq!(ends.client.session().unwrap_err(), AttachError::Link(link()));

@@ -221,6 +221,7 @@ async fn what_its_sender_has_settled_needs_no_outcome() {
     let mut options = named("link", Guarantee::AtLeastOnce);
     options.prefetch = 10;
     let receiver = soon(session.receiver_with("a", options)).await.unwrap().into_shared();
+    receiver.note_unacknowledged();
     for number in 0..4 {
         assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some(number.to_string().as_str()));
     }
@@ -249,6 +250,7 @@ async fn what_has_an_outcome_gets_no_other_with_the_rest() {
     let mut options = named("link", ONCE);
     options.prefetch = 10;
     let receiver = soon(session.receiver_with("a", options)).await.unwrap().into_shared();
+    receiver.note_unacknowledged();
     let (first, _second) = (soon(receiver.receive()).await.unwrap(), soon(receiver.receive()).await.unwrap());
     let both = session.unacknowledged_origins();
     assert_eq!(both.len(), 2);
@@ -282,6 +284,7 @@ async fn what_outlived_its_connection_has_an_outcome_once_it_is_told() {
     let mut options = named("link", ONCE);
     options.prefetch = 10;
     let receiver = soon(session.receiver_with("a", options)).await.unwrap().into_shared();
+    receiver.note_unacknowledged();
     let mut messages = Vec::new();
     for _ in 0..3 {
         messages.push(soon(receiver.receive()).await.unwrap());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postroad_client::types::{ErrorCondition, Fields, Map, PeerError, Symbol};
-use postroad_client::{LinkError, LinkOptions, Message, Node, Outcome, ReceiveError, Receiver, Session};
+use postroad_client::{Distribution, LinkError, LinkOptions, Message, Node, Outcome, ReceiveError, Receiver, Session};
 use postroad_tests::ours::{connect, run, soon};
 use postroad_tests::peers::RabbitMq;
 
@@ -116,7 +116,7 @@ fn copy_consumes() {
         let session = session(rabbitmq).await;
         let sender = soon(session.sender("/queue/ours-copy")).await.unwrap();
         soon(sender.send(&Message::from("seen once"))).await.unwrap();
-        let node = Node { browse: true, ..Node::at("/queue/ours-copy") };
+        let node = Node { distribution: Some(Distribution::Copy), ..Node::at("/queue/ours-copy") };
         let mut browser = one_by_one(&session, node).await;
         let seen = soon(browser.receive()).await.unwrap();
         browser.accept(&seen).unwrap();

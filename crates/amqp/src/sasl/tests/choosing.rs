@@ -60,6 +60,7 @@ fn a_server_offers_what_it_can_check() {
     assert_eq!(all.mechanisms(false, Some("x")), EVERYTHING);
     assert_eq!(config().mechanisms(true, Some("x")), EVERYTHING[1..5]);
     assert_eq!(config().mechanisms(false, None), EVERYTHING[1..4]);
+    assert_eq!(config().allowed(["PLAIN", "GSSAPI"]).mechanisms(true, None), ["PLAIN"]);
 }
 
 #[test]
