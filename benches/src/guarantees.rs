@@ -16,17 +16,26 @@ pub struct Terms {
     pub name: &'static str,
     guarantee: Guarantee,
     reconnect: bool,
-    /// Through the qpid.messaging face: send and fetch, each message acknowledged.
-    face: bool,
+    /// Through a face, each message acknowledged.
+    face: Option<Face>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Face {
+    /// Send and fetch.
+    Messaging,
+    /// Handlers that are told of each message and of each outcome.
+    Container,
 }
 
 /// The terms that are compared.
-pub const ALL: [Terms; 5] = [
-    Terms { name: "at-most-once", guarantee: Guarantee::AtMostOnce, reconnect: false, face: false },
-    Terms { name: BASE, guarantee: Guarantee::AtLeastOnce, reconnect: false, face: false },
-    Terms { name: "at-least-once-reconnect", guarantee: Guarantee::AtLeastOnce, reconnect: true, face: false },
-    Terms { name: "exactly-once", guarantee: Guarantee::ExactlyOnce, reconnect: true, face: false },
-    Terms { name: "qpid-messaging", guarantee: Guarantee::AtLeastOnce, reconnect: false, face: true },
+pub const ALL: [Terms; 6] = [
+    Terms { name: "at-most-once", guarantee: Guarantee::AtMostOnce, reconnect: false, face: None },
+    Terms { name: BASE, guarantee: Guarantee::AtLeastOnce, reconnect: false, face: None },
+    Terms { name: "at-least-once-reconnect", guarantee: Guarantee::AtLeastOnce, reconnect: true, face: None },
+    Terms { name: "exactly-once", guarantee: Guarantee::ExactlyOnce, reconnect: true, face: None },
+    Terms { name: "qpid-messaging", guarantee: Guarantee::AtLeastOnce, reconnect: false, face: Some(Face::Messaging) },
+    Terms { name: "container", guarantee: Guarantee::AtLeastOnce, reconnect: false, face: Some(Face::Container) },
 ];
 
 /// What the ratios are to.
@@ -66,8 +75,10 @@ pub async fn receive(
     credit: u32,
     address: &str,
 ) -> Result<Report, Box<dyn Error>> {
-    if terms.face {
-        return face::receive(port, count, credit, address).await;
+    match terms.face {
+        Some(Face::Messaging) => return face::receive(port, count, credit, address).await,
+        Some(Face::Container) => return container::receive(port, count, credit, address).await,
+        None => {}
     }
     let (connection, session, mut options) = terms.connect(port).await?;
     options.prefetch = credit;
@@ -90,8 +101,10 @@ pub async fn receive(
 /// # Errors
 /// When one is not accepted, and whatever else goes wrong.
 pub async fn send(terms: Terms, port: u16, count: u64, size: usize, address: &str) -> Result<Report, Box<dyn Error>> {
-    if terms.face {
-        return face::send(port, count, size, address).await;
+    match terms.face {
+        Some(Face::Messaging) => return face::send(port, count, size, address).await,
+        Some(Face::Container) => return container::send(port, count, size, address).await,
+        None => {}
     }
     let (connection, session, options) = terms.connect(port).await?;
     let sender = session.sender_with(address, options).await?;
@@ -152,6 +165,162 @@ mod face {
         let report = clocks.report("send", count);
         connection.close().await?;
         Ok(report)
+    }
+}
+
+/// The same by handlers.
+mod container {
+    use std::error::Error;
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use postroad_client::types::{Body, Bytes};
+    use postroad_container::{ConnectOptions, Container, Event, EventError, Handler, Message, Settings};
+
+    use crate::measure::{Clocks, Report};
+    use crate::postroad::FRAME;
+
+    /// How it went.
+    type Outcome = Arc<Mutex<Option<Result<Report, String>>>>;
+
+    fn connect(event: &Event<'_>, port: u16) -> postroad_container::Connection {
+        let url = format!("amqp://127.0.0.1:{port}").parse().expect("it is a URL");
+        let mut options = ConnectOptions::new(url);
+        (options.max_frame_size, options.reconnect) = (FRAME, None);
+        event.container().connect_with(options)
+    }
+
+    struct Receiving {
+        port: u16,
+        address: String,
+        count: u64,
+        credit: u32,
+        seen: u64,
+        clocks: Option<Clocks>,
+        outcome: Outcome,
+    }
+
+    impl Handler for Receiving {
+        fn settings(&self) -> Settings {
+            let mut settings = Settings::default();
+            settings.prefetch = self.credit;
+            settings
+        }
+
+        fn on_start(&mut self, event: &mut Event<'_>) {
+            connect(event, self.port).create_receiver(self.address.as_str());
+        }
+
+        fn on_link_opened(&mut self, _: &mut Event<'_>) {
+            eprintln!("ready");
+        }
+
+        fn on_message(&mut self, event: &mut Event<'_>) {
+            self.clocks.get_or_insert_with(Clocks::start);
+            let message = event.message().expect("it is one's event");
+            if message.id() != Some(&self.seen.into()) || message.bytes().is_none_or(Bytes::is_empty) {
+                let why = format!("message {:?} came where {} was due", message.id(), self.seen);
+                tell(&self.outcome, Err(why));
+                event.container().stop();
+            }
+            self.seen += 1;
+            if self.seen == self.count {
+                event.receiver().expect("it is one's event").close();
+            }
+        }
+
+        fn on_link_closed(&mut self, event: &mut Event<'_>) {
+            if let Some(clocks) = self.clocks.take() {
+                tell(&self.outcome, Ok(clocks.report("recv", self.count)));
+            }
+            event.connection().expect("it has one").close();
+        }
+
+        fn on_transport_error(&mut self, event: &mut Event<'_>) {
+            failed(&self.outcome, event.error());
+        }
+
+        fn on_link_error(&mut self, event: &mut Event<'_>) {
+            failed(&self.outcome, event.error());
+            event.container().stop();
+        }
+    }
+
+    struct Sending {
+        port: u16,
+        address: String,
+        count: u64,
+        body: Bytes,
+        sent: u64,
+        settled: u64,
+        clocks: Option<Clocks>,
+        outcome: Outcome,
+    }
+
+    impl Handler for Sending {
+        fn on_start(&mut self, event: &mut Event<'_>) {
+            connect(event, self.port).create_sender(self.address.as_str());
+        }
+
+        fn on_sendable(&mut self, event: &mut Event<'_>) {
+            self.clocks.get_or_insert_with(Clocks::start);
+            let sender = event.sender().expect("it is one's event");
+            while self.sent < self.count {
+                let message = Message::from(Body::Data(self.body.clone())).with_id(self.sent);
+                if sender.send(&message).is_err() {
+                    break;
+                }
+                self.sent += 1;
+            }
+        }
+
+        fn on_settled(&mut self, event: &mut Event<'_>) {
+            self.settled += 1;
+            if self.settled == self.count {
+                event.sender().expect("it is one's event").close();
+            }
+        }
+
+        fn on_link_closed(&mut self, event: &mut Event<'_>) {
+            if let Some(clocks) = self.clocks.take() {
+                tell(&self.outcome, Ok(clocks.report("send", self.count)));
+            }
+            event.connection().expect("it has one").close();
+        }
+
+        fn on_transport_error(&mut self, event: &mut Event<'_>) {
+            failed(&self.outcome, event.error());
+        }
+
+        fn on_link_error(&mut self, event: &mut Event<'_>) {
+            failed(&self.outcome, event.error());
+            event.container().stop();
+        }
+    }
+
+    fn tell(outcome: &Outcome, result: Result<Report, String>) {
+        outcome.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(result);
+    }
+
+    fn failed(outcome: &Outcome, error: Option<&EventError>) {
+        tell(outcome, Err(error.map(ToString::to_string).unwrap_or_default()));
+    }
+
+    async fn run(handler: impl Handler + 'static, outcome: Outcome) -> Result<Report, Box<dyn Error>> {
+        Container::new(handler).run().await?;
+        let outcome = outcome.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(outcome.ok_or("no message")??)
+    }
+
+    pub(super) async fn receive(port: u16, count: u64, credit: u32, address: &str) -> Result<Report, Box<dyn Error>> {
+        let (address, outcome) = (address.to_owned(), Outcome::default());
+        let told = outcome.clone();
+        run(Receiving { port, address, count, credit, seen: 0, clocks: None, outcome }, told).await
+    }
+
+    pub(super) async fn send(port: u16, count: u64, size: usize, address: &str) -> Result<Report, Box<dyn Error>> {
+        let (address, outcome, body) = (address.to_owned(), Outcome::default(), Bytes::from(vec![b'x'; size]));
+        let told = outcome.clone();
+        run(Sending { port, address, count, body, sent: 0, settled: 0, clocks: None, outcome }, told).await
     }
 }
 

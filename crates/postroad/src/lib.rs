@@ -27,6 +27,7 @@
 //! | feature | modules | what they are |
 //! |---|---|---|
 //! | `messaging` | `messaging`, `address` | the qpid.messaging face: connections, sessions, senders, receivers, address strings |
+//! | `container` | `container`, `address` | the Proton face: containers, handlers, links and deliveries, for clients and servers |
 //! | `broker` | `broker` | the embedded broker |
 //! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
 //! | `address` | `address` | address strings and broker URLs |
@@ -48,6 +49,8 @@ pub use postroad_broker as broker;
 pub use postroad_client as client;
 #[cfg(feature = "amqp10")]
 pub use postroad_codec as codec;
+#[cfg(feature = "container")]
+pub use postroad_container as container;
 #[cfg(feature = "messaging")]
 pub use postroad_messaging as messaging;
 #[cfg(feature = "taps")]
