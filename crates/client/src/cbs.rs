@@ -7,7 +7,7 @@ mod put;
 mod renew;
 mod token;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use tokio::task::AbortHandle;
@@ -27,22 +27,25 @@ pub use token::{Token, TokenError, TokenFuture, TokenProvider};
 ///
 /// A token is put for an audience, which is how the peer calls what it is for, such as
 /// `amqps://example.servicebus.windows.net/orders`. [`put_token`](Self::put_token) puts one that is there;
-/// [`keep_token`](Self::keep_token) has a [`TokenProvider`] make one, and another one after four fifths of its life. Where that
-/// fails it is tried again, ten times, with pauses that grow from a second to half a minute;
+/// [`keep_token`](Self::keep_token) has a [`TokenProvider`] make one, and another one after four fifths of its life.
+/// Where that fails it is tried again, ten times, with pauses that grow from a second to half a minute;
 /// [`Connection::events`] tells of each ([`TokenFailed`](crate::ConnectionEvent::TokenFailed)).
 ///
-/// When the connection is made anew ([`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect)), all tokens are put
-/// again before any link is attached again, each by its provider where it is due. That is a part of the attempt to connect: it
-/// has to be done within [`connect_timeout`](crate::ConnectOptions::connect_timeout), and where a token is not taken, the attempt
-/// has failed ([`ConnectError::Cbs`](crate::ConnectError::Cbs)) and another one follows.
+/// When the connection is made anew ([`ConnectOptions::reconnect`](crate::ConnectOptions::reconnect)), all tokens are
+/// put again before any link is attached again, each by its provider where it is due. That is a part of the attempt
+/// to connect: it has to be done within [`connect_timeout`](crate::ConnectOptions::connect_timeout), and where a
+/// token is not taken, the attempt has failed ([`ConnectError::Cbs`](crate::ConnectError::Cbs)) and another one
+/// follows.
 ///
-/// With the last handle all of this ends, and the links to the node go; what was put stays there until it expires or the
-/// connection ends.
+/// Links that the peer lets go, as some do with those that are idle, are attached again for the next token.
+///
+/// With the last handle all of this ends, and the links to the node go; what was put stays there until it expires or
+/// the connection ends.
 ///
 /// A token is shown to whoever is at the other end. So without TLS none is put unless
-/// [`allow_insecure_mechs`](crate::ConnectOptions::allow_insecure_mechs) says so, and none at a host that a redirect named
-/// unless [`redirect_credentials`](crate::ConnectOptions::redirect_credentials) does. The frame trace shows what messages
-/// hold, and so do tokens.
+/// [`allow_insecure_mechs`](crate::ConnectOptions::allow_insecure_mechs) says so, and none at a host that a redirect
+/// named unless [`redirect_credentials`](crate::ConnectOptions::redirect_credentials) does. The frame trace shows
+/// what messages hold, and so do tokens.
 ///
 /// ```no_run
 /// use std::time::{Duration, SystemTime};
@@ -94,7 +97,9 @@ struct Inner {
 /// The links to the node, and what is put there.
 #[derive(Debug)]
 struct Desk {
-    requester: Requester,
+    connection: Connection,
+    /// Another one where its links are over: Azure detaches those that are idle.
+    requester: Mutex<Requester>,
     claims: Arc<Claims>,
 }
 
@@ -144,15 +149,15 @@ impl Connection {
                 claims.changed.notify_one();
             }
         });
-        let desk = Arc::new(Desk { requester, claims });
+        let desk = Arc::new(Desk { connection: self.clone(), requester: Mutex::new(requester), claims });
         let renewal = tokio::spawn(renew::run(desk.clone())).abort_handle();
         Ok(Cbs { inner: Arc::new(Inner { desk, renewal }) })
     }
 }
 
 impl Cbs {
-    /// Puts a token for an audience, in place of one that is there. It is put again when the connection is made anew, until it
-    /// expires, and never renewed.
+    /// Puts a token for an audience, in place of one that is there. It is put again when the connection is made anew,
+    /// until it expires, and never renewed.
     ///
     /// # Errors
     /// When it is not taken: then what was there before stays.
@@ -192,7 +197,7 @@ impl Cbs {
     pub async fn delete_token(&self, audience: &str) -> Result<(), CbsError> {
         let desk = &self.inner.desk;
         let claim = desk.claims.forget(audience).ok_or_else(|| CbsError::NotFound("no token was put".to_owned()))?;
-        put::delete(&desk.requester, audience, &claim.token.kind).await
+        put::delete(&desk.requester().await?, audience, &claim.token.kind).await
     }
 
     /// When the token of an audience expires that was put last: nothing where none is, or it does not.
@@ -228,19 +233,34 @@ impl Desk {
         result
     }
 
-    /// Puts a token, again where the connection was lost in the middle of that.
+    /// Puts a token, again where the connection was lost in the middle of that, and once more where the links were.
     async fn put(&self, audience: &str, token: &Token) -> Result<(), CbsError> {
-        let connection = self.requester.session().connection();
         let putting = async {
+            let mut again = false;
             loop {
-                put::may_go(connection)?;
-                match put::put(&self.requester, audience, token).await {
+                put::may_go(&self.connection)?;
+                let requester = self.requester().await?;
+                match put::put(&requester, audience, token).await {
                     Err(CbsError::Request(error)) if error.is_interrupted() => {}
+                    Err(CbsError::Request(_)) if !again && requester.error().is_some() => again = true,
                     result => return result,
                 }
             }
         };
         let timeout = self.claims.timeout;
         tokio::time::timeout(timeout, putting).await.unwrap_or(Err(CbsError::Timeout(timeout)))
+    }
+
+    /// The links to the node, which are attached again where they are over.
+    async fn requester(&self) -> Result<Requester, CbsError> {
+        let known = || self.requester.lock().unwrap_or_else(PoisonError::into_inner);
+        let requester = known().clone();
+        if requester.error().is_none() {
+            return Ok(requester);
+        }
+        let attached = put::attach(&self.connection, &self.claims.address, self.claims.timeout).await?;
+        // What is over goes outside the lock.
+        let _over = std::mem::replace(&mut *known(), attached.clone());
+        Ok(attached)
     }
 }

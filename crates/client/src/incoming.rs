@@ -116,7 +116,9 @@ impl Connection {
 impl IncomingLink {
     fn new(session: Session, id: LinkId, remote: Remote) -> Self {
         let (key, table) = session.shared().with(|state| {
-            let table = state.keeper.as_ref().map(|keeper| Arc::clone(&keeper.table));
+            // One that is over already takes nothing over.
+            let keeper = state.keeper.as_ref().filter(|_| state.engine.has_link(id) && !state.engine.is_over());
+            let table = keeper.map(|keeper| Arc::clone(&keeper.table));
             (state.link_key(&remote), table)
         });
         let mut known = None;

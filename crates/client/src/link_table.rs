@@ -10,8 +10,10 @@
 //! never the other way round.
 
 mod expiry;
+mod stay;
+mod timing;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -25,12 +27,22 @@ use crate::state::Shared;
 use crate::types::DeliveryTag;
 
 pub(crate) use expiry::{Parting, Until, grant};
+pub(crate) use stay::Stay;
 
 /// How an acceptor keeps links whose connection is lost or that are detached for a while, so that their peers go on with them
 /// ([`AcceptOptions::keep_links`](crate::AcceptOptions::keep_links)).
 ///
 /// What a peer is granted is in the answer to its attach: the link is kept for as long as the terminus at our end has to
 /// live. Links are told apart by the user, the container and their name; clients that are nobody are one user.
+///
+/// ```
+/// use postroad_client::{AcceptOptions, KeepLinks, LocalEndpoint};
+///
+/// let mut keep = KeepLinks::default();
+/// keep.links_per_user = 50;
+/// let mut options = AcceptOptions::new(LocalEndpoint::any().port(5672));
+/// options.keep_links = Some(keep);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeepLinks {
@@ -115,6 +127,10 @@ struct Inner {
     kept: usize,
     users: HashMap<Option<String>, usize>,
     bytes: usize,
+    /// Suspended links by the time at which they expire.
+    due: BTreeMap<(Instant, u64), Arc<LinkKey>>,
+    /// Those whose time begins with the end of a session or of the connection itself, by connection.
+    waiting: HashMap<u64, HashSet<Arc<LinkKey>>>,
     expired: VecDeque<ExpiredLink>,
     /// Whether a task sees to deadlines.
     watched: bool,
@@ -143,14 +159,6 @@ pub(crate) enum Claim {
     Known(Stay, Box<Left>, Until),
     /// This connection has it, under this ticket.
     Held(Arc<Shared>, u64),
-}
-
-/// A link that is attached. Dropped, the table forgets it unless it is suspended.
-#[derive(Debug)]
-pub(crate) struct Stay {
-    table: Arc<LinkTable>,
-    key: Arc<LinkKey>,
-    pub(crate) ticket: u64,
 }
 
 impl LinkTable {
@@ -193,11 +201,12 @@ impl LinkTable {
             drop(guard);
             return Claim::Held(holder, ticket);
         }
-        entry.ticket = stay.ticket;
+        let before = std::mem::replace(&mut entry.ticket, stay.ticket);
         match std::mem::replace(&mut entry.place, attached) {
             Place::Attached(_) => Claim::New(stay),
             Place::Suspended { left, until, bytes } => {
                 inner.bytes -= bytes;
+                inner.stop(key, until, before);
                 Claim::Known(stay, left, until)
             }
         }
@@ -214,14 +223,7 @@ impl LinkTable {
     /// Starts the time of the links that a connection has left behind, or one of its sessions.
     pub(crate) fn ended(self: &Arc<Self>, connection: u64, session: Option<u64>) {
         let mut inner = self.lock();
-        let now = Instant::now();
-        let mut started = false;
-        for entry in inner.links.values_mut() {
-            if let Place::Suspended { until, .. } = &mut entry.place {
-                started |= until.start(connection, session, now);
-            }
-        }
-        if started {
+        if inner.start_those(connection, session, Instant::now()) {
             self.watch(&mut inner);
         }
     }
@@ -264,23 +266,19 @@ impl LinkTable {
     fn give_up(&self, now: Instant) -> Option<Instant> {
         let mut guard = self.lock();
         let inner = &mut *guard;
-        let is_over =
-            |entry: &Entry| matches!(&entry.place, Place::Suspended { until: Until::At(at), .. } if *at <= now);
-        let over: Vec<_> =
-            inner.links.iter().filter(|(_, entry)| is_over(entry)).map(|(key, _)| Arc::clone(key)).collect();
-        for key in &over {
-            if let Some(Place::Suspended { left, .. }) = inner.remove(key) {
-                inner.expire(key, left, self.limits.links);
+        while let Some(((at, _), key)) = inner.due.first_key_value()
+            && *at <= now
+        {
+            let key = Arc::clone(key);
+            if let Some(Place::Suspended { left, .. }) = inner.remove(&key) {
+                inner.expire(&key, left, self.limits.links);
             }
         }
-        let due = inner.links.values().filter_map(|entry| match &entry.place {
-            Place::Suspended { until: Until::At(at), .. } => Some(*at),
-            _ => None,
-        });
-        let due = due.min();
+        let due = inner.due.first_key_value().map(|((at, _), _)| *at);
         inner.watched = due.is_some();
+        let told = !inner.expired.is_empty();
         drop(guard);
-        if !over.is_empty() {
+        if told {
             self.expired.notify_one();
         }
         due
@@ -291,89 +289,15 @@ impl LinkTable {
     }
 }
 
-impl Stay {
-    pub(crate) fn longest(&self) -> Duration {
-        self.table.limits.longest
-    }
-
-    pub(crate) fn table(&self) -> Arc<LinkTable> {
-        Arc::clone(&self.table)
-    }
-
-    pub(crate) fn key(&self) -> Arc<LinkKey> {
-        Arc::clone(&self.key)
-    }
-
-    /// Asks for a place among those that may be suspended. Answers whether it has one.
-    pub(crate) fn reserve(&self) -> bool {
-        let limits = &self.table.limits;
-        let mut guard = self.table.lock();
-        let inner = &mut *guard;
-        let Some(entry) = inner.links.get_mut(&self.key).filter(|entry| entry.ticket == self.ticket) else {
-            return false;
-        };
-        let users = inner.users.get(&self.key.user).copied().unwrap_or(0);
-        if !entry.kept && inner.kept < limits.links && users < limits.links_per_user {
-            entry.kept = true;
-            inner.kept += 1;
-            inner.users.insert(self.key.user.clone(), users + 1);
-        }
-        entry.kept
-    }
-
-    /// Gives the place back.
-    pub(crate) fn unreserve(&self) {
-        let mut guard = self.table.lock();
-        let inner = &mut *guard;
-        if let Some(entry) = inner.links.get_mut(&self.key).filter(|entry| entry.ticket == self.ticket)
-            && std::mem::take(&mut entry.kept)
-        {
-            inner.one_less(&self.key.user);
-        }
-    }
-
-    /// Keeps what is left of the link. It comes back where there is no room for it.
-    pub(crate) fn suspend(self, left: Box<Left>, until: Until) -> Result<(), Box<Left>> {
-        let bytes = left.bytes();
-        let mut guard = self.table.lock();
-        let inner = &mut *guard;
-        match inner.links.get_mut(&self.key) {
-            Some(entry)
-                if entry.ticket == self.ticket
-                    && entry.kept
-                    && bytes <= self.table.limits.bytes.saturating_sub(inner.bytes) =>
-            {
-                entry.place = Place::Suspended { left, until, bytes };
-                inner.bytes += bytes;
-            }
-            _ => return Err(left),
-        }
-        if matches!(until, Until::At(_)) {
-            self.table.watch(inner);
-        }
-        drop(guard);
-        Ok(())
-    }
-}
-
-impl Drop for Stay {
-    fn drop(&mut self) {
-        let mut inner = self.table.lock();
-        let attached = |entry: &&Entry| entry.ticket == self.ticket && matches!(entry.place, Place::Attached(_));
-        if inner.links.get(&self.key).filter(attached).is_some() {
-            inner.remove(&self.key);
-        }
-    }
-}
-
 impl Inner {
     fn remove(&mut self, key: &LinkKey) -> Option<Place> {
         let entry = self.links.remove(key)?;
         if entry.kept {
             self.one_less(&key.user);
         }
-        if let Place::Suspended { bytes, .. } = &entry.place {
+        if let Place::Suspended { until, bytes, .. } = &entry.place {
             self.bytes -= bytes;
+            self.stop(key, *until, entry.ticket);
         }
         Some(entry.place)
     }

@@ -77,13 +77,14 @@ pub struct ConnectOptions {
     pub tls_mode: TlsMode,
     /// The id of our container; a random one by default.
     pub container_id: String,
-    /// The host that the peer is asked for; the URL's by default, and none with a Unix socket.
+    /// The host that the peer is asked for: the URL's by default, and none with a Unix socket or where it is empty.
     pub virtual_host: Option<String>,
     /// Silence after which the peer counts as dead.
     pub idle_timeout: Option<Duration>,
     /// The largest frame that we take, in bytes; 512 at least.
     pub max_frame_size: u32,
-    /// How long connecting, TLS, SASL and opening may take in all, with each broker of the list.
+    /// How long connecting, TLS, SASL and opening may take in all, with each broker of the list: with the redirects that are
+    /// followed from there, and the tokens that are put again ([`Cbs`](crate::Cbs)).
     pub connect_timeout: Duration,
     /// How long closing waits for the peer.
     pub close_timeout: Duration,

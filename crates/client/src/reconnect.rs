@@ -150,9 +150,15 @@ impl Schedule {
         }
     }
 
+    /// Goes on with the time of an earlier loss.
+    pub(crate) fn began_at(&mut self, began: Instant) {
+        self.began = began;
+    }
+
     /// Counts an attempt beside those at the brokers of the list; `false` where none may be made.
-    pub(crate) fn beside(&mut self) -> bool {
-        let may = self.policy.attempts.is_none_or(|most| self.attempts < most);
+    pub(crate) fn beside(&mut self, now: Instant) -> bool {
+        let may = self.policy.attempts.is_none_or(|most| self.attempts < most)
+            && self.deadline().is_none_or(|deadline| now < deadline);
         self.attempts += u32::from(may);
         may
     }

@@ -1,24 +1,26 @@
 //! Where a peer sends its clients instead (AMQP 1.0 part 2, 2.8.16 and 2.8.18).
 
+mod follow;
+
 use std::fmt;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use postroad_address::{BrokerUrl, Scheme, UrlError};
 
-use crate::types::{ErrorCondition, Fields, PeerError, Value};
+use crate::types::{ErrorCondition, Fields, Map, PeerError, Symbol, Value};
 use crate::{AttachError, ConnectError, ConnectOptions, Connection, ConnectionError, LinkError};
+
+pub(crate) use follow::{Dialed, Elsewhere};
 
 /// Another container that a peer names as it closes a connection, or detaches a link.
 ///
-/// Connections follow it as [`ConnectOptions::max_redirects`] says. Links do not: whoever attaches one finds the redirect in
-/// the error ([`AttachError::redirect`], [`LinkError::redirect`]), and goes there: on the same connection where it
-/// [is the peer's own host](Connection::is_redirect_here), with [other options](Connection::redirect_options) elsewhere.
+/// Connections follow it as [`ConnectOptions::max_redirects`] says. Links do not: whoever attaches one finds the
+/// redirect in the error ([`AttachError::redirect`], [`LinkError::redirect`]), and goes there: on the same connection
+/// where it [is the peer's own host](Connection::is_redirect_here), with [other
+/// options](Connection::redirect_options) elsewhere.
 ///
 /// ```
 /// use postroad_broker::Broker;
-/// use postroad_client::types::{ErrorCondition, Fields, Map, PeerError, Symbol};
-/// use postroad_client::{AcceptOptions, Acceptor, ConnectOptions, Connection};
+/// use postroad_client::{AcceptOptions, Acceptor, ConnectOptions, Connection, Redirect};
 /// # use postroad_taps::LocalEndpoint;
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,12 +29,9 @@ use crate::{AttachError, ConnectError, ConnectOptions, Connection, ConnectionErr
 /// let door = Acceptor::listen(AcceptOptions::new(LocalEndpoint::host("127.0.0.1"))).await?;
 /// let mut options = ConnectOptions::new(format!("amqp://{}", door.local_endpoint()).parse()?);
 /// options.max_redirects = 1;
-/// let port = broker.addr().unwrap().port();
+/// let there = Redirect::connection("127.0.0.1", broker.addr().unwrap().port());
 /// tokio::spawn(async move {
-///     let mut redirect = PeerError::new(ErrorCondition::CONNECTION_REDIRECT, "over there");
-///     let there = [("hostname", "broker".into()), ("network-host", "127.0.0.1".into()), ("port", port.into())];
-///     redirect.info = Some(Fields(Map(there.map(|(key, value)| (Symbol::from_static(key).into(), value)).into())));
-///     door.accept().await?.abort(redirect);
+///     door.accept().await?.abort(there.to_error());
 ///     # Ok::<(), postroad_client::AcceptError>(())
 /// });
 ///
@@ -47,8 +46,9 @@ use crate::{AttachError, ConnectError, ConnectOptions, Connection, ConnectionErr
 pub struct Redirect {
     /// What is to go elsewhere.
     pub scope: RedirectScope,
-    /// The host that the open there asks for, and that the certificate there is for. Without it, as some brokers leave it
-    /// out, the virtual host stays what it was, and the certificate is for `network_host`.
+    /// The host that the open there asks for, and that the certificate there is for. Without it, as some brokers
+    /// leave it out, the virtual host and the name that TLS was told stay what they were, and are `network_host` by
+    /// default.
     pub hostname: Option<String>,
     /// The name or address of the machine.
     pub network_host: String,
@@ -71,8 +71,8 @@ pub enum RedirectScope {
 /// What becomes of user, password and token when a redirect leads to another host, and of those that were put by
 /// [`Cbs`](crate::Cbs).
 ///
-/// A peer names that host. Whoever can answer in a broker's place, which takes no more than the way to it where there is no
-/// TLS, could have a client show its password anywhere.
+/// A peer names that host. Whoever can answer in a broker's place, which takes no more than the way to it where there
+/// is no TLS, could have a client show its password anywhere.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RedirectCredentials {
@@ -121,13 +121,53 @@ impl RedirectError {
             Self::TooMany(_) => "do the brokers send their clients in a circle?",
             Self::Scheme(_) => "connect to that host by a URL of its own",
             Self::Credentials(_) => {
-                "allow it (`redirect_credentials`) if every host may have them that this peer names, or connect there yourself"
+                "allow it (`redirect_credentials`) if every host that this peer names may have them, or connect there"
             }
         })
     }
 }
 
 impl Redirect {
+    /// A redirect of a connection to the port of a machine, of which a name or address is given. Whoever takes
+    /// connections closes one with it: [`Connection::abort`] with [`to_error`](Self::to_error).
+    #[must_use]
+    pub fn connection(network_host: impl Into<String>, port: u16) -> Self {
+        let (scope, network_host) = (RedirectScope::Connection, network_host.into());
+        Self { scope, hostname: None, network_host, port, address: None }
+    }
+
+    /// A redirect of a link to an address there. Whoever takes links refuses one with it.
+    #[must_use]
+    pub fn link(network_host: impl Into<String>, port: u16, address: impl Into<String>) -> Self {
+        let redirect = Self::connection(network_host, port);
+        Self { scope: RedirectScope::Link, address: Some(address.into()), ..redirect }
+    }
+
+    /// Sets the host that the open there is to ask for.
+    #[must_use]
+    pub fn for_hostname(mut self, hostname: impl Into<String>) -> Self {
+        self.hostname = Some(hostname.into());
+        self
+    }
+
+    /// The error that tells it.
+    #[must_use]
+    pub fn to_error(&self) -> PeerError {
+        let condition = match self.scope {
+            RedirectScope::Connection => ErrorCondition::CONNECTION_REDIRECT,
+            RedirectScope::Link => ErrorCondition::LINK_REDIRECT,
+        };
+        let text = |text: &Option<String>| text.clone().map(Value::from);
+        let info = [
+            ("hostname", text(&self.hostname)),
+            ("network-host", Some(self.network_host.as_str().into())),
+            ("port", Some(self.port.into())),
+            ("address", text(&self.address)),
+        ];
+        let info = info.into_iter().filter_map(|(name, value)| Some((Symbol::from_static(name), value?)));
+        PeerError { info: Some(Fields(Map::from_iter(info))), ..PeerError::new(condition, format!("go to {self}")) }
+    }
+
     /// Reads a redirect from an error of a peer: nothing where it is another error.
     ///
     /// # Errors
@@ -161,8 +201,9 @@ impl Redirect {
         Ok(Some(Self { scope, hostname, network_host, port, address }))
     }
 
-    /// The options for the container that it names, from those for the one that it came from: scheme, TLS and all but the host
-    /// stay, so that what is under TLS stays under TLS. There is no [`failover`](ConnectOptions::failover) from there.
+    /// The options for the container that it names, from those for the one that it came from: scheme, TLS and all but
+    /// the host stay, so that what is under TLS stays under TLS. There is no [`failover`](ConnectOptions::failover)
+    /// from there.
     ///
     /// # Errors
     /// When the connection is by a Unix socket, or has user, password or token that may not go there.
@@ -178,8 +219,8 @@ impl Redirect {
             from.websocket_resource.clone().or_else(|| from.url.websocket_resource().map(Into::into));
         if let Some(hostname) = &self.hostname {
             options.virtual_host = Some(hostname.clone());
-            // 2.8.16: it is the one of the TLS negotiation as well. A virtual host that is no name of a certificate leaves
-            // it to that of the machine.
+            // 2.8.16: it is the one of the TLS negotiation as well. A virtual host that is no name of a certificate
+            // leaves it to that of the machine.
             if let Ok(tls) = options.tls.with_server_name(hostname) {
                 options.tls = tls;
             }
@@ -218,8 +259,8 @@ impl fmt::Display for Redirect {
 }
 
 impl Connection {
-    /// Whether a redirect leads to the peer that the connection has: a link is attached again on this connection then, to the
-    /// redirect's address.
+    /// Whether a redirect leads to the peer that the connection has: a link is attached again on this connection
+    /// then, to the redirect's address.
     #[must_use]
     pub fn is_redirect_here(&self, redirect: &Redirect) -> bool {
         self.inner.shared.with(|state| {
@@ -234,8 +275,8 @@ impl Connection {
         })
     }
 
-    /// The options for a connection to where a redirect leads, from those of this one with the broker of its list that it
-    /// began at; see [`Redirect::options`].
+    /// The options for a connection to where a redirect leads, from those of this one with the broker of its list
+    /// that it began at; see [`Redirect::options`].
     ///
     /// # Errors
     /// As there; and [`RedirectError::Missing`] at the end that accepted the connection, which has no such options.
@@ -279,95 +320,5 @@ impl ConnectError {
             Self::Connection(error) => error.redirect(),
             _ => Ok(None),
         }
-    }
-}
-
-/// How a connection was made, and what it follows.
-#[derive(Debug, Clone)]
-pub(crate) struct Dialed {
-    /// The options for the broker of the list, where it began.
-    pub(crate) base: Arc<ConnectOptions>,
-    /// Where that led to.
-    pub(crate) url: BrokerUrl,
-    /// Redirects that were followed in a row to get there.
-    pub(crate) followed: u32,
-    pub(crate) since: Instant,
-}
-
-/// A connection that is redirected after it has lasted for this long begins another row.
-const LASTING: Duration = Duration::from_secs(1);
-
-impl Dialed {
-    /// What it means that a connection was closed which was open: where it is to go on, or why it does not. `tokens` says
-    /// whether it has any to put there.
-    pub(crate) fn closed(
-        &self,
-        error: ConnectionError,
-        tokens: bool,
-    ) -> Result<(Elsewhere, ConnectionError), ConnectionError> {
-        let followed = if self.since.elapsed() < LASTING { self.followed } else { 0 };
-        let elsewhere = Elsewhere::of(&self.base, followed, error.clone())?;
-        if tokens && self.base.redirect_credentials == RedirectCredentials::Refuse {
-            let told = error.peer_error().cloned().unwrap_or_default();
-            let why = RedirectError::Credentials(elsewhere.redirect.network_host);
-            return Err(ConnectionError::Redirect { error: Box::new(told), why: Box::new(why) });
-        }
-        Ok((elsewhere, error))
-    }
-}
-
-/// Where a connection is to go on that was redirected.
-#[derive(Debug)]
-pub(crate) struct Elsewhere {
-    pub(crate) redirect: Redirect,
-    pub(crate) options: ConnectOptions,
-    /// Redirects that were followed in a row, with this one.
-    pub(crate) followed: u32,
-}
-
-impl Elsewhere {
-    /// Where an error leads, if it is a redirect and redirects are followed; otherwise the error that tells why not.
-    pub(crate) fn of(base: &ConnectOptions, followed: u32, error: ConnectionError) -> Result<Self, ConnectionError> {
-        let Some(told) = error.peer_error().filter(|_| base.max_redirects > 0) else { return Err(error) };
-        if told.condition != ErrorCondition::CONNECTION_REDIRECT {
-            return Err(error);
-        }
-        let found = Redirect::of(told).and_then(|redirect| {
-            let redirect = redirect.ok_or(RedirectError::Missing("network-host"))?;
-            if followed >= base.max_redirects {
-                return Err(RedirectError::TooMany(followed));
-            }
-            let options = redirect.options(base)?;
-            Ok(Self { redirect, options, followed: followed + 1 })
-        });
-        found.map_err(|why| ConnectionError::Redirect { error: Box::new(told.clone()), why: Box::new(why) })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::types::{Map, Symbol};
-
-    #[test]
-    fn a_row_ends_once_a_connection_has_lasted() {
-        let mut options = ConnectOptions::new("amqp://here".parse().unwrap());
-        options.max_redirects = 2;
-        let info = [("network-host", Value::from("there")), ("port", 5672.into())];
-        let mut told = PeerError::new(ErrorCondition::CONNECTION_REDIRECT, "");
-        told.info = Some(Fields(Map::from_iter(info.map(|(key, value)| (Symbol::from_static(key), value)))));
-        let lost = ConnectionError::Protocol(postroad_amqp::v1_0::ConnectionError::Remote(told));
-        let now = Instant::now();
-        let url = options.url.clone();
-        let dialed = |since| Dialed { base: Arc::new(options.clone()), url: url.clone(), followed: 2, since };
-        let refused = dialed(now).closed(lost.clone(), false).unwrap_err();
-        assert!(
-            matches!(&refused, ConnectionError::Redirect { why, .. } if **why == RedirectError::TooMany(2)),
-            "{refused}"
-        );
-        let elsewhere = dialed(now.checked_sub(LASTING).unwrap()).closed(lost, false).unwrap().0;
-        assert_eq!((elsewhere.followed, elsewhere.options.url.to_string().as_str()), (1, "amqp://there:5672"));
-        // Another error is no redirect, and stays what it is.
-        assert_eq!(dialed(now).closed(ConnectionError::Closed, false).unwrap_err(), ConnectionError::Closed);
     }
 }

@@ -16,17 +16,17 @@ use crate::{AttachError, LinkError, LinkOptions, Message, Node, SendError, Sende
 use answers::{Answers, Asking, Sort};
 pub use error::RequestError;
 
-/// Asks a service by messages, and tells each answer to whoever asked. Clones are handles of the same requester; any number
-/// of tasks may ask at once.
+/// Asks a service by messages, and tells each answer to whoever asked. Clones are handles of the same requester; any
+/// number of tasks may ask at once.
 ///
-/// A request gets a message id that no other one has, here or anywhere, and the same as its correlation id; and as the
-/// address for the answer that of a node that the peer makes for the requester, or the one that the options say. An answer is
-/// known by its correlation id. What else comes is accepted, dropped and [counted](Self::stray): answers that nobody waits
-/// for any more, and those of other requests.
+/// A request gets a message id that no other one has, here or anywhere, and the same as its correlation id; and as
+/// the address for the answer that of a node that the peer makes for the requester, or the one that the options say.
+/// An answer is known by its correlation id. What else comes is accepted, dropped and [counted](Self::stray): answers
+/// that nobody waits for any more, and those of other requests.
 ///
 /// Nothing is asked twice: when the connection is lost, the requests that were handed over end in
-/// [`RequestError::InDoubt`], and those that were not go over the next connection, with the node for the answers that is made
-/// there. The error of a request tells whether it [may have been done](RequestError::is_in_doubt).
+/// [`RequestError::InDoubt`], and those that were not go over the next connection, with the node for the answers that
+/// is made there. The error of a request tells whether it [may have been done](RequestError::is_in_doubt).
 ///
 /// ```
 /// use postroad_broker::Broker;
@@ -55,6 +55,7 @@ pub use error::RequestError;
 /// assert_eq!((one?.text(), other?.text()), (Some("Paris"), Some("?")));
 /// # connection.close().await?; Ok(()) }
 /// ```
+#[doc(alias = "SyncRequestResponse")]
 #[derive(Debug, Clone)]
 pub struct Requester {
     inner: Arc<Inner>,
@@ -66,18 +67,20 @@ pub struct Requester {
 pub struct RequestOptions {
     /// How long a request waits in all: until it is handed over, and for its answer. By default 30 s.
     pub timeout: Duration,
-    /// The node that answers come from: by default one that the peer makes ([`Node::dynamic`]).
+    /// The node that answers come from: by default one that the peer makes ([`Node::dynamic`]). It is to be the
+    /// requester's own: whatever comes from there is taken.
     pub reply_node: Node,
     /// The address that requests give for their answers; by default that of the node.
     pub reply_to: Option<String>,
-    /// Whether the node for the answers outlives the connection, as a queue does. Then requests that were taken before the
-    /// connection was lost go on waiting, as long as it takes to make it anew and no longer than their time. By default not.
+    /// Whether the node for the answers outlives the connection, as a queue does. Then requests that were taken
+    /// before the connection was lost go on waiting, as long as it takes to make it anew and no longer than their
+    /// time. By default not.
     pub reply_lasts: bool,
-    /// The terms of the link that requests leave on. Whatever they say, nothing is sent again by itself, unless the link
-    /// is exactly-once.
+    /// The terms of the link that requests leave on. Whatever they say, nothing is sent again by itself, unless the
+    /// link is exactly-once.
     pub sender: LinkOptions,
-    /// The terms of the link that answers come on: its [`prefetch`](LinkOptions::prefetch) bounds the answers that wait here
-    /// to be told, and [`max_message_size`](LinkOptions::max_message_size) each of them.
+    /// The terms of the link that answers come on: its [`prefetch`](LinkOptions::prefetch) bounds the answers that
+    /// wait here to be told, and [`max_message_size`](LinkOptions::max_message_size) each of them.
     pub receiver: LinkOptions,
 }
 
@@ -103,8 +106,8 @@ struct Inner {
 }
 
 impl Session {
-    /// Attaches links for requests to a node, and for their answers. With [`Node::anonymous`] each request says where it goes
-    /// ([`Message::set_address`]), where the peer is such a relay.
+    /// Attaches links for requests to a node, and for their answers. With [`Node::anonymous`] each request says where
+    /// it goes ([`Message::set_address`]), where the peer is such a relay.
     ///
     /// # Errors
     /// When the peer refuses either link, does not answer in time, or the connection ends.
@@ -147,7 +150,8 @@ impl Requester {
     /// When it was not sent or not accepted, and when there was no answer in time or none can come any more.
     ///
     /// # Cancel safety
-    /// Dropped before the request is handed over, it is not sent; afterwards it is on its way, and its answer is a stray one.
+    /// Dropped before the request is handed over, it is not sent; afterwards it is on its way, and its answer is a
+    /// stray one.
     pub async fn request(&self, request: impl Into<Message>) -> Result<Message, RequestError> {
         self.request_timeout(request, self.inner.timeout).await
     }
@@ -191,8 +195,9 @@ impl Requester {
         }
     }
 
-    /// The address that requests give for their answers: that of the node that the peer made for the connection which there is
-    /// now, unless the options say one. Nothing while there is no connection, or where the peer has not told it.
+    /// The address that requests give for their answers: that of the node that the peer made for the connection which
+    /// there is now, unless the options say one. Nothing while there is no connection, or where the peer has not told
+    /// it.
     #[must_use]
     pub fn reply_to(&self) -> Option<String> {
         self.inner.reply_to.clone().or_else(|| self.inner.answers.link.remote_address())

@@ -29,6 +29,8 @@ pub(crate) struct Supervisor {
     at: usize,
     /// Which of them have spoken AMQP.
     spoke: Vec<bool>,
+    /// Since when brokers have taken the connection only to send it away, and it came to nothing there.
+    sent_away: Option<Instant>,
     _ends: Ends,
 }
 
@@ -89,7 +91,7 @@ impl Supervisor {
                     });
                     let _ends = Ends(shared.clone());
                     let spoke = (0..brokers.len()).map(|index| index == broker).collect();
-                    return Ok((Self { shared, options, brokers, at: broker, spoke, _ends }, driver));
+                    return Ok((Self { shared, options, brokers, at: broker, spoke, sent_away: None, _ends }, driver));
                 }
                 Err(error) => error,
             };
@@ -173,7 +175,14 @@ impl Supervisor {
         let mut schedule = Schedule::new(policy, self.brokers.len(), self.at, lately, Instant::now(), random());
         let mut last = None;
         // Where the peer sent us comes before the list, once.
-        let mut elsewhere = self.shared.with(|state| state.elsewhere.take()).filter(|_| schedule.beside());
+        let mut elsewhere = self.shared.with(|state| state.elsewhere.take());
+        if elsewhere.is_some() && lately > 0 {
+            // That it took us was no success: the time goes on.
+            schedule.began_at(*self.sent_away.get_or_insert_with(Instant::now));
+        } else {
+            self.sent_away = None;
+        }
+        elsewhere = elsewhere.filter(|_| schedule.beside(Instant::now()));
         loop {
             let (way, broker) = match elsewhere.take() {
                 Some(elsewhere) => {

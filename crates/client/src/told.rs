@@ -34,6 +34,8 @@ pub struct Ticket {
     credited: u32,
     /// Whether nothing could be handed over when it was told last.
     full: bool,
+    /// The room that it was told of, and how many messages had been handed over then.
+    room: (u32, u64),
 }
 
 /// What is new at a sender.
@@ -92,22 +94,39 @@ impl Sender {
         self.link.with(|state| state.settle_sent(self.link.key, tag))
     }
 
+    /// Messages that can be handed over now: the receiver's credit, and none while so much is under way that nothing more can be
+    /// ([`LinkOptions::max_unsettled`](crate::LinkOptions::max_unsettled) and its kin).
+    #[must_use]
+    pub fn room(&self) -> u32 {
+        self.link.with(|state| self.room_in(state))
+    }
+
+    fn room_in(&self, state: &mut State) -> u32 {
+        match self.has_room(state) {
+            Ok(Some(())) => state.engine.credit(state.links[self.link.key].id),
+            _ => 0,
+        }
+    }
+
     /// What is new: outcomes of [`Sender::try_submit_told`], room for messages where the receiver has granted credit or there was
     /// none when this was called last, that the receiver wants its credit back, or the end of the link, behind which nothing comes. The ticket is the caller's.
     pub fn poll_news(&self, ticket: &mut Ticket, cx: &Context<'_>) -> Poll<SenderNews> {
-        let Ticket { waits, credited, full } = ticket;
+        let Ticket { waits, credited, full, room: known } = ticket;
         let news = |state: &mut State| {
             let drain = state.drain_news(self.link.key);
-            let room = match self.has_room(state) {
-                Ok(Some(())) => state.engine.credit(state.links[self.link.key].id),
-                _ => 0,
-            };
+            let room = self.room_in(state);
             let entry = &mut state.links[self.link.key];
             let told = std::mem::take(&mut entry.sends.told);
+            // Credit may come between two messages, when nobody waits for it.
+            let used = entry.sends.sent.wrapping_sub(known.1);
+            let more = u64::from(room) > u64::from(known.0).saturating_sub(used);
             let is_new = *credited != entry.credited;
-            let has_room = room > 0 && (*full || is_new || drain);
+            let has_room = room > 0 && (*full || is_new || drain || more);
             let writable = is_new && entry.over.is_none() && state.down.is_none() && state.engine.can_append(entry.id);
             (*full, *credited) = (room == 0, entry.credited);
+            if has_room {
+                *known = (room, entry.sends.sent);
+            }
             let room = if has_room { room } else { 0 };
             let news = SenderNews { told, room, writable, drain, over: entry.over.clone() };
             (!news.told.is_empty() || news.over.is_some() || has_room || writable || drain).then_some(news)

@@ -1,5 +1,6 @@
 //! Who may come to an acceptor, and how it is told apart who has come.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -257,6 +258,54 @@ async fn a_password_that_takes_long_delays_nobody() {
     assert_eq!(server.user().map(|user| user.name).as_deref(), Some("alice"));
     let client = soon(slow).await.unwrap().unwrap();
     client.close().await.unwrap();
+}
+
+/// Users that count how many passwords are checked at a time.
+#[derive(Debug, Default)]
+struct Counter {
+    running: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Users for Counter {
+    fn scram(&self, _: &str, _: ScramHash) -> Option<ScramKeys> {
+        None
+    }
+
+    fn check_plain(&self, _: &str, _: &str) -> bool {
+        let running = self.running.fetch_add(1, Ordering::SeqCst) + 1;
+        self.most.fetch_max(running, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(20));
+        self.running.fetch_sub(1, Ordering::SeqCst);
+        true
+    }
+
+    fn hashes(&self) -> &[ScramHash] {
+        &[]
+    }
+}
+
+#[tokio::test]
+async fn passwords_are_checked_on_half_of_the_processors() {
+    let counter = Arc::new(Counter::default());
+    let acceptor = listen(|options| {
+        options.sasl.users = Some(counter.clone());
+        options.sasl.allow_insecure_mechs = true;
+    })
+    .await;
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let clients = 2 * processors;
+    let opening: Vec<_> =
+        (0..clients).map(|_| tokio::spawn(Connection::open(alice(&acceptor, "any", &["PLAIN"])))).collect();
+    let mut serving = Vec::new();
+    for _ in 0..clients {
+        serving.push(tokio::spawn(soon(acceptor.next_connection()).await.unwrap().open()));
+    }
+    for (client, server) in opening.into_iter().zip(serving) {
+        soon(client).await.unwrap().unwrap();
+        assert!(soon(server).await.unwrap().unwrap().user().is_some());
+    }
+    assert!((1..=(processors / 2).max(1)).contains(&counter.most.load(Ordering::SeqCst)));
 }
 
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use postroad_client::types::{Body, ErrorCondition, Fields, Map, PeerError, Symbol, Timestamp, Value};
+use postroad_client::types::{Body, ErrorCondition, PeerError, Timestamp, Value};
 use postroad_client::{
     AcceptOptions, Acceptor, Cbs, CbsError, CbsOptions, ConnectError, ConnectOptions, Connection, ConnectionError,
-    ConnectionEvent, ConnectionEvents, LinkError, LinkOptions, Message, Reconnect, RedirectError, RequestError, Token,
-    TokenError,
+    ConnectionEvent, ConnectionEvents, LinkError, LinkOptions, Message, Reconnect, Redirect, RedirectCredentials,
+    RedirectError, Token, TokenError,
 };
 use postroad_taps::LocalEndpoint;
 
@@ -143,7 +143,8 @@ async fn serve(
                     assert_eq!(addressed.address(), Some(&*to));
                     let mut whole = answer;
                     whole.set_correlation_id(addressed.correlation_id().unwrap().clone());
-                    if answers.send(&whole).await.is_err() {
+                    let last = whole.property("last").is_some();
+                    if answers.send(&whole).await.is_err() || last {
                         return;
                     }
                 }
@@ -448,25 +449,28 @@ async fn a_provider_that_panics_or_hangs_is_asked_again() {
         }
     };
     soon(cbs.keep_token("q", odd)).await.unwrap();
-    for (number, time) in [(2, 81), (3, 2), (4, 40)] {
+    // The first has thirty seconds, and the pauses are two at most.
+    for time in [81, 2, 31] {
         pass(Duration::from_secs(time)).await;
-        if number == 4 {
-            let error = until(&mut events, |event| match event {
-                ConnectionEvent::TokenFailed { error, .. } => Some(error),
-                _ => None,
+        if time == 2 {
+            soon(async {
+                while asked.load(Ordering::Relaxed) < 3 {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
             })
             .await;
-            assert!(matches!(error, CbsError::Provider(_)), "{error}");
-            pass(Duration::from_secs(3)).await;
+            continue;
         }
-        soon(async {
-            while asked.load(Ordering::Relaxed) < number {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+        let error = until(&mut events, |event| match event {
+            ConnectionEvent::TokenFailed { error, again: true, .. } => Some(error),
+            _ => None,
         })
         .await;
+        assert!(matches!(error, CbsError::Provider(_)), "{error}");
     }
+    pass(Duration::from_secs(2)).await;
     until(&mut events, |event| matches!(event, ConnectionEvent::TokenRenewed { .. }).then_some(())).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 4);
 }
 
 #[tokio::test]
@@ -531,6 +535,25 @@ async fn what_the_node_says_is_told() {
 }
 
 #[tokio::test]
+async fn links_that_the_node_lets_go_are_attached_again() {
+    let service = Service::new().await;
+    let (connection, cbs) = service.connect().await;
+    let mut events = connection.events();
+    service.answer(|_| Some(status(202, "").with_property("last", true)));
+    for _ in 0..3 {
+        soon(cbs.put_token("q", token())).await.unwrap();
+        let mut left = 2;
+        until(&mut events, |event| {
+            left -= u32::from(matches!(event, ConnectionEvent::LinkLost { .. }));
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+    soon(cbs.delete_token("q")).await.unwrap();
+    assert_eq!(service.seen(), ["put-token q", "put-token q", "put-token q", "delete-token q"]);
+}
+
+#[tokio::test]
 async fn a_token_is_taken_back() {
     let service = Service::new().await;
     let (connection, cbs) = service.connect().await;
@@ -582,16 +605,35 @@ async fn tokens_are_shown_to_nobody_who_may_not_see_them() {
     let cbs = soon(connection.cbs()).await.unwrap();
     soon(cbs.put_token("q", token())).await.unwrap();
     let port: u16 = other.url.rsplit(':').next().unwrap().parse().unwrap();
-    let mut redirect = PeerError::new(ErrorCondition::CONNECTION_REDIRECT, "");
-    let there = [("network-host", Value::from("127.0.0.1")), ("port", port.into())];
-    redirect.info = Some(Fields(Map::from_iter(there.map(|(key, value)| (Symbol::from_static(key), value)))));
     let (told, hears) = tokio::sync::oneshot::channel();
     connection.when_over(|error| drop(told.send(error)));
-    service.last.lock().unwrap().take().unwrap().abort(redirect);
+    service.last.lock().unwrap().take().unwrap().abort(Redirect::connection("127.0.0.1", port).to_error());
     let over = soon(hears).await.unwrap();
     let ConnectionError::Redirect { why, .. } = &over else { panic!("{over}") };
     assert!(matches!(&**why, RedirectError::Credentials(_)));
     assert_eq!(other.opened.load(Ordering::Relaxed), 0);
+
+    // Unless they may go there, or stay behind.
+    for (credentials, goes_along) in [(RedirectCredentials::Forward, true), (RedirectCredentials::Withhold, false)] {
+        let mut options = service.options();
+        (options.max_redirects, options.redirect_credentials) = (1, credentials);
+        let connection = soon(Connection::open(options)).await.unwrap();
+        let cbs = soon(connection.cbs()).await.unwrap();
+        soon(cbs.put_token("q", token())).await.unwrap();
+        let _sender = connection.session().await.unwrap().sender("q").await.unwrap();
+        let mut events = connection.events();
+        service.last.lock().unwrap().take().unwrap().abort(Redirect::connection("127.0.0.1", port).to_error());
+        until(&mut events, |event| matches!(event, ConnectionEvent::Reopened { .. }).then_some(())).await;
+        let put = soon(cbs.put_token("other", token())).await;
+        if goes_along {
+            assert_eq!(put, Ok(()));
+            assert_eq!(other.seen()[0], "put-token q");
+        } else {
+            assert_eq!(put, Err(CbsError::Redirected));
+            until(&mut events, |event| matches!(event, ConnectionEvent::LinkLost { .. }).then_some(())).await;
+            assert_eq!(other.seen(), ["attach q"]);
+        }
+    }
 }
 
 #[tokio::test]
@@ -612,5 +654,5 @@ async fn a_peer_without_the_node_says_so_and_one_that_is_silent_is_not_waited_fo
     assert!(matches!(error, CbsError::Answer("status-code") | CbsError::Timeout(_)), "{error}");
     connection.close().await.unwrap();
     let error = soon(cbs.put_token("q", token())).await.unwrap_err();
-    assert!(matches!(&error, CbsError::Request(error) if matches!(**error, RequestError::Link(_))), "{error}");
+    assert!(matches!(&error, CbsError::Attach(_)), "{error}");
 }

@@ -31,8 +31,7 @@ fn redirect_of(condition: ErrorCondition, info: &[(&'static str, Value)]) -> Pee
 }
 
 fn redirect_to(address: SocketAddr) -> PeerError {
-    let info = [("hostname", "there".into()), ("network-host", "127.0.0.1".into()), ("port", address.port().into())];
-    redirect_of(ErrorCondition::CONNECTION_REDIRECT, &info)
+    Redirect::connection("127.0.0.1", address.port()).for_hostname("there").to_error()
 }
 
 async fn broker() -> (Broker, SocketAddr) {
@@ -100,9 +99,13 @@ async fn fate(options: ConnectOptions) -> ConnectError {
         Ok(connection) => connection,
         Err(error) => return error,
     };
+    over(&connection).await.into()
+}
+
+async fn over(connection: &Connection) -> ConnectionError {
     let (told, hears) = tokio::sync::oneshot::channel();
     connection.when_over(|error| drop(told.send(error)));
-    soon(hears).await.unwrap().into()
+    soon(hears).await.unwrap()
 }
 
 /// A message goes to the broker's queue.
@@ -248,6 +251,32 @@ async fn a_circle_ends() {
 }
 
 #[tokio::test]
+async fn brokers_that_send_everybody_nowhere_are_given_up_in_time() {
+    let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::host("127.0.0.1"))).await.unwrap();
+    let mut options = ConnectOptions::new(format!("amqp://{}", acceptor.local_endpoint()).parse().unwrap());
+    options.max_redirects = 3;
+    let reconnect = options.reconnect.as_mut().unwrap();
+    (reconnect.interval, reconnect.max_interval) = (Duration::from_millis(5), Duration::from_millis(20));
+    reconnect.timeout = Some(Duration::from_millis(300));
+    tokio::spawn(async move {
+        loop {
+            let Ok(connection) = acceptor.accept().await else { continue };
+            // It lasts until there is a link on it.
+            if let Ok(link) = connection.next_link().await {
+                let _link = link.into_receiver(&LinkOptions::default());
+                connection.abort(redirect_to(nobody()));
+            }
+        }
+    });
+    let connection = soon(Connection::open(options)).await.unwrap();
+    let _sender = soon(connection.session().await.unwrap().sender("q")).await;
+    let error = over(&connection).await;
+    let ConnectionError::GaveUp { lost, last, .. } = error else { panic!("{error}") };
+    assert!(lost.redirect().unwrap().is_some());
+    assert!(matches!(last.as_deref(), None | Some(ConnectError::Transport(_))), "{last:?}");
+}
+
+#[tokio::test]
 async fn a_redirect_without_a_place_ends_the_connection() {
     let port = |port: Value| [("network-host", "h".into()), ("port", port)];
     let cases: [(Vec<(&str, Value)>, RedirectError); 6] = [
@@ -274,6 +303,10 @@ async fn a_redirect_without_a_place_ends_the_connection() {
     let bare = Redirect::of(&bare).unwrap().unwrap();
     assert_eq!((bare.hostname.as_deref(), bare.to_string()), (None, "[::1]:1".to_owned()));
     assert_eq!(Redirect::of(&PeerError::new(ErrorCondition::NOT_FOUND, "")), Ok(None));
+    // And what is told is read.
+    for told in [Redirect::connection("h", 1), Redirect::link("::1", 65_535, "a").for_hostname("v")] {
+        assert_eq!(Redirect::of(&told.to_error()), Ok(Some(told)));
+    }
 }
 
 #[tokio::test]
@@ -362,13 +395,8 @@ async fn a_link_is_told_where_to_go() {
     let session = connection.session().await.unwrap();
     for (port, is_here) in [(here.port(), true), (address.port(), false)] {
         let refusing = async {
-            let info = [
-                ("hostname", "127.0.0.1".into()),
-                ("network-host", "127.0.0.1".into()),
-                ("port", Value::from(u32::from(port))),
-                ("address", "q".into()),
-            ];
-            server.next_link().await.unwrap().refuse(redirect_of(ErrorCondition::LINK_REDIRECT, &info));
+            let redirect = Redirect::link("127.0.0.1", port, "q").for_hostname("127.0.0.1");
+            server.next_link().await.unwrap().refuse(redirect.to_error());
         };
         let (refused, ()) = soon(async { tokio::join!(session.sender("old"), refusing) }).await;
         let error = refused.unwrap_err();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use postroad_broker::Broker;
 use postroad_client::{
-    AcceptOptions, Acceptor, ConnectOptions, Connection, LinkError, LinkOptions, Message, Node, Outcome, ReceiveError,
-    Receiver, Reconnect, RequestError, RequestOptions, Requester, SendError, Sender, Session,
+    AcceptOptions, Acceptor, ConnectOptions, Connection, Guarantee, LinkError, LinkOptions, Message, Node, Outcome,
+    ReceiveError, Receiver, Reconnect, RequestError, RequestOptions, Requester, SendError, Sender, Session,
 };
 use postroad_taps::LocalEndpoint;
 use postroad_testkit::faults::{At, Direction, FrameKind, Plan, Point, Rule};
@@ -154,6 +154,21 @@ async fn requests_go_where_each_says_and_answers_where_the_options_say() {
     let nowhere = soon(requester.request(Message::from("x").with_address("nowhere"))).await.unwrap_err();
     let RequestError::NotAccepted(Outcome::Rejected(Some(_))) = &nowhere else { panic!("{nowhere}") };
     assert!(!nowhere.is_in_doubt() && nowhere.peer_error().is_some());
+}
+
+#[tokio::test]
+async fn every_guarantee_has_its_answers() {
+    let mut road = Road::new().await;
+    for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
+        let mut options = RequestOptions::default();
+        (options.sender.guarantee, options.receiver.guarantee) = (guarantee, guarantee);
+        let requester = road.client.requester_with("service", options).await.unwrap();
+        for _ in 0..3 {
+            let (answer, ()) = soon(async { tokio::join!(requester.request("x"), road.echo()) }).await;
+            assert_eq!(answer.unwrap().text(), Some("x"), "{guarantee}");
+        }
+        requester.close().await.unwrap();
+    }
 }
 
 #[tokio::test]

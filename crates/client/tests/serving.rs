@@ -285,3 +285,34 @@ async fn what_is_over_is_told_to_whoever_waits_for_more() {
     let error = soon(ends.server.next_incoming()).await.unwrap_err();
     assert!(error.is_orderly() && error != ConnectionError::Closed, "{error:?}");
 }
+
+#[tokio::test]
+async fn what_the_peer_has_opened_ends_with_the_connection_that_is_made_anew() {
+    let (acceptor, mut options) = common::accept_one(65_536).await;
+    options.reconnect = Some(postroad_client::Reconnect::default());
+    let (client, server) = tokio::join!(postroad_client::Connection::open(options), acceptor.accept());
+    let (client, server) = (client.unwrap(), server.unwrap());
+    let taking = async {
+        let link = soon(client.next_link()).await.unwrap();
+        let session = link.session().clone();
+        (link.into_receiver(&LinkOptions::default()).unwrap(), session)
+    };
+    let attaching = async {
+        tokio::task::yield_now().await;
+        server.session().await.unwrap().sender("to the client").await.unwrap()
+    };
+    let ((receiver, theirs), _sender) = tokio::join!(taking, attaching);
+    let forced = PeerError::new(ErrorCondition::CONNECTION_FORCED, "come again");
+    server.abort(forced);
+    let again = soon(acceptor.accept()).await.unwrap();
+    assert!(matches!(soon(receiver.closed()).await, LinkError::Connection(_)));
+    assert_eq!(soon(theirs.ended()).await, LinkError::SessionEnded(None));
+    // The client has not begun it in the peer's place: the first session is one of its own.
+    let session = client.session().await.unwrap();
+    let attaching = tokio::spawn(async move { session.sender("own").await.map(drop) });
+    assert!(matches!(soon(again.next_incoming()).await.unwrap(), Incoming::Session(_)));
+    let Incoming::Link(link) = soon(again.next_incoming()).await.unwrap() else { panic!("a link comes") };
+    assert_eq!(link.target_address(), Some("own"));
+    let _receiver = link.into_receiver(&LinkOptions::default()).unwrap();
+    soon(attaching).await.unwrap().unwrap();
+}

@@ -199,3 +199,19 @@ async fn who_waits_in_the_middle_of_a_message_is_told_that_it_can_go_on() {
     assert!(news.writable && news.told.is_empty(), "{news:?}");
     assert!(sender.can_append(&open));
 }
+
+#[tokio::test]
+async fn credit_that_comes_between_two_messages_is_told() {
+    let (sender, mut receiver, _ends) = pair(0).await;
+    let mut ticket = Ticket::default();
+    receiver.set_credit(1);
+    assert_eq!(news(&sender, &mut ticket).await.room, 1);
+    sender.try_submit_told(&Message::from("a"), None).unwrap();
+    soon(receiver.receive()).await.unwrap();
+    receiver.set_credit(3);
+    while sender.credit() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(news(&sender, &mut ticket).await.room, 3);
+    assert!(sender.poll_news(&mut ticket, &Context::from_waker(Waker::noop())).is_pending());
+}

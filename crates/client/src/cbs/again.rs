@@ -20,8 +20,8 @@ use crate::{Connection, RedirectCredentials};
 /// How long the node may take to let the links go by which tokens were put.
 const PARTING: Duration = Duration::from_secs(1);
 
-/// Puts the tokens on a connection that is open, and that nobody has yet but its driver. It is closed where that fails, and
-/// otherwise when the handle goes that is given: whoever takes its engine over keeps that until then.
+/// Puts the tokens on a connection that is open, and that nobody has yet but its driver. It is closed where that
+/// fails, and otherwise when the handle goes that is given: whoever takes its engine over keeps that until then.
 pub(crate) async fn put_again(
     shared: &Arc<Shared>,
     driver: &mut Driver,

@@ -98,12 +98,17 @@ impl Claims {
     /// Goes back to what was there, unless somebody else was faster.
     pub(super) fn restore(&self, audience: &str, serial: u64, before: Option<Claim>) {
         let mut entries = self.lock();
-        if entries.claims.get(audience).is_some_and(|claim| claim.serial == serial) {
-            entries.claims.remove(audience);
-            if let Some(before) = before {
-                entries.claims.insert(audience.to_owned(), Claim { busy: false, ..before });
-            }
+        if entries.claims.get(audience).is_none_or(|claim| claim.serial != serial) {
+            return;
         }
+        let gone = entries.claims.remove(audience);
+        if let Some(before) = before {
+            entries.claims.insert(audience.to_owned(), Claim { busy: false, ..before });
+        }
+        drop(entries);
+        // Outside the lock: what its provider owns may use the node.
+        drop(gone);
+        self.changed.notify_one();
     }
 
     pub(super) fn forget(&self, audience: &str) -> Option<Claim> {
@@ -124,7 +129,7 @@ impl Claims {
         self.changed.notify_one();
     }
 
-    /// Notes that a claim was not renewed. What went wrong with the connection is not counted: it is put with the next one.
+    /// Notes that a claim was not renewed, and whether that counts as one of the tries.
     pub(super) fn failed(&self, audience: &str, serial: u64, counts: bool, random: f64) -> Next {
         let mut entries = self.lock();
         let Some(claim) = entries.claims.get_mut(audience).filter(|claim| claim.serial == serial) else {

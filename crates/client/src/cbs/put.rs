@@ -13,8 +13,8 @@ use crate::{Connection, Message, Node, RedirectCredentials};
 const ANSWER: u64 = 64 * 1024;
 const ANSWERS: u32 = 10;
 
-/// Attaches to the node on a session of its own. Answers come from the node itself, to the address that our end of the link
-/// has: so Azure wants it.
+/// Attaches to the node on a session of its own. Answers come from the node itself, to the address that our end of
+/// the link has: so Azure wants it.
 pub(super) async fn attach(connection: &Connection, address: &str, timeout: Duration) -> Result<Requester, CbsError> {
     let session = connection.session().await.map_err(CbsError::of_attach)?;
     let own = format!("cbs-{}", random_uuid());
@@ -53,7 +53,11 @@ pub(super) async fn put(requester: &Requester, audience: &str, token: &Token) ->
 }
 
 pub(super) async fn delete(requester: &Requester, audience: &str, kind: &str) -> Result<(), CbsError> {
-    ask(requester, request("delete-token", audience, kind, Body::Value(Value::Null))).await
+    match ask(requester, request("delete-token", audience, kind, Body::Value(Value::Null))).await {
+        // What is not there is deleted.
+        Err(CbsError::NotFound(_)) => Ok(()),
+        result => result,
+    }
 }
 
 fn request(operation: &str, audience: &str, kind: &str, body: Body) -> Message {

@@ -5,15 +5,14 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::claims::{Claim, Next};
-use super::{CbsError, Claims, Desk, token};
+use super::{CbsError, Desk, TokenError, token};
 use crate::event::ConnectionEvent;
 use crate::supervisor::random;
 
 pub(super) async fn run(desk: Arc<Desk>) {
     // They go with it.
     let mut renewals = JoinSet::new();
-    let connection = desk.requester.session().connection().clone();
-    while connection.error().is_none() {
+    while desk.connection.error().is_none() {
         let changed = desk.claims.changed.notified();
         match desk.claims.next_due() {
             // What is due is looked for again in any case.
@@ -29,7 +28,7 @@ pub(super) async fn run(desk: Arc<Desk>) {
 
 async fn renew(desk: Arc<Desk>, audience: String, claim: Claim) {
     let Some(provider) = &claim.provider else { return };
-    let unfinished = Unfinished { claims: &desk.claims, audience: &audience, serial: claim.serial };
+    let unfinished = Unfinished { desk: &desk, audience: &audience, serial: claim.serial };
     let renewed = async {
         let token = token::make(&**provider, &audience, desk.claims.timeout).await?;
         desk.put(&audience, &token).await?;
@@ -43,27 +42,30 @@ async fn renew(desk: Arc<Desk>, audience: String, claim: Claim) {
             ConnectionEvent::TokenRenewed { audience }
         }
         Err(error) => {
-            let again = desk.claims.failed(&audience, claim.serial, counts(&error), random()) == Next::Again;
+            // Without a connection it can only fail, and with the next one it is put before anything else.
+            let counts = desk.connection.inner.shared.with(|state| state.down.is_none());
+            let again = desk.claims.failed(&audience, claim.serial, counts, random()) == Next::Again;
             ConnectionEvent::TokenFailed { audience, error, again }
         }
     };
-    desk.requester.session().shared().with(|state| state.tell(event));
+    desk.connection.inner.shared.with(|state| state.tell(event));
 }
 
-/// Whether a failure is one of those that there are only so many of.
-fn counts(error: &CbsError) -> bool {
-    !matches!(error, CbsError::Request(error) if error.is_interrupted())
-}
-
-/// A provider that panics is asked again.
+/// A provider that panics is asked again, as one that fails.
 struct Unfinished<'a> {
-    claims: &'a Claims,
+    desk: &'a Desk,
     audience: &'a str,
     serial: u64,
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        self.claims.failed(self.audience, self.serial, true, random());
+        let Self { desk, audience, serial } = *self;
+        let again = desk.claims.failed(audience, serial, true, random()) == Next::Again;
+        if std::thread::panicking() {
+            let error = CbsError::Provider(TokenError::new("the provider has panicked"));
+            let event = ConnectionEvent::TokenFailed { audience: audience.to_owned(), error, again };
+            desk.connection.inner.shared.with(|state| state.tell(event));
+        }
     }
 }

@@ -85,8 +85,9 @@ impl TokenError {
 /// A token that is being made.
 pub type TokenFuture<'a> = Pin<Box<dyn Future<Output = Result<Token, TokenError>> + Send + 'a>>;
 
-/// Makes tokens: signs them, or asks somebody for them. It is asked again for each renewal, and perhaps when the connection is
-/// made anew; a function that gives a future is one.
+/// Makes tokens: signs them, or asks somebody for them. It is asked again for each renewal, and perhaps when the
+/// connection is made anew; a function that gives a future is one. One that holds a [`Cbs`](crate::Cbs) keeps that
+/// alive.
 pub trait TokenProvider: Send + Sync {
     /// Makes a token for an audience.
     ///

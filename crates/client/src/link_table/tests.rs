@@ -54,12 +54,17 @@ async fn a_link_is_somebody_s_is_kept_and_is_somebody_s_again() {
     let Claim::Known(stay, left, until) = table.claim(&key, &second) else { panic!("it is known") };
     // Whoever fails to attach it puts it back.
     stay.suspend(left, until).unwrap();
+    for until in [Until::At(Instant::now() + SECOND), Until::Connection(1, SECOND), Until::Session(1, 2, SECOND)] {
+        let Claim::Known(stay, left, _) = table.claim(&key, &second) else { panic!("it is known") };
+        stay.suspend(left, until).unwrap();
+    }
     let Claim::Known(stay, ..) = table.claim(&key, &second) else { panic!("it is known") };
     assert_eq!(table.lock().bytes, 0);
     drop(stay);
     let stay = new(table.claim(&key, &second));
     let inner = table.lock();
     assert_eq!((inner.kept, inner.users.len()), (0, 0));
+    assert!(inner.due.is_empty() && inner.waiting.is_empty());
     drop(inner);
     // A connection that is gone holds nothing, and what is left of it changes nothing.
     drop(second);
@@ -114,6 +119,7 @@ async fn what_expires_is_told_and_makes_room() {
     assert_eq!(table.next_expired().await.name, "a");
     let inner = table.lock();
     assert_eq!((inner.kept, inner.bytes, inner.links.len(), inner.expired.len()), (0, 0, 0, 0));
+    assert!(inner.due.is_empty() && inner.waiting.is_empty());
 }
 
 #[tokio::test]

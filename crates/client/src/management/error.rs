@@ -49,6 +49,7 @@ pub enum ManagementError {
 impl From<RequestError> for ManagementError {
     fn from(error: RequestError) -> Self {
         match error {
+            RequestError::Attach(error) => Self::Attach(error),
             RequestError::Link(error) | RequestError::InDoubt(error) => Self::Link(error),
             RequestError::Send(error) => Self::Send(error),
             RequestError::NotAccepted(outcome) => Self::Outcome(outcome),

@@ -1,7 +1,7 @@
 //! Answers on their way to those who wait for them.
 //!
-//! There is no task for that: whoever brings news of the links, mostly the driver of the connection, wakes the requester
-//! as it would a task, and what has come is sorted there and then, outside every lock of the connection.
+//! There is no task for that: whoever brings news of the links, mostly the driver of the connection, wakes the
+//! requester as it would a task, and what has come is sorted there and then, outside every lock of the connection.
 
 use std::collections::HashMap;
 use std::pin::Pin;

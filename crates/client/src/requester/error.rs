@@ -5,12 +5,15 @@ use std::time::Duration;
 use postroad_taps::BlockingError;
 
 use crate::types::PeerError;
-use crate::{LinkError, Outcome, ReceiveError, Recovery, SendError};
+use crate::{AttachError, LinkError, Outcome, ReceiveError, Recovery, SendError};
 
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
+    /// The links for requests and answers were not attached.
+    #[error("not asked: {0}")]
+    Attach(#[from] AttachError),
     /// A link was over before it was sent.
     #[error("not asked: {0}")]
     Link(#[from] LinkError),
@@ -28,7 +31,8 @@ pub enum RequestError {
         /// Whether the request was sent: then what it asked for may have happened, or may still happen.
         sent: bool,
     },
-    /// It was sent, and its answer cannot come any more: the connection was lost, or the peer takes no requests any more.
+    /// It was sent, and its answer cannot come any more: the connection was lost, or the peer takes no requests any
+    /// more.
     #[error("in doubt whether the request was done: {0}")]
     InDoubt(LinkError),
     /// It was sent, and what came cannot be read, or the link for the answers is over.
@@ -49,7 +53,12 @@ impl RequestError {
         match self {
             Self::Send(SendError::InDoubt(_) | SendError::NoOutcome) | Self::InDoubt(_) | Self::Receive(_) => true,
             Self::Timeout { sent, .. } => *sent,
-            Self::Link(_) | Self::Send(_) | Self::NotAccepted(_) | Self::NoReplyTo | Self::Blocking(_) => false,
+            Self::Attach(_)
+            | Self::Link(_)
+            | Self::Send(_)
+            | Self::NotAccepted(_)
+            | Self::NoReplyTo
+            | Self::Blocking(_) => false,
         }
     }
 
@@ -68,6 +77,7 @@ impl RequestError {
     #[must_use]
     pub fn peer_error(&self) -> Option<&PeerError> {
         match self {
+            Self::Attach(error) => error.peer_error(),
             Self::NotAccepted(Outcome::Rejected(error)) => error.as_ref(),
             Self::Link(error) | Self::InDoubt(error) | Self::Receive(ReceiveError::Link(error)) => error.peer_error(),
             Self::Send(SendError::NotSent(error) | SendError::InDoubt(error)) => error.peer_error(),
@@ -91,6 +101,7 @@ impl RequestError {
     #[must_use]
     pub fn recovery(&self) -> Recovery {
         match self {
+            Self::Attach(error) => error.recovery(),
             Self::Link(error) | Self::InDoubt(error) => error.recovery(),
             Self::Send(error) => error.recovery(),
             Self::Receive(error) => error.recovery(),

@@ -23,7 +23,8 @@ impl ConnectOptions {
     fn config(&self) -> Result<Config, ConnectError> {
         let mut config = Config::new(self.container_id.clone());
         let host = || (self.url.scheme() != Scheme::AmqpUnix).then(|| self.url.host().to_owned());
-        config.hostname = self.virtual_host.clone().or_else(host).map(Into::into);
+        let host = self.virtual_host.clone().or_else(host).filter(|host| !host.is_empty());
+        config.hostname = host.map(Into::into);
         config.max_frame_size = self.max_frame_size;
         config.outgoing_bytes = OUTGOING;
         config.idle_timeout = self.idle_timeout;

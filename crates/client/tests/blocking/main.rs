@@ -4,6 +4,7 @@ mod ending;
 mod inside;
 #[path = "../raw/mod.rs"]
 mod raw;
+mod requests;
 mod sending;
 mod streaming;
 mod transactions;

@@ -85,6 +85,26 @@ impl Peer {
         peer
     }
 
+    /// One that has taken a client's header.
+    pub(crate) fn of(stream: TcpStream) -> Self {
+        Self { stream }
+    }
+
+    /// Connects to a server of ours without SASL, as the container `peer`, and begins a session.
+    pub(crate) fn connect(server: std::net::SocketAddr) -> Self {
+        let mut stream = TcpStream::connect(server).unwrap();
+        stream.set_nodelay(true).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.write_all(&ProtocolHeader::AMQP.to_bytes()).unwrap();
+        let mut header = [0; 8];
+        stream.read_exact(&mut header).unwrap();
+        let mut peer = Self { stream };
+        peer.send(open()).send(begin());
+        peer.take(open());
+        peer.take(begin().remote_channel(0));
+        peer
+    }
+
     /// Answers the client's begin.
     pub(crate) fn begin(&mut self) -> &mut Self {
         self.take(begin());
