@@ -43,6 +43,7 @@ const WITHOUT: &[(&str, &str, &str)] = &[
     ("postroad_client::Sender", "abort_delivery", "for one task that drives many links"),
     ("postroad_client::Sender", "can_append", "for one task that drives many links"),
     ("postroad_client::Sender", "poll_news", "for one task that drives many links"),
+    ("postroad_client::Sender", "room", "for one task that drives many links"),
     ("postroad_client::Sender", "settle", "for one task that drives many links"),
     ("postroad_client::Sender", "try_append", "for one task that drives many links"),
     ("postroad_client::Sender", "try_begin_told", "for one task that drives many links"),

@@ -1,6 +1,7 @@
 //! A connection, from the moment on at which it is asked for.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use postroad_client as client;
 use postroad_client::types::{PeerError, Value};
@@ -10,6 +11,8 @@ use tokio::sync::watch;
 use crate::closing::Closing;
 use crate::container::Command;
 use crate::reactor::HandlerSlot;
+use crate::session;
+use crate::tokens::Tokens;
 use crate::{Acceptor, Container, LinkOptions, Receiver, Sender, Session, Transaction, Transport};
 
 /// A connection. It is asked for and used at once, and opens by and by: what is made on it waits for that.
@@ -30,7 +33,11 @@ pub(crate) struct Inner {
     pub(crate) client: OnceLock<client::Connection>,
     pub(crate) phase: watch::Sender<Phase>,
     pub(crate) handler: HandlerSlot,
-    default_session: OnceLock<Session>,
+    /// It lives for as long as somebody uses it: the run while it has begun, and its links.
+    default_session: Mutex<Weak<session::Inner>>,
+    pub(crate) tokens: Tokens,
+    /// The connection whose peer has sent links to this one, and how many are here.
+    origin: Option<(Connection, AtomicUsize)>,
     pub(crate) closing: Closing,
 }
 
@@ -46,32 +53,47 @@ pub(crate) enum Phase {
 
 impl Connection {
     pub(crate) fn new(container: &Container, options: Option<&ConnectOptions>) -> Self {
-        let host =
-            |options: &ConnectOptions| options.virtual_host.clone().unwrap_or_else(|| options.url.host().to_owned());
-        Self::of(container, options.map(host), None)
+        Self { inner: Arc::new(Inner::of(container, options.map(host_of))) }
     }
 
     /// One that has come to an acceptor.
     pub(crate) fn incoming(acceptor: &Acceptor, client: client::Connection) -> Self {
-        let connection = Self::of(acceptor.container(), None, Some(acceptor.clone()));
-        let _ = connection.inner.client.set(client);
-        connection.inner.phase.send_replace(Phase::Open);
-        connection
+        let inner = Inner { acceptor: Some(acceptor.clone()), ..Inner::of(acceptor.container(), None) };
+        let _ = inner.client.set(client);
+        inner.phase.send_replace(Phase::Open);
+        Self { inner: Arc::new(inner) }
     }
 
-    fn of(container: &Container, hostname: Option<String>, acceptor: Option<Acceptor>) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                container: container.clone(),
-                hostname,
-                acceptor,
-                client: OnceLock::new(),
-                phase: watch::channel(Phase::Opening).0,
-                handler: HandlerSlot::default(),
-                default_session: OnceLock::new(),
-                closing: Closing::default(),
-            }),
+    /// One for links that the peer of another one has sent away.
+    pub(crate) fn redirected(from: &Self, options: &ConnectOptions) -> Self {
+        let inner = Inner::of(from.container(), Some(host_of(options)));
+        Self { inner: Arc::new(Inner { origin: Some((from.root().clone(), AtomicUsize::new(0))), ..inner }) }
+    }
+
+    /// The connection that the program knows of.
+    pub(crate) fn root(&self) -> &Self {
+        self.inner.origin.as_ref().map_or(self, |(origin, _)| origin)
+    }
+
+    pub(crate) fn is_redirected(&self) -> bool {
+        self.inner.origin.is_some()
+    }
+
+    pub(crate) fn add_tenant(&self) {
+        if let Some((_, tenants)) = &self.inner.origin {
+            tenants.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// How many are left.
+    pub(crate) fn remove_tenant(&self) -> usize {
+        self.inner.origin.as_ref().map_or(0, |(_, tenants)| tenants.fetch_sub(1, Ordering::Relaxed).saturating_sub(1))
+    }
+
+    /// The connection below, once it is open: for what goes by futures, on the runtime that the container runs on.
+    #[must_use]
+    pub fn client(&self) -> Option<&client::Connection> {
+        self.inner.client.get()
     }
 
     /// The acceptor that it came to; nothing where we have connected.
@@ -150,8 +172,14 @@ impl Connection {
     }
 
     /// The session of links that name none.
-    pub(crate) fn default_session(&self) -> &Session {
-        self.inner.default_session.get_or_init(|| Session::new(self.clone()))
+    pub(crate) fn default_session(&self) -> Session {
+        let mut known = self.inner.default_session.lock().unwrap_or_else(PoisonError::into_inner);
+        let there_is = known.upgrade().map(|inner| Session { inner }).filter(|session| !session.is_over());
+        there_is.unwrap_or_else(|| {
+            let session = Session::new(self.clone());
+            *known = Arc::downgrade(&session.inner);
+            session
+        })
     }
 
     /// A sender to the node at an address.
@@ -225,6 +253,28 @@ impl Connection {
     pub(crate) fn number(&self) -> usize {
         Arc::as_ptr(&self.inner).addr()
     }
+}
+
+impl Inner {
+    fn of(container: &Container, hostname: Option<String>) -> Self {
+        Self {
+            container: container.clone(),
+            hostname,
+            acceptor: None,
+            client: OnceLock::new(),
+            phase: watch::channel(Phase::Opening).0,
+            handler: HandlerSlot::default(),
+            default_session: Mutex::default(),
+            tokens: Tokens::default(),
+            origin: None,
+            closing: Closing::default(),
+        }
+    }
+}
+
+/// The host that a peer is asked for.
+fn host_of(options: &ConnectOptions) -> String {
+    options.virtual_host.clone().unwrap_or_else(|| options.url.host().to_owned())
 }
 
 impl PartialEq for Connection {

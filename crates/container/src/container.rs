@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use postroad_address::BrokerUrl;
 use postroad_client as client;
-use postroad_client::{AcceptOptions, ConnectOptions};
+use postroad_client::{AcceptOptions, ConnectOptions, Message, TokenProvider};
 use tokio::time::Instant;
 
 use crate::reactor::Reactor;
+use crate::requester::{Answer, Requester};
 use crate::{
     Acceptor, Connection, Event, EventError, Handler, Link, LinkOptions, Receiver, RunError, Sender, Session,
     Transaction,
@@ -40,6 +41,8 @@ pub(crate) struct Inbox {
     handlers: Option<Vec<Box<dyn Handler>>>,
     commands: Vec<Command>,
     waker: Option<Waker>,
+    /// Whether nobody looks into it any more.
+    over: bool,
 }
 
 /// What handles ask of the run.
@@ -53,6 +56,8 @@ pub(crate) enum Command {
     Detach(Link),
     /// Somebody has read of what comes in parts.
     Resume(Receiver),
+    KeepToken(Connection, String, Arc<dyn TokenProvider>),
+    Ask(Requester, Box<Message>, Answer),
     Declare(Transaction),
     Discharge(Transaction),
     End(Session),
@@ -275,6 +280,11 @@ impl Container {
 
     pub(crate) fn command(&self, command: Command) {
         let mut inbox = self.inbox();
+        if inbox.over {
+            // It holds the container, which would hold it.
+            drop(inbox);
+            return drop(command);
+        }
         inbox.commands.push(command);
         self.shared.waiting.store(true, Ordering::Relaxed);
         // One that runs looks by itself.
@@ -290,6 +300,16 @@ impl Container {
         let mut inbox = self.inbox();
         std::mem::swap(commands, &mut inbox.commands);
         self.shared.waiting.store(false, Ordering::Relaxed);
+    }
+
+    /// Has nothing wait any more: the run is over.
+    pub(crate) fn close_inbox(&self) {
+        let left = {
+            let mut inbox = self.inbox();
+            inbox.over = true;
+            std::mem::take(&mut inbox.commands)
+        };
+        drop(left);
     }
 
     /// Leaves a waker; `true` where something waits already.

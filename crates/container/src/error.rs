@@ -29,6 +29,12 @@ pub enum EventError {
     /// The link or the session is over.
     #[error(transparent)]
     Link(#[from] client::LinkError),
+    /// A link was sent elsewhere by its peer, and could not go there.
+    #[error(transparent)]
+    Redirect(#[from] client::RedirectError),
+    /// A token was not put at the peer's `$cbs` node, or not renewed.
+    #[error(transparent)]
+    Token(#[from] client::CbsError),
     /// A message was sent and is in doubt.
     #[error(transparent)]
     Send(#[from] client::SendError),

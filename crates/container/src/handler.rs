@@ -45,10 +45,11 @@ macro_rules! callbacks {
 ///
 /// The container calls one method at a time, so that a handler needs no lock. A method that blocks holds up everything else of
 /// its container; in a build with debug assertions one that takes longer than a tenth of a second is logged. One that panics is
-/// the last of its handler: the others go on, and [`Container::run`](crate::Container::run) tells in the end.
+/// the last of its handler: what it was the handler of is closed with an error, the others go on, and
+/// [`Container::run`](crate::Container::run) tells in the end. A message that it did not handle to the end is not accepted.
 #[doc(alias = "MessagingHandler")]
 pub trait Handler: Send {
-    /// What the container does by itself where this is the narrowest handler.
+    /// What the container does by itself where this is the narrowest handler. The defaults count where it panics.
     fn settings(&self) -> Settings {
         Settings::default()
     }
@@ -147,6 +148,10 @@ pub trait Handler: Send {
         /// There is no connection, and none comes: the transport was not established, or the peer did not let us in; or an
         /// acceptor cannot listen, or one of its clients has failed before it had opened.
         on_transport_error;
+
+        /// A token was not taken by the peer's `$cbs` node, or was not renewed
+        /// ([`Connection::keep_token`](crate::Connection::keep_token)).
+        on_token_failed;
 
         /// An [`Acceptor`](crate::Acceptor) listens: its address is known.
         on_listening;

@@ -38,14 +38,17 @@ mod delivery;
 mod error;
 mod event;
 mod handler;
+mod home;
 mod link;
 mod opening;
 mod options;
 mod parts;
 mod reactor;
 mod receiver;
+mod requester;
 mod sender;
 mod session;
+mod tokens;
 mod transaction;
 mod transport;
 
@@ -66,6 +69,7 @@ pub use postroad_client::{
     TlsConfig, ToSend, types,
 };
 pub use receiver::Receiver;
+pub use requester::Requester;
 pub use sender::Sender;
 pub use session::Session;
 pub use transaction::Transaction;

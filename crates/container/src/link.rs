@@ -4,6 +4,7 @@ use postroad_client::types::{Fields, PeerError};
 use postroad_client::{EndpointStates, Guarantee, Node};
 
 use crate::closing::Closing;
+use crate::home::Home;
 use crate::reactor::HandlerSlot;
 use crate::{Connection, Receiver, Sender, Session};
 
@@ -142,6 +143,10 @@ impl Link {
 
     pub(crate) fn handler(&self) -> &HandlerSlot {
         either!(self, end => &end.inner.handler)
+    }
+
+    pub(crate) fn home(&self) -> &Home {
+        either!(self, end => &end.inner.home)
     }
 
     pub(crate) fn closing(&self) -> &Closing {

@@ -5,6 +5,8 @@ mod handlers;
 mod links;
 mod messages;
 mod parts;
+mod redirects;
+mod services;
 mod serving;
 mod transactions;
 
@@ -15,9 +17,11 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use postroad_client as client;
+use postroad_client::types::{ErrorCondition, PeerError};
 use postroad_client::{
-    AcceptError, AttachError, ConnectError, ConnectionError, ConnectionEvent, ConnectionEvents, Incoming,
-    IncomingConnection, LinkError, Part, ReceiveError, SenderNews, Taken, Ticket, TransactionError,
+    AcceptError, AttachError, CbsError, ConnectionError, ConnectionEvent, ConnectionEvents, Incoming,
+    IncomingConnection, LinkError, Message, Part, ReceiveError, Redirect, RequestError, SenderNews, Taken, Ticket,
+    TransactionError,
 };
 use tokio::time::{Instant, Sleep};
 
@@ -26,8 +30,10 @@ use self::handlers::{Handlers, Method, Scopes, method};
 use self::serving::Listening;
 use crate::container::Command;
 use crate::event::Subject;
+use crate::requester::Answer;
 use crate::{
-    Acceptor, Connection, Container, Event, Handler, Link, Receiver, RunError, Sender, Session, Timer, Transaction,
+    Acceptor, Connection, Container, Event, EventError, Handler, Link, Receiver, RunError, Sender, Session, Timer,
+    Transaction,
 };
 
 /// Something that the run waits for: how it ends is what has happened.
@@ -42,9 +48,10 @@ struct Known {
     links: HashMap<(String, bool), Link>,
     /// What it has come to.
     acceptor: Option<Acceptor>,
+    /// Where its peer has sent links, and the connections to there.
+    redirects: Vec<(Redirect, Connection)>,
 }
 
-#[derive(Debug)]
 enum Happened {
     /// An acceptor listens, or cannot.
     Listening(Acceptor, Result<client::Acceptor, AcceptError>),
@@ -54,7 +61,7 @@ enum Happened {
     /// The peer opens something.
     Incoming(Connection, Result<Incoming, ConnectionError>),
     /// A connection has opened, or will not; nothing where it was given up.
-    Opened(Connection, Option<Result<client::Connection, ConnectError>>),
+    Opened(Connection, Option<Result<client::Connection, EventError>>),
     OnConnection(Connection, ConnectionEvents, Option<ConnectionEvent>),
     Begun(Session, Result<(), AttachError>),
     SessionOver(Session, LinkError),
@@ -63,6 +70,8 @@ enum Happened {
     AtSender(Sender, Ticket, SenderNews),
     AtReceiver(Receiver, Ticket, Result<Taken, LinkError>),
     PartAt(Receiver, Ticket, Result<Part, ReceiveError>),
+    TokenPut(Connection, Result<(), CbsError>),
+    Answered(Answer, Result<Message, RequestError>),
     Declared(Transaction, Result<client::Transaction, TransactionError>),
     Discharged(Transaction, bool, Result<(), TransactionError>),
     /// Something was waited for that nobody hears of.
@@ -81,6 +90,15 @@ pub(crate) struct Reactor {
     stopped: bool,
 }
 
+/// Ends the inbox of a container with its run, in whatever way that ends.
+struct Over<'a>(&'a Container);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.close_inbox();
+    }
+}
+
 impl Reactor {
     pub(crate) fn new(container: Container, handlers: Vec<Box<dyn Handler>>) -> Self {
         Self {
@@ -97,6 +115,7 @@ impl Reactor {
 
     pub(crate) async fn run(mut self) -> Result<(), RunError> {
         let container = self.container.clone();
+        let _over = Over(&container);
         self.call(Scopes::CONTAINER, &mut Event::new(&container, Subject::Container), method!(on_start));
         let mut commands = Vec::new();
         loop {
@@ -122,7 +141,9 @@ impl Reactor {
             // They are obeyed before anything else is looked at.
             return Poll::Ready(Some(Happened::Done));
         }
-        if self.connections.is_empty() && self.timers.is_empty() && self.sources.is_empty() {
+        let nothing_comes = self.connections.is_empty() && self.timers.is_empty() && self.sources.is_empty();
+        let nobody_hears = self.handlers.are_gone() && self.timers.values().all(Option::is_none);
+        if nothing_comes || nobody_hears {
             return Poll::Ready(None);
         }
         if let Poll::Ready(Some(happened)) = self.sources.poll_next_unpin(cx) {
@@ -152,8 +173,27 @@ impl Reactor {
         self.sources.push(Box::pin(source));
     }
 
+    /// Calls the handlers of these scopes; `false` where nobody has handled it, for one has panicked.
     fn call(&mut self, scopes: Scopes, event: &mut Event<'_>, method: Method) -> bool {
-        self.handlers.call(scopes, event, method)
+        let well = self.handlers.call(scopes, event, method);
+        if !well {
+            self.close_the_unheard(scopes, event);
+        }
+        well
+    }
+
+    /// Closes what a handler was for that has panicked: nobody hears of it any more, and its peer would wait.
+    fn close_the_unheard(&self, scopes: Scopes, event: &Event<'_>) {
+        let error = PeerError::new(ErrorCondition::INTERNAL_ERROR, "what handles it has failed");
+        match (self.handlers.dead(scopes), event.link(), event.connection()) {
+            (Some(Scopes::NARROWEST), Some(link), _) => return link.close_with(error),
+            (None, ..) if !self.handlers.own_are_gone() => return,
+            (_, _, Some(connection)) => connection.close_with(error),
+            _ => {}
+        }
+        if let Some(acceptor) = event.acceptor() {
+            acceptor.close();
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -169,6 +209,8 @@ impl Reactor {
             Command::AttachReceiver(receiver, handler) => self.attach_receiver(receiver, handler),
             Command::Detach(link) => self.detach(&link),
             Command::Resume(receiver) => self.watch_parts(receiver, Ticket::default()),
+            Command::KeepToken(connection, audience, provider) => self.keep_token(connection, audience, provider),
+            Command::Ask(requester, request, answer) => self.ask(requester, *request, answer),
             Command::Declare(transaction) => self.declare(transaction),
             Command::Discharge(transaction) => self.discharge(transaction),
             Command::End(session) => self.end(session),
@@ -206,6 +248,8 @@ impl Reactor {
             Happened::AtSender(sender, ticket, news) => self.at_sender(sender, ticket, news),
             Happened::AtReceiver(receiver, ticket, taken) => self.at_receiver(receiver, ticket, taken),
             Happened::PartAt(receiver, ticket, part) => self.part_at(receiver, ticket, part),
+            Happened::TokenPut(connection, result) => self.token_put(&connection, result),
+            Happened::Answered(answer, result) => self.answered(answer, result),
             Happened::Declared(transaction, declared) => self.declared(&transaction, declared),
             Happened::Discharged(transaction, commit, result) => self.discharged(&transaction, commit, result),
         }

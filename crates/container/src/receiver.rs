@@ -9,6 +9,7 @@ use postroad_client::{EndpointState, EndpointStates, Guarantee, Node, SharedRece
 
 use crate::closing::Closing;
 use crate::container::Command;
+use crate::home::Home;
 use crate::opening::Asked;
 use crate::parts::Parts;
 use crate::reactor::HandlerSlot;
@@ -22,7 +23,7 @@ pub struct Receiver {
 }
 
 pub(crate) struct Inner {
-    session: Session,
+    pub(crate) home: Home,
     name: String,
     /// Our end of it, as it was asked for; of a link that the peer attaches, nothing.
     pub(crate) source: Node,
@@ -107,16 +108,16 @@ impl Receiver {
         &self.inner.name
     }
 
-    /// The session of the link.
+    /// The session of the link: where its peer has sent it elsewhere, one of another connection.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.inner.session
+        self.inner.home.session()
     }
 
     /// The connection of the link.
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        self.inner.session.connection()
+        self.inner.home.session().connection()
     }
 
     /// Where messages come from, as our end says. Of a link that the peer attaches, nothing before our end has answered.
@@ -205,7 +206,7 @@ impl Receiver {
 impl Inner {
     fn of(session: Session, name: String) -> Self {
         Self {
-            session,
+            home: Home::new(session),
             name,
             source: Node::default(),
             target: Node::default(),

@@ -9,6 +9,7 @@ use postroad_client::{EndpointState, EndpointStates, Guarantee, InDoubt, LinkErr
 
 use crate::closing::Closing;
 use crate::container::Command;
+use crate::home::Home;
 use crate::opening::Asked;
 use crate::options::Tags;
 use crate::reactor::HandlerSlot;
@@ -23,7 +24,7 @@ pub struct Sender {
 }
 
 pub(crate) struct Inner {
-    session: Session,
+    pub(crate) home: Home,
     name: String,
     /// Our end of it, as it was asked for; of a link that the peer attaches, nothing.
     pub(crate) source: Node,
@@ -114,10 +115,10 @@ impl Sender {
         Ok(Delivery::open(self.clone(), open))
     }
 
-    /// Messages that can be sent now.
+    /// Messages that can be sent now: none also where the receiver allows more, and too much is under way.
     #[must_use]
     pub fn credit(&self) -> u32 {
-        self.inner.client.get().map_or(0, client::Sender::credit)
+        self.inner.client.get().map_or(0, client::Sender::room)
     }
 
     /// Messages that were sent and have no outcome yet.
@@ -160,16 +161,16 @@ impl Sender {
         &self.inner.name
     }
 
-    /// The session of the link.
+    /// The session of the link: where its peer has sent it elsewhere, one of another connection.
     #[must_use]
     pub fn session(&self) -> &Session {
-        &self.inner.session
+        self.inner.home.session()
     }
 
     /// The connection of the link.
     #[must_use]
     pub fn connection(&self) -> &Connection {
-        self.inner.session.connection()
+        self.inner.home.session().connection()
     }
 
     /// Where messages come from, as our end says. Of a link that the peer attaches, nothing before our end has answered.
@@ -258,7 +259,7 @@ impl Sender {
 impl Inner {
     fn of(session: Session, name: String) -> Self {
         Self {
-            session,
+            home: Home::new(session),
             name,
             source: Node::default(),
             target: Node::default(),

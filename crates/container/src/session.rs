@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use crate::closing::Closing;
 use crate::container::Command;
-use crate::{Connection, LinkOptions, Receiver, Sender, Transaction};
+use crate::{Connection, EventError, LinkOptions, Receiver, Sender, Transaction};
 
 /// A session. Clones are handles of the same session, which goes on until it is closed.
 #[derive(Debug, Clone)]
@@ -107,6 +107,23 @@ impl Session {
         if self.inner.closing.begin(error) {
             self.inner.connection.container().command(Command::End(self.clone()));
         }
+    }
+
+    /// Whether nothing can be made on it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.inner.closing.has_begun() || self.inner.client.get().is_some_and(|client| client.error().is_some())
+    }
+
+    /// Whether somebody is to hear why it has not begun, or why a link on it was not attached. A session or connection that is over
+    /// tells that itself, and what our end closes is no error.
+    pub(crate) fn is_to_hear(&self, error: &EventError) -> bool {
+        let told = matches!(
+            error,
+            EventError::Attach(AttachError::Link(LinkError::Connection(_) | LinkError::SessionEnded(_)))
+        );
+        let connection = &self.inner.connection;
+        let closing = self.inner.closing.has_begun() || connection.inner.closing.has_begun();
+        connection.is_open() && !told && (!closing || error.peer_error().is_some())
     }
 
     /// Has it begin as soon as there is a connection.

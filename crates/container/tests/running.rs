@@ -276,3 +276,39 @@ async fn work_is_injected_from_another_thread() {
     thread.join().unwrap();
     assert_eq!(log.take(), ["own: connection opened", "injected"]);
 }
+
+/// Closes its connection with a session and links on their way.
+struct ClosesAtOnce(String, Log);
+
+impl Handler for ClosesAtOnce {
+    fn on_start(&mut self, event: &mut Event<'_>) {
+        event.container().connect(&self.0);
+    }
+
+    fn on_connection_opened(&mut self, event: &mut Event<'_>) {
+        let connection = event.connection().unwrap();
+        connection.session().create_receiver("q");
+        connection.create_sender("q");
+        connection.close();
+    }
+
+    fn on_session_error(&mut self, event: &mut Event<'_>) {
+        self.1.note(format!("session error {:?}", event.error()));
+    }
+
+    fn on_link_error(&mut self, event: &mut Event<'_>) {
+        self.1.note(format!("link error {:?}", event.error()));
+    }
+
+    fn on_connection_closed(&mut self, _: &mut Event<'_>) {
+        self.1.note("connection closed");
+    }
+}
+
+#[tokio::test]
+async fn what_is_on_its_way_when_a_connection_is_closed_is_no_error() {
+    let (_broker, url) = broker().await;
+    let log = Log::default();
+    soon(Container::new(ClosesAtOnce(url, log.clone())).run()).await.unwrap();
+    assert_eq!(log.take(), ["connection closed"]);
+}

@@ -28,7 +28,7 @@ impl Reactor {
         self.connections.insert(connection.number(), Known::default());
         self.wait_for(async move {
             let opened = tokio::select! {
-                opened = client::Connection::open(*options) => Some(opened),
+                opened = open(&connection, *options) => Some(opened),
                 () = connection.given_up() => None,
             };
             Happened::Opened(connection, opened)
@@ -36,18 +36,18 @@ impl Reactor {
     }
 
     fn never_opened(&mut self, connection: &Connection, error: &EventError) {
-        connection.inner.phase.send_replace(Phase::Over);
-        if error.peer_error().is_some() {
-            // The peer has closed at once what it had opened.
-            self.call_connection(connection, Some(error), method!(on_connection_error));
-            self.call_connection(connection, None, method!(on_connection_closed));
-        } else {
-            self.call_connection(connection, Some(error), method!(on_transport_error));
+        // A peer that refuses opens, and closes at once (part 2, 2.4.1): whether we have seen the one without the other is chance.
+        if let EventError::Connect(ConnectError::Connection(error)) = error
+            && (error.is_orderly() || error.peer_error().is_some())
+        {
+            return self.connection_over(connection, error.clone());
         }
+        connection.inner.phase.send_replace(Phase::Over);
+        self.call_connection(connection, Some(error), method!(on_transport_error));
         self.forget_connection(connection);
     }
 
-    pub(super) fn opened(&mut self, connection: &Connection, opened: Option<Result<client::Connection, ConnectError>>) {
+    pub(super) fn opened(&mut self, connection: &Connection, opened: Option<Result<client::Connection, EventError>>) {
         match opened {
             Some(Ok(client)) => {
                 let events = client.events();
@@ -55,7 +55,7 @@ impl Reactor {
                 connection.inner.phase.send_replace(Phase::Open);
                 self.connection_opened(connection, events);
             }
-            Some(Err(error)) => self.never_opened(connection, &EventError::Connect(error)),
+            Some(Err(error)) => self.never_opened(connection, &error),
             None => {
                 connection.inner.phase.send_replace(Phase::Over);
                 self.call_connection(connection, None, method!(on_connection_closed));
@@ -132,6 +132,9 @@ impl Reactor {
                     }
                 }
             }
+            Some(ConnectionEvent::TokenFailed { error, .. }) => {
+                self.call_connection(&connection, Some(&error.into()), method!(on_token_failed));
+            }
             Some(_) => {}
         }
         self.watch_connection(connection, events);
@@ -162,6 +165,9 @@ impl Reactor {
         for link in known.links.values() {
             self.handlers.remove(link.handler());
         }
+        for (_, there) in &known.redirects {
+            there.close();
+        }
         self.handlers.remove(&connection.inner.handler);
         if let Some(acceptor) = connection.acceptor() {
             self.tidy_acceptor(acceptor);
@@ -186,11 +192,13 @@ impl Reactor {
                 self.call_session(&session, None, method!(on_session_opened));
                 self.watch_session(session);
             }
-            // A connection that is not there has told why.
-            Err(error) if session.connection().is_open() => {
-                self.call_session(&session, Some(&error.into()), method!(on_session_error));
+            Err(AttachError::Link(error @ LinkError::SessionEnded(_))) => self.session_over(&session, error),
+            Err(error) => {
+                let error = EventError::Attach(error);
+                if session.is_to_hear(&error) {
+                    self.call_session(&session, Some(&error), method!(on_session_error));
+                }
             }
-            Err(_) => {}
         }
     }
 
@@ -221,12 +229,13 @@ impl Reactor {
         if let Some(known) = self.connections.get_mut(&session.connection().number()) {
             known.sessions.retain(|known| known != session);
         }
-        if matches!(error, LinkError::Connection(_)) {
-            // The connection has told why.
+        let told = error.peer_error().is_some();
+        let goes_with_connection = session.connection().inner.closing.has_begun() && !session.inner.closing.has_begun();
+        if matches!(error, LinkError::Connection(_)) || (goes_with_connection && !told) {
+            // The connection has told why, or will: its sessions end before it closes.
             return;
         }
-        let by_peer = matches!(error, LinkError::SessionEnded(_));
-        let told = error.peer_error().is_some();
+        let by_peer = matches!(error, LinkError::SessionEnded(_)) && (told || !session.inner.closing.has_begun());
         let strict = self.handlers.settings(Scopes::of_connection(session.connection())).peer_close_is_error;
         if by_peer && (told || strict) {
             self.call_session(session, Some(&error.into()), method!(on_session_error));
@@ -240,4 +249,11 @@ impl Reactor {
         let mut event = Event { error, ..Event::on_session(session) };
         self.call(Scopes::of_connection(session.connection()), &mut event, method);
     }
+}
+
+/// Connects, and puts the tokens that are to be there first.
+async fn open(connection: &Connection, options: ConnectOptions) -> Result<client::Connection, EventError> {
+    let client = client::Connection::open(options).await?;
+    connection.put_first_tokens(&client).await?;
+    Ok(client)
 }

@@ -47,14 +47,16 @@ pub(super) struct Scopes([Option<usize>; 3]);
 
 impl Scopes {
     pub(super) const CONTAINER: Self = Self([None; 3]);
+    /// The place of what has a handler of its own.
+    pub(super) const NARROWEST: usize = 0;
 
     pub(super) fn of_connection(connection: &Connection) -> Self {
-        Self([None, connection.inner.handler.get(), of_acceptor(connection)])
+        Self([None, connection.root().inner.handler.get(), of_acceptor(connection)])
     }
 
     pub(super) fn of_link(link: &Link) -> Self {
         let connection = link.connection();
-        Self([link.handler().get(), connection.inner.handler.get(), of_acceptor(connection)])
+        Self([link.handler().get(), connection.root().inner.handler.get(), of_acceptor(connection)])
     }
 
     pub(super) fn of_slot(slot: &HandlerSlot) -> Self {
@@ -105,33 +107,64 @@ impl Handlers {
         self.panicked
     }
 
-    /// The settings of the narrowest handler.
-    pub(super) fn settings(&self, scopes: Scopes) -> Settings {
+    /// The settings of the narrowest handler; the defaults where it is gone, or panics.
+    pub(super) fn settings(&mut self, scopes: Scopes) -> Settings {
         let key = scopes.0.into_iter().flatten().next().unwrap_or(0);
-        let handler = self.all.get(key).and_then(Option::as_ref);
-        handler.map(|handler| handler.settings()).unwrap_or_default()
+        let Some(handler) = self.all.get_mut(key).and_then(Option::take) else { return Settings::default() };
+        let mut settings = Settings::default();
+        self.guarded("settings", || settings = handler.settings());
+        self.all[key] = Some(handler);
+        settings
+    }
+
+    /// Where among these scopes there is a handler that has panicked: none where it is one of the container's own.
+    pub(super) fn dead(&self, scopes: Scopes) -> Option<usize> {
+        scopes.0.iter().position(|key| key.is_some_and(|key| matches!(self.all.get(key), Some(None))))
+    }
+
+    /// Whether the container had handlers of its own, and each of them has panicked.
+    pub(super) fn own_are_gone(&self) -> bool {
+        self.own > 0 && (0..self.own).all(|key| self.all[key].is_none())
+    }
+
+    /// Whether handlers have panicked, and none is left.
+    pub(super) fn are_gone(&self) -> bool {
+        self.panicked.is_some() && self.all.iter().all(|(_, handler)| handler.is_none())
     }
 
     /// Calls the narrowest handler that has a method for it; `false` where one has panicked, or had before.
     pub(super) fn call(&mut self, scopes: Scopes, event: &mut Event<'_>, method: Method) -> bool {
+        let mut dead = false;
         for key in scopes.0.into_iter().flatten() {
             event.passed = false;
+            if matches!(self.all.get(key), Some(None)) {
+                // What it was for is being closed: others hear of that, and have nothing to do with its messages.
+                if matches!(method.0, "on_message" | "on_delivery") {
+                    return false;
+                }
+                dead = true;
+                continue;
+            }
             if !self.call_one(key, event, method) {
                 return false;
             }
             if !event.passed {
-                return true;
+                return !dead;
             }
         }
-        // Each of these hears of everything.
-        let (mut well, mut passed) = (true, true);
+        // Each of these hears of everything, but those that are gone.
+        let (mut well, mut passed, mut gone) = (true, true, 0);
         for key in 0..self.own {
+            if self.all[key].is_none() {
+                gone += 1;
+                continue;
+            }
             event.passed = false;
             well &= self.call_one(key, event, method);
             passed &= event.passed;
         }
         event.passed = passed;
-        well
+        well && !dead && (gone < self.own || gone == 0)
     }
 
     fn call_one(&mut self, key: usize, event: &mut Event<'_>, (name, method): Method) -> bool {

@@ -15,7 +15,7 @@ impl Reactor {
                 let session = sender.session().client().await?;
                 let mut terms = sender.inner.terms.clone();
                 terms.auto_settle &= settings.auto_settle;
-                session.sender_with(sender.inner.target.clone(), terms).await
+                session.sender_with(sender.inner.home.node(&sender.inner.target), terms).await
             };
             let attached = attaching.await;
             Happened::SenderAttached(sender, attached)
@@ -30,7 +30,7 @@ impl Reactor {
                 let mut terms = receiver.inner.terms.clone();
                 // What it takes ahead is asked for once somebody has heard that it is there.
                 terms.prefetch = 0;
-                session.receiver_with(receiver.inner.source.clone(), terms).await
+                session.receiver_with(receiver.inner.home.node(&receiver.inner.source), terms).await
             };
             let attached = attaching.await;
             Happened::ReceiverAttached(receiver, attached)
@@ -87,10 +87,26 @@ impl Reactor {
     }
 
     fn not_attached(&mut self, link: &Link, error: AttachError) {
-        // A connection that is not there has told why.
-        if link.connection().is_open() {
-            let error = EventError::Attach(error);
-            self.call_link(link, &mut Event::on_link(link).error_of(&error), method!(on_link_error));
+        let error = match self.follow(link, &error) {
+            Ok(true) => return,
+            Ok(false) => EventError::Attach(error),
+            Err(error) => EventError::Redirect(error),
+        };
+        self.refused(link, &error);
+        self.leave(link.connection());
+    }
+
+    fn refused(&mut self, link: &Link, error: &EventError) {
+        if (!link.is_closing() || error.peer_error().is_some()) && link.session().is_to_hear(error) {
+            // It was attached for as long as it takes to refuse it (part 2, 2.6.3).
+            let by_peer = matches!(
+                error,
+                EventError::Attach(AttachError::Link(LinkError::Detached(_) | LinkError::DetachedByPeer))
+            );
+            self.call_link(link, &mut Event::on_link(link).error_of(error), method!(on_link_error));
+            if by_peer {
+                self.call_link(link, &mut Event::on_link(link), method!(on_link_closed));
+            }
         }
         self.handlers.remove(link.handler());
     }
@@ -128,10 +144,11 @@ impl Reactor {
         {
             known.links.remove(&key);
         }
+        self.leave(link.connection());
         self.handlers.remove(link.handler());
     }
 
-    pub(super) fn settings(&self, link: &Link) -> crate::Settings {
+    pub(super) fn settings(&mut self, link: &Link) -> crate::Settings {
         self.handlers.settings(Scopes::of_link(link))
     }
 
