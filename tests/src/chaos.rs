@@ -14,6 +14,7 @@ mod cutting;
 mod director;
 mod ends;
 mod face;
+mod handlers;
 mod ledger;
 mod messages;
 mod moving;
@@ -43,14 +44,25 @@ pub struct Options {
     pub cuts: u64,
     /// What is asked of the links.
     pub guarantee: Guarantee,
-    /// Whether the ends have the face of qpid.messaging, and not the client under it.
-    pub face: bool,
+    /// What the ends have.
+    pub interface: Interface,
     /// Fixes payloads and cuts; not how they fall together.
     pub seed: u64,
     /// How long nothing may move.
     pub patience: Duration,
     /// How long it may take in all.
     pub limit: Duration,
+}
+
+/// What the ends of a run have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// The client, without a face.
+    Client,
+    /// The face of qpid.messaging.
+    Messaging,
+    /// The container face; it moves no messages in transactions.
+    Container,
 }
 
 /// What a run has shown.

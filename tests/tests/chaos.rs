@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use postroad_client::Guarantee;
 use postroad_testkit::faults::FrameKind;
-use postroad_tests::chaos::{self, Options, Report, Table};
+use postroad_tests::chaos::{self, Interface, Options, Report, Table};
 
 fn under_faults(guarantee: Guarantee, seed: u64) -> Report {
-    through(guarantee, false, seed)
+    through(guarantee, Interface::Client, seed)
 }
 
-fn through(guarantee: Guarantee, face: bool, seed: u64) -> Report {
+fn through(guarantee: Guarantee, interface: Interface, seed: u64) -> Report {
     let (patience, limit) = (Duration::from_secs(60), Duration::from_secs(120));
-    let options = Options { messages: 5_000, cuts: 40, guarantee, face, seed, patience, limit };
+    let options = Options { messages: 5_000, cuts: 40, guarantee, interface, seed, patience, limit };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(chaos::run(&options)).unwrap()
 }
@@ -54,8 +54,17 @@ fn cuts_come_in_both_directions_and_inside_frames() {
 
 #[test]
 fn the_face_keeps_what_each_reliability_promises() {
+    keeps(Interface::Messaging);
+}
+
+#[test]
+fn handlers_keep_what_each_guarantee_promises() {
+    keeps(Interface::Container);
+}
+
+fn keeps(interface: Interface) {
     for guarantee in [Guarantee::AtMostOnce, Guarantee::AtLeastOnce, Guarantee::ExactlyOnce] {
-        let report = through(guarantee, true, 1);
+        let report = through(guarantee, interface, 1);
         assert_eq!(report.count.breach(guarantee), None, "{guarantee:?}: {report}");
         assert!(report.count.sent == 5_000 && report.blows.cuts() >= 40, "{guarantee:?}: {report}");
     }
@@ -63,18 +72,18 @@ fn the_face_keeps_what_each_reliability_promises() {
 
 #[test]
 fn transactions_keep_every_message_in_one_place() {
-    transactions(false);
+    transactions(Interface::Client);
 }
 
 #[test]
 fn transactional_sessions_of_the_face_keep_every_message_in_one_place() {
-    transactions(true);
+    transactions(Interface::Messaging);
 }
 
-fn transactions(face: bool) {
+fn transactions(interface: Interface) {
     let (patience, limit) = (Duration::from_secs(60), Duration::from_secs(120));
     let guarantee = Guarantee::AtLeastOnce;
-    let options = Options { messages: 300, cuts: 60, guarantee, face, seed: 4, patience, limit };
+    let options = Options { messages: 300, cuts: 60, guarantee, interface, seed: 4, patience, limit };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let report = runtime.block_on(chaos::run_transfers(&options)).unwrap();
     assert_eq!(report.breach(), None, "{report}");
@@ -104,7 +113,7 @@ fn last_line_and_status_tell_what_became_of_it() {
     assert!(text.lines().last().unwrap().starts_with("moved 50 lost 0 repeated 0 in-doubt "), "{text}");
     assert_eq!(output.status.code(), Some(0));
 
-    let output = program(&["--face", "--messages", "300", "--cuts", "6", "--guarantee", "exactly-once"]);
+    let output = program(&["--face", "messaging", "--messages", "300", "--cuts", "6", "--guarantee", "exactly-once"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.lines().last().unwrap().starts_with("sent 300 received 300 lost 0 repeated 0 cuts "), "{text}");
     assert_eq!(output.status.code(), Some(0));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use postroad_client::Guarantee;
-use postroad_tests::chaos::{self, Doubts, Failure, Options, Report, Table, TransferReport};
+use postroad_tests::chaos::{self, Doubts, Failure, Interface, Options, Report, Table, TransferReport};
 
 /// Sends messages through an embedded broker while the connections of sender and receiver are cut, and counts what comes.
 ///
@@ -32,9 +32,9 @@ struct Arguments {
     /// What is asked of the links.
     #[arg(long, value_name = "GUARANTEE", default_value = "at-least-once", value_parser = guarantee())]
     guarantee: Guarantee,
-    /// Has the face of qpid.messaging at both ends, with its addresses and options, and not the client under it.
-    #[arg(long)]
-    face: bool,
+    /// Has a face at both ends, with its options, and not the client under it; with `container` there are no transactions.
+    #[arg(long, value_name = "FACE", value_parser = face())]
+    face: Option<Interface>,
     /// Fixes payloads and faults; how they fall together is up to the machine.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -57,6 +57,13 @@ fn guarantee() -> impl TypedValueParser<Value = Guarantee> {
     PossibleValuesParser::new(GUARANTEES.map(|(name, _)| name)).map(find)
 }
 
+const FACES: [(&str, Interface); 2] = [("messaging", Interface::Messaging), ("container", Interface::Container)];
+
+fn face() -> impl TypedValueParser<Value = Interface> {
+    let find = |name: String| FACES.iter().find(|(one, _)| *one == name).expect("it is one of these").1;
+    PossibleValuesParser::new(FACES.map(|(name, _)| name)).map(find)
+}
+
 fn main() -> ExitCode {
     let arguments = match postroad_tests::arguments() {
         Ok(arguments) => arguments,
@@ -66,7 +73,12 @@ fn main() -> ExitCode {
     let messages = transactions.unwrap_or(messages);
     let usual = Duration::from_secs(60) + Duration::from_millis(messages + 100 * cuts);
     let (patience, limit) = (Duration::from_secs(patience), limit.map_or(usual, Duration::from_secs));
-    let options = Options { messages, cuts, guarantee, face, seed, patience, limit };
+    let interface = face.unwrap_or(Interface::Client);
+    if interface == Interface::Container && transactions.is_some() {
+        eprintln!("chaos: with the face `container` there are no runs with transactions: leave one of the two out");
+        return ExitCode::FAILURE;
+    }
+    let options = Options { messages, cuts, guarantee, interface, seed, patience, limit };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&error.into()),

@@ -35,7 +35,7 @@ pub(super) const WINDOW: usize = 2_000;
 pub(super) const PREFETCH: u32 = 500;
 
 /// How a connection is made, and made anew: at once, and with short pauses where that fails.
-fn options(at: SocketAddr) -> ConnectOptions {
+pub(super) fn options(at: SocketAddr) -> ConnectOptions {
     let mut options = ConnectOptions::new(format!("amqp://{at}").parse().expect("an address makes a URL"));
     let mut reconnect = Reconnect::default();
     reconnect.interval = Duration::from_millis(1);

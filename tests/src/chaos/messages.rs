@@ -8,23 +8,25 @@ use postroad_client::Message;
 use tokio::task::JoinSet;
 
 use super::stage::Stage;
-use super::{Failure, Options, Report, ends, face, payload};
+use super::{Failure, Interface, Options, Report, ends, face, handlers, payload};
 
 /// The queue that messages go through.
 const QUEUE: &str = "chaos";
 
 /// One of the two ends, by whichever interface it has.
-enum Either<C, F> {
+enum Either<C, F, H> {
     Client(C),
     Face(F),
+    Handlers(H),
 }
 
-/// Does the same with either.
+/// Does the same with any of them.
 macro_rules! either {
     ($end:expr, $one:ident => $does:expr) => {
         match $end {
             Either::Client($one) => $does,
             Either::Face($one) => $does,
+            Either::Handlers($one) => $does,
         }
     };
 }
@@ -52,9 +54,10 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
     let Options { messages, seed, .. } = stage.options;
     let board = &stage.board;
     board.doing(0, "connects");
-    let end = match stage.options.face {
-        false => Either::Client(ends::Sending::open(&stage, 0, QUEUE).await?),
-        true => Either::Face(face::Sending::open(&stage, 0, QUEUE).await?),
+    let end = match stage.options.interface {
+        Interface::Client => Either::Client(ends::Sending::open(&stage, 0, QUEUE).await?),
+        Interface::Messaging => Either::Face(face::Sending::open(&stage, 0, QUEUE).await?),
+        Interface::Container => Either::Handlers(handlers::Sending::open(&stage, 0, QUEUE).await?),
     };
     board.doing(0, "sends");
     let mut allowed = 0;
@@ -84,9 +87,10 @@ async fn send(stage: Arc<Stage>) -> Result<(), Failure> {
 async fn receive(stage: Arc<Stage>) -> Result<(), Failure> {
     let board = &stage.board;
     board.doing(1, "connects");
-    let mut end = match stage.options.face {
-        false => Either::Client(ends::Receiving::open(&stage, 1, QUEUE).await?),
-        true => Either::Face(face::Receiving::open(&stage, 1, QUEUE).await?),
+    let mut end = match stage.options.interface {
+        Interface::Client => Either::Client(ends::Receiving::open(&stage, 1, QUEUE).await?),
+        Interface::Messaging => Either::Face(face::Receiving::open(&stage, 1, QUEUE).await?),
+        Interface::Container => Either::Handlers(handlers::Receiving::open(&stage, 1, QUEUE).await?),
     };
     board.doing(1, "receives");
     let note = |message: &Message| {

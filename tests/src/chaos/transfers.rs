@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::moving::{ClientLinks, FaceLinks, Links, Moved};
 use super::stage::Stage;
-use super::{Blows, Count, Failure, Options, ends, face, payload};
+use super::{Blows, Count, Failure, Interface, Options, ends, face, payload};
 
 /// What moving messages under faults has shown.
 #[derive(Debug)]
@@ -128,7 +128,7 @@ fn read(stage: &Stage, message: &Message) -> Option<u64> {
 /// Moves messages over one connection, with several movers at once, until the first queue is empty.
 async fn mover(stage: Arc<Stage>, end: usize, known: Arc<Mutex<Known>>) -> Result<(), Failure> {
     stage.board.doing(end, "connects");
-    if stage.options.face {
+    if stage.options.interface == Interface::Messaging {
         let connection = face::connect(&stage, end).await?;
         move_all(&stage, end, &known, || FaceLinks::attach(&stage, end, &connection)).await?;
         connection.close().await.map_err(|error| stage.failure(end, error))?;
