@@ -249,6 +249,7 @@ impl Driver {
         let begun = check.map(|(checks, check)| checks.begin(check)).is_some();
         let drains = state.answer_drains(now);
         let ends = state.tear_down(now);
+        let withdrawals = state.withdraw_due(now);
         let joins = state.expire_joins(now);
         let told = self.output.len();
         if written {
@@ -266,10 +267,9 @@ impl Driver {
             || self.ending
             || begun
             || checked.is_some();
-        let deadline = [state.engine.poll_timeout(), state.close_by.map(|(deadline, _)| deadline), drains, ends, joins]
-            .into_iter()
-            .flatten()
-            .min();
+        let closed = state.close_by.map(|(deadline, _)| deadline);
+        let deadlines = [state.engine.poll_timeout(), closed, drains, withdrawals, ends, joins];
+        let deadline = deadlines.into_iter().flatten().min();
         if !progress {
             state.driver_sleeps(cx);
         }

@@ -169,6 +169,7 @@ impl Message {
     }
 
     /// Sets the content.
+    #[doc(alias = "inferred")]
     pub fn set_body(&mut self, body: impl Into<Body>) {
         self.inner.body = body.into();
     }

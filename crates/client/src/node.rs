@@ -20,10 +20,14 @@ pub struct Node {
     #[doc(alias = "filter")]
     pub filters: Vec<(Symbol, Value)>,
     /// Whether receiving leaves messages for others; as the node has it where nothing is said.
+    #[doc(alias = "distribution_mode")]
     pub distribution: Option<Distribution>,
     /// What of the terminus survives the connection.
+    #[doc(alias = "durability")]
     pub durable: bool,
     /// When the terminus expires.
+    #[doc(alias = "expiry_policy")]
+    #[doc(alias = "timeout")]
     pub expiry: Option<Expiry>,
 }
 

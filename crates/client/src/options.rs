@@ -24,6 +24,7 @@ pub struct ConnectOptions {
     /// Further brokers, which are tried in turn behind the first; everything but the URL is the same for all of them. An
     /// address or a pair of key and value in their URLs counts for nothing.
     #[doc(alias = "reconnect_urls")]
+    #[doc(alias = "urls")]
     pub failover: Vec<BrokerUrl>,
     /// Whether and how a connection that is lost is made anew, with its sessions and links: by default it is. `None`: it
     /// is over then.
@@ -39,6 +40,8 @@ pub struct ConnectOptions {
     /// hostname, and `redirect_credentials` says whether user, password and token go along. One redirect more than so many in
     /// a row is [`RedirectError::TooMany`](crate::RedirectError::TooMany), and ends the connection; a row ends once a
     /// connection has lasted for a second.
+    #[doc(alias = "amqp:connection:redirect")]
+    #[doc(alias = "amqp:link:redirect")]
     pub max_redirects: u32,
     /// Whether user, password and token go where a redirect leads. By default a client that has any does not go there.
     pub redirect_credentials: RedirectCredentials,
@@ -55,7 +58,10 @@ pub struct ConnectOptions {
     pub token: Option<Secret>,
     /// Whether a SASL exchange comes first.
     pub sasl_enabled: bool,
-    /// The mechanisms that may be used; all that fit when empty.
+    /// The mechanisms that may be used; all that fit when empty. There is no `GSSAPI`, nor `GSS-SPNEGO`.
+    #[doc(alias = "allowed_mechs")]
+    #[doc(alias = "GSSAPI")]
+    #[doc(alias = "GSS-SPNEGO")]
     pub sasl_mechanisms: Vec<String>,
     /// Whether a password or token may be shown to a peer without TLS, or a password made easy to guess, by CRAM-MD5.
     pub allow_insecure_mechs: bool,
@@ -69,6 +75,8 @@ pub struct ConnectOptions {
     pub capacity_profile: CapacityProfile,
     /// How TLS verifies the peer, where there is TLS; against the roots of the system, with the cryptography of `ring`, by
     /// default.
+    #[doc(alias = "ssl_domain")]
+    #[doc(alias = "SSLDomain")]
     pub tls: TlsConfig,
     /// The resource that the handshake of a WebSocket asks for, such as `/amqp`: by default what the URL says by the key
     /// [`WEBSOCKET_RESOURCE`](postroad_address::WEBSOCKET_RESOURCE), or else `/`.
@@ -80,6 +88,7 @@ pub struct ConnectOptions {
     /// The host that the peer is asked for: the URL's by default, and none with a Unix socket or where it is empty.
     pub virtual_host: Option<String>,
     /// Silence after which the peer counts as dead.
+    #[doc(alias = "heartbeat")]
     pub idle_timeout: Option<Duration>,
     /// The largest frame that we take, in bytes; 512 at least.
     pub max_frame_size: u32,

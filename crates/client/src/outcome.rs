@@ -18,6 +18,7 @@ pub enum Outcome {
     #[doc(alias = "RELEASED")]
     Released,
     /// Did not process it, and wants it changed before it is offered again.
+    #[doc(alias = "MODIFIED")]
     Modified {
         /// Counts as a failed delivery.
         delivery_failed: bool,

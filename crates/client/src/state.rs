@@ -111,6 +111,8 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     /// Senders whose credit is given up at a moment, unless those who wait for it use it before.
     drains: Vec<(Instant, LinkId)>,
+    /// Receivers, by their keys, whose credit is taken back at a moment.
+    withdrawals: Vec<(Instant, usize)>,
     /// Sessions and links that the peer opens, where somebody takes them.
     pub(crate) incoming: Option<VecDeque<Opened>>,
     /// Where the links of an accepted connection are kept.
@@ -162,6 +164,7 @@ impl Shared {
             close_by: None,
             waiters: Waiters::default(),
             drains: Vec::new(),
+            withdrawals: Vec::new(),
             incoming: None,
             keeper: None,
             leaving: Vec::new(),

@@ -4,14 +4,15 @@ mod common;
 mod raw;
 
 use std::future::Future;
+use std::net::TcpListener;
 use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use common::pair;
-use postroad_client::types::Value;
-use postroad_client::{LinkOptions, Message, Receiver};
-use postroad_testkit::{accepted, attach_receiver, attach_sender, flow, transfer};
+use postroad_client::types::{Fields, Map, Symbol, Value};
+use postroad_client::{ConnectOptions, Connection, LinkOptions, Message, Receiver};
+use postroad_testkit::{accepted, attach_receiver, attach_sender, flow, open, transfer};
 use raw::Peer;
 use tokio::sync::mpsc;
 
@@ -216,4 +217,41 @@ async fn a_fetch_leaves_the_caller_s_credit_alone() {
     assert_eq!((fetched.text(), receiver.credit()), (Some("x"), 1));
     assert!(soon(receiver.fetch(Duration::from_millis(20))).await.unwrap().is_none());
     assert_eq!((receiver.credit(), sender.credit()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_old_rabbitmq_has_time_to_use_its_credit_before_it_is_taken_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut options = ConnectOptions::new(format!("amqp://{}", listener.local_addr().unwrap()).parse().unwrap());
+    options.sasl_enabled = false;
+    options.reconnect = None;
+    let peer = tokio::task::spawn_blocking(move || {
+        let mut properties = Map::default();
+        for (name, value) in [("product", "RabbitMQ"), ("version", "3.10.8")] {
+            properties.insert(Symbol::from_static(name), value);
+        }
+        let mut peer = Peer::accept_with(&listener, open().with(|open| open.properties = Some(Fields(properties))));
+        peer.begin();
+        peer.take(attach_receiver("only"));
+        peer.send(attach_sender("only"));
+        // The credit, and nothing of a drain.
+        peer.take(flow().handle(0).delivery_count(0).link_credit(10));
+        peer.send(transfer(0).payload(Message::from("one").encode()));
+        peer.send(transfer(1).payload(Message::from("two").encode()));
+        peer.take(flow().handle(0).delivery_count(2).link_credit(0));
+        peer.part_with_messages();
+    });
+    let connection = soon(Connection::open(options)).await.unwrap();
+    let session = connection.session().await.unwrap();
+    let mut receiver = session.receiver_with("q", only(0)).await.unwrap();
+    receiver.add_credit(10);
+    // Nobody waits any more, and it goes on.
+    let dropped = pin!(receiver.drain()).poll(&mut Context::from_waker(Waker::noop()));
+    assert!(dropped.is_pending() && receiver.is_draining());
+    soon(receiver.drain()).await.unwrap();
+    assert_eq!((receiver.is_draining(), receiver.credit(), receiver.available()), (false, 0, 2));
+    // Without credit there is nothing to wait for.
+    soon(receiver.drain()).await.unwrap();
+    drop((receiver, session, connection));
+    soon(peer).await.unwrap();
 }

@@ -89,8 +89,8 @@ impl Receiver {
     ///
     /// Without credit it is over at once: what credit that was taken back may still bring is not waited for.
     ///
-    /// A peer that is known to break when it is asked (old RabbitMQ) has its credit taken away instead, and a
-    /// quarter of a second to send what it has.
+    /// A peer that is known to break when it is asked (old RabbitMQ) has a quarter of a second to send what it has, and
+    /// its credit is taken back then.
     ///
     /// # Errors
     /// When the link is over, or the peer does not answer in the link's timeout.
@@ -102,10 +102,6 @@ impl Receiver {
     #[doc(alias = "drained")]
     pub async fn drain(&mut self) -> Result<(), LinkError> {
         self.ask_to_drain();
-        if self.quirks.breaks_on_drain {
-            tokio::time::sleep(UNASKED).await;
-            return self.error().map_or(Ok(()), Err);
-        }
         let drained = self.link.session.shared().wait(Place::Link(self.link.key), |state| {
             let entry = &state.links[self.link.key];
             match &entry.over {
@@ -120,7 +116,7 @@ impl Receiver {
     pub(crate) fn ask_to_drain(&mut self) {
         self.manual = true;
         if self.quirks.breaks_on_drain {
-            self.grant(|_| 0);
+            self.link.with(|state| state.withdraw_after(self.link.key, UNASKED));
         } else {
             self.start_drain();
         }
@@ -132,7 +128,7 @@ impl Receiver {
     pub fn is_draining(&self) -> bool {
         self.link.with(|state| {
             let entry = &state.links[self.link.key];
-            entry.over.is_none() && state.engine.is_draining(entry.id)
+            entry.over.is_none() && (entry.withdrawn_at.is_some() || state.engine.is_draining(entry.id))
         })
     }
 
@@ -184,6 +180,7 @@ impl Receiver {
                 return;
             }
             let id = entry.id;
+            state.links[link.key].withdrawn_at = None;
             let granted = state.granted(link.key);
             let credit = credit(granted);
             if overdraws {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use super::{Sends, State};
 use crate::LinkError;
@@ -92,6 +93,8 @@ pub(crate) struct LinkEntry {
     /// Calls that wait for the link to attach, detach, have credit or messages.
     pub(crate) waiters: Waiters,
     pub(crate) drained: bool,
+    /// When a receiver's credit is taken back, whose sender breaks when it is asked for it.
+    pub(crate) withdrawn_at: Option<Instant>,
     /// What the owner of a sender knows of the receiver's wish for its credit.
     pub(crate) drain: Drain,
     /// What the sender has heard of a link that receives.
@@ -183,6 +186,7 @@ impl State {
             abandoned: false,
             waiters: Waiters::default(),
             drained: false,
+            withdrawn_at: None,
             drain: Drain::Unpolled,
             heard: Heard::default(),
             aborted: false,

@@ -162,6 +162,48 @@ impl State {
         drains.iter().map(|(due, _)| *due).min()
     }
 
+    /// Has the credit of a receiver taken back after a while, unless more is granted before.
+    pub(crate) fn withdraw_after(&mut self, key: usize, time: Duration) {
+        let nothing = self.granted(key) == 0;
+        let entry = &mut self.links[key];
+        if entry.over.is_some() || entry.withdrawn_at.is_some() {
+            return;
+        }
+        entry.drained = nothing;
+        if nothing {
+            return;
+        }
+        let at = Instant::now() + time;
+        entry.withdrawn_at = Some(at);
+        self.withdrawals.push((at, key));
+        self.wake_driver();
+    }
+
+    /// Takes back the credit whose time has come, and tells when that is to be done next.
+    pub(crate) fn withdraw_due(&mut self, now: Instant) -> Option<Instant> {
+        if self.withdrawals.is_empty() {
+            return None;
+        }
+        for (at, key) in std::mem::take(&mut self.withdrawals) {
+            // Where more was granted, or the place is another link's, it is called off.
+            let Some(entry) = self.links.get_mut(key).filter(|entry| entry.withdrawn_at == Some(at)) else { continue };
+            if at > now {
+                self.withdrawals.push((at, key));
+                continue;
+            }
+            entry.withdrawn_at = None;
+            if entry.over.is_none() {
+                entry.drained = true;
+                let (id, granted) = (entry.id, self.granted(key));
+                // What is on its way is taken all the same.
+                self.set_overdraft(key, granted);
+                self.grant(key, 0);
+                self.wake_link(id);
+            }
+        }
+        self.withdrawals.iter().map(|(at, _)| *at).min()
+    }
+
     /// A sender that was to give up credit at a moment need not: its owner sees to it.
     pub(crate) fn drop_drain(&mut self, link: LinkId) {
         self.drains.retain(|(_, pending)| *pending != link);
