@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use postroad_address::{BrokerUrl, Scheme};
 use postroad_client::{AcceptOptions, EndpointAddress, LocalEndpoint};
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use crate::container::Command;
 use crate::reactor::HandlerSlot;
@@ -22,12 +22,12 @@ pub(crate) struct Inner {
     container: Container,
     pub(crate) endpoint: OnceLock<EndpointAddress>,
     pub(crate) handler: HandlerSlot,
-    pub(crate) closed: Notify,
+    closed: watch::Sender<bool>,
 }
 
 impl Acceptor {
     pub(crate) fn new(container: &Container) -> Self {
-        let (endpoint, handler, closed) = (OnceLock::new(), HandlerSlot::default(), Notify::new());
+        let (endpoint, handler, closed) = (OnceLock::new(), HandlerSlot::default(), watch::channel(false).0);
         Self { inner: Arc::new(Inner { container: container.clone(), endpoint, handler, closed }) }
     }
 
@@ -44,12 +44,21 @@ impl Acceptor {
         self.inner.endpoint.get()
     }
 
+    pub(crate) fn note_closed(&self) {
+        self.inner.closed.send_replace(true);
+    }
+
+    /// Waits until it is closed.
+    pub(crate) async fn closed(&self) {
+        let _ = self.inner.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
     /// A number that no other acceptor has while this one is there.
     pub(crate) fn number(&self) -> usize {
         Arc::as_ptr(&self.inner).addr()
     }
 
-    /// Listens no more. Connections that have come stay.
+    /// Listens no more. Connections that have come stay, and nothing is told of links that expire.
     pub fn close(&self) {
         self.inner.container.command(Command::Unlisten(self.clone()));
     }

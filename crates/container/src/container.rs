@@ -69,6 +69,7 @@ pub(crate) enum Command {
 }
 
 /// A moment that was asked for with [`Container::schedule`].
+#[doc(alias = "Task")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timer(u64);
 
@@ -117,6 +118,7 @@ impl Container {
 
     /// Connects to the first of these brokers that can be reached, and to another one when the connection is lost.
     #[doc(alias = "urls")]
+    #[doc(alias = "address")]
     pub fn connect_urls(&self, urls: &[&str]) -> Connection {
         let parsed: Result<Vec<BrokerUrl>, _> = urls.iter().map(|url| url.parse()).collect();
         let options = match parsed {
@@ -269,6 +271,7 @@ impl Container {
     /// Does something where handlers are called, between two of their calls: from whatever thread.
     #[doc(alias = "EventInjector")]
     #[doc(alias = "ApplicationEvent")]
+    #[doc(alias = "trigger")]
     pub fn inject(&self, task: impl FnOnce(&mut Event<'_>) + Send + 'static) {
         self.command(Command::Inject(Box::new(task)));
     }

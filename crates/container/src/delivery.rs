@@ -141,6 +141,7 @@ impl Delivery {
     /// Whether its sender has given up a message that comes in parts, or it comes again from its start: what has come is to be
     /// thrown away.
     #[doc(alias = "aborted")]
+    #[doc(alias = "on_aborted")]
     #[must_use]
     pub fn is_aborted(&self) -> bool {
         self.in_parts(|parts, origin| parts.is_aborted(origin))

@@ -1,6 +1,6 @@
 //! What has happened, as a handler is told.
 
-use postroad_client::{Message, Origin, Told};
+use postroad_client::{ExpiredLink, Message, Origin, Told};
 
 use crate::{
     Acceptor, Connection, Container, Delivery, EventError, Link, Opening, Receiver, Sender, Session, Timer,
@@ -32,6 +32,8 @@ pub enum Subject<'a> {
     Timer(Timer),
     /// An acceptor.
     Acceptor(&'a Acceptor),
+    /// A link that an acceptor had kept.
+    ExpiredLink(&'a Acceptor, &'a ExpiredLink),
     /// A connection.
     Connection(&'a Connection),
     /// A session.
@@ -88,8 +90,17 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn acceptor(&self) -> Option<&'a Acceptor> {
         match self.subject {
-            Subject::Acceptor(acceptor) => Some(acceptor),
+            Subject::Acceptor(acceptor) | Subject::ExpiredLink(acceptor, _) => Some(acceptor),
             _ => self.connection()?.acceptor(),
+        }
+    }
+
+    /// The link whose time is over, and what of it is in doubt.
+    #[must_use]
+    pub fn expired_link(&self) -> Option<&'a ExpiredLink> {
+        match self.subject {
+            Subject::ExpiredLink(_, expired) => Some(expired),
+            _ => None,
         }
     }
 

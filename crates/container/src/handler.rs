@@ -11,7 +11,9 @@ pub struct Settings {
     /// ([`Receiver::flow`](crate::Receiver::flow)).
     pub prefetch: u32,
     /// Whether a message is accepted behind [`Handler::on_message`], unless it has an outcome by then. It is by default.
-    /// Messages that are here together are accepted together, behind the last of them, and 64 at most.
+    /// Messages that are here together are accepted together, behind the last of them, and 64 at most. On an exactly-once link
+    /// that has come to an acceptor a message is accepted before it is handled, since one that is handled and not accepted when
+    /// the connection is lost comes again; another outcome that is given then counts as long as its sender has not settled it.
     pub auto_accept: bool,
     /// Whether what was sent is settled once the peer has told its outcome. It is by default; otherwise
     /// [`Delivery::settle`](crate::Delivery::settle) does it. Links take it from their handlers as they are made.
@@ -131,6 +133,11 @@ pub trait Handler: Send {
         /// The link is attached at both ends: again after the connection was made anew, where a node that the peer makes has
         /// another address.
         on_link_opened;
+
+        /// A link that an acceptor had kept without its connection ([`KeepLinks`](crate::client::KeepLinks)) is given up with
+        /// messages whose outcome nobody will know: its time is over, or its client has another one of that name.
+        /// [`Event::expired_link`] tells which.
+        on_link_expired;
 
         /// The peer detaches the link.
         on_link_closing;

@@ -135,6 +135,11 @@ impl Link {
         either!(self, end => end.close());
     }
 
+    /// As [`Sender::detach`] or [`Receiver::detach`].
+    pub fn detach(&self) {
+        either!(self, end => end.detach());
+    }
+
     /// Closes the link with an error.
     #[doc(alias = "condition")]
     pub fn close_with(&self, error: PeerError) {

@@ -28,9 +28,18 @@ pub struct Opening {
     pub(crate) target: Option<Node>,
     pub(crate) terms: client::LinkOptions,
     pub(crate) in_parts: bool,
+    pub(crate) known: Option<Node>,
 }
 
 impl Opening {
+    /// The node at our end of a link that was kept while it had no connection
+    /// ([`KeepLinks`](crate::client::KeepLinks)) and that the peer attaches again. It goes on where it was: deliveries that our
+    /// end had sent and that have no outcome get theirs on the new link, by their tags.
+    #[must_use]
+    pub fn known(&self) -> Option<&Node> {
+        self.known.as_ref()
+    }
+
     /// Refuses it: the peer is told why.
     #[doc(alias = "condition")]
     pub fn refuse(&mut self, error: PeerError) {

@@ -19,7 +19,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use postroad_client as client;
 use postroad_client::types::{ErrorCondition, PeerError};
 use postroad_client::{
-    AcceptError, AttachError, CbsError, ConnectionError, ConnectionEvent, ConnectionEvents, Incoming,
+    AcceptError, AttachError, CbsError, ConnectionError, ConnectionEvent, ConnectionEvents, ExpiredLink, Incoming,
     IncomingConnection, LinkError, Message, Part, ReceiveError, Redirect, RequestError, SenderNews, Taken, Ticket,
     TransactionError,
 };
@@ -57,6 +57,7 @@ enum Happened {
     Listening(Acceptor, Result<client::Acceptor, AcceptError>),
     /// Somebody connects; nothing where the acceptor was closed.
     Arrived(Acceptor, Option<Result<IncomingConnection, AcceptError>>),
+    Expired(Acceptor, Option<ExpiredLink>),
     Accepted(Acceptor, Option<Result<client::Connection, AcceptError>>),
     /// The peer opens something.
     Incoming(Connection, Result<Incoming, ConnectionError>),
@@ -234,6 +235,7 @@ impl Reactor {
             Happened::Done => {}
             Happened::Listening(acceptor, listening) => self.listening(acceptor, listening),
             Happened::Arrived(acceptor, next) => self.arrived(acceptor, next),
+            Happened::Expired(acceptor, expired) => self.expired(acceptor, expired),
             Happened::Accepted(acceptor, opened) => self.accepted(&acceptor, opened),
             Happened::Incoming(connection, incoming) => self.incoming(connection, incoming),
             Happened::Opened(connection, opened) => self.opened(&connection, opened),

@@ -384,3 +384,28 @@ async fn a_link_that_is_closed_before_it_is_attached_is_detached_then() {
     served.await.unwrap();
     assert!(!log.has("on_link_opened") && !log.has("on_link_error"), "{:?}", log.all());
 }
+
+#[tokio::test]
+async fn a_name_is_free_again_once_its_link_is_closed_and_may_begin_another() {
+    let (_broker, url) = broker().await;
+    let log = Log::default();
+    let noted = log.clone();
+    run(script(&log, move |method, event| match method {
+        "on_start" => {
+            let session = event.container().connect(&url).session();
+            for name in ["l", "l1", "l10"] {
+                session.create_sender_with(plain().name(name));
+            }
+        }
+        "on_link_opened" if noted.count(method) <= 3 => event.link().unwrap().close(),
+        "on_link_closed" if noted.count(method) == 3 => {
+            drop(event.session().unwrap().create_sender_with(plain().name("l1")))
+        }
+        "on_sendable" if event.link().unwrap().name() == "l1" && noted.count("on_link_closed") == 3 => {
+            event.connection().unwrap().close();
+        }
+        _ => {}
+    }))
+    .await;
+    assert_eq!((log.count("on_link_opened"), log.count("on_link_error")), (4, 0), "{:?}", log.all());
+}

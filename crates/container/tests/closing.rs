@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Log, broker, run, script};
+use common::{Log, both, broker, once, run, script};
 use postroad_container::Event;
 
 /// What is closed, in this order.
@@ -106,4 +106,63 @@ async fn whatever_is_closed_in_whichever_call_the_run_ends_without_an_error() {
         }
     }
     assert_eq!(broker.open_transactions(), 0);
+}
+
+const SERVER_METHODS: [&str; 13] = [
+    "on_connection_opening",
+    "on_connection_opened",
+    "on_session_opening",
+    "on_session_opened",
+    "on_link_opening",
+    "on_link_opened",
+    "on_sendable",
+    "on_message",
+    "on_accepted",
+    "on_settled",
+    "on_link_closed",
+    "on_session_closed",
+    "on_connection_closed",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_may_close_in_whichever_call_as_well() {
+    for method in SERVER_METHODS {
+        for order in ORDERS {
+            let log = Log::default();
+            let noted = log.clone();
+            let server = script(&log, move |called, event| {
+                if called == method && noted.count(called) == 1 {
+                    order.iter().for_each(|what| close(event, what));
+                }
+                if called == "on_sendable" && noted.count(called) == 1 {
+                    let _ = event.sender().unwrap().send("it");
+                }
+            });
+            let told = Log::default();
+            let heard = told.clone();
+            both(server, |url| {
+                let mut made = None;
+                script(&told, move |called, event| match called {
+                    "on_start" => {
+                        let connection = event.container().connect_with(once(&url));
+                        connection.create_sender("q");
+                        connection.create_receiver("q");
+                        // Where nothing is closed that it hears of, it goes by itself.
+                        event.container().schedule(Duration::from_millis(30));
+                        made = Some(connection);
+                    }
+                    "on_sendable" if heard.count(called) == 1 => drop(event.sender().unwrap().send("it")),
+                    "on_timer_task" => made.as_ref().unwrap().close(),
+                    _ => {}
+                })
+            })
+            .await;
+            let all = told.all();
+            let ends = told.count("on_connection_closed");
+            assert_eq!(ends, 1, "{method} {order:?}: {all:?}");
+            assert!(!told.has("on_transport_error"), "{method} {order:?}: {all:?}");
+            let served = log.all();
+            assert!(!served.iter().any(|line| line.contains("error")), "{method} {order:?}: {served:?}");
+        }
+    }
 }

@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use common::raw::Peer;
-use common::{Log, broker, opened, run, script, soon};
+use common::{Log, broker, broker_with, opened, run, script, soon};
 use postroad_codec::v1_0::{
     Attach, AttachTarget, Coordinator, Declared, DeliveryState, Frame, Performative, Rejected, Role, TransactionId,
 };
 use postroad_container::client::{LinkError, SendError};
-use postroad_container::{Event, EventError};
+use postroad_container::{Event, EventError, Outcome};
 use postroad_testkit::{accepted, attach_receiver, close, detach, disposition, end, error, flow};
 
 /// What a coordinator does with the link, with the declaration, and with the discharge.
@@ -249,4 +249,132 @@ async fn what_is_open_as_everything_ends_is_rolled_back() {
         assert_eq!(broker.queue_stats("q").unwrap().ready, 0, "{end}");
         assert!(!log.has("on_transaction_committed"), "{end}: {:?}", log.all());
     }
+}
+
+/// Receives four messages, gives each another outcome in a transaction, and tells what comes again behind its end.
+async fn come_again(commit: bool) -> Vec<String> {
+    let (broker, url) = broker().await;
+    let (log, again) = (Log::default(), Log::default());
+    let (noted, seen) = (log.clone(), again.clone());
+    let (mut kept, mut transaction, mut discharged) = (Vec::new(), None, false);
+    let handler = script(&log, move |method, event| match method {
+        "on_start" => {
+            event.container().connect(&url).create_sender("q");
+        }
+        "on_sendable" if noted.count(method) == 1 => {
+            for text in ["accept", "reject", "release", "modify"] {
+                event.sender().unwrap().send(text).unwrap();
+            }
+        }
+        "on_settled" if noted.count(method) == 4 => {
+            let session = event.connection().unwrap().session();
+            session.create_receiver("q");
+            session.declare_transaction();
+        }
+        "on_transaction_declared" | "on_message" => {
+            if let Some(declared) = event.transaction() {
+                transaction = Some(declared.clone());
+            }
+            if let Some(message) = event.message() {
+                let text = message.text().unwrap().to_owned();
+                // The broker gives them back before it tells of the commit.
+                if discharged {
+                    seen.note(format!("{text} {}", message.delivery_count()));
+                    return event.delivery().unwrap().accept().unwrap();
+                }
+                kept.push((text, event.delivery().unwrap()));
+            }
+            let Some(transaction) = transaction.as_ref().filter(|_| kept.len() == 4) else { return };
+            for (text, delivery) in kept.drain(..) {
+                let outcome = match text.as_str() {
+                    "accept" => Outcome::Accepted,
+                    "reject" => Outcome::Rejected(None),
+                    "release" => Outcome::Released,
+                    _ => Outcome::Modified { delivery_failed: true, undeliverable_here: false, annotations: None },
+                };
+                transaction.settle(&delivery, outcome).unwrap();
+                assert!(!delivery.is_settled(), "it is once the transaction has ended");
+            }
+            discharged = true;
+            if commit { transaction.commit() } else { transaction.abort() }
+        }
+        "on_transaction_committed" | "on_transaction_aborted" => {
+            event.container().schedule(Duration::from_millis(100));
+        }
+        "on_timer_task" => event.container().stop(),
+        _ => {}
+    });
+    run(handler.with(|settings| settings.auto_accept = false)).await;
+    assert_eq!(log.count("on_transaction_commit_failed"), 0);
+    assert_eq!(broker.open_transactions(), 0);
+    let mut again = again.all();
+    again.sort();
+    again
+}
+
+#[tokio::test]
+async fn outcomes_of_every_kind_hold_with_the_commit_and_not_without() {
+    assert_eq!(come_again(true).await, ["modify 1", "release 0"]);
+    let aborted = come_again(false).await;
+    let texts: Vec<_> = aborted.iter().filter_map(|line| line.split(' ').next()).collect();
+    // Those that are back with their receiver are not handed out again: they are settled anew, or go back with the link.
+    assert!(texts.is_empty() || texts == ["accept", "modify", "reject", "release"], "{aborted:?}");
+}
+
+#[tokio::test]
+async fn one_that_takes_too_long_is_not_committed() {
+    let (_broker, url) = broker_with(|builder| builder.transaction_timeout(Some(Duration::from_millis(50)))).await;
+    let log = Log::default();
+    let noted = log.clone();
+    let mut declared = None;
+    run(script(&log, move |method, event| match method {
+        "on_start" => drop(event.container().connect(&url).declare_transaction()),
+        "on_transaction_declared" => {
+            declared = event.transaction().cloned();
+            event.container().schedule(Duration::from_millis(300));
+        }
+        "on_timer_task" => declared.as_ref().unwrap().commit(),
+        "on_transaction_commit_failed" => {
+            noted.note(event.error().unwrap().to_string());
+            event.connection().unwrap().close();
+        }
+        _ => {}
+    }))
+    .await;
+    assert!(log.all().iter().any(|line| line.contains("too long")), "{:?}", log.all());
+}
+
+#[tokio::test]
+async fn a_session_has_several_at_once_and_one_behind_the_other() {
+    let (broker, url) = broker().await;
+    let log = Log::default();
+    let noted = log.clone();
+    let mut all = Vec::new();
+    run(script(&log, move |method, event| match method {
+        "on_start" => {
+            let session = event.container().connect(&url).session();
+            all.extend((0..3).map(|_| session.declare_transaction()));
+            session.create_sender("q");
+        }
+        "on_sendable" | "on_transaction_declared" if noted.count("on_transaction_declared") == 3 && !all.is_empty() => {
+            let sender = event.sender().cloned();
+            let Some(sender) =
+                sender.or_else(|| Some(event.session()?.create_sender("q"))).filter(|it| it.credit() > 0)
+            else {
+                return;
+            };
+            for (number, transaction) in all.drain(..).enumerate() {
+                transaction.send(&sender, format!("{number}")).unwrap();
+                if number == 1 { transaction.abort() } else { transaction.commit() }
+            }
+        }
+        "on_transaction_committed" if noted.count(method) == 2 => {
+            event.session().unwrap().declare_transaction().commit();
+        }
+        "on_transaction_committed" if noted.count(method) == 3 => event.connection().unwrap().close(),
+        _ => {}
+    }))
+    .await;
+    assert_eq!((log.count("on_transaction_committed"), log.count("on_transaction_aborted")), (3, 1), "{:?}", log.all());
+    assert_eq!(broker.queue_stats("q").unwrap().ready, 2);
 }

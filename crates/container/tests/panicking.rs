@@ -8,8 +8,9 @@ use common::raw::Peer;
 use common::{Log, answer, broker, once, opened, run_all, script, soon};
 use postroad_broker::Broker;
 use postroad_codec::v1_0::{DeliveryState, Frame, Modified, Performative, Role};
+use postroad_container::client::LocalEndpoint;
 use postroad_container::types::ErrorCondition;
-use postroad_container::{Container, Event, Handler, LinkOptions, Message, RunError, Settings};
+use postroad_container::{AcceptOptions, Container, Event, Handler, LinkOptions, Message, RunError, Settings};
 use postroad_testkit::{
     attach_receiver, attach_sender, close, detach, disposition, end, error, flow, nobody, transfer,
 };
@@ -166,10 +167,10 @@ async fn a_message_whose_handler_panics_counts_as_a_failed_attempt() {
         let (theirs, _) = peer.take(attach_receiver("it"));
         peer.send(answer(&theirs));
         peer.take(flow());
-        for number in 0..3 {
+        for number in 0..6 {
             peer.send(transfer(number).payload(Message::from("a").encode()));
         }
-        // Two that are here together are handled, the third is not.
+        // Two are handled, the third is not, and nobody gets those behind it.
         let failed = DeliveryState::Modified(Box::new(Modified { delivery_failed: Some(true), ..Modified::default() }));
         let mut states = Vec::new();
         while let Some(Frame::Amqp { performative, .. }) = peer.next() {
@@ -182,22 +183,29 @@ async fn a_message_whose_handler_panics_counts_as_a_failed_attempt() {
                 _ => {}
             }
         }
-        assert_eq!(states.last(), Some(&(2, Some(failed))), "{states:?}");
-        assert!(states[..states.len() - 1].iter().all(|(_, state)| *state == Some(DeliveryState::Accepted)));
+        for (number, state) in &states {
+            let expected = if *number < 2 { DeliveryState::Accepted } else { failed.clone() };
+            assert_eq!(state.as_ref(), Some(&expected), "{states:?}");
+        }
+        assert!(states.iter().any(|(number, _)| *number == 2), "{states:?}");
         peer.send(detach().closed(true));
         peer.part();
     });
-    let starts = script(&Log::default(), move |method, event| match method {
+    let log = Log::default();
+    let noted = log.clone();
+    let starts = script(&log, move |method, event| match method {
         "on_start" => {
-            let mut count = 0;
+            let (mut count, passed) = (0, noted.clone());
             let panics = script(&Log::default(), move |method, event| {
                 count += usize::from(method == "on_message");
                 assert_ne!(count, 3, "as it was told");
+                passed.note(if method == "on_message" { "passed" } else { method });
                 event.pass();
             });
             let link = LinkOptions::new().source("q").name("it").handler(panics);
             event.container().connect_with(options.clone()).create_receiver_with(link);
         }
+        "on_message" => assert!(noted.count("passed") == noted.count("on_message"), "it is nobody's"),
         "on_link_closed" => event.connection().unwrap().close(),
         _ => {}
     });
@@ -338,5 +346,70 @@ async fn methods_for_what_goes_wrong_may_panic_too() {
         if let Some(served) = served {
             served.await.unwrap();
         }
+    }
+}
+
+/// Has a client come to a container whose acceptor's handler panics in this method: what the client hears, and how the run ends.
+async fn come_to(method: &'static str) -> (Log, Result<(), RunError>) {
+    let (tell, address) = tokio::sync::oneshot::channel();
+    let mut tell = Some(tell);
+    let container = Container::new(script(&Log::default(), move |called, event| {
+        if called == "on_listening" {
+            let address = event.acceptor().unwrap().local_endpoint().unwrap().to_string();
+            tell.take().unwrap().send(address).unwrap();
+        }
+    }));
+    let panics = script(&Log::default(), move |called, event| {
+        assert_ne!(called, method, "as it was told");
+        if called == "on_sendable" {
+            event.sender().unwrap().send("it").unwrap();
+        }
+    });
+    let acceptor = container.listen_for(AcceptOptions::new(LocalEndpoint::host("127.0.0.1").port(0)), panics);
+    // There is something to do behind the end of the acceptor.
+    container.schedule(Duration::from_millis(50));
+    let running = container.clone();
+    let served = tokio::spawn(async move { running.run().await });
+    let url = format!("amqp://{}", soon(address).await.unwrap());
+    let log = Log::default();
+    let noted = log.clone();
+    let came = run_all([Box::new(script(&log, move |called, event| match called {
+        "on_start" => {
+            let connection = event.container().connect_with(once(&url));
+            connection.create_sender("q");
+            connection.create_receiver("q");
+        }
+        "on_sendable" if noted.count(called) == 1 => drop(event.sender().unwrap().send("it").unwrap()),
+        "on_link_error" | "on_session_error" => event.connection().unwrap().close(),
+        _ => {}
+    })) as Box<dyn Handler>]);
+    came.await.unwrap();
+    // The acceptor is closed by now, and its clients are gone: nothing keeps the run.
+    let result = soon(served).await.unwrap();
+    assert_eq!(container.run().await, Err(RunError::Again));
+    drop(acceptor);
+    (log, result)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acceptor_whose_handler_panics_is_closed_and_its_client_hears_why() {
+    const METHODS: [&str; 9] = [
+        "on_connection_opening",
+        "on_connection_opened",
+        "on_session_opening",
+        "on_session_opened",
+        "on_link_opening",
+        "on_link_opened",
+        "on_sendable",
+        "on_message",
+        "on_settled",
+    ];
+    for method in METHODS {
+        let (heard, result) = come_to(method).await;
+        told(result, method);
+        let ends = heard.all().into_iter().filter(|line| line.contains("error"));
+        let whys: Vec<_> = ends.filter(|line| line.ends_with("amqp:internal-error")).collect();
+        assert!(!whys.is_empty(), "{method}: {:?}", heard.all());
+        assert!(!heard.has("on_transport_error"), "{method}: {:?}", heard.all());
     }
 }

@@ -5,10 +5,10 @@ mod common;
 use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
-use common::raw::take_client;
+use common::raw::{Peer, take_client};
 use common::{Log, broker_with, peer, run, script};
 use postroad_broker::Broker;
-use postroad_codec::v1_0::{Frame, ProtocolHeader, SaslCode, SaslMechanisms, SaslOutcome, Symbol};
+use postroad_codec::v1_0::{Frame, ProtocolHeader, SaslCode, SaslFrame, SaslMechanisms, SaslOutcome, Symbol};
 use postroad_container::client::sasl::UserFile;
 use postroad_container::{ConnectOptions, EventError, Reconnect};
 
@@ -165,5 +165,25 @@ async fn a_peer_of_another_protocol_is_told_of() {
         let error = is_out(try_it(options).await);
         served.await.unwrap();
         assert!(!error.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_host_is_told_with_the_first_word() {
+    for (host, expected) in [(None, "127.0.0.1"), (Some("elsewhere"), "elsewhere")] {
+        let (mut options, served) = peer(move |listener| {
+            let mut stream = take_client(listener);
+            let mut header = [0; 8];
+            stream.read_exact(&mut header).unwrap();
+            let mut out = header.to_vec();
+            let mechanisms = vec![Symbol::from_static("ANONYMOUS")].into();
+            Frame::put_sasl(&SaslMechanisms { sasl_server_mechanisms: mechanisms }, &mut out);
+            stream.write_all(&out).unwrap();
+            let Some(Frame::Sasl(SaslFrame::Init(init))) = Peer::of(stream).next() else { panic!("no init") };
+            assert_eq!(init.hostname.as_deref(), Some(expected));
+        });
+        (options.sasl_enabled, options.virtual_host) = (true, host.map(str::to_owned));
+        is_out(try_it(options).await);
+        served.await.unwrap();
     }
 }

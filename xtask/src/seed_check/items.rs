@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn enums_traits_functions_and_aliases() {
         check(
-            "pub enum Mode { Browse, Consume { all: bool } }\npub trait Run { const FAST: bool; fn run(&self); }\npub fn start() {}\n\
+            "pub enum Mode { Browse, Consume { all: bool } }\npub trait Run { const FAST: bool; fn run(&self); calls! { /// First.\n walk; stroll => walk; } }\npub fn start() {}\n\
              fn stop() {}\npub type Way = Mode;\npub(crate) struct Hidden;\nimpl Run for Mode { fn run(&self) {} }",
             "",
             &[
@@ -226,12 +226,15 @@ mod tests {
                 "postroad_low::Mode::Consume::all",
                 "postroad_low::Run::run",
                 "postroad_low::Run::FAST",
+                "postroad_low::Run::walk",
+                "postroad_low::Run::stroll",
                 "postroad_low::start",
                 "postroad_low::Way::Browse",
                 "postroad_low::Mode::run",
             ],
             &[
                 "postroad_low::Mode::Peek",
+                "postroad_low::Run::stand",
                 "postroad_low::stop",
                 "postroad_low::Hidden",
                 "postroad_low::start::x",

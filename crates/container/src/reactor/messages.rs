@@ -3,7 +3,8 @@
 use std::future::{poll_fn, ready};
 
 use postroad_client::{
-    LinkError, Message, Origin, Outcome, ReceiveError, SendError, SenderNews, SharedReceiver, Taken, Ticket, Told,
+    Guarantee, LinkError, Message, Origin, Outcome, ReceiveError, SendError, SenderNews, SharedReceiver, Taken, Ticket,
+    Told,
 };
 
 use super::{Happened, Reactor, Scopes, method};
@@ -80,6 +81,8 @@ impl Reactor {
         };
         let client = receiver.inner.client.get().expect("it is attached");
         let accept = self.settings(&link).auto_accept;
+        // A link that may go on over another connection takes nothing along that was handled and not accepted: it comes again.
+        let first = accept && link.guarantee() == Guarantee::ExactlyOnce && link.connection().acceptor().is_some();
         let scopes = Scopes::of_link(&link);
         // Reused for each: it is large.
         let mut message = Message::default();
@@ -89,12 +92,16 @@ impl Reactor {
             let origin = taken.origin();
             if let Err(error) = client.read(taken, &mut message) {
                 self.malformed(scopes, &link, origin, error);
-            } else {
+            } else if !first || client.session().settle_origin(origin, Outcome::Accepted).is_ok() {
                 let (delivery, message) = (Some(Came::In(origin)), Some(&mut message));
                 let called =
                     self.call(scopes, &mut Event { delivery, message, ..Event::on_link(&link) }, method!(on_message));
-                if accept {
-                    handled.note(origin, called);
+                match first {
+                    // The sender may not have heard of the other outcome yet.
+                    true if !called => drop(client.session().settle_origin(origin, failed())),
+                    true => {}
+                    false if accept => handled.note(origin, called),
+                    false => {}
                 }
             }
             // What a handler has asked for comes first: it may be that nothing more is to come.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use postroad_client as client;
 use postroad_client::types::{ErrorCondition, PeerError};
-use postroad_client::{AcceptError, AcceptOptions, ConnectionError, Incoming, IncomingConnection, IncomingLink};
+use postroad_client::{
+    AcceptError, AcceptOptions, ConnectionError, ExpiredLink, Incoming, IncomingConnection, IncomingLink,
+};
 
 use super::{Happened, Known, Method, Reactor, Scopes, method};
 use crate::event::Subject;
@@ -51,7 +53,8 @@ impl Reactor {
                 let listening = Listening { client: Arc::new(client), handshakes: 0, full: false };
                 self.acceptors.insert(acceptor.number(), listening);
                 self.call_acceptor(&acceptor, None, method!(on_listening));
-                self.watch_acceptor(acceptor);
+                self.watch_acceptor(acceptor.clone());
+                self.watch_expiry(acceptor);
             }
             Err(error) => self.cannot_listen(&acceptor, &error.into()),
         }
@@ -59,7 +62,7 @@ impl Reactor {
 
     pub(super) fn unlisten(&mut self, acceptor: &Acceptor) {
         // Whoever waits for a connection holds the socket too.
-        acceptor.inner.closed.notify_one();
+        acceptor.note_closed();
         self.acceptors.remove(&acceptor.number());
     }
 
@@ -69,10 +72,30 @@ impl Reactor {
         self.wait_for(async move {
             let next = tokio::select! {
                 next = client.next_connection() => Some(next),
-                () = acceptor.inner.closed.notified() => None,
+                () = acceptor.closed() => None,
             };
             Happened::Arrived(acceptor, next)
         });
+    }
+
+    fn watch_expiry(&self, acceptor: Acceptor) {
+        let Some(listening) = self.acceptors.get(&acceptor.number()) else { return };
+        let client = Arc::clone(&listening.client);
+        self.wait_for(async move {
+            let expired = tokio::select! {
+                expired = client.next_expired() => expired.ok(),
+                () = acceptor.closed() => None,
+            };
+            Happened::Expired(acceptor, expired)
+        });
+    }
+
+    /// The time of a link that was kept is over; nothing where none is kept, or nobody is to hear of it any more.
+    pub(super) fn expired(&mut self, acceptor: Acceptor, expired: Option<ExpiredLink>) {
+        let Some(expired) = expired else { return };
+        let mut event = Event::new(acceptor.container(), Subject::ExpiredLink(&acceptor, &expired));
+        self.call(Scopes::of_slot(&acceptor.inner.handler), &mut event, method!(on_link_expired));
+        self.watch_expiry(acceptor);
     }
 
     /// A client is there; nothing where nobody listens any more.
@@ -98,7 +121,11 @@ impl Reactor {
                 self.acceptors.remove(&number);
                 self.cannot_listen(&acceptor, &error.into());
             }
-            (_, None) | (None, _) => self.tidy_acceptor(&acceptor),
+            (_, None) | (None, _) => {
+                // It may have been closed before it listened.
+                self.acceptors.remove(&number);
+                self.tidy_acceptor(&acceptor);
+            }
         }
     }
 
@@ -201,12 +228,12 @@ impl Reactor {
             true => Link::from(Receiver::incoming(session, name, asked)),
             false => Link::from(Sender::incoming(session, name, asked)),
         };
-        let mut opening = Opening::default();
+        let mut opening = Opening { known: incoming.known().cloned(), ..Opening::default() };
         let mut event = Event { opening: Some(&mut opening), ..Event::on_link(&link) };
         let well = self.call_link(&link, &mut event, method!(on_link_opening));
         // At the end that has connected, links are what somebody asks for.
         let unasked = event.passed && connection.acceptor().is_none();
-        let Opening { refused, handler, source, target, mut terms, in_parts } = opening;
+        let Opening { refused, handler, source, target, mut terms, in_parts, .. } = opening;
         let refused = refused.or_else(|| link.is_closing().then(|| link.closing().error().cloned()).flatten());
         match refused {
             Some(error) => return incoming.refuse(error),

@@ -89,7 +89,7 @@ impl Reader {
             }
             Item::Trait(item) => {
                 let path = self.define(module, &item.ident.to_string(), is_public(&item.vis));
-                self.members.entry(path).or_default().extend(item.items.iter().filter_map(trait_member));
+                self.members.entry(path).or_default().extend(item.items.iter().flat_map(trait_members));
             }
             Item::Impl(item) => {
                 if let Some(target) = type_path(&item.self_ty) {
@@ -193,13 +193,27 @@ fn public_fields(fields: &Fields, all: bool) -> Vec<String> {
     fields.iter().filter_map(named).collect()
 }
 
-fn trait_member(item: &TraitItem) -> Option<String> {
+fn trait_members(item: &TraitItem) -> Vec<String> {
     match item {
-        TraitItem::Fn(item) => Some(item.sig.ident.to_string()),
-        TraitItem::Const(item) => Some(item.ident.to_string()),
-        TraitItem::Type(item) => Some(item.ident.to_string()),
-        _ => None,
+        TraitItem::Fn(item) => vec![item.sig.ident.to_string()],
+        TraitItem::Const(item) => vec![item.ident.to_string()],
+        TraitItem::Type(item) => vec![item.ident.to_string()],
+        TraitItem::Macro(item) => listed(&item.mac.tokens),
+        _ => Vec::new(),
     }
+}
+
+/// The names that a macro in a trait makes members of: the first word of each of its parts, `name;` or `name => ..;`.
+fn listed(tokens: &TokenStream) -> Vec<String> {
+    let (mut names, mut begins) = (Vec::new(), true);
+    for tree in tokens.clone() {
+        match tree {
+            TokenTree::Ident(name) if std::mem::take(&mut begins) => names.push(name.to_string()),
+            TokenTree::Punct(mark) if mark.as_char() == ';' => begins = true,
+            _ => {}
+        }
+    }
+    names
 }
 
 fn impl_members(item: &ItemImpl) -> Vec<String> {

@@ -26,7 +26,7 @@ const QPID: [(&str, usize); 14] = [
 ];
 
 /// The files of Proton's and rhea's tests.
-const CONTAINER: [(&str, usize); 49] = [
+const CONTAINER: [(&str, usize); 50] = [
     ("Proton Python, proton_tests/engine.py", 130),
     ("Proton Python, proton_tests/handler.py", 9),
     ("Proton Python, proton_tests/reactor.py", 39),
@@ -66,6 +66,7 @@ const CONTAINER: [(&str, usize); 49] = [
     ("Proton C++, cpp/src/url_test.cpp", 1),
     ("Proton C++, cpp/src/pkcs11_test.cpp", 1),
     ("Proton C++, cpp/src/tracing_test.cpp", 1),
+    ("Proton C++, tests/cpp/tx_tests", 16),
     ("rhea, test/connections.ts", 30),
     ("rhea, test/sessions.ts", 7),
     ("rhea, test/links.ts", 68),
