@@ -3,6 +3,7 @@
 //     proton_cpp_peer listen [options]
 //     proton_cpp_peer send URL ADDRESS [options]
 //     proton_cpp_peer receive URL ADDRESS -c N
+//     proton_cpp_peer request URL ADDRESS
 //
 // Messages go through proton::message: what comes is told as it would be sent on, and nothing is sent as raw bytes. Of an outcome,
 // Proton C++ gives and tells the state alone.
@@ -36,6 +37,7 @@
 #include <proton/version.h>
 #include <proton/work_queue.hpp>
 
+#include <cctype>
 #include <chrono>
 #include <deque>
 #include <iostream>
@@ -280,6 +282,7 @@ struct Listening : Peer {
         void on_error(listener&, const std::string& what) override { std::cerr << what << std::endl; leave(1); }
     } opened;
     std::deque<message> kept;
+    std::map<std::string, std::deque<message>> replies;
     std::map<std::string, long> counts, sent;
     std::map<std::string, std::string> addresses;
     std::map<std::string, bool> draining;
@@ -306,12 +309,23 @@ struct Listening : Peer {
     }
     void on_receiver_open(receiver& r) override {
         if (!r.uninitialized()) return;
-        std::string address = r.target().address();
+        std::string address = r.target().dynamic() ? "dynamic-" + r.name() : r.target().address();
         told(r, "sender", r.source().address(), address);
         target_options target;
         target.address(address);
         r.open(receiver_options().credit_window(0).auto_accept(false).target(target));
-        if (!refused(r, address)) r.add_credit(uint32_t(number("credit", 100)));
+        if (refused(r, address)) return;
+        r.add_credit(uint32_t(number("credit", 100)));
+        fate(r, address, 0);
+    }
+    // Ends a link, its session or its connection when the address asks for it.
+    void fate(receiver& r, const std::string& address, long count) {
+        auto verb = split(address);
+        if (verb.size() < 3 || (verb[0] != "detach" && verb[0] != "end" && verb[0] != "close") || std::stol(verb[1]) != count) return;
+        error_condition error(verb[2], "as the address asks");
+        if (verb[0] == "detach") r.close(error);
+        else if (verb[0] == "end") r.session().close(error);
+        else r.connection().close(error);
     }
     void on_sender_open(sender& s) override {
         if (!s.uninitialized()) return;
@@ -327,6 +341,8 @@ struct Listening : Peer {
         if (!s.active()) return;
         auto verb = split(addresses[s.name()]);
         long& done = sent[s.name()];
+        auto& answers = replies[addresses[s.name()]];
+        for (; s.credit() > 0 && !answers.empty(); answers.pop_front()) s.send(answers.front());
         while (s.credit() > 0) {
             message made;
             message* m = &made;
@@ -349,6 +365,13 @@ struct Listening : Peer {
         s.return_credit();
     }
     void received(receiver& r, message& m) override {
+        if (r.target().address() == "serve") {
+            std::string text = proton::get<std::string>(m.body());
+            for (char& c : text) c = char(std::toupper(static_cast<unsigned char>(c)));
+            message reply(text);
+            reply.correlation_id(m.id());
+            replies[m.reply_to()].push_back(std::move(reply));
+        }
         // Moved: a copy of a proton::message is made by encoding it.
         kept.push_back(std::move(m));
         long count = ++counts[r.name()];
@@ -358,6 +381,7 @@ struct Listening : Peer {
         } else if (!draining[r.name()] && !has("credit-once")) {
             r.add_credit(1);
         }
+        fate(r, r.target().address(), count);
         for (sender s : r.connection().senders()) pump(s);
     }
     void on_receiver_drain_finish(receiver& r) override {
@@ -368,7 +392,11 @@ struct Listening : Peer {
     void on_tracker_settle(tracker& t) override {
         emit("outcome", "\"name\":" + quote(t.sender().name()) + ",\"tag\":" + hex(t.tag()) + ",\"state\":" + state_of(t) + ",\"settled\":true");
     }
-    void on_transport_close(transport&) override { emit("disconnected"); }
+    void on_transport_close(transport&) override {
+        emit("disconnected");
+        counts.clear();
+        sent.clear();
+    }
 };
 
 // --- send and receive
@@ -456,6 +484,10 @@ struct Sending : Client {
         }
         done();
     }
+    void on_sender_drain_start(sender& s) override {
+        on_sendable(s);
+        s.return_credit();
+    }
     void on_tracker_settle(tracker& t) override {
         if (argument("settle-mode") == "settled") return;
         binary tag = t.tag();
@@ -504,6 +536,44 @@ struct Receiving : Client {
     }
 };
 
+struct Asking : Client {
+    std::vector<Json> messages;
+    receiver answers;
+    sender questions;
+    size_t asked = 0, got = 0;
+
+    using Client::Client;
+
+    void attach() override {
+        for (std::string line; std::getline(std::cin, line);)
+            if (!line.empty()) messages.push_back(typed::parse(line));
+        source_options source;
+        source.dynamic(true);
+        answers = c.open_receiver("", receiver_options().credit_window(0).auto_accept(false).source(source));
+        answers.add_credit(1);
+        questions = c.open_sender(address);
+    }
+    void on_receiver_open(receiver& r) override {
+        attached(r, r.source().address(), r.target().address());
+        ask();
+    }
+    void on_sendable(sender&) override { ask(); }
+    void ask() {
+        std::string place = answers.source().address();
+        if (asked > got || place.empty() || questions.credit() == 0) return;
+        if (asked == messages.size()) return finish();
+        message m = to_message(messages[asked]);
+        m.id(uint64_t(asked++));
+        m.reply_to(place);
+        questions.send(m);
+    }
+    void received(receiver& r, message&) override {
+        ++got;
+        r.add_credit(1);
+        ask();
+    }
+};
+
 int main(int count, char** words) {
     static const char* flags[] = {"watch-stdin", "raw", "credit-once", "drain", "dynamic", "no-sasl"};
     std::vector<std::string> plain;
@@ -525,7 +595,7 @@ int main(int count, char** words) {
         emit("limit");
         leave(3);
     }).detach();
-    if (has("watch-stdin") && plain[0] != "send") {
+    if (has("watch-stdin") && (plain[0] == "listen" || plain[0] == "receive")) {
         std::thread([] {
             char buffer[4096];
             while (read(0, buffer, sizeof buffer) > 0) {}
@@ -536,6 +606,7 @@ int main(int count, char** words) {
     try {
         if (plain[0] == "listen") { Listening role; container(role).run(); }
         else if (plain[0] == "send") { Sending role(plain[1], plain[2]); container(role).run(); }
+        else if (plain[0] == "request") { Asking role(plain[1], plain[2]); container(role).run(); }
         else { Receiving role(plain[1], plain[2]); container(role).run(); }
     } catch (const std::exception& error) {
         std::cerr << error.what() << std::endl;

@@ -4,6 +4,8 @@
     proton_peer.py listen [options]               a listening peer, no broker, on a free port of 127.0.0.1
     proton_peer.py send URL ADDRESS [options]     sends the messages of stdin, prints the outcomes
     proton_peer.py receive URL ADDRESS -c N       prints what comes, and answers
+    proton_peer.py request URL ADDRESS            asks what the messages of stdin say, one after the other, and prints the answers,
+                                                  which come to a dynamic node
 
 Values and messages have the form of typed_json.py. Every line has "event"; the first of `listen` is {"event": "ready", "port": P}.
 A line for `send` is a message with, if wanted, "settled" (boolean), "tag" (hex) and "via" (data or message); or {"raw": hex}, the
@@ -20,6 +22,7 @@ Addresses of `listen`, for links in either direction: `refuse/CONDITION` is atta
 Sources of `listen`: `echo` gives every message that came, byte for byte; `echo/data` put anew through Proton's encoder;
 `echo/message` through proton.Message; `generate/N/SIZE` gives N messages of one data section of SIZE bytes. A source that ends
 after N messages gives N of one byte first, and ends with the first outcome after them. Any other gives none.
+What comes to the target `serve` is text, and answered in capital letters to its reply-to, which is a dynamic source of `listen`.
 """
 
 import argparse
@@ -30,7 +33,7 @@ import threading
 import time
 
 from cproton_ffi import ffi, lib
-from proton import Condition, Delivery, Endpoint, Handler, Link, SSLDomain, symbol
+from proton import Condition, Delivery, Endpoint, Handler, Link, Message, SSLDomain, symbol
 from proton.reactor import Container, Copy, Selector
 
 import typed_json
@@ -269,6 +272,7 @@ class Listener(Peer):
     def __init__(self, args):
         super().__init__(args)
         self.kept = []
+        self.replies = {}
         self.counts = {}
         self.sent = {}
 
@@ -339,6 +343,11 @@ class Listener(Peer):
 
     def received(self, event, link, raw):
         self.kept.append(raw)
+        if self.address(link) == "serve":
+            question = Message()
+            question.decode(raw)
+            reply = Message(body=question.body.upper(), correlation_id=question.id)
+            self.replies.setdefault(question.reply_to, []).append(bytes(reply.encode()))
         count = self.counts[link.name] = self.counts.get(link.name, 0) + 1
         if self.args.drain_after and count == self.args.drain_after:
             link.drain_mode = True
@@ -367,6 +376,9 @@ class Listener(Peer):
         if not link.state & Endpoint.LOCAL_ACTIVE:
             return
         verb = (link.source.address or "").split("/")
+        replies = self.replies.get(link.source.address, [])
+        while link.credit > 0 and replies:
+            self.transfer(link, replies.pop(0))
         while link.credit > 0:
             done = self.sent.get(link.name, 0)
             if verb[0] == "echo" and done < len(self.kept):
@@ -580,6 +592,51 @@ class Receiving(Client):
                 self.finish()
 
 
+class Asking(Client):
+    """Asks, and tells what is answered."""
+
+    def __init__(self, args):
+        super().__init__(args)
+        self.messages = [json.loads(line) for line in sys.stdin if line.strip()]
+        self.asked = 0
+        self.sender = self.receiver = None
+
+    def attach(self, container):
+        self.receiver = container.create_receiver(self.connection, None, dynamic=True, name="answers")
+        self.receiver.flow(1)
+        self.sender = container.create_sender(self.connection, self.args.address, name="questions")
+
+    def on_link_remote_open(self, event):
+        super().on_link_remote_open(event)
+        self.ask()
+
+    def on_link_flow(self, event):
+        self.ask()
+
+    def ask(self):
+        address = self.receiver.remote_source.address
+        if self.asked > self.answered or not address or not self.sender.credit:
+            return
+        if self.asked == len(self.messages):
+            self.finish()
+            return
+        properties = {"message-id": {"t": "ulong", "v": self.asked}, "reply-to": {"t": "string", "v": address}}
+        sections = [{"s": "properties", "v": properties}] + self.messages[self.asked]["sections"]
+        self.asked += 1
+        self.transfer(self.sender, typed_json.encode_message({"sections": sections}), "%08x" % self.asked)
+
+    def received(self, event, link, raw):
+        link.flow(1)
+        self.ask()
+
+    def outgoing(self, event, delivery):
+        emit("outcome", **remote_state(delivery))
+        delivery.settle()
+
+    def address(self, link):
+        return link.remote_source.address
+
+
 class Closing(Handler):
     def __init__(self, client):
         self.client = client
@@ -591,7 +648,7 @@ class Closing(Handler):
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     roles = parser.add_subparsers(dest="role", required=True)
-    for role in ("listen", "send", "receive"):
+    for role in ("listen", "send", "receive", "request"):
         one = roles.add_parser(role)
         add = one.add_argument
         add("--limit", type=float, default=120, help="seconds after which the process ends with 3")
@@ -631,7 +688,7 @@ def arguments():
             add("--via", choices=("data", "message"), default="data")
             add("--links", type=int, default=1, help="how many links share the messages")
             add("--settle-mode", choices=("unsettled", "settled", "mixed"), default="unsettled")
-        else:
+        elif role == "receive":
             add("-c", "--count", type=int, default=1)
             add("--credit", type=int, default=100)
             add("--wait", type=float, help="seconds to wait for the messages")
@@ -656,8 +713,8 @@ def main():
         leave(0)
 
     threading.Thread(target=limit, daemon=True).start()
-    role = {"listen": Listener, "send": Sending, "receive": Receiving}[args.role](args)
-    if args.watch_stdin and args.role != "send":
+    role = {"listen": Listener, "send": Sending, "receive": Receiving, "request": Asking}[args.role](args)
+    if args.watch_stdin and args.role in ("listen", "receive"):
         threading.Thread(target=parent, daemon=True).start()
     Container(role).run()
 

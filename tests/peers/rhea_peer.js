@@ -3,6 +3,7 @@
 //     rhea_peer.js listen [options]
 //     rhea_peer.js send URL ADDRESS [options]
 //     rhea_peer.js receive URL ADDRESS -c N
+//     rhea_peer.js request URL ADDRESS
 //
 // Where it differs: `--plain USER:PASSWORD` makes the listening peer offer PLAIN alone; `--together N` answers N messages at once, when
 // all have come; `--websocket NAME` makes it listen behind a WebSocket that speaks the subprotocol NAME, and URLs of the schemes amqpws
@@ -23,7 +24,7 @@ const {values: args, positionals: [role, url, address = '']} = parseArgs({
         'credit': {type: 'string', default: '100'}, 'credit-once': flag, 'drain-after': string, 'plain': string,
         'settle-mode': {type: 'string', default: 'unsettled'}, 'links': {type: 'string', default: '1'}, 'virtual-host': string,
         'count': {type: 'string', short: 'c', default: '1'}, 'wait': string, 'drain': flag, 'dynamic': flag, 'no-sasl': flag,
-        'link-name': string, 'together': {type: 'string', default: '1'}, 'no-nodes': flag, 'websocket': string,
+        'link-name': string, 'together': {type: 'string', default: '1'}, 'no-nodes': flag, 'websocket': string, 'second': flag,
     },
 });
 const outcomes = args.outcome.map(text => text.startsWith('{') ? JSON.parse(text) : {outcome: text});
@@ -130,7 +131,7 @@ container.on('message', context => {
     emit('message', fields);
     if (delivery.remote_settled) delivery.update(true); else held.push([delivery, wish]);
     if (held.length >= Number(args.together)) held.splice(0).forEach(([delivery, wish]) => answer(delivery, wish));
-    onMessage(receiver, message.raw);
+    onMessage(receiver, message.raw, message);
 });
 container.on('error', error => emit('error', {description: String(error.description || error)}));
 container.on('protocol_error', error => emit('protocol-error', {description: String(error)}));
@@ -162,16 +163,18 @@ container.on('session_close', ({session}) => {
 let onMessage, onEnd;
 
 function listen() {
-    const kept = [], counts = new Map(), sent = new Map();
+    const kept = [], replies = new Map(), counts = new Map(), sent = new Map();
 
     /// Sends what the source has while there is credit, and gives the credit that is left.
     function pump(sender) {
         const [verb, first, second] = (sender.address || '').split('/');
         let room = sender.credit - sender.waiting;
         for (; room > 0; room--) {
-            const done = sent.get(sender) || 0;
+            const done = sent.get(sender) || 0, answers = replies.get(sender.address) || [];
             let raw;
-            if (verb === 'echo' && done < kept.length) {
+            if (answers.length) {
+                raw = answers.shift();
+            } else if (verb === 'echo' && done < kept.length) {
                 raw = kept[done];
                 try {
                     if (first === 'data') raw = typed.encodeMessage(typed.decodeMessage(raw));
@@ -218,9 +221,20 @@ function listen() {
         return true;
     }
 
+    /// Ends a link, its session or its connection when the address asks for it.
+    function fate(link, count) {
+        const [verb, after, ...condition] = (link.address || '').split('/');
+        const what = {detach: link, end: link.session, close: link.connection}[verb];
+        if (what && count === Number(after)) what.close({condition: condition.join('/'), description: 'as the address asks'});
+    }
+
     onEnd = () => {};
-    onMessage = (receiver, raw) => {
+    onMessage = (receiver, raw, message) => {
         kept.push(raw);
+        if (receiver.address === 'serve') {
+            const reply = rhea.message.encode({body: message.body.toUpperCase(), correlation_id: message.message_id});
+            replies.set(message.reply_to, [...replies.get(message.reply_to) || [], reply]);
+        }
         const count = (counts.get(receiver) || 0) + 1;
         counts.set(receiver, count);
         if (count === Number(args['drain-after'])) {
@@ -229,10 +243,13 @@ function listen() {
         } else if (!receiver.drain && !args['credit-once']) {
             receiver.add_credit(1);
         }
+        fate(receiver, count);
         receiver.connection.each_sender(sender => { if (sender.is_open()) pump(sender); });
     };
     container.on('receiver_open', ({receiver}) => {
-        if (attached(receiver, 'sender', receiver.target)) receiver.add_credit(Number(args.credit));
+        if (!attached(receiver, 'sender', receiver.target)) return;
+        receiver.add_credit(Number(args.credit));
+        fate(receiver, 0);
     });
     container.on('sender_open', ({sender}) => {
         sender.waiting = 0;
@@ -331,6 +348,7 @@ function send() {
     let left = messages.length;
     const done = () => { if (left === 0) finish(); };
     onMessage = () => {};
+    container.on('sender_draining', ({sender}) => sender.set_drained(true));
     container.on('sender_flow', ({sender}) => {
         for (let room = sender.credit; room > 0 && sender.queue.length; room--) {
             const [index, message] = sender.queue.shift();
@@ -362,7 +380,7 @@ function send() {
     }
     for (const queue of queues) {
         const sender = connection.open_sender({
-            target: address, snd_settle_mode: {unsettled: 0, settled: 1, mixed: 2}[args['settle-mode']],
+            target: address, rcv_settle_mode: args.second ? 1 : 0, snd_settle_mode: {unsettled: 0, settled: 1, mixed: 2}[args['settle-mode']],
             treat_modified_as_released: false, ...(args['link-name'] && {name: args['link-name']}),
         });
         sender.queue = queue;
@@ -373,7 +391,7 @@ function receive() {
     const {connection, finish} = connect(), count = Number(args.count);
     let got = 0;
     const receiver = connection.open_receiver({
-        source: args.dynamic ? {dynamic: true} : address, credit_window: 0, autoaccept: false, ...(args['link-name'] && {name: args['link-name']}),
+        source: args.dynamic ? {dynamic: true} : address, rcv_settle_mode: args.second ? 1 : 0, credit_window: 0, autoaccept: false, ...(args['link-name'] && {name: args['link-name']}),
     });
     receiver.add_credit(Math.min(Number(args.credit), count));
     container.on('receiver_open', () => {
@@ -396,10 +414,35 @@ function receive() {
     };
 }
 
+function request() {
+    const messages = fs.readFileSync(0, 'utf8').split('\n').filter(Boolean).map(typed.parse);
+    const {connection, finish} = connect();
+    let asked = 0, got = 0;
+    const receiver = connection.open_receiver({source: {dynamic: true}, credit_window: 0, autoaccept: false});
+    const sender = connection.open_sender({target: address});
+    receiver.add_credit(1);
+    const ask = () => {
+        const place = receiver.is_open() && receiver.source.address;
+        if (asked > got || !place || !sender.sendable()) return;
+        if (asked === messages.length) return finish();
+        const properties = {'message-id': {t: 'ulong', v: asked}, 'reply-to': {t: 'string', v: place}};
+        const sections = [{s: 'properties', v: properties}, ...messages[asked].sections];
+        asked++;
+        sender.send(typed.encodeMessage({sections}), Buffer.from(`t${asked}`), 0);
+    };
+    container.on('receiver_open', ask);
+    container.on('sender_flow', ask);
+    onMessage = () => {
+        got++;
+        receiver.add_credit(1);
+        ask();
+    };
+}
+
 const limit = Number(args.limit || 120);
 setTimeout(() => {
     emit('limit', {seconds: limit});
     leave(3);
 }, limit * 1000).unref();
-if (args['watch-stdin'] && role !== 'send') process.stdin.resume().on('end', () => leave(0));
-({listen, send, receive})[role]();
+if (args['watch-stdin'] && ['listen', 'receive'].includes(role)) process.stdin.resume().on('end', () => leave(0));
+({listen, send, receive, request})[role]();

@@ -105,12 +105,32 @@ impl Peer {
         messages: &[Json],
         options: &[&str],
     ) -> Result<Finished, ProcessError> {
+        self.with_messages("send", url, address, messages, options)
+    }
+
+    fn with_messages(
+        &self,
+        role: &str,
+        url: &str,
+        address: &str,
+        messages: &[Json],
+        options: &[&str],
+    ) -> Result<Finished, ProcessError> {
         let input: String = messages.iter().map(|message| format!("{message}\n")).collect();
         let (url, _relay) = self.by_relay(url)?;
         let mut command = self.command();
-        command.args(["send", &url, address]).args(options);
-        Process::start(&format!("{} send", self.name), &mut command, Some(input.into_bytes()))?
+        command.args([role, &url, address]).args(options);
+        Process::start(&format!("{} {role}", self.name), &mut command, Some(input.into_bytes()))?
             .finish(Duration::from_secs(60))
+    }
+
+    /// Asks what the messages say, one after the other, and waits for the answers, which come to a dynamic node. The exit code
+    /// is 0 when all went as it should on the connection.
+    ///
+    /// # Errors
+    /// When it does not end within 60 s.
+    pub fn request(&self, url: &str, address: &str, messages: &[Json]) -> Result<Finished, ProcessError> {
+        self.with_messages("request", url, address, messages, &[])
     }
 
     /// Starts to receive `count` messages; its events tell what came and how it answered.

@@ -75,10 +75,10 @@ fn the_tables_have_every_case() {
             }
         }
     }
-    // The cases that peers share are the tests right in their modules.
+    // The cases that peers share are the tests right in their modules, those of the container face in `container`.
     let shared = |test: &str| {
-        let (_, name) = test.split_once("::")?;
-        let kinds = ["client_", "broker_", "through_", "tshark_"];
+        let (_, name) = test.strip_prefix("container::").unwrap_or(test).split_once("::")?;
+        let kinds = ["client_", "broker_", "server_", "through_", "tshark_"];
         (!name.contains("::") && kinds.iter().any(|kind| name.starts_with(kind))).then_some(())
     };
     let there: BTreeSet<String> = tests().into_iter().filter(|test| shared(test).is_some()).collect();

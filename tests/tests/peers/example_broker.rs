@@ -20,7 +20,7 @@ fn returns(name: &str, value: &Value) -> Option<Json> {
     if name == "described described" { None } else { (PROTON_CPP.returns)(name, value) }
 }
 
-fn example_broker() -> Result<Between, Skipped> {
+pub(crate) fn example_broker() -> Result<Between, Skipped> {
     let broker = ExampleBroker::start()?;
     let (name, port) = ("proton-cpp example broker", broker.port());
     Ok(Between { name, port, user: "", address: str::to_owned, _example: Some(broker), _relay: None })

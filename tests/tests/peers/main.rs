@@ -22,6 +22,7 @@ mod broker_values;
 mod client_access;
 mod client_links;
 mod client_values;
+mod container;
 mod coverage;
 mod cuts;
 mod dissect;

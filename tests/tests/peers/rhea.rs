@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use postroad_broker::{Broker, TlsConfig};
 use postroad_client::types::{Bytes, Value};
-use postroad_client::{Connection, Message, Outcome};
+use postroad_client::{Connection, ConnectionEvent, Message, Outcome};
 use postroad_tests::ours::{SOON, connect, options, run, soon};
 use postroad_tests::peers::Peer;
 use postroad_tests::{peers, typed};
 use serde_json::{Value as Json, json};
 
-use super::{Known, broker, broker_links, dissect, numbered, numbers, peer_receives, peer_sends, url};
+use super::{Known, broker, broker_links, cuts, dissect, numbered, numbers, peer_receives, peer_sends, url};
 
 /// docs/protocol/peers.md, rhea.
 const RHEA: Known = Known {
@@ -150,6 +150,35 @@ fn an_answer_without_source_and_target_is_no_refusal() {
         assert_eq!(soon(receiver.receive()).await.unwrap().text(), Some("to nowhere that was told"));
         // With a detach behind it, it is one: a refusal has no source or target either (AMQP 1.0 part 2, 2.6.3).
         assert!(soon(session.sender("refuse/amqp:not-found")).await.is_err());
+    });
+}
+
+#[test]
+fn the_credit_of_a_link_that_is_attached_anew_has_what_was_sent_before_taken_off() {
+    let rhea = rhea!();
+    run(async {
+        let listener = rhea.listen(&["--credit", "10"]).unwrap();
+        let proxy = cuts::before(listener.port()).await;
+        let (connection, session) = cuts::session(&proxy, "").await;
+        let sender = soon(session.sender("q")).await.unwrap();
+        for _ in 0..6 {
+            soon(sender.send(&Message::from("before"))).await.unwrap();
+        }
+        // Something that has no outcome, so that the link goes on and does not begin anew.
+        soon(sender.submit(&Message::from("kept").with_property("outcome", "none"))).await.unwrap();
+        let mut events = connection.events();
+        proxy.cut_all();
+        while !matches!(soon(events.next()).await, Some(ConnectionEvent::LinkAttached { .. })) {}
+        // The flow says 10 behind a delivery-count of 0, where our initial-delivery-count was 7 (AMQP 1.0 part 2, 2.6.7): of
+        // the 3 that are left, one is for what was sent before.
+        for _ in 0..2 {
+            soon(sender.send(&Message::from("after"))).await.unwrap();
+        }
+        let started = std::time::Instant::now();
+        while started.elapsed() < Duration::from_millis(300) {
+            assert!(sender.credit() <= 3, "{}", sender.credit());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     });
 }
 

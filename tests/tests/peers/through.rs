@@ -42,7 +42,7 @@ impl Between {
         self
     }
 
-    fn url_at(&self, port: u16) -> String {
+    pub(crate) fn url_at(&self, port: u16) -> String {
         format!("amqp://{}127.0.0.1:{port}", self.user)
     }
 

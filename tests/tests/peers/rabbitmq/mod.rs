@@ -56,7 +56,7 @@ fn sections(sections: Json) -> Json {
     Json::Array(sections)
 }
 
-fn rabbitmq() -> Result<Between, Skipped> {
+pub(crate) fn rabbitmq() -> Result<Between, Skipped> {
     let port = peers::rabbitmq()?.port();
     let address = |queue: &str| format!("/queue/{queue}");
     Ok(Between { name: "rabbitmq", port, user: "guest:guest@", address, _example: None, _relay: None })
