@@ -553,3 +553,66 @@ impl Handler for Listens {
         note(&self.log, event.error().unwrap().to_string());
     }
 }
+
+/// Closes the connection in answer to a message, and says nothing of it.
+struct Leaves;
+
+impl Handler for Leaves {
+    fn settings(&self) -> Settings {
+        let mut settings = Settings::default();
+        settings.auto_accept = false;
+        settings
+    }
+
+    fn on_message(&mut self, event: &mut Event<'_>) {
+        event.connection().unwrap().close();
+    }
+}
+
+/// Hears of a link.
+struct OfLink(Log);
+
+impl Handler for OfLink {
+    fn on_sendable(&mut self, event: &mut Event<'_>) {
+        if event.sender().unwrap().queued() == 0 {
+            event.sender().unwrap().send("x").unwrap();
+            // The connection ends meanwhile, on another thread.
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn on_in_doubt(&mut self, event: &mut Event<'_>) {
+        assert!(matches!(event.error(), Some(EventError::Send(_))) && event.delivery().is_some());
+        note(&self.0, "in doubt");
+    }
+}
+
+struct OfConnection {
+    url: String,
+    log: Log,
+}
+
+impl Handler for OfConnection {
+    fn on_start(&mut self, event: &mut Event<'_>) {
+        let mut options = ConnectOptions::new(self.url.parse().unwrap());
+        options.reconnect = None;
+        let connection = event.container().connect_with(options);
+        connection.create_sender_with(LinkOptions::new().target("q").handler(OfLink(self.log.clone())));
+    }
+
+    fn on_in_doubt(&mut self, _: &mut Event<'_>) {
+        note(&self.log, "the link's own handler has not heard of it");
+    }
+
+    fn on_connection_closed(&mut self, _: &mut Event<'_>) {
+        note(&self.log, "closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_is_in_doubt_is_told_to_its_link_before_the_end_of_the_connection() {
+    let log = Log::default();
+    let heard = log.clone();
+    serve(Leaves, on_loopback(), async move |url| run(OfConnection { url, log }).await).await;
+    assert_eq!(*heard.lock().unwrap(), ["in doubt", "closed"]);
+}
