@@ -50,6 +50,8 @@ pub struct AcceptOptions {
     pub idle_timeout: Option<Duration>,
     /// The largest frame that we take, in bytes; 512 at least.
     pub max_frame_size: u32,
+    /// The highest channel that we take: so many sessions at once, and one. By default 255.
+    pub channel_max: u16,
     /// How long TLS and opening may take in all.
     pub handshake_timeout: Duration,
     /// Whether and how links are kept whose connection is lost, so that their clients go on with them; not by default.
@@ -73,6 +75,7 @@ impl AcceptOptions {
             desired_capabilities: Vec::new(),
             idle_timeout: None,
             max_frame_size: 65_536,
+            channel_max: 255,
             handshake_timeout: Duration::from_secs(30),
             keep_links: None,
         }

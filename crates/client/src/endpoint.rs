@@ -160,6 +160,18 @@ impl Sender {
     pub fn remote_target(&self) -> Option<Node> {
         self.link.nodes().remote_target
     }
+
+    /// The extensions that the peer offers on the link; none once it is over.
+    #[must_use]
+    pub fn remote_offered_capabilities(&self) -> Vec<String> {
+        self.link.remote_capabilities().0
+    }
+
+    /// The extensions that the peer would use on the link; none once it is over.
+    #[must_use]
+    pub fn remote_desired_capabilities(&self) -> Vec<String> {
+        self.link.remote_capabilities().1
+    }
 }
 
 impl Receiver {
@@ -191,6 +203,18 @@ impl Receiver {
     #[must_use]
     pub fn remote_target(&self) -> Option<Node> {
         self.link.nodes().remote_target
+    }
+
+    /// The extensions that the peer offers on the link; none once it is over.
+    #[must_use]
+    pub fn remote_offered_capabilities(&self) -> Vec<String> {
+        self.link.remote_capabilities().0
+    }
+
+    /// The extensions that the peer would use on the link; none once it is over.
+    #[must_use]
+    pub fn remote_desired_capabilities(&self) -> Vec<String> {
+        self.link.remote_capabilities().1
     }
 }
 
@@ -229,6 +253,18 @@ impl SharedReceiver {
     #[must_use]
     pub fn remote_properties(&self) -> Option<Fields> {
         self.link().remote_properties()
+    }
+
+    /// The extensions that the peer offers on the link; none once it is over.
+    #[must_use]
+    pub fn remote_offered_capabilities(&self) -> Vec<String> {
+        self.link().remote_capabilities().0
+    }
+
+    /// The extensions that the peer would use on the link; none once it is over.
+    #[must_use]
+    pub fn remote_desired_capabilities(&self) -> Vec<String> {
+        self.link().remote_capabilities().1
     }
 }
 

@@ -116,6 +116,7 @@ impl State {
         let key = self.add_link(id, session);
         let map_room = if remote.second && granted.is_some() { self.engine.map_capacity(id) } else { usize::MAX };
         let entry = &mut self.links[key];
+        entry.note_polling(answer.options);
         (entry.attached, entry.second, entry.map_room) = (true, remote.second, map_room);
         (entry.sends.max_in_flight, entry.sends.max_bytes) = (
             answer.options.max_unsettled,

@@ -95,6 +95,12 @@ impl Link {
         self.with(|state| state.engine.remote(state.links[self.key].id)?.properties)
     }
 
+    /// The extensions that the peer offers on the link, and those that it would use, as its attach tells them.
+    pub(crate) fn remote_capabilities(&self) -> (Vec<String>, Vec<String>) {
+        let remote = self.with(|state| state.engine.remote(state.links[self.key].id));
+        remote.map(|remote| (remote.offers, remote.desires)).unwrap_or_default()
+    }
+
     pub(crate) fn error(&self) -> Option<LinkError> {
         self.with(|state| state.links[self.key].over.clone())
     }

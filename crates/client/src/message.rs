@@ -259,10 +259,20 @@ impl Message {
         self.inner.header.as_ref().and_then(|header| header.first_acquirer).unwrap_or(false)
     }
 
+    /// Sets whether no other link has acquired the message before: a node's to say.
+    pub fn set_first_acquirer(&mut self, first: bool) {
+        self.header_mut().first_acquirer = Some(first);
+    }
+
     /// Earlier attempts to deliver the message that failed.
     #[must_use]
     pub fn delivery_count(&self) -> u32 {
         self.inner.header.as_ref().and_then(|header| header.delivery_count).unwrap_or(0)
+    }
+
+    /// Sets how many attempts to deliver the message have failed: a node's to say.
+    pub fn set_delivery_count(&mut self, attempts: u32) {
+        self.header_mut().delivery_count = Some(attempts);
     }
 
     /// Whether an earlier attempt to deliver the message failed.

@@ -127,6 +127,9 @@ pub struct LinkOptions {
     /// left to [`Sender::settle`](crate::Sender::settle), for messages that were handed over with
     /// [`Sender::try_submit_told`](crate::Sender::try_submit_told).
     pub auto_settle: bool,
+    /// Whether the owner of a sender will poll for news ([`Sender::poll_news`](crate::Sender::poll_news)). A receiver that asks
+    /// for its credit back before the first poll then waits for that; otherwise it is answered at once. Not by default.
+    pub polls_news: bool,
     /// Whether the peer may attach the link to a node of another address than the one that was asked for. Otherwise that
     /// is [`AttachError::OtherNode`](crate::AttachError::OtherNode).
     pub any_node: bool,
@@ -156,6 +159,7 @@ impl Default for LinkOptions {
             max_unsettled: Some(10_000),
             max_unsettled_bytes: 64 * 1024 * 1024,
             auto_settle: true,
+            polls_news: false,
             any_node: false,
             keep: false,
             resends: true,

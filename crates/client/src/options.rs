@@ -92,6 +92,8 @@ pub struct ConnectOptions {
     pub idle_timeout: Option<Duration>,
     /// The largest frame that we take, in bytes; 512 at least.
     pub max_frame_size: u32,
+    /// The highest channel that we take: so many sessions at once, and one. By default 255.
+    pub channel_max: u16,
     /// How long connecting, TLS, SASL and opening may take in all, with each broker of the list: with the redirects that are
     /// followed from there, and the tokens that are put again ([`Cbs`](crate::Cbs)).
     pub connect_timeout: Duration,
@@ -146,6 +148,7 @@ impl ConnectOptions {
             virtual_host: None,
             idle_timeout: None,
             max_frame_size: 65_536,
+            channel_max: 255,
             connect_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(10),
             accept_links: false,
@@ -258,6 +261,7 @@ impl fmt::Debug for ConnectOptions {
             .field("virtual_host", &self.virtual_host)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_frame_size", &self.max_frame_size)
+            .field("channel_max", &self.channel_max)
             .field("connect_timeout", &self.connect_timeout)
             .field("close_timeout", &self.close_timeout)
             .field("accept_links", &self.accept_links)

@@ -197,6 +197,7 @@ impl Session {
                     let key = state.add_link(id, self.inner.key);
                     let entry = &mut state.links[key];
                     entry.unborn = unborn;
+                    entry.note_polling(&options);
                     entry.second = exactly_once && role == Role::Receiver;
                     (entry.sends.max_in_flight, entry.sends.max_bytes) = (options.max_unsettled, max_bytes);
                     let terms = Terms { role, node: node.clone(), options: options.clone() };

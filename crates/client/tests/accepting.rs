@@ -345,3 +345,20 @@ async fn a_handshake_has_one_time_in_all() {
     let error = soon(opening).await.unwrap_err();
     assert_eq!(error, AcceptError::Connection(ConnectionError::Protocol(amqp::ConnectionError::Handshake)));
 }
+
+#[tokio::test]
+async fn no_more_sessions_begin_than_either_end_takes() {
+    for (theirs, ours, sessions) in [(1, 255, 2), (255, 2, 3), (0, 0, 1)] {
+        let acceptor = listen(|options| options.channel_max = theirs).await;
+        let mut options = to(&acceptor);
+        options.channel_max = ours;
+        let (client, _server) = tokio::join!(Connection::open(options), acceptor.accept());
+        let client = client.unwrap();
+        let mut begun = Vec::new();
+        for _ in 0..sessions {
+            begun.push(soon(client.session()).await.unwrap());
+        }
+        let refused = soon(client.session()).await;
+        assert!(matches!(refused, Err(postroad_client::AttachError::Limit(_))), "{theirs} and {ours}: {refused:?}");
+    }
+}

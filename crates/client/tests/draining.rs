@@ -85,11 +85,15 @@ async fn a_drain_lets_those_who_wait_for_credit_send_first() {
 
 /// A sender of a server's, and the receiver of its client's.
 async fn accepted_sender() -> (Sender, Receiver, Ends) {
+    accepted_sender_with(LinkOptions::default()).await
+}
+
+async fn accepted_sender_with(terms: LinkOptions) -> (Sender, Receiver, Ends) {
     let ends = connect().await;
     let session = ends.client.session().await.unwrap();
     let mut options = LinkOptions::default();
     options.prefetch = 0;
-    let accepting = async { ends.server.next_link().await.unwrap().into_sender(&LinkOptions::default()).unwrap() };
+    let accepting = async { ends.server.next_link().await.unwrap().into_sender(&terms).unwrap() };
     let (receiver, sender) = tokio::join!(session.receiver_with("q", options), accepting);
     (sender, receiver.unwrap(), ends)
 }
@@ -154,4 +158,23 @@ async fn a_sender_whose_owner_asks_for_no_news_gives_credit_up_by_itself() {
     receiver.set_credit(10);
     soon(receiver.drain()).await.unwrap();
     assert_eq!((receiver.credit(), sender.credit()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_drain_that_comes_before_the_first_poll_waits_for_who_is_going_to_poll() {
+    let mut terms = LinkOptions::default();
+    terms.polls_news = true;
+    let (sender, mut receiver, _ends) = accepted_sender_with(terms).await;
+    receiver.set_credit(10);
+    let draining = tokio::spawn(async move {
+        receiver.drain().await.unwrap();
+        receiver.available()
+    });
+    pause().await;
+    let mut ticket = Ticket::default();
+    let told = news(&sender, &mut ticket).await;
+    assert_eq!((told.room, told.drain), (10, true));
+    sender.try_submit_told(&Message::from("a"), None).unwrap();
+    sender.drained();
+    assert_eq!(soon(draining).await.unwrap(), 1);
 }

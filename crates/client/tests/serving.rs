@@ -151,6 +151,8 @@ async fn a_link_tells_all_that_the_peer_asks() {
     });
     let mut options = LinkOptions::default();
     options.properties = Some(fields("granted", 1));
+    options.offered_capabilities = vec!["one".to_owned(), "two".to_owned()];
+    options.desired_capabilities = vec!["three".to_owned()];
     let sender = link.into_sender(&options).unwrap();
     let receiver = soon(attaching).await.unwrap();
     let source = receiver.remote_source().unwrap();
@@ -161,6 +163,10 @@ async fn a_link_tells_all_that_the_peer_asks() {
     // Nothing outlives the link, whatever the answer says.
     assert_eq!((source.durable, source.expiry), (false, Some(Expiry::SessionEnd(Duration::ZERO))));
     assert_eq!(receiver.remote_properties(), Some(fields("granted", 1)));
+    assert_eq!(receiver.remote_offered_capabilities(), ["one", "two"]);
+    assert_eq!(receiver.remote_desired_capabilities(), ["three"]);
+    assert_eq!(sender.remote_offered_capabilities(), ["offered"]);
+    assert_eq!(sender.remote_desired_capabilities(), ["desired"]);
     assert_eq!(sender.source().unwrap().address.as_deref(), Some("orders"));
     assert_eq!(receiver.remote_target().unwrap().address.as_deref(), Some("here"));
 }

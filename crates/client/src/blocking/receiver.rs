@@ -46,6 +46,8 @@ mirror! {
     pass fn target(&self) -> Option<Node>;
     pass fn remote_source(&self) -> Option<Node>;
     pass fn remote_target(&self) -> Option<Node>;
+    pass fn remote_offered_capabilities(&self) -> Vec<String>;
+    pass fn remote_desired_capabilities(&self) -> Vec<String>;
     pass fn state(&self) -> EndpointStates;
     pass fn error(&self) -> Option<LinkError>;
     pass fn session(&self) -> Session;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::{Sends, State};
-use crate::LinkError;
 use crate::again::{Again, Joining};
 use crate::control::Control;
 use crate::detached::is_of_engine;
@@ -16,6 +15,7 @@ use crate::protocol::{Delivery, LinkId, SessionId};
 use crate::session;
 use crate::unacknowledged::Unacknowledged;
 use crate::wait::Waiters;
+use crate::{LinkError, LinkOptions};
 
 #[derive(Debug)]
 pub(crate) struct SessionEntry {
@@ -117,6 +117,15 @@ pub(crate) struct LinkEntry {
     /// The link in the table of those that outlive their connection; and whether it has gone into it.
     pub(crate) kept: Option<Box<Kept>>,
     pub(crate) suspended: bool,
+}
+
+impl LinkEntry {
+    /// Who is going to poll for news hears of a drain, however early it comes.
+    pub(crate) fn note_polling(&mut self, options: &LinkOptions) {
+        if options.polls_news {
+            self.drain = Drain::No;
+        }
+    }
 }
 
 impl State {

@@ -25,7 +25,7 @@ impl ConnectOptions {
         let host = || (self.url.scheme() != Scheme::AmqpUnix).then(|| self.url.host().to_owned());
         let host = self.virtual_host.clone().or_else(host).filter(|host| !host.is_empty());
         config.hostname = host.map(Into::into);
-        config.max_frame_size = self.max_frame_size;
+        (config.max_frame_size, config.channel_max) = (self.max_frame_size, self.channel_max);
         config.outgoing_bytes = OUTGOING;
         config.idle_timeout = self.idle_timeout;
         // The connect timeout spans it.

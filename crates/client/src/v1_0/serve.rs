@@ -39,7 +39,7 @@ pub(crate) fn server(
 impl AcceptOptions {
     pub(crate) fn config(&self) -> Result<Config, AcceptError> {
         let mut config = Config::new(self.container_id.clone());
-        config.max_frame_size = self.max_frame_size;
+        (config.max_frame_size, config.channel_max) = (self.max_frame_size, self.channel_max);
         config.outgoing_bytes = OUTGOING;
         config.idle_timeout = self.idle_timeout;
         config.handshake_timeout = Some(self.handshake_timeout);
