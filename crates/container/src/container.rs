@@ -186,6 +186,7 @@ impl Container {
     }
 
     /// A sender on a connection of its own. The path of the URL is the address that messages go to.
+    #[doc(alias = "open_sender")]
     pub fn create_sender(&self, url: &str) -> Sender {
         self.create_sender_with(url, LinkOptions::new())
     }
@@ -201,6 +202,7 @@ impl Container {
     }
 
     /// A receiver on a connection of its own. The path of the URL is the address that messages come from.
+    #[doc(alias = "open_receiver")]
     pub fn create_receiver(&self, url: &str) -> Receiver {
         self.create_receiver_with(url, LinkOptions::new())
     }
@@ -271,6 +273,7 @@ impl Container {
     /// Does something where handlers are called, between two of their calls: from whatever thread.
     #[doc(alias = "EventInjector")]
     #[doc(alias = "ApplicationEvent")]
+    #[doc(alias = "work_queue")]
     #[doc(alias = "trigger")]
     pub fn inject(&self, task: impl FnOnce(&mut Event<'_>) + Send + 'static) {
         self.command(Command::Inject(Box::new(task)));

@@ -59,6 +59,7 @@ pub trait Handler: Send {
     callbacks! {
         /// The container begins to run.
         #[doc(alias = "on_reactor_init")]
+        #[doc(alias = "on_container_start")]
         on_start;
 
         /// Messages can be sent on the link: the receiver has granted credit; or the next part of one that was begun
@@ -70,12 +71,15 @@ pub trait Handler: Send {
         on_message;
 
         /// The peer has accepted a message.
+        #[doc(alias = "on_tracker_accept")]
         on_accepted;
 
         /// The peer has rejected a message; [`Event::delivery`](Event::delivery) tells why.
+        #[doc(alias = "on_tracker_reject")]
         on_rejected;
 
         /// The peer has given a message back.
+        #[doc(alias = "on_tracker_release")]
         on_released;
 
         /// The peer has given a message back changed: by default as [`on_released`](Self::on_released).
@@ -83,6 +87,7 @@ pub trait Handler: Send {
 
         /// The peer has settled a message, which is never to be sent again. A message of which the peer has told the outcome
         /// only is settled by our end, and this is not called: as with an exactly-once link.
+        #[doc(alias = "on_tracker_settle")]
         on_settled;
 
         /// What became of a message is not known, and cannot be found out: the connection was lost, or the link has ended.
@@ -109,7 +114,7 @@ pub trait Handler: Send {
         /// The connection is closed at both ends.
         on_connection_closed;
 
-        /// The peer has closed the connection with an error.
+        /// The peer has closed the connection with an error: also at once, in place of letting us in.
         on_connection_error;
 
         /// The peer begins a session: [`Event::opening`] refuses it.
@@ -124,7 +129,7 @@ pub trait Handler: Send {
         /// The session has ended at both ends.
         on_session_closed;
 
-        /// The peer has ended the session with an error.
+        /// The peer has ended the session with an error, or the session has not begun.
         on_session_error;
 
         /// The peer attaches a link, which waits for an answer: [`Event::opening`] says which, or refuses it.
@@ -152,8 +157,8 @@ pub trait Handler: Send {
         /// The connection was lost, and is made anew where it is to be.
         on_disconnected;
 
-        /// There is no connection, and none comes: the transport was not established, or the peer did not let us in; or an
-        /// acceptor cannot listen, or one of its clients has failed before it had opened.
+        /// There is no connection, and none comes: the transport was not established, it failed, or the peer did not know us;
+        /// or an acceptor cannot listen, or one of its clients has failed before it had opened.
         on_transport_error;
 
         /// A token was not taken by the peer's `$cbs` node, or was not renewed

@@ -35,6 +35,7 @@ mod closing;
 mod connection;
 mod container;
 mod delivery;
+mod ends;
 mod error;
 mod event;
 mod handler;
@@ -65,8 +66,9 @@ pub use options::LinkOptions;
 pub use postroad_client as client;
 pub use postroad_client::types::DeliveryTag;
 pub use postroad_client::{
-    AcceptOptions, ConnectOptions, EndpointState, EndpointStates, Guarantee, Message, Node, Outcome, Reconnect,
-    TlsConfig, ToSend, types,
+    AcceptError, AcceptOptions, AttachError, CbsError, ConnectError, ConnectOptions, ConnectionError, Distribution,
+    EndpointState, EndpointStates, Expiry, Guarantee, LinkError, Message, Node, Outcome, ReceiveError, Reconnect,
+    RedirectError, RequestError, SendError, TlsConfig, ToSend, TransactionError, types,
 };
 pub use receiver::Receiver;
 pub use requester::Requester;

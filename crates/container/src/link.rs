@@ -4,6 +4,7 @@ use postroad_client::types::{Fields, PeerError};
 use postroad_client::{EndpointStates, Guarantee, Node};
 
 use crate::closing::Closing;
+use crate::ends::Nodes;
 use crate::home::Home;
 use crate::reactor::HandlerSlot;
 use crate::{Connection, Receiver, Sender, Session};
@@ -144,6 +145,14 @@ impl Link {
     #[doc(alias = "condition")]
     pub fn close_with(&self, error: PeerError) {
         either!(self, end => end.close_with(error));
+    }
+
+    /// Remembers the nodes at both ends, for when the link is over.
+    pub(crate) fn remember_nodes(&self) {
+        let (source, target) = (self.source(), self.target());
+        let (remote_source, remote_target) = (self.remote_source(), self.remote_target());
+        let ends = either!(self, end => &end.inner.ends);
+        ends.remember(Nodes { source, target, remote_source, remote_target });
     }
 
     pub(crate) fn handler(&self) -> &HandlerSlot {

@@ -9,6 +9,7 @@ use postroad_client::{EndpointState, EndpointStates, Guarantee, Node, SharedRece
 
 use crate::closing::Closing;
 use crate::container::Command;
+use crate::ends::{Ends, Nodes};
 use crate::home::Home;
 use crate::opening::Asked;
 use crate::parts::Parts;
@@ -31,6 +32,7 @@ pub(crate) struct Inner {
     pub(crate) terms: client::LinkOptions,
     /// What the peer asks for, where it attaches the link.
     asked: Option<Asked>,
+    pub(crate) ends: Ends,
     parts: Mutex<Parts>,
     pub(crate) client: OnceLock<SharedReceiver>,
     pub(crate) handler: HandlerSlot,
@@ -51,6 +53,7 @@ impl Receiver {
 
     /// Allows the sender so many messages more, and leaves credit to the program from now on: the sender may have 2^31 - 1 at
     /// most.
+    #[doc(alias = "add_credit")]
     pub fn flow(&self, messages: u32) {
         if let Some(client) = self.inner.client.get() {
             client.add_credit(messages);
@@ -123,24 +126,32 @@ impl Receiver {
     /// Where messages come from, as our end says. Of a link that the peer attaches, nothing before our end has answered.
     #[must_use]
     pub fn source(&self) -> Option<Node> {
-        self.inner.client.get().and_then(SharedReceiver::source).or_else(|| self.asked_here(&self.inner.source))
+        self.inner
+            .client
+            .get()
+            .and_then(SharedReceiver::source)
+            .or_else(|| self.asked_here(&self.inner.source, |nodes| &nodes.source))
     }
 
     /// Where messages go, as our end says.
     #[must_use]
     pub fn target(&self) -> Option<Node> {
-        self.inner.client.get().and_then(SharedReceiver::target).or_else(|| self.asked_here(&self.inner.target))
+        self.inner
+            .client
+            .get()
+            .and_then(SharedReceiver::target)
+            .or_else(|| self.asked_here(&self.inner.target, |nodes| &nodes.target))
     }
 
-    fn asked_here(&self, node: &Node) -> Option<Node> {
-        self.inner.asked.is_none().then(|| node.clone())
+    fn asked_here(&self, node: &Node, end: impl FnOnce(&Nodes) -> &Option<Node>) -> Option<Node> {
+        self.inner.ends.get(end).or_else(|| self.inner.asked.is_none().then(|| node.clone()))
     }
 
     /// Where messages come from, as the peer attached the link: the address of a node that it made is here.
     #[must_use]
     pub fn remote_source(&self) -> Option<Node> {
         match self.inner.client.get() {
-            Some(client) => client.remote_source(),
+            Some(client) => client.remote_source().or_else(|| self.inner.ends.get(|nodes| &nodes.remote_source)),
             None => self.inner.asked.as_ref()?.source.clone(),
         }
     }
@@ -149,7 +160,7 @@ impl Receiver {
     #[must_use]
     pub fn remote_target(&self) -> Option<Node> {
         match self.inner.client.get() {
-            Some(client) => client.remote_target(),
+            Some(client) => client.remote_target().or_else(|| self.inner.ends.get(|nodes| &nodes.remote_target)),
             None => self.inner.asked.as_ref()?.target.clone(),
         }
     }
@@ -212,6 +223,7 @@ impl Inner {
             target: Node::default(),
             terms: client::LinkOptions::default(),
             asked: None,
+            ends: Ends::default(),
             parts: Mutex::default(),
             client: OnceLock::new(),
             handler: HandlerSlot::default(),

@@ -9,6 +9,7 @@ use postroad_client::{EndpointState, EndpointStates, Guarantee, InDoubt, LinkErr
 
 use crate::closing::Closing;
 use crate::container::Command;
+use crate::ends::{Ends, Nodes};
 use crate::home::Home;
 use crate::opening::Asked;
 use crate::options::Tags;
@@ -32,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) terms: client::LinkOptions,
     /// What the peer asks for, where it attaches the link.
     asked: Option<Asked>,
+    pub(crate) ends: Ends,
     tags: Option<Mutex<Tags>>,
     pub(crate) client: OnceLock<client::Sender>,
     pub(crate) handler: HandlerSlot,
@@ -143,6 +145,7 @@ impl Sender {
     }
 
     /// Gives up the credit that is left, where the receiver wants that.
+    #[doc(alias = "return_credit")]
     pub fn drained(&self) {
         if let Some(client) = self.inner.client.get() {
             client.drained();
@@ -176,24 +179,32 @@ impl Sender {
     /// Where messages come from, as our end says. Of a link that the peer attaches, nothing before our end has answered.
     #[must_use]
     pub fn source(&self) -> Option<Node> {
-        self.inner.client.get().and_then(client::Sender::source).or_else(|| self.asked_here(&self.inner.source))
+        self.inner
+            .client
+            .get()
+            .and_then(client::Sender::source)
+            .or_else(|| self.asked_here(&self.inner.source, |nodes| &nodes.source))
     }
 
     /// Where messages go, as our end says.
     #[must_use]
     pub fn target(&self) -> Option<Node> {
-        self.inner.client.get().and_then(client::Sender::target).or_else(|| self.asked_here(&self.inner.target))
+        self.inner
+            .client
+            .get()
+            .and_then(client::Sender::target)
+            .or_else(|| self.asked_here(&self.inner.target, |nodes| &nodes.target))
     }
 
-    fn asked_here(&self, node: &Node) -> Option<Node> {
-        self.inner.asked.is_none().then(|| node.clone())
+    fn asked_here(&self, node: &Node, end: impl FnOnce(&Nodes) -> &Option<Node>) -> Option<Node> {
+        self.inner.ends.get(end).or_else(|| self.inner.asked.is_none().then(|| node.clone()))
     }
 
     /// Where messages come from, as the peer attached the link: where it attaches it, the node that it asks for.
     #[must_use]
     pub fn remote_source(&self) -> Option<Node> {
         match self.inner.client.get() {
-            Some(client) => client.remote_source(),
+            Some(client) => client.remote_source().or_else(|| self.inner.ends.get(|nodes| &nodes.remote_source)),
             None => self.inner.asked.as_ref()?.source.clone(),
         }
     }
@@ -202,7 +213,7 @@ impl Sender {
     #[must_use]
     pub fn remote_target(&self) -> Option<Node> {
         match self.inner.client.get() {
-            Some(client) => client.remote_target(),
+            Some(client) => client.remote_target().or_else(|| self.inner.ends.get(|nodes| &nodes.remote_target)),
             None => self.inner.asked.as_ref()?.target.clone(),
         }
     }
@@ -265,6 +276,7 @@ impl Inner {
             target: Node::default(),
             terms: client::LinkOptions::default(),
             asked: None,
+            ends: Ends::default(),
             tags: None,
             client: OnceLock::new(),
             handler: HandlerSlot::default(),

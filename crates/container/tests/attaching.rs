@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Log, answer, broker, opened, run, script};
+use common::{Log, answer, both, broker, opened, run, script};
 use postroad_codec::v1_0::{
     Attach, Frame, Performative, ReceiverSettleMode, SenderSettleMode, Source, Symbol, Target, Value,
 };
@@ -408,4 +408,35 @@ async fn a_name_is_free_again_once_its_link_is_closed_and_may_begin_another() {
     }))
     .await;
     assert_eq!((log.count("on_link_opened"), log.count("on_link_error")), (4, 0), "{:?}", log.all());
+}
+
+#[tokio::test]
+async fn nodes_are_known_beyond_the_end_of_their_link() {
+    let log = Log::default();
+    let noted = log.clone();
+    let server = script(&Log::default(), move |method, event| {
+        if matches!(method, "on_message" | "on_link_closed") {
+            let receiver = event.receiver().unwrap();
+            for node in [receiver.target(), receiver.remote_target()] {
+                noted.note(format!("{method} {}", node.unwrap().address.unwrap()));
+            }
+        }
+    });
+    both(server, |url| {
+        script(&Log::default(), move |method, event| match method {
+            "on_start" => drop(event.container().connect(&url).create_sender("there")),
+            "on_sendable" => {
+                // They go together, so that the end is known before the message is handled.
+                event.sender().unwrap().send("it").unwrap();
+                event.sender().unwrap().close();
+            }
+            "on_link_closed" => {
+                assert_eq!(event.sender().unwrap().remote_target().unwrap().address.as_deref(), Some("there"));
+                event.connection().unwrap().close();
+            }
+            _ => {}
+        })
+    })
+    .await;
+    assert_eq!(log.all(), ["on_message there", "on_message there", "on_link_closed there", "on_link_closed there"]);
 }

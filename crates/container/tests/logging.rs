@@ -56,7 +56,9 @@ async fn a_call_that_holds_up_its_container_is_told_in_a_debug_build() {
         "on_start" => drop(event.container().schedule(Duration::ZERO)),
         _ => std::thread::sleep(Duration::from_millis(120)),
     }));
-    let slow = slow.await;
+    let mut slow = slow.await;
+    // A busy machine may hold up any other call as well.
+    slow.retain(|line| line.contains("on_timer_task"));
     assert_eq!(slow.len(), usize::from(cfg!(debug_assertions)), "{slow:?}");
     for line in slow {
         assert!(line.starts_with("WARN ") && line.contains("on_timer_task") && line.contains("holds up"), "{line}");
@@ -66,6 +68,7 @@ async fn a_call_that_holds_up_its_container_is_told_in_a_debug_build() {
 #[tokio::test]
 async fn a_call_that_panics_is_told() {
     let lines = logged(script(&Log::default(), |method, _| panic!("in {method}"))).await;
-    let [line] = &lines[..] else { panic!("{lines:?}") };
+    let errors: Vec<&String> = lines.iter().filter(|line| line.starts_with("ERROR ")).collect();
+    let [line] = &errors[..] else { panic!("{lines:?}") };
     assert!(line.starts_with("ERROR ") && line.contains("in on_start"), "{line}");
 }

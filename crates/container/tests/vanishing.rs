@@ -202,10 +202,12 @@ async fn with_messages_that_have_no_outcome() {
     for auto_settle in [true, false] {
         let (options, served) = opened(|peer| {
             attach(peer, 2);
-            let mut transfers = 0;
-            while transfers < 2 {
+            // Both are sent, and the receiver has opened too.
+            let (mut transfers, mut asked) = (0, false);
+            while transfers < 2 || !asked {
                 let Some(Frame::Amqp { performative, .. }) = peer.next() else { break };
                 transfers += usize::from(matches!(performative, Performative::Transfer(_)));
+                asked |= matches!(performative, Performative::Flow(_));
             }
             vanish(peer);
         });

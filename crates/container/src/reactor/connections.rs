@@ -128,6 +128,7 @@ impl Reactor {
                         continue;
                     };
                     if !link.is_closing() {
+                        link.remember_nodes();
                         self.call_link(&link, &mut Event::on_link(&link), method!(on_link_opened));
                     }
                 }

@@ -15,6 +15,7 @@ impl Reactor {
                 let session = sender.session().client().await?;
                 let mut terms = sender.inner.terms.clone();
                 terms.auto_settle &= settings.auto_settle;
+                terms.polls_news = true;
                 session.sender_with(sender.inner.home.node(&sender.inner.target), terms).await
             };
             let attached = attaching.await;
@@ -83,6 +84,7 @@ impl Reactor {
         if let Some(known) = self.connections.get_mut(&link.connection().number()) {
             known.links.insert((link.name().to_owned(), link.is_sender()), link.clone());
         }
+        link.remember_nodes();
         self.call_link(link, &mut Event::on_link(link), method!(on_link_opened));
     }
 

@@ -252,6 +252,7 @@ impl Reactor {
         match link {
             Link::Sender(sender) => {
                 terms.auto_settle &= self.settings(&sender.clone().into()).auto_settle;
+                terms.polls_news = true;
                 self.sender_attached(sender, incoming.into_sender(&terms));
             }
             Link::Receiver(receiver) => {
