@@ -96,6 +96,9 @@ pub mod readme {}
 /// Guides.
 #[cfg(any(doc, doctest))]
 pub mod guide {
+    #[cfg(all(feature = "container", feature = "broker"))]
+    #[doc = include_str!("../../../docs/guide/proton.md")]
+    pub mod proton {}
     #[doc = include_str!("../../../docs/guide/qpid-messaging.md")]
     pub mod qpid_messaging {}
     #[cfg(feature = "broker")]

@@ -9,10 +9,10 @@ use postroad_tests::ours::{options, run};
 use postroad_tests::process::Stopped;
 use serde_json::Value as Json;
 
-use super::handlers::{
-    AcceptsLater, Answers, Asks, ByHand, Drains, Dynamic, Hello, Log, OUTCOMES, Opens, Pace, Receives, Refused, Sends,
-    SettlesLater, Stays, TakesAll, numbered, play,
-};
+use super::handlers::{Log, OUTCOMES, Pace, numbered, play};
+use super::opening::{Dynamic, Opens, Refused, Stays};
+use super::settling::{AcceptsLater, ByHand, Drains, SettlesLater, TakesAll};
+use super::transfers::{Answers, Asks, Hello, Receives, Sends};
 use super::{Habits, Place};
 use crate::cuts;
 

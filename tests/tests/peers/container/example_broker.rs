@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use postroad_tests::ours::run;
 
-use super::handlers::{Drains, Dynamic, Log, play};
+use super::handlers::{Log, play};
+use super::opening::Dynamic;
+use super::settling::Drains;
 use super::{Habits, Place, proton_cpp};
 use crate::example_broker;
 

@@ -1,5 +1,6 @@
 //! The container face with other people's peers at the other end: in the client role before those that listen and before brokers
-//! (`client_*`), and in the server role (`server_*`). The handlers are in `handlers` and `serving`.
+//! (`client_*`), and in the server role (`server_*`). The handlers are in `transfers`,
+//! `settling` and `opening`, those that listen in `serving`.
 
 /// Makes a test of each case for one peer; without the peer, a named skip.
 macro_rules! face {
@@ -19,12 +20,15 @@ macro_rules! face {
 mod client;
 mod example_broker;
 mod handlers;
+mod opening;
 mod proton_cpp;
 mod proton_python;
 mod rabbitmq;
 mod rhea;
 mod server;
 mod serving;
+mod settling;
+mod transfers;
 
 use postroad_tests::ours::options;
 use postroad_tests::peers::{Listener, Peer};

@@ -2,7 +2,9 @@
 
 use postroad_tests::ours::run;
 
-use super::handlers::{Dynamic, Log, Receives, Sends, There, play};
+use super::handlers::{Log, There, play};
+use super::opening::Dynamic;
+use super::transfers::{Receives, Sends};
 use super::{Habits, Place};
 use crate::rabbitmq;
 
@@ -28,26 +30,32 @@ fn a_dynamic_node_is_refused_with_the_session() {
         for sends in [true, false] {
             let log = Log::default();
             play(Dynamic { there: there.clone(), log: log.clone(), sends }, &log).await;
-            for of in ["session error", "link error"] {
-                let told = log.of(of);
-                assert!(told.len() == 1 && told[0].contains("amqp:not-implemented"), "{of}: {:?}", log.all());
-            }
+            expect_end(&log, "amqp:not-implemented");
         }
     });
 }
 
 #[test]
 fn what_it_refuses_ends_the_session() {
-    through(|there, log| async move {
+    through(|there, _| async move {
         let there = there.to("/exchange/nowhere/x").from("/exchange/nowhere/x");
-        play(Sends::new(&there, &log, 1), &log).await;
-        play(Receives::new(&there, &log, 1), &log).await;
-        // The session tells it, and the link.
-        for of in ["session error", "link error"] {
-            let told = log.of(of);
-            assert!(told.len() == 2 && told.iter().all(|told| told.starts_with("amqp:not-found")), "{:?}", log.all());
+        for sends in [true, false] {
+            let log = Log::default();
+            if sends {
+                play(Sends::new(&there, &log, 1), &log).await;
+            } else {
+                play(Receives::new(&there, &log, 1), &log).await;
+            }
+            expect_end(&log, "amqp:not-found");
         }
     });
+}
+
+/// The session tells why it has ended, and its links say nothing more.
+fn expect_end(log: &Log, condition: &str) {
+    let told = log.of("session error");
+    assert!(told.len() == 1 && told[0].starts_with(condition), "{:?}", log.all());
+    assert_eq!((log.of("link error").len(), log.of("link opened").len()), (0, 0), "{:?}", log.all());
 }
 
 /// Runs before the broker, at a queue that nobody else has.
