@@ -273,7 +273,9 @@ async fn brokers_that_send_everybody_nowhere_are_given_up_in_time() {
     let error = over(&connection).await;
     let ConnectionError::GaveUp { lost, last, .. } = error else { panic!("{error}") };
     assert!(lost.redirect().unwrap().is_some());
-    assert!(matches!(last.as_deref(), None | Some(ConnectError::Transport(_))), "{last:?}");
+    // The last attempt may have been cut short by the end of the time.
+    let expected = matches!(last.as_deref(), None | Some(ConnectError::Transport(_) | ConnectError::Timeout(_)));
+    assert!(expected, "{last:?}");
 }
 
 #[tokio::test]
