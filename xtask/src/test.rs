@@ -262,6 +262,8 @@ const CHAOS: &[(&str, &[&str])] = &[
     ("at-most-once", &["--messages", "50000", "--guarantee", "at-most-once"]),
     ("at-least-once", &["--messages", "50000", "--guarantee", "at-least-once"]),
     ("exactly-once", &["--messages", "50000", "--guarantee", "exactly-once"]),
+    ("at-least-once, by handlers", &["--face", "container", "--messages", "50000", "--guarantee", "at-least-once"]),
+    ("exactly-once, by handlers", &["--face", "container", "--messages", "50000", "--guarantee", "exactly-once"]),
     ("transactions", &["--transactions", "1000"]),
 ];
 
