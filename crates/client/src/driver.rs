@@ -248,6 +248,7 @@ impl Driver {
         let check = self.checks.as_mut().zip(state.engine.password_check());
         let begun = check.map(|(checks, check)| checks.begin(check)).is_some();
         let drains = state.answer_drains(now);
+        let leaving = state.answer_leaving(now);
         let ends = state.tear_down(now);
         let withdrawals = state.withdraw_due(now);
         let joins = state.expire_joins(now);
@@ -268,7 +269,7 @@ impl Driver {
             || begun
             || checked.is_some();
         let closed = state.close_by.map(|(deadline, _)| deadline);
-        let deadlines = [state.engine.poll_timeout(), closed, drains, withdrawals, ends, joins];
+        let deadlines = [state.engine.poll_timeout(), closed, drains, leaving, withdrawals, ends, joins];
         let deadline = deadlines.into_iter().flatten().min();
         if !progress {
             state.driver_sleeps(cx);

@@ -183,6 +183,8 @@ impl Protocol for Fake {
 
     fn detach(&mut self, _: LinkId, _: Option<PeerError>) {}
 
+    fn answer_detach(&mut self, _: LinkId) {}
+
     fn detach_for_now(&mut self, _: LinkId, _: Option<PeerError>) {}
 
     fn map_capacity(&self, _: LinkId) -> usize {

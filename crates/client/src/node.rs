@@ -130,6 +130,10 @@ pub struct LinkOptions {
     /// Whether the owner of a sender will poll for news ([`Sender::poll_news`](crate::Sender::poll_news)). A receiver that asks
     /// for its credit back before the first poll then waits for that; otherwise it is answered at once. Not by default.
     pub polls_news: bool,
+    /// Whether a receiver whose link the peer attaches has a sender that detaches it wait for its answer until everything that
+    /// has come has its outcome, ten seconds at most: behind the answer none can be told, and the sender would be in doubt.
+    /// Until then the link is not over. By default it is answered at once.
+    pub answers_last: bool,
     /// Whether the peer may attach the link to a node of another address than the one that was asked for. Otherwise that
     /// is [`AttachError::OtherNode`](crate::AttachError::OtherNode).
     pub any_node: bool,
@@ -159,6 +163,7 @@ impl Default for LinkOptions {
             max_unsettled: Some(10_000),
             max_unsettled_bytes: 64 * 1024 * 1024,
             auto_settle: true,
+            answers_last: false,
             polls_news: false,
             any_node: false,
             keep: false,

@@ -84,6 +84,8 @@ pub(crate) trait Protocol: fmt::Debug + Send {
     fn proceed(&mut self, link: LinkId);
     /// Detaches a link for good.
     fn detach(&mut self, link: LinkId, error: Option<PeerError>);
+    /// Answers the detach of a sender that waits for outcomes, whatever is still owed.
+    fn answer_detach(&mut self, link: LinkId);
     /// Detaches a link that is to be attached again.
     fn detach_for_now(&mut self, link: LinkId, error: Option<PeerError>);
     /// So many deliveries of a link may be unsettled so that it can be resumed with one attach.
@@ -185,6 +187,8 @@ pub(crate) enum News {
     SessionEnded(SessionId, LinkError),
     LinkAttached(LinkId),
     LinkIncoming(LinkId),
+    /// The sender of a link has detached it, and waits for outcomes.
+    LinkLeaving(LinkId, LinkError),
     LinkEnded {
         link: LinkId,
         error: LinkError,

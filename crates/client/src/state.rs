@@ -111,6 +111,8 @@ pub(crate) struct State {
     pub(crate) waiters: Waiters,
     /// Senders whose credit is given up at a moment, unless those who wait for it use it before.
     drains: Vec<(Instant, LinkId)>,
+    /// Links whose senders wait for the answer to their detach, and until when; and why they have left.
+    unanswered: Vec<(Instant, LinkId, LinkError)>,
     /// Receivers, by their keys, whose credit is taken back at a moment.
     withdrawals: Vec<(Instant, usize)>,
     /// Sessions and links that the peer opens, where somebody takes them.
@@ -164,6 +166,7 @@ impl Shared {
             close_by: None,
             waiters: Waiters::default(),
             drains: Vec::new(),
+            unanswered: Vec::new(),
             withdrawals: Vec::new(),
             incoming: None,
             keeper: None,

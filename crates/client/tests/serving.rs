@@ -8,7 +8,7 @@ use common::connect;
 use postroad_client::types::{ErrorCondition, Fields, Map, PeerError, Symbol, Value};
 use postroad_client::{
     AttachError, ConnectionError, Distribution, Expiry, Incoming, IncomingLink, LinkError, LinkOptions, Message, Node,
-    Session,
+    Outcome, Session,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -321,4 +321,49 @@ async fn what_the_peer_has_opened_ends_with_the_connection_that_is_made_anew() {
     assert_eq!(link.target_address(), Some("own"));
     let _receiver = link.into_receiver(&LinkOptions::default()).unwrap();
     soon(attaching).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_sends_and_leaves_at_once_hears_what_became_of_it() {
+    let ends = connect().await;
+    let session = ends.client.session().await.unwrap();
+    let attaching = tokio::spawn(async move { session.sender("q").await.unwrap() });
+    next_session(&ends).await;
+    let mut options = LinkOptions::default();
+    options.answers_last = true;
+    let mut receiver = next_link(&ends).await.into_receiver(&options).unwrap();
+    let sender = soon(attaching).await.unwrap();
+    let outcomes =
+        [sender.submit_tracked(&"a".into()).await.unwrap(), sender.submit_tracked(&"b".into()).await.unwrap()];
+    sender.shut();
+    let (first, second) = (soon(receiver.receive()).await.unwrap(), soon(receiver.receive()).await.unwrap());
+    // It has left, and waits.
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert_eq!((receiver.error(), sender.error()), (None, None));
+    receiver.release(&second).unwrap();
+    receiver.accept(&first).unwrap();
+    let [first, second] = outcomes;
+    assert_eq!((soon(first).await, soon(second).await), (Ok(Outcome::Accepted), Ok(Outcome::Released)));
+    assert_eq!(soon(receiver.closed()).await, LinkError::DetachedByPeer);
+    assert_eq!(soon(sender.closed()).await, LinkError::Closed);
+}
+
+#[tokio::test]
+async fn one_that_leaves_and_ends_its_session_has_left_first() {
+    let ends = connect().await;
+    let session = ends.client.session().await.unwrap();
+    let attaching = tokio::spawn(async move {
+        let sender = session.sender("q").await.unwrap();
+        (session, sender)
+    });
+    next_session(&ends).await;
+    let mut options = LinkOptions::default();
+    options.answers_last = true;
+    let mut receiver = next_link(&ends).await.into_receiver(&options).unwrap();
+    let (session, sender) = soon(attaching).await.unwrap();
+    sender.submit(&"a".into()).await.unwrap();
+    sender.shut();
+    soon(receiver.receive()).await.unwrap();
+    soon(session.close()).await.unwrap();
+    assert_eq!(soon(receiver.closed()).await, LinkError::DetachedByPeer);
 }

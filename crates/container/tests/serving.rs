@@ -616,3 +616,63 @@ async fn what_is_in_doubt_is_told_to_its_link_before_the_end_of_the_connection()
     serve(Leaves, on_loopback(), async move |url| run(OfConnection { url, log }).await).await;
     assert_eq!(*heard.lock().unwrap(), ["in doubt", "closed"]);
 }
+
+/// Sends one message and closes its link at once.
+struct SendsAndLeaves {
+    url: String,
+    options: Option<LinkOptions>,
+    log: Log,
+}
+
+impl Handler for SendsAndLeaves {
+    fn on_start(&mut self, event: &mut Event<'_>) {
+        event.container().connect(&self.url).create_sender_with(self.options.take().unwrap());
+    }
+
+    fn on_sendable(&mut self, event: &mut Event<'_>) {
+        event.sender().unwrap().send("x").unwrap();
+        event.sender().unwrap().close();
+    }
+
+    fn on_accepted(&mut self, _: &mut Event<'_>) {
+        note(&self.log, "accepted");
+    }
+
+    fn on_in_doubt(&mut self, _: &mut Event<'_>) {
+        note(&self.log, "in doubt");
+    }
+
+    fn on_link_closed(&mut self, event: &mut Event<'_>) {
+        event.connection().unwrap().close();
+    }
+}
+
+/// Takes its time for a message.
+struct TakesItsTime(Log);
+
+impl Handler for TakesItsTime {
+    fn on_message(&mut self, event: &mut Event<'_>) {
+        std::thread::sleep(Duration::from_millis(50));
+        note(&self.0, event.message().unwrap().text().unwrap());
+    }
+
+    fn on_link_closed(&mut self, _: &mut Event<'_>) {
+        note(&self.0, "closed");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn one_that_sends_and_leaves_at_once_hears_what_became_of_it() {
+    for link in [LinkOptions::new().target("q"), LinkOptions::new().target("q").exactly_once()] {
+        let (came, heard) = (Log::default(), Log::default());
+        let mut options = on_loopback();
+        options.keep_links = Some(postroad_container::client::KeepLinks::default());
+        let log = heard.clone();
+        serve(TakesItsTime(came.clone()), options, async move |url| {
+            run(SendsAndLeaves { url, options: Some(link), log }).await;
+        })
+        .await;
+        assert_eq!(*heard.lock().unwrap(), ["accepted"]);
+        assert_eq!(came.lock().unwrap().first().map(String::as_str), Some("x"));
+    }
+}

@@ -55,6 +55,7 @@ impl Owner {
                     assert!(engine.has_link(link));
                 }
                 Event::LinkAttached(link)
+                | Event::LinkLeaving { link, .. }
                 | Event::Credit(link)
                 | Event::Drain(link)
                 | Event::Echo(link)
@@ -117,6 +118,7 @@ impl Owner {
             (10, _, Some(link)) if choices.flag() => engine.detach(link, choices.flag(), error),
             (11, _, Some(link)) if choices.flag() => self.release(engine, link, choices.flag()),
             (12, Some(session), _) => self.resume(choices, engine, session),
+            (13, _, Some(link)) if choices.flag() => engine.answer_detach(link),
             (_, _, Some(link)) if engine.has_link(link) => match engine.role_of(link) {
                 Some(Role::Sender) => self.send(choices, engine, link),
                 Some(Role::Receiver) => receive(choices, engine, link),
@@ -296,6 +298,7 @@ fn terms(choices: &mut Choices<'_>) -> LinkTerms {
         auto_settle: kind & 16 == 0,
         resend_lost: kind & 64 == 0,
         in_parts: kind & 32 != 0,
+        answers_last: kind & 128 != 0,
         ..LinkTerms::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
-use postroad_codec::v1_0::{DeliveryNumber, Detach, Error, ErrorCondition, Role};
+use postroad_codec::v1_0::{DeliveryNumber, Detach, Error, ErrorCondition, Handle, Role};
 
 use super::arena::Key;
 use super::input::SessionFault;
@@ -19,6 +19,15 @@ impl Connection {
     pub fn detach(&mut self, link: LinkId, closed: bool, error: Option<Error>) {
         // Attach and detach come in pairs.
         let _ = self.answer_attach(link, LinkTerms::default(), None);
+        let own = Detach { handle: Handle(0), closed, error: error.map(Box::new) };
+        match self.links.get_mut(link.0).and_then(|link| link.leaving.take()) {
+            Some(theirs) => self.detached_by_peer(link, *theirs, own),
+            None => self.put_detach(link, own),
+        }
+    }
+
+    /// Sends our detach, where none was sent.
+    fn put_detach(&mut self, link: LinkId, detach: Detach) {
         let Some(detached) = self.links.get_mut(link.0) else { return };
         if !matches!(detached.phase, Phase::AttachSent | Phase::Attached) {
             return;
@@ -30,7 +39,7 @@ impl Connection {
         detached.phase = Phase::DetachSent;
         detached.parked = None;
         detached.drain_due = false;
-        let detach = self.fitting(Detach { handle, closed, error: error.map(Box::new) });
+        let detach = self.fitting(Detach { handle, ..detach });
         self.answer(channel, &detach);
     }
 
@@ -58,6 +67,7 @@ impl Connection {
         }
         self.events.retain(|event| match event {
             Event::Update(update) => update.settled || !held.contains(&update.link),
+            Event::LinkLeaving { link: named, .. } => !held.contains(named),
             Event::LinkDetached { link: named, .. } | Event::SettledBySender { link: named, .. } => {
                 !held.contains(named)
             }
@@ -218,17 +228,42 @@ impl Connection {
             return Err(SessionFault::new(ErrorCondition::UNATTACHED_HANDLE, text));
         };
         let id = LinkId(link_key);
-        self.detach(id, detach.closed, None);
-        if self.sessions.get(key).is_none_or(|session| !session.is_live()) {
-            // There was no handle to answer with.
+        if self.answers_last(link_key) {
+            // Nothing may come on the handle any more.
+            let session = self.sessions.get_mut(key).expect("on_session looked it up");
+            session.remote_handles[detach.handle.0 as usize] = None;
+            let link = self.links.get_mut(link_key).expect("handles name links");
+            let error = detach.error.clone();
+            (link.remote_handle, link.leaving) = (None, Some(Box::new(detach)));
+            self.events.push_back(Event::LinkLeaving { link: id, error });
             return Ok(());
         }
-        let link = self.links.get_mut(link_key).expect("handles name links");
+        // Attach and detach come in pairs.
+        let _ = self.answer_attach(id, LinkTerms::default(), None);
+        let own = Detach { handle: Handle(0), closed: detach.closed, error: None };
+        self.detached_by_peer(id, detach, own);
+        Ok(())
+    }
+
+    /// Answers the peer's detach, where we have not detached the link before.
+    fn detached_by_peer(&mut self, id: LinkId, detach: Detach, own: Detach) {
+        let link_key = id.0;
+        let Some(key) = self.links.get(link_key).map(|link| link.session) else { return };
+        self.put_detach(id, own);
+        if self.sessions.get(key).is_none_or(|session| !session.is_live()) {
+            // There was no handle to answer with.
+            return;
+        }
+        let link = self.links.get_mut(link_key).expect("just looked up");
         link.phase = Phase::Detached;
         let (released, told, own) = (link.released, link.told, link.handle);
         self.drop_name(link_key);
-        let session = self.sessions.get_mut(key).expect("on_session looked it up");
-        session.remote_handles[detach.handle.0 as usize] = None;
+        let session = self.sessions.get_mut(key).expect("just looked up");
+        if let Some(slot) =
+            session.remote_handles.get_mut(detach.handle.0 as usize).filter(|slot| **slot == Some(link_key))
+        {
+            *slot = None;
+        }
         if let Some(slot) = session.handles.get_mut(own.0 as usize).filter(|slot| **slot == Some(link_key)) {
             *slot = None;
         }
@@ -237,7 +272,41 @@ impl Connection {
         } else if !told {
             self.events.push_back(Event::LinkDetached { link: id, closed: detach.closed, error: detach.error });
         }
-        Ok(())
+    }
+
+    /// Whether the sender's detach waits for outcomes.
+    fn answers_last(&self, key: Key) -> bool {
+        let Some(link) = self.links.get(key) else { return false };
+        link.terms.answers_last
+            && link.role == Role::Receiver
+            && link.phase == Phase::Attached
+            && self.owes_outcomes(key)
+    }
+
+    /// Whether something has come on a link, as a whole, that has no outcome.
+    fn owes_outcomes(&self, key: Key) -> bool {
+        let Some(link) = self.links.get(key) else { return false };
+        self.sessions.get(link.session).is_some_and(|session| {
+            let mut incoming = session.incoming.iter().filter(|(_, incoming)| incoming.link.0 == key);
+            incoming.any(|(number, incoming)| incoming.local_state.is_none() && link.arriving != Some(number))
+        })
+    }
+
+    /// Answers a detach that waits, once everything has its outcome.
+    #[cold]
+    pub(super) fn answer_where_nothing_is_owed(&mut self, key: Key) {
+        if !self.owes_outcomes(key) {
+            self.answer_detach(LinkId(key));
+        }
+    }
+
+    /// Answers a sender's detach in kind that waits for outcomes ([`Event::LinkLeaving`]), whatever is still owed.
+    pub fn answer_detach(&mut self, link: LinkId) {
+        if let Some(closed) =
+            self.links.get(link.0).and_then(|link| link.leaving.as_ref()).map(|leaving| leaving.closed)
+        {
+            self.detach(link, closed, None);
+        }
     }
 
     /// Marks every link of a session that is over.

@@ -100,6 +100,9 @@ impl Connection {
         if disposition.settled {
             session.incoming.discard(delivery);
             self.events.push_back(Event::SettledBySender { link, delivery, state });
+            if self.links.get(link.0).is_some_and(|link| link.leaving.is_some()) {
+                self.answer_where_nothing_is_owed(link.0);
+            }
         } else {
             incoming.remote_state = state;
         }

@@ -68,6 +68,14 @@ pub enum Event {
     /// The peer attaches a link, which waits for [`accept`](super::Connection::accept) or
     /// [`refuse`](super::Connection::refuse).
     LinkIncoming(LinkId),
+    /// The sender of a link has detached it, and waits for outcomes of what it had sent before
+    /// ([`LinkTerms::answers_last`](super::LinkTerms::answers_last)). [`Event::LinkDetached`] follows once they are told.
+    LinkLeaving {
+        /// The link.
+        link: LinkId,
+        /// The peer's reason, where it gave one.
+        error: Option<Box<Error>>,
+    },
     /// A link is detached: [`release`](super::Connection::release) it.
     LinkDetached {
         /// The link.

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use postroad_codec::v1_0::{
-    Attach, AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Fields, Flow, Handle, MessageFormat,
-    Multiple, Position, Received, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source, Symbol,
+    Attach, AttachTarget, ByteString, DeliveryNumber, DeliveryState, DeliveryTag, Detach, Fields, Flow, Handle,
+    MessageFormat, Multiple, Position, Received, ReceiverSettleMode, Role, SenderSettleMode, SequenceNo, Source,
+    Symbol,
 };
 
 use super::LinkState;
@@ -50,6 +51,11 @@ pub struct LinkTerms {
     /// Whether such a sender leaves a delivery whose outcome is provisional, as part of a transaction, until its owner
     /// settles it: a transactional resource does (part 4, 4.4.2), a controller has nothing to wait for.
     pub keep_provisional: bool,
+    /// Whether a receiver does not answer the sender's detach before it has told an outcome of everything that has come: behind
+    /// the answer none can be told, and the sender would be left in doubt. [`Event::LinkLeaving`](super::Event::LinkLeaving)
+    /// tells of it; whoever does not want to wait for ever sets a timer and answers by
+    /// [`Connection::answer_detach`](super::Connection::answer_detach).
+    pub answers_last: bool,
     /// Whether a receiver gives messages in the parts in which they come, instead of holding them until they are whole.
     pub in_parts: bool,
 }
@@ -71,6 +77,7 @@ impl Default for LinkTerms {
             hold: false,
             auto_settle: true,
             keep_provisional: false,
+            answers_last: false,
             in_parts: false,
         }
     }
@@ -119,7 +126,7 @@ impl LinkTerms {
 ///
 /// ```text
 ///  attach sent ──attach received──▶ Attached ──detach sent──▶ DetachSent ──detach received──▶ Detached
-///  attach received ──attach sent──▶     └──────detach received (answered at once)───────────▶ Detached
+///  attach received ──attach sent──▶     └──────detach received (answered at once, or last)──▶ Detached
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -159,6 +166,8 @@ pub(crate) struct Link {
     pub(crate) flow_due: bool,
     /// Whether the owner has heard that it is detached, before the peer has answered.
     pub(crate) told: bool,
+    /// The sender's detach, while it waits for an answer.
+    pub(crate) leaving: Option<Box<Detach>>,
     /// The deliveries that it brought along when it was attached again.
     pub(crate) resuming: Option<Box<Resuming>>,
     /// Whether the owner has heard that all of these are dealt with.
@@ -296,6 +305,7 @@ impl Link {
             remote_flow_properties: None,
             flow_due: false,
             told: false,
+            leaving: None,
             resuming: None,
             resumed: false,
             anew: false,

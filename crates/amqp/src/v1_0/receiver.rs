@@ -119,6 +119,7 @@ impl ReceiverMut<'_> {
     pub fn dispose(&mut self, delivery: DeliveryNumber, state: Option<DeliveryState>, settled: bool) {
         let Some(link) = self.connection.links.get(self.key) else { return };
         let (key, attached) = (link.session, link.phase == super::link::Phase::Attached);
+        let leaving = link.leaving.is_some();
         let Some(session) = self.connection.sessions.get_mut(key) else { return };
         match session.incoming.get_mut(delivery) {
             Some(incoming) if incoming.link.0 == self.key => {
@@ -133,6 +134,9 @@ impl ReceiverMut<'_> {
         if attached {
             session.dispose(Role::Receiver, delivery, state, settled);
             self.connection.mark(key);
+        }
+        if leaving {
+            self.connection.answer_where_nothing_is_owed(self.key);
         }
     }
 

@@ -12,6 +12,9 @@ use crate::types::{ErrorCondition, PeerError};
 /// Sessions and links that a peer may open before somebody takes them.
 const MAX_INCOMING: usize = 4096;
 
+/// How long a sender that has left waits for outcomes of what it had sent.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// How long those who wait for credit have to use it once the peer wants it back.
 const DRAIN: Duration = Duration::from_millis(20);
 
@@ -58,6 +61,7 @@ impl State {
                     self.attached(link);
                     self.wake_link(link);
                 }
+                News::LinkLeaving(link, error) => self.unanswered.push((Instant::now() + ANSWER, link, error)),
                 // What a peer ends as it hears the close of a connection that we detach is only gone for now.
                 News::LinkEnded { .. } | News::SessionEnded(..) if self.detached.is_some() => {}
                 News::LinkEnded { link, error, closed } => self.link_ended(link, error, closed),
@@ -162,6 +166,28 @@ impl State {
         drains.iter().map(|(due, _)| *due).min()
     }
 
+    /// Answers senders that have left and waited long enough.
+    pub(crate) fn answer_leaving(&mut self, now: Instant) -> Option<Instant> {
+        let Self { unanswered, engine, .. } = self;
+        let waiting = unanswered.len();
+        unanswered.retain(|(due, link, _)| {
+            if *due <= now {
+                engine.answer_detach(*link);
+            }
+            *due > now && engine.has_link(*link)
+        });
+        if unanswered.len() < waiting {
+            self.take_news();
+        }
+        self.unanswered.iter().map(|(due, ..)| *due).min()
+    }
+
+    /// Why the sender of a link has left that waits for its answer.
+    pub(crate) fn left_for(&mut self, link: LinkId) -> Option<LinkError> {
+        let place = self.unanswered.iter().position(|(_, waits, _)| *waits == link)?;
+        Some(self.unanswered.swap_remove(place).2)
+    }
+
     /// Has the credit of a receiver taken back after a while, unless more is granted before.
     pub(crate) fn withdraw_after(&mut self, key: usize, time: Duration) {
         let nothing = self.granted(key) == 0;
@@ -212,5 +238,40 @@ impl State {
     /// Senders that were to give up credit need not.
     pub(crate) fn drop_drains(&mut self) {
         self.drains.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        AcceptOptions, Acceptor, ConnectOptions, Connection, LinkError, LinkOptions, LocalEndpoint, SendError,
+    };
+
+    #[tokio::test]
+    async fn a_sender_that_has_left_does_not_wait_for_ever() {
+        let acceptor = Acceptor::listen(AcceptOptions::new(LocalEndpoint::host("127.0.0.1"))).await.unwrap();
+        let options = ConnectOptions::new(format!("amqp://{}", acceptor.local_endpoint()).parse().unwrap());
+        let (client, server) = tokio::join!(Connection::open(options), acceptor.accept());
+        let (client, server) = (client.unwrap(), server.unwrap());
+        let session = client.session().await.unwrap();
+        let options = LinkOptions { answers_last: true, ..LinkOptions::default() };
+        let accepting = async { server.next_link().await.unwrap().into_receiver(&options) };
+        let (sender, receiver) = tokio::join!(session.sender("q"), accepting);
+        let (sender, mut receiver) = (sender.unwrap(), receiver.unwrap());
+        let outcome = sender.submit_tracked(&"a".into()).await.unwrap();
+        let message = receiver.receive().await.unwrap();
+        sender.shut();
+        let shared = &server.inner.shared;
+        while shared.with(|state| state.unanswered.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let now = Instant::now();
+        assert!(shared.with(|state| state.answer_leaving(now)).unwrap() > now, "it has its time");
+        assert_eq!(receiver.error(), None);
+        assert_eq!(shared.with(|state| state.answer_leaving(now + ANSWER)), None);
+        assert_eq!(receiver.closed().await, LinkError::DetachedByPeer);
+        assert!(receiver.accept(&message).is_err());
+        assert!(matches!(outcome.await, Err(SendError::InDoubt(_))));
     }
 }

@@ -68,7 +68,9 @@ impl State {
         entry.over.get_or_insert_with(|| error.clone());
         entry.waiters.wake(&mut self.wakes);
         for link in self.links_of(key) {
-            self.end_link(link, error.clone());
+            // A sender that had left before was the first to go.
+            let why = self.left_for(link).unwrap_or_else(|| error.clone());
+            self.end_link(link, why);
         }
         let serial = self.sessions[key].serial;
         if self.sessions[key].handles == 0 {

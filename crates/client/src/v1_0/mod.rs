@@ -80,6 +80,9 @@ impl Engine {
             }
             amqp::Event::LinkAttached(link) => News::LinkAttached(link),
             amqp::Event::LinkIncoming(link) => News::LinkIncoming(link),
+            amqp::Event::LinkLeaving { link, error } => {
+                News::LinkLeaving(link, error.map_or(LinkError::DetachedByPeer, |error| LinkError::Detached(*error)))
+            }
             amqp::Event::LinkDetached { link, error, closed } => {
                 let error = error.map_or(LinkError::DetachedByPeer, |error| LinkError::Detached(*error));
                 News::LinkEnded { link, error, closed }
@@ -288,6 +291,10 @@ impl Protocol for Engine {
 
     fn detach(&mut self, link: LinkId, error: Option<PeerError>) {
         self.inner.detach(link, true, error);
+    }
+
+    fn answer_detach(&mut self, link: LinkId) {
+        self.inner.answer_detach(link);
     }
 
     fn detach_for_now(&mut self, link: LinkId, error: Option<PeerError>) {

@@ -199,6 +199,7 @@ pub(super) fn terms_of_answer(attach: &Attach, answer: &Answer<'_>) -> LinkTerms
         offered_capabilities: symbols(&options.offered_capabilities),
         desired_capabilities: symbols(&options.desired_capabilities),
         auto_settle: options.auto_settle,
+        answers_last: options.answers_last,
         in_parts: options.in_parts,
         ..LinkTerms::default()
     }

@@ -248,7 +248,7 @@ impl Reactor {
             incoming.set_target(target);
         }
         self.handlers.add(link.handler(), handler);
-        terms.in_parts = in_parts;
+        (terms.in_parts, terms.answers_last) = (in_parts, true);
         match link {
             Link::Sender(sender) => {
                 terms.auto_settle &= self.settings(&sender.clone().into()).auto_settle;
