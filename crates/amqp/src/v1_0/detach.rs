@@ -250,8 +250,8 @@ impl Connection {
         let link_key = id.0;
         let Some(key) = self.links.get(link_key).map(|link| link.session) else { return };
         self.put_detach(id, own);
-        if self.sessions.get(key).is_none_or(|session| !session.is_live()) {
-            // There was no handle to answer with.
+        if self.over.is_some() || self.sessions.get(key).is_none_or(|session| !session.is_live()) {
+            // There was no handle to answer with, and its end has been told.
             return;
         }
         let link = self.links.get_mut(link_key).expect("just looked up");
