@@ -353,7 +353,7 @@ impl State {
             return;
         }
         let (Some(again), Some(remote)) = (entry.again.as_deref(), remote) else { return };
-        let (name, joining) = (again.name.clone(), entry.joining);
+        let joining = entry.joining;
         let mut dynamic = false;
         if let Some(Terms { node, options, .. }) = &again.terms {
             dynamic = node.dynamic;
@@ -363,11 +363,11 @@ impl State {
             }
         }
         if dynamic && previous != address {
-            let address = address.unwrap_or_default();
-            self.tell(ConnectionEvent::NodeRenewed { link: name.clone(), previous, address });
+            let (name, address) = (again.name.clone(), address.unwrap_or_default());
+            self.tell(ConnectionEvent::NodeRenewed { link: name, previous, address });
         }
         match joining {
-            Joining::Anew => self.joined(key, name, false),
+            Joining::Anew => self.joined(key, link, false),
             _ => self.engine.proceed(link),
         }
     }
@@ -396,8 +396,7 @@ impl State {
     #[cold]
     pub(crate) fn confirmed(&mut self, link: LinkId) {
         let Some(key) = self.key_of(link).filter(|key| self.links[*key].attached) else { return };
-        let name = self.links[key].name();
-        self.joined(key, name, false);
+        self.joined(key, link, false);
     }
 
     /// What a link brought along is dealt with.
@@ -417,11 +416,10 @@ impl State {
             }
             self.engine.grant(link, entry.wanted.saturating_add(entry.due));
         }
-        let name = self.links[key].name();
         if joining == Joining::NextPart {
             self.links[key].joining = Joining::Not;
         } else {
-            self.joined(key, name, remembered);
+            self.joined(key, link, remembered);
         }
         if !complete {
             self.links[key].joining = Joining::Partly;
@@ -430,12 +428,14 @@ impl State {
         self.wake_link(link);
     }
 
-    fn joined(&mut self, key: usize, link: String, resumed: bool) {
+    fn joined(&mut self, key: usize, link: LinkId, resumed: bool) {
         self.links[key].joining = Joining::Not;
         // Whoever waits for all links to be there.
         self.waiters.wake(&mut self.wakes);
         if self.links[key].again.is_some() {
-            self.tell(ConnectionEvent::LinkAttached { link, resumed });
+            let role = if self.engine.receives(link) { Role::Receiver } else { Role::Sender };
+            let link = self.links[key].name();
+            self.tell(ConnectionEvent::LinkAttached { link, role, resumed });
         }
     }
 

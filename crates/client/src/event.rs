@@ -8,6 +8,7 @@ use futures_core::Stream;
 use tokio::sync::broadcast::{self, error::RecvError};
 use tokio_util::sync::ReusableBoxFuture;
 
+use crate::protocol::Role;
 use crate::state::State;
 use crate::{CbsError, ConnectError, Connection, ConnectionError, LinkError, Redirect};
 
@@ -52,6 +53,8 @@ pub enum ConnectionEvent {
     LinkAttached {
         /// The link's name.
         link: String,
+        /// Our end of it: a sender and a receiver may have one name.
+        role: Role,
         /// Whether the peer knew the link, and what was not settled on it. Where not it is a new link: what was sent and
         /// not settled was sent again or is in doubt, what was received and not settled comes again.
         resumed: bool,
@@ -183,7 +186,9 @@ impl State {
             ConnectionEvent::Reopened { broker, same_container, after } => {
                 tracing::info!(broker, same_container, ?after, "connection open again");
             }
-            ConnectionEvent::LinkAttached { link, resumed } => tracing::debug!(link, resumed, "link attached again"),
+            ConnectionEvent::LinkAttached { link, role, resumed } => {
+                tracing::debug!(link, ?role, resumed, "link attached again");
+            }
             ConnectionEvent::NodeRenewed { link, previous, address } => {
                 tracing::info!(link, previous, address, "dynamic node made anew");
             }

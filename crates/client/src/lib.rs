@@ -129,6 +129,6 @@ pub mod types {
     pub use bytes::Bytes;
     pub use postroad_codec::v1_0::{
         Annotations, Array, Body, ByteString, Decimal32, Decimal64, Decimal128, DecodeError, DeliveryTag, Described,
-        Error as PeerError, ErrorCondition, Fields, Map, MessageId, Symbol, Timestamp, Uuid, Value, ValueType,
+        Error as PeerError, ErrorCondition, Fields, Map, MessageId, Role, Symbol, Timestamp, Uuid, Value, ValueType,
     };
 }

@@ -143,6 +143,13 @@ impl Schedule {
         }
     }
 
+    /// Whether the attempt that [`next`](Self::next) gave may still begin; one for which no time is left is none.
+    pub(crate) fn still(&mut self, now: Instant) -> bool {
+        let still = self.deadline().is_none_or(|deadline| now < deadline);
+        self.attempts -= u32::from(!still);
+        still
+    }
+
     /// Leaves a broker out from now on.
     pub(crate) fn leave_out(&mut self, broker: usize) {
         if !self.hopeless.contains(&broker) {
@@ -236,6 +243,19 @@ mod tests {
         assert_eq!(Schedule::new(none, 1, 0, 0, now, 0.0).next(now, 0.0), Next::GiveUp);
         let timed = Reconnect { timeout: Some(31 * MS), ..policy() };
         assert_eq!(attempts(Schedule::new(timed, 1, 0, 0, now, 0.0), now, 0.0, 99), [(0, 0), (0, 10), (0, 30)]);
+    }
+
+    #[test]
+    fn an_attempt_that_is_late_is_none() {
+        let now = Instant::now();
+        let policy = Reconnect { timeout: Some(31 * MS), ..policy() };
+        let mut schedule = Schedule::new(policy, 1, 0, 0, now, 0.0);
+        schedule.next(now, 0.0);
+        assert_eq!(schedule.next(now, 0.0), Next::Try { broker: 0, at: now + 10 * MS });
+        assert!(schedule.still(now + 30 * MS));
+        assert_eq!(schedule.attempts(), 2);
+        assert!(!schedule.still(now + 31 * MS));
+        assert_eq!(schedule.attempts(), 1);
     }
 
     #[test]

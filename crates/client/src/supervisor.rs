@@ -196,13 +196,18 @@ impl Supervisor {
                         return None;
                     };
                     self.unless_over(tokio::time::sleep_until(at.into())).await?;
+                    if !schedule.still(Instant::now()) {
+                        self.give_up(schedule.attempts(), last);
+                        return None;
+                    }
                     (Way::to(self.options.at(&self.brokers[broker])), Some(broker))
                 }
             };
             let (url, attempt) = (way.at.url.redacted().to_string(), schedule.attempts());
             self.shared.with(|state| state.tell(ConnectionEvent::Trying { broker: url.clone(), attempt }));
             let left = schedule.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let timeout = left.map_or(way.at.connect_timeout, |left| left.min(way.at.connect_timeout));
+            let connect_timeout = way.at.connect_timeout;
+            let timeout = left.map_or(connect_timeout, |left| left.min(connect_timeout));
             let told = |event| self.shared.with(|state| state.tell(event));
             let claims: Vec<_> = self.shared.with(|state| state.claims.iter().filter_map(Weak::upgrade).collect());
             let error = match self.unless_over(dial(way, timeout, &claims, told)).await? {
@@ -225,7 +230,11 @@ impl Supervisor {
             self.shared.with(|state| {
                 state.tell(ConnectionEvent::Failed { broker: url, attempt, error: error.clone() });
             });
-            last = Some(Box::new(error));
+            // That the time was over says less than what failed before.
+            let cut_short = timeout < connect_timeout && matches!(error, ConnectError::Timeout(_));
+            if last.is_none() || !cut_short {
+                last = Some(Box::new(error));
+            }
         }
     }
 

@@ -44,8 +44,9 @@ async fn connection_and_links_come_back() {
     run(script(&log, move |method, event| match method {
         "on_start" => {
             let connection = event.container().connect_with(options.clone());
-            connection.create_sender("q");
-            connection.create_receiver_with(LinkOptions::new().source("q"));
+            // A name is one end's: each of them is told of its own link.
+            connection.create_sender_with(LinkOptions::new().name("link").target("q"));
+            connection.create_receiver_with(LinkOptions::new().name("link").source("q"));
         }
         "on_disconnected" => assert!(matches!(event.error(), Some(EventError::Connection(_)))),
         // Both are there again.

@@ -1,6 +1,7 @@
 //! What happens to connections and sessions.
 
 use postroad_client as client;
+use postroad_client::types::Role;
 use postroad_client::{
     AttachError, ConnectError, ConnectOptions, ConnectionError, ConnectionEvent, ConnectionEvents, LinkError,
 };
@@ -121,16 +122,12 @@ impl Reactor {
             Some(ConnectionEvent::Reopened { .. }) => {
                 self.call_connection(&connection, None, method!(on_connection_opened));
             }
-            Some(ConnectionEvent::LinkAttached { link, .. }) => {
-                for sends in [true, false] {
-                    let known = self.connections.get(&connection.number());
-                    let Some(link) = known.and_then(|known| known.links.get(&(link.clone(), sends))).cloned() else {
-                        continue;
-                    };
-                    if !link.is_closing() {
-                        link.remember_nodes();
-                        self.call_link(&link, &mut Event::on_link(&link), method!(on_link_opened));
-                    }
+            Some(ConnectionEvent::LinkAttached { link, role, .. }) => {
+                let known = self.connections.get(&connection.number());
+                let link = known.and_then(|known| known.links.get(&(link, role == Role::Sender))).cloned();
+                if let Some(link) = link.filter(|link| !link.is_closing()) {
+                    link.remember_nodes();
+                    self.call_link(&link, &mut Event::on_link(&link), method!(on_link_opened));
                 }
             }
             Some(ConnectionEvent::TokenFailed { error, .. }) => {
