@@ -3,6 +3,7 @@
 //! Deterministic, without sockets; time is an argument. Bodies are slices of what arrived.
 
 mod accept;
+mod composing;
 mod cpim;
 mod date_time;
 mod imdn;
@@ -14,6 +15,7 @@ mod quoted;
 mod xml;
 
 pub use accept::{AcceptEntry, AcceptTypes, AcceptTypesError, Acceptance, NotAccepted};
+pub use composing::{Composer, ComposerWatch, ComposingState, IsComposing, IsComposingError};
 pub use cpim::{Address, CPIM_NAMESPACE, Cpim, CpimBuilder, CpimError, CpimErrorKind, CpimHeader, Subject};
 pub use date_time::{DateTime, DateTimeError};
 pub use imdn::{
