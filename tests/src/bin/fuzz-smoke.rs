@@ -194,6 +194,70 @@ const SELECTOR: &[&[u8]] = &[
 const FRAMED: &[&[u8]] =
     &[b"\0\0\0\0", b"\0\0\0\x01", b"\0\0\0\x07", b"\0\x01\0\0\0\x02", b"\n", b"abab", b"\xff\xff\xff\xff"];
 
+/// What is in the headers of message/cpim and of MIME.
+const HEADERS: &[&[u8]] = &[
+    b"\r\n",
+    b"\r\n\r\n",
+    b": ",
+    b"From: ",
+    b"To: <im:a@b>\r\n",
+    b"DateTime: 2006-04-04T12:16:49-05:00\r\n",
+    b"Subject:;lang=en ",
+    b"NS: a <u:1>\r\n",
+    b"NS: <u:1>\r\n",
+    b"NS: i <urn:ietf:params:imdn>\r\n",
+    b"Require: ",
+    b"a.",
+    b"Content-Type: text/plain\r\n",
+    b"Content-Type: message/cpim\r\n\r\n",
+    b"Content-Type: multipart/mixed;boundary=b\r\n\r\n",
+    b"\r\n--b\r\n",
+    b"--b--",
+    b"\"",
+    b"\\",
+    b"\\u0041",
+    b"\\ud83d\\ude00",
+    b"\\r",
+    b"<",
+    b">",
+    b";a=b",
+    b",",
+    "\u{e9}".as_bytes(),
+    b"\0",
+];
+
+/// What XML is made of, and what a notification and its headers have in it.
+const XML: &[&[u8]] = &[
+    b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>",
+    b"<!-- -->",
+    b"<!DOCTYPE a>",
+    b"<![CDATA[",
+    b"]]>",
+    b"<a>",
+    b"</a>",
+    b"<a/>",
+    b" xmlns='u'",
+    b" xmlns:p='u'",
+    b"p:",
+    b" xml:lang=\"en\"",
+    b"&lt;",
+    b"&#10;",
+    b"&#x1f600;",
+    b"<status>",
+    b"</status>",
+    b"<delivered/>",
+    b"<failed/>",
+    b"<subject>",
+    b"</subject>",
+    b"<refresh>90</refresh>",
+    b"<contenttype>",
+    b"</contenttype>",
+    b"2003-01-27T10:43:00Z",
+    b"imdn.Disposition-Notification: display;a=\"b\", negative-delivery\r\n",
+    b"imdn.Original-To: <im:a@b>\r\n",
+    b"\r\n",
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -207,6 +271,8 @@ fn targets() -> Vec<Target> {
         target("address", "url", postroad_address::fuzz::url, addresses(), TEXT),
         target("address", "connection_options", postroad_address::fuzz::connection_options, connection_options(), TEXT),
         target("broker", "selector", postroad_broker::fuzz::selector, selectors(), SELECTOR),
+        target("msrp", "cpim", postroad_msrp::fuzz::cpim, wrapped(), HEADERS),
+        target("msrp", "imdn", postroad_msrp::fuzz::imdn, notifications(), XML),
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
     ]
 }
@@ -218,6 +284,59 @@ fn selectors() -> Vec<Vec<u8>> {
         "a + 1 <> 017 / b AND TRUE AND 'it''s' NOT LIKE '_t%'",
     ]
     .map(|text| text.as_bytes().to_vec())
+    .into()
+}
+
+/// Messages that are wrapped, once and twice, and the texts of media types, lists, addresses and nicknames.
+fn wrapped() -> Vec<Vec<u8>> {
+    let headers = "From: MR SANDERS <im:piglet@100akerwood.com>\r\nTo: \"a \\\"b\\\"\" <im:eeyore@100akerwood.com>\r\n\
+                   DateTime: 2000-12-13T13:40:00-08:00\r\nSubject:;lang=fr beau\\ttemps\r\n\
+                   NS: MyFeatures <mid:MessageFeatures@id.foo.com>\r\nRequire: MyFeatures.VitalMessageOption\r\n\
+                   MyFeatures.VitalMessageOption: Confirmation-requested\r\n";
+    let body = "Content-type: text/xml;\r\n charset=utf-8\r\nContent-ID: <1@foo.com>\r\n\r\n<body>\r\n";
+    let part = format!("--b\r\n{body}\r\n--b\r\n\r\n{headers}\r\n--b--\r\n");
+    [
+        format!("{headers}\r\n{body}"),
+        format!("{headers}{body}"),
+        format!("{headers}\r\nContent-Type: message/cpim\r\n\r\n{headers}\r\n{body}"),
+        format!("{headers}\r\nContent-Type: multipart/mixed; boundary=\"b\"\r\n\r\n{part}"),
+        part,
+        "message/cpim text/*;a=b *".to_owned(),
+        "multipart/signed;boundary=\"a \\\"b\";micalg=sha1;x".to_owned(),
+        "\"Winnie \\u0041\" <im:pooh@100akerwood.com>".to_owned(),
+        "\"Alice \\\"the\\\" great\"".to_owned(),
+    ]
+    .map(String::into_bytes)
+    .into()
+}
+
+/// Notifications by themselves and in messages, a message that asks for them, and statuses of composing.
+fn notifications() -> Vec<Vec<u8>> {
+    let imdn = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\">\
+                <message-id>34jk324j</message-id><datetime>2008-04-04T12:16:49-05:00</datetime>\
+                <recipient-uri>im:bob@example.com</recipient-uri><subject xml:lang='en'>a &amp; b</subject>\
+                <delivery-notification><status><delivered/></status></delivery-notification></imdn>";
+    let composing = "<isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>active</state>\
+                     <lastactive>2003-01-27T10:43:00Z</lastactive><contenttype>text/plain</contenttype>\
+                     <refresh>90</refresh></isComposing>";
+    let headers = "From: Bob <im:bob@example.com>\r\nNS: imdn <urn:ietf:params:imdn>\r\nimdn.Message-ID: d834\r\n";
+    let notification = "Content-Disposition: notification\r\nContent-type: message/imdn+xml\r\n\r\n";
+    [
+        imdn.to_owned(),
+        composing.to_owned(),
+        format!("{headers}\r\n{notification}{imdn}"),
+        format!(
+            "{headers}\r\nContent-Disposition: notification\r\nContent-type: multipart/mixed;boundary=b\r\n\r\n\
+             --b\r\n{notification}{imdn}\r\n--b\r\n{notification}{imdn}\r\n--b\r\n"
+        ),
+        format!("{headers}\r\nContent-type: application/im-iscomposing+xml\r\n\r\n{composing}"),
+        format!(
+            "{headers}imdn.Disposition-Notification: positive-delivery, display;a=\"b\\u0041\", later\r\n\
+             imdn.Original-To: <im:a@b>\r\nimdn.IMDN-Record-Route: \"x\" <im:c@d>\r\nimdn.IMDN-Route: <im:e@f>\r\n\r\n\
+             Content-Type: text/plain\r\n\r\nHello"
+        ),
+    ]
+    .map(String::into_bytes)
     .into()
 }
 
