@@ -1,5 +1,7 @@
 //! Header sections of what is in messages: lines until an empty one, and MIME headers in them (RFC 2045, RFC 5322 2.2).
 
+use memchr::memmem;
+
 use crate::uri::is_token;
 
 /// How long a line of a header section may be, without its end: a peer could send one that never ends.
@@ -155,7 +157,7 @@ impl<'a> Lines<'a> {
         let wrong = |kind, place| Err(HeadError { kind, offset: start + place });
         // No further than a line may go, or each would look through the whole body.
         let window = &rest[..rest.len().min(MAX_LINE + 2)];
-        let Some(end) = window.windows(2).position(|pair| pair == b"\r\n") else {
+        let Some(end) = memmem::find(window, b"\r\n") else {
             return match rest.len() > MAX_LINE {
                 true => wrong(HeadErrorKind::Line, MAX_LINE),
                 false => wrong(HeadErrorKind::Cut, rest.len()),

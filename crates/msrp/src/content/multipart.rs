@@ -1,6 +1,7 @@
 //! Bodies of several parts (RFC 2046 5.1), which every end must be able to receive (RFC 4975 7.3).
 
 use bytes::Bytes;
+use memchr::memchr;
 
 use super::mime::{HeadError, HeadErrorKind, Lines, MimeHeader};
 use super::{MediaType, MediaTypeError};
@@ -53,7 +54,7 @@ impl Multipart {
         let (mut line, mut part) = (0, None);
         while line < body.len() {
             let rest = &body[line..];
-            let length = rest.iter().position(|&byte| byte == b'\n').map_or(rest.len(), |end| end + 1);
+            let length = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
             if let Some(closes) = delimiter(&rest[..length], boundary.as_bytes()) {
                 if let Some(start) = part {
                     // The end of the line in front of a delimiter belongs to it (RFC 2046 5.1.1).
