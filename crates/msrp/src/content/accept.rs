@@ -80,6 +80,12 @@ impl AcceptTypes {
         self.0.iter().any(|entry| entry.accepts(media_type))
     }
 
+    /// Whether a body of any type is taken, or may be tried.
+    #[must_use]
+    pub fn accepts_all(&self) -> bool {
+        self.0.iter().any(|entry| matches!(entry, AcceptEntry::Any))
+    }
+
     /// Whether instant messages to this end should be wrapped in message/cpim, which it names first (RFC 4975 13).
     #[must_use]
     pub fn prefers_cpim(&self) -> bool {

@@ -1,0 +1,156 @@
+//! A session, as its owner wants it and as the engine keeps it.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::assembly::{Assemblies, Limits};
+use crate::content::AcceptTypes;
+use crate::{Path, Uri};
+
+/// A relay that has not said otherwise is taken to hold whole frames: known ones have room for so much content.
+pub const RELAYED_CHUNK: usize = 10_240;
+
+/// How a session is to be.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionOptions {
+    /// Its own URI, which is the last of its path.
+    pub local: Uri,
+    /// Relays between, in the order in which a request visits them: what a relay has given as `Use-Path`.
+    pub relays: Vec<Uri>,
+    /// The peer's path, as it was agreed on.
+    pub remote: Path,
+    /// Whether paths are compared by their session ids alone (`sessmatch`), since something between rewrites
+    /// addresses: nothing then says that a request comes from where it should.
+    pub by_session_id: bool,
+    /// How messages are received.
+    pub receive: Receive,
+    /// The media types that are taken, as `*`, `text/*` or `text/plain`. By default all.
+    pub accept_types: AcceptTypes,
+    /// The largest message that is kept in memory, in octets; of others this is the largest at all. By default 16 MiB.
+    pub max_size: u64,
+    /// Messages that are open at once. By default 16.
+    pub open_messages: usize,
+    /// How long an open message may bring nothing. By default five minutes.
+    pub message_timeout: Duration,
+    /// The most content of a chunk that is sent, at least 1: by default [`RELAYED_CHUNK`] where there are relays, and
+    /// without limit where there are none.
+    pub chunk: Option<usize>,
+    /// When the arrival of a message is reported that wants it.
+    pub success_reports: SuccessReports,
+    /// How often an empty request is sent so that the connection does not fall silent. By default never.
+    pub keepalive: Option<Duration>,
+}
+
+/// How a session receives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Receive {
+    /// Messages that are whole, from memory.
+    #[default]
+    Messages,
+    /// Messages part by part, as [`Event::Began`](super::Event::Began) tells of them: for files.
+    Parts,
+    /// Frames, which the owner answers by itself.
+    Frames,
+}
+
+/// When the arrival of a message is reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum SuccessReports {
+    /// Once it is whole.
+    #[default]
+    Whole,
+    /// For each chunk.
+    Chunks,
+    /// By the owner.
+    Manual,
+}
+
+impl SessionOptions {
+    /// A session between two URIs or paths.
+    #[must_use]
+    pub fn new(local: Uri, remote: impl Into<Path>) -> Self {
+        Self {
+            local,
+            relays: Vec::new(),
+            remote: remote.into(),
+            by_session_id: false,
+            receive: Receive::Messages,
+            accept_types: AcceptTypes::any(),
+            max_size: 16 << 20,
+            open_messages: 16,
+            message_timeout: Duration::from_secs(300),
+            chunk: None,
+            success_reports: SuccessReports::Whole,
+            keepalive: None,
+        }
+    }
+}
+
+/// A session in the engine.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) options: SessionOptions,
+    /// `To-Path` and `From-Path` of its requests, as lines.
+    pub(super) paths: Bytes,
+    /// `From-Path` of its responses, as a line.
+    pub(super) from: Bytes,
+    /// The values of `To-Path` and `From-Path` that came last and were right: most come again, octet for octet.
+    pub(super) seen: Option<(Bytes, Bytes)>,
+    pub(super) bound: bool,
+    /// When it is to send something at the latest.
+    pub(super) keepalive_at: Option<Instant>,
+    /// The messages that are coming.
+    pub(super) assemblies: Assemblies,
+}
+
+impl Session {
+    pub(super) fn new(options: SessionOptions, now: Instant) -> Self {
+        let mut to = String::from("To-Path:");
+        for uri in options.relays.iter().chain(options.remote.iter()) {
+            to.push(' ');
+            to.push_str(&uri.to_string());
+        }
+        let from = format!("From-Path: {}\r\n", options.local);
+        let keepalive_at = options.keepalive.and_then(|every| now.checked_add(every));
+        let paths = Bytes::from(format!("{to}\r\n{from}"));
+        let limits = Limits {
+            open: options.open_messages,
+            size: options.max_size,
+            timeout: options.message_timeout,
+            parts: options.receive == Receive::Parts,
+        };
+        let assemblies = Assemblies::new(limits);
+        Self { paths, from: from.into(), seen: None, bound: false, keepalive_at, assemblies, options }
+    }
+
+    /// Whether a request with these paths is this session's: it must come from the peer's path (RFC 4975 7.3), and go no
+    /// farther.
+    pub(super) fn is_from(&self, from: &Path) -> bool {
+        let remote = &self.options.remote;
+        if self.options.by_session_id {
+            return from.first().is_session_of(remote.first());
+        }
+        from == remote
+    }
+
+    /// When it has something to do.
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
+        [self.keepalive_at, self.assemblies.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// Whether its messages are handed on part by part.
+    pub(super) fn parts(&self) -> bool {
+        self.options.receive == Receive::Parts
+    }
+
+    /// The most content of a chunk.
+    pub(super) fn chunk(&self) -> usize {
+        let relayed = !self.options.relays.is_empty() || self.options.remote.len() > 1;
+        let default = if relayed { RELAYED_CHUNK } else { usize::MAX };
+        self.options.chunk.unwrap_or(default).max(1)
+    }
+}
