@@ -3,6 +3,9 @@
 
 pub mod digest;
 mod flag;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod ident;
 mod name;
