@@ -4,6 +4,7 @@
 mod byte_range;
 mod code;
 pub mod content;
+pub mod digest;
 pub mod engine;
 mod flag;
 #[cfg(any(test, feature = "fuzzing"))]

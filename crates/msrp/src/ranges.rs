@@ -135,7 +135,7 @@ mod tests {
         set.insert(2..4).unwrap();
         set.insert(6..8).unwrap();
         assert_eq!(set.gaps(9).collect::<Vec<_>>(), [0..2, 4..6, 8..9]);
-        assert_eq!(set.gaps(3).collect::<Vec<_>>(), [0..2]);
+        assert!(set.gaps(3).eq(std::iter::once(0..2)));
         assert!(!set.covers(4));
     }
 

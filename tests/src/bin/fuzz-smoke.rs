@@ -258,6 +258,37 @@ const XML: &[&[u8]] = &[
     b"\r\n",
 ];
 
+/// Parts of header values of digest authentication.
+const DIGEST: &[&[u8]] = &[
+    b"Digest ",
+    b"Basic ",
+    b"realm=\"example.com\"",
+    b"nonce=",
+    b"qop=\"auth\"",
+    b"qop=auth-int",
+    b"opaque=",
+    b"stale=true",
+    b"algorithm=MD5",
+    b"algorithm=SHA-256",
+    b"algorithm=MD5-sess",
+    b"username=\"alice\"",
+    b"uri=\"msrps://relay.example.com;tcp\"",
+    b"response=",
+    b"\"6629fae49393a05397450978507c4ef1\"",
+    b"nc=00000001",
+    b"cnonce=",
+    b"nextnonce=",
+    b"rspauth=",
+    b", ",
+    b"\"",
+    b"\\",
+    b"=",
+    b"\t",
+    b"\n",
+    b"\0",
+    "\u{fc}".as_bytes(),
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -274,6 +305,7 @@ fn targets() -> Vec<Target> {
         target("msrp", "cpim", postroad_msrp::fuzz::cpim, wrapped(), HEADERS),
         target("msrp", "imdn", postroad_msrp::fuzz::imdn, notifications(), XML),
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
+        target("msrp", "digest", postroad_msrp::fuzz::digest, digests(), DIGEST),
     ]
 }
 
@@ -338,6 +370,23 @@ fn notifications() -> Vec<Vec<u8>> {
     ]
     .map(String::into_bytes)
     .into()
+}
+
+/// Header values of digest authentication, alone and as an exchange.
+fn digests() -> Vec<Vec<u8>> {
+    const HEX: &str = "6629fae49393a05397450978507c4ef1";
+    let challenge = "Digest realm=\"example.com\", qop=\"auth\", nonce=\"dcd98b\"".to_owned();
+    let several = "Digest realm=\"a \\\"b\\\"\", nonce=a/b=, qop=\"auth, auth-int\", opaque=\"x\", stale=true, \
+                   algorithm=SHA-256, domain=\"y\""
+        .to_owned();
+    let answer = format!(
+        "Digest username=\"alice\", realm=\"example.com\", nonce=\"dcd98b\", uri=\"msrps://relay.example.com;tcp\", \
+         response=\"{HEX}\", qop=auth, nc=\"00000001\", cnonce=\"0a4f113b\""
+    );
+    let info = format!("nextnonce=\"40f2\",rspauth=\"{HEX}\", cnonce=\"0a4f113b\", nc=00000001, qop=auth");
+    let silent = "nextnonce=\"40f2\", cnonce=\"0a4f113b\", nc=00000001".to_owned();
+    let exchange = [&*challenge, &answer, &silent, &several, &answer, &info].join("\n");
+    [challenge, several, answer, info, silent, exchange].map(String::into_bytes).into()
 }
 
 /// Each stack of up to two framers, with something to frame that is framed already.
