@@ -1,78 +1,132 @@
-//! Which octets of a message a chunk has (RFC 4975 7.1.1).
+//! `Byte-Range`: which octets of its message a chunk has (RFC 4975 7.1).
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
-/// The value of `Byte-Range`: `1-25/25`, or `1-*/*` where neither end nor total is said. Octets count from one; an empty
-/// message is `1-0/0`.
+/// Which octets of a message a chunk or a report is about: `5-8/8`, or `1-*/*` where it is not known yet.
+///
+/// Positions count from 1, and the end is the last octet itself. A chunk of no octets ends before it starts: `1-0/0`.
+///
+/// ```
+/// use postroad_msrp::ByteRange;
+///
+/// let range: ByteRange = "5-*/8".parse()?;
+/// assert_eq!((range.start(), range.end(), range.total()), (5, None, Some(8)));
+/// assert_eq!(range.to_string(), "5-*/8");
+/// # Ok::<_, postroad_msrp::ByteRangeError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[doc(alias = "ByteRangeHeader")]
 pub struct ByteRange {
     start: u64,
     end: Option<u64>,
     total: Option<u64>,
 }
 
-/// More digits are no number of octets: 19 of them always fit.
-const DIGITS: usize = 19;
-
 impl ByteRange {
-    /// A range.
+    /// The highest position and total, of 19 digits: one more octet still is a number of 64 bits.
+    pub const MAX: u64 = 9_999_999_999_999_999_999;
+
+    /// `1-0/0`, the range of nothing (RFC 4975 7.1).
+    pub const EMPTY: Self = Self { start: 1, end: Some(0), total: Some(0) };
+
+    /// A range from `start`, which counts from 1, to `end` of `total`; none stands for `*`.
     ///
     /// # Errors
-    /// It begins before the first octet, ends before it begins, or beyond the total.
-    pub fn new(start: u64, end: Option<u64>, total: Option<u64>) -> Result<Self, ByteRangeError> {
+    /// There is no such range.
+    pub const fn new(start: u64, end: Option<u64>, total: Option<u64>) -> Result<Self, ByteRangeErrorKind> {
         if start == 0 {
-            return Err(ByteRangeError::Start);
+            return Err(ByteRangeErrorKind::StartZero);
         }
-        if end.is_some_and(|end| end < start - 1) {
-            return Err(ByteRangeError::End);
+        if start > Self::MAX {
+            return Err(ByteRangeErrorKind::TooLong);
         }
-        if total.is_some_and(|total| end.unwrap_or(start - 1) > total) {
-            return Err(ByteRangeError::Total);
+        if let Some(end) = end {
+            if end > Self::MAX {
+                return Err(ByteRangeErrorKind::TooLong);
+            }
+            if end < start - 1 {
+                return Err(ByteRangeErrorKind::EndBeforeStart);
+            }
+        }
+        if let Some(total) = total {
+            if total > Self::MAX {
+                return Err(ByteRangeErrorKind::TooLong);
+            }
+            let reaches = match end {
+                Some(end) => end,
+                None => start - 1,
+            };
+            if reaches > total {
+                return Err(ByteRangeErrorKind::BeyondTotal);
+            }
         }
         Ok(Self { start, end, total })
     }
 
-    /// The range of a message that is whole.
-    #[must_use]
-    pub const fn whole(size: u64) -> Self {
-        Self { start: 1, end: Some(size), total: Some(size) }
+    /// The range that a value of the header spells.
+    ///
+    /// # Errors
+    /// It spells none.
+    pub fn from_bytes(text: &[u8]) -> Result<Self, ByteRangeError> {
+        let at = |kind, offset| ByteRangeError { kind, offset };
+        let (start, dash) = number(text, 0)?;
+        let end_at = behind(text, dash, b'-')?;
+        let (end, slash) = number_or_star(text, end_at)?;
+        let total_at = behind(text, slash, b'/')?;
+        let (total, over) = number_or_star(text, total_at)?;
+        if over != text.len() {
+            return Err(at(ByteRangeErrorKind::Syntax, over));
+        }
+        Self::new(start, end, total).map_err(|kind| {
+            let offset = match kind {
+                ByteRangeErrorKind::EndBeforeStart => end_at,
+                ByteRangeErrorKind::BeyondTotal => total_at,
+                ByteRangeErrorKind::Syntax | ByteRangeErrorKind::TooLong | ByteRangeErrorKind::StartZero => 0,
+            };
+            at(kind, offset)
+        })
     }
 
-    /// The first octet, from one on.
-    #[doc(alias = "fro")]
+    /// The position of the first octet, from 1.
     #[must_use]
+    #[doc(alias = "fro")]
     pub const fn start(&self) -> u64 {
         self.start
     }
 
-    /// The last octet, where it is said. A chunk may end before (RFC 4975 7.1.1).
+    /// The position of the last octet; none for `*`.
     #[must_use]
     pub const fn end(&self) -> Option<u64> {
         self.end
     }
 
-    /// The size of the whole message, where it is said.
-    #[doc(alias = "length")]
+    /// The octets of the whole message; none for `*`.
     #[must_use]
+    #[doc(alias = "length")]
     pub const fn total(&self) -> Option<u64> {
         self.total
     }
 
-    /// The range that these octets spell.
-    ///
-    /// # Errors
-    /// They spell none.
-    pub fn from_bytes(text: &[u8]) -> Result<Self, ByteRangeError> {
-        let (start, rest) = number(text)?;
-        let rest = rest.strip_prefix(b"-").ok_or(ByteRangeError::Syntax)?;
-        let (end, rest) = number_or_star(rest)?;
-        let rest = rest.strip_prefix(b"/").ok_or(ByteRangeError::Syntax)?;
-        let (total, rest) = number_or_star(rest)?;
-        if !rest.is_empty() {
-            return Err(ByteRangeError::Syntax);
+    /// The octets as a [`RangeSet`](crate::RangeSet) has them, which counts from 0; none where the end is `*`.
+    #[must_use]
+    pub fn offsets(&self) -> Option<Range<u64>> {
+        Some(self.start - 1..self.end?)
+    }
+}
+
+impl fmt::Display for ByteRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-", self.start)?;
+        match self.end {
+            Some(end) => write!(f, "{end}/")?,
+            None => f.write_str("*/")?,
         }
-        Self::new(start, end, total)
+        match self.total {
+            Some(total) => write!(f, "{total}"),
+            None => f.write_str("*"),
+        }
     }
 }
 
@@ -84,99 +138,147 @@ impl FromStr for ByteRange {
     }
 }
 
-impl fmt::Display for ByteRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let part = |f: &mut fmt::Formatter<'_>, number: Option<u64>| match number {
-            Some(number) => number.fmt(f),
-            None => f.write_str("*"),
-        };
-        write!(f, "{}-", self.start)?;
-        part(f, self.end)?;
-        f.write_str("/")?;
-        part(f, self.total)
-    }
+/// Why a text is no range of octets, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{kind} at octet {offset}")]
+pub struct ByteRangeError {
+    /// Why.
+    pub kind: ByteRangeErrorKind,
+    /// The offset of the number or octet that is wrong, from 0.
+    pub offset: usize,
 }
 
-fn number(text: &[u8]) -> Result<(u64, &[u8]), ByteRangeError> {
-    let digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    match digits {
-        0 => Err(ByteRangeError::Syntax),
-        1..=DIGITS => {
-            let number = text[..digits].iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0'));
-            Ok((number, &text[digits..]))
-        }
-        _ => Err(ByteRangeError::TooLarge),
-    }
-}
-
-fn number_or_star(text: &[u8]) -> Result<(Option<u64>, &[u8]), ByteRangeError> {
-    match text.strip_prefix(b"*") {
-        Some(rest) => Ok((None, rest)),
-        None => number(text).map(|(number, rest)| (Some(number), rest)),
-    }
-}
-
-/// What is wrong with a byte range.
+/// Why there is no such range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum ByteRangeError {
-    /// It is not like `1-25/25`.
-    #[error("a byte range is like 1-25/25, with * for what is not known")]
+pub enum ByteRangeErrorKind {
+    /// A digit, `*`, `-` or `/` is missing, or something is where nothing may be.
+    #[error("not of the form 1-25/25")]
     Syntax,
     /// A number has more than 19 digits.
     #[error("a number of more than 19 digits")]
-    TooLarge,
-    /// It begins at 0: octets count from 1.
-    #[error("octets count from 1")]
-    Start,
-    /// It ends before it begins.
-    #[error("it ends before it begins")]
-    End,
-    /// It ends, or begins, beyond the message.
-    #[error("it is not within the message")]
-    Total,
+    TooLong,
+    /// It starts at 0.
+    #[error("a start of 0, where the first octet is 1")]
+    StartZero,
+    /// The end is more than one octet before the start.
+    #[error("an end before the start")]
+    EndBeforeStart,
+    /// There is less in all than the range reaches to.
+    #[error("a total below the range")]
+    BeyondTotal,
+}
+
+fn number(text: &[u8], from: usize) -> Result<(u64, usize), ByteRangeError> {
+    let mut value = 0_u64;
+    let mut at = from;
+    while let Some(digit) = text.get(at).filter(|byte| byte.is_ascii_digit()) {
+        // 19 digits are always below 2^64.
+        if at - from == 19 {
+            return Err(ByteRangeError { kind: ByteRangeErrorKind::TooLong, offset: from });
+        }
+        value = value * 10 + u64::from(digit - b'0');
+        at += 1;
+    }
+    if at == from {
+        return Err(ByteRangeError { kind: ByteRangeErrorKind::Syntax, offset: from });
+    }
+    Ok((value, at))
+}
+
+fn number_or_star(text: &[u8], from: usize) -> Result<(Option<u64>, usize), ByteRangeError> {
+    if text.get(from) == Some(&b'*') {
+        return Ok((None, from + 1));
+    }
+    number(text, from).map(|(value, at)| (Some(value), at))
+}
+
+fn behind(text: &[u8], at: usize, wanted: u8) -> Result<usize, ByteRangeError> {
+    if text.get(at) == Some(&wanted) {
+        return Ok(at + 1);
+    }
+    Err(ByteRangeError { kind: ByteRangeErrorKind::Syntax, offset: at })
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn r11_byte_ranges() {
+    fn r11_ranges_of_the_standard_are_read_and_written() {
         for (text, start, end, total) in [
             ("1-25/25", 1, Some(25), Some(25)),
-            ("1-*/*", 1, None, None),
-            ("5-8/*", 5, Some(8), None),
+            ("1-*/8", 1, None, Some(8)),
+            ("5-8/8", 5, Some(8), Some(8)),
             ("1-0/0", 1, Some(0), Some(0)),
-            ("26-25/25", 26, Some(25), Some(25)),
-            (
-                "9999999999999999999-*/9999999999999999999",
-                9_999_999_999_999_999_999,
-                None,
-                Some(9_999_999_999_999_999_999),
-            ),
+            ("1-*/*", 1, None, None),
+            ("138-148/148", 138, Some(148), Some(148)),
+            ("9-8/8", 9, Some(8), Some(8)),
+            ("9-*/8", 9, None, Some(8)),
+            ("1-9999999999999999999/*", 1, Some(ByteRange::MAX), None),
         ] {
             let range: ByteRange = text.parse().unwrap();
-            assert_eq!((range.start(), range.end(), range.total()), (start, end, total));
+            assert_eq!((range.start(), range.end(), range.total()), (start, end, total), "{text}");
             assert_eq!(range.to_string(), text);
         }
-        assert_eq!(ByteRange::whole(7).to_string(), "1-7/7");
-        for (text, error) in [
-            ("", ByteRangeError::Syntax),
-            ("1", ByteRangeError::Syntax),
-            ("1-2", ByteRangeError::Syntax),
-            ("1-2/3 ", ByteRangeError::Syntax),
-            ("*-2/3", ByteRangeError::Syntax),
-            ("+1-2/3", ByteRangeError::Syntax),
-            ("1--2/3", ByteRangeError::Syntax),
-            ("0-2/3", ByteRangeError::Start),
-            ("3-1/3", ByteRangeError::End),
-            ("1-4/3", ByteRangeError::Total),
-            ("5-*/3", ByteRangeError::Total),
-            ("10000000000000000000-*/*", ByteRangeError::TooLarge),
-            ("1-*/99999999999999999999999999999", ByteRangeError::TooLarge),
+        assert_eq!(ByteRange::EMPTY.to_string(), "1-0/0");
+        assert_eq!("001-010/0010".parse::<ByteRange>().unwrap().to_string(), "1-10/10");
+        assert_eq!("5-8/8".parse::<ByteRange>().unwrap().offsets(), Some(4..8));
+        assert_eq!("5-*/8".parse::<ByteRange>().unwrap().offsets(), None);
+    }
+
+    #[test]
+    fn r11_what_is_no_range_is_refused_with_its_place() {
+        use ByteRangeErrorKind::*;
+        for (text, kind, offset) in [
+            ("", Syntax, 0),
+            ("*-1/1", Syntax, 0),
+            ("-1/1", Syntax, 0),
+            (" 1-1/1", Syntax, 0),
+            ("+1-1/1", Syntax, 0),
+            ("1", Syntax, 1),
+            ("1-", Syntax, 2),
+            ("1-1", Syntax, 3),
+            ("1-1/", Syntax, 4),
+            ("1-**/1", Syntax, 3),
+            ("1-1/1 ", Syntax, 5),
+            ("1-1/*1", Syntax, 5),
+            ("1-1/1x", Syntax, 5),
+            ("0-1/1", StartZero, 0),
+            ("0-*/*", StartZero, 0),
+            ("5-3/8", EndBeforeStart, 2),
+            ("2-0/0", EndBeforeStart, 2),
+            ("12-*/10", BeyondTotal, 5),
+            ("1-9/8", BeyondTotal, 4),
+            ("00000000000000000001-1/1", TooLong, 0),
+            ("1-10000000000000000000/*", TooLong, 2),
+            ("1-*/18446744073709551616", TooLong, 4),
         ] {
-            assert_eq!(text.parse::<ByteRange>(), Err(error), "{text}");
+            assert_eq!(text.parse::<ByteRange>(), Err(ByteRangeError { kind, offset }), "{text:?}");
+        }
+        assert_eq!(ByteRange::new(ByteRange::MAX + 1, None, None), Err(TooLong));
+        assert_eq!(ByteRange::new(1, Some(u64::MAX), None), Err(TooLong));
+        assert_eq!(ByteRange::new(1, None, Some(u64::MAX)), Err(TooLong));
+        let error = "5-3/8".parse::<ByteRange>().unwrap_err();
+        assert_eq!(error.to_string(), "an end before the start at octet 2");
+    }
+
+    proptest! {
+        #[test]
+        fn r11_every_range_comes_back(start in 0..=u64::MAX, end: Option<u64>, total: Option<u64>, shift in 0_u32..64) {
+            let made = ByteRange::new(start >> shift, end.map(|end| end >> shift), total.map(|total| total >> shift));
+            if let Ok(range) = made {
+                prop_assert_eq!(range.to_string().parse(), Ok(range));
+            }
+        }
+
+        #[test]
+        fn r11_any_octets_are_read_or_refused(text in "[0-9*/ -]{0,12}") {
+            if let Ok(range) = text.parse::<ByteRange>() {
+                prop_assert_eq!(range.to_string().parse(), Ok(range));
+            }
         }
     }
 }

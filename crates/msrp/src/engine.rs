@@ -11,13 +11,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::assembly::Budget;
 use crate::{MessageId, Parser, Uri};
 
 mod answer;
-mod assembly;
 mod config;
 mod event;
 mod incoming;
+mod incoming_message;
 mod keys;
 mod outbox;
 mod outgoing;
@@ -66,8 +67,8 @@ pub struct Connection {
     requests: u64,
     /// Keys of messages that come in parts.
     incoming: u64,
-    /// Octets that messages may still take that are being put together.
-    room: u64,
+    /// Octets of messages that are being put together.
+    budget: Budget,
     timing: Timing,
     closed: Option<CloseReason>,
 }
@@ -89,7 +90,7 @@ impl Connection {
             untaken: 0,
             requests: 0,
             incoming: 0,
-            room: config.assembly,
+            budget: Budget::new(config.assembly),
             timing: Timing::new(&config, now),
             closed: None,
             config,

@@ -1,8 +1,10 @@
 //! The bodies of the fuzz targets in `fuzz/`; no part of the API.
 
+mod assembly;
 mod content;
 mod digest;
 
+pub use assembly::assembly;
 pub use content::{cpim, imdn};
 pub use digest::digest;
 

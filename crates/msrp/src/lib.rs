@@ -1,6 +1,7 @@
 //! MSRP, the Message Session Relay Protocol (RFC 4975): text, files and anything else that has a media type, in sessions
 //! that two parties agree on elsewhere, as by SIP and SDP, directly or over relays (RFC 4976).
 
+pub mod assembly;
 mod byte_range;
 mod code;
 pub mod content;
@@ -19,7 +20,7 @@ mod ranges;
 mod report;
 mod uri;
 
-pub use byte_range::{ByteRange, ByteRangeError};
+pub use byte_range::{ByteRange, ByteRangeError, ByteRangeErrorKind};
 pub use code::{Code, Status, StatusError};
 pub use flag::Flag;
 pub use head::{Head, HeadFault, Method};
@@ -27,6 +28,6 @@ pub use ident::{IdentError, TransactionId};
 pub use message_id::MessageId;
 pub use name::HeaderName;
 pub use parser::{Event, Limits, ParseError, Parser};
-pub use ranges::{RangeSet, TooManyRanges};
+pub use ranges::{RangeSet, RangesFull};
 pub use report::{FailureReport, ReportError};
 pub use uri::{DEFAULT_PORT, Host, Path, PathError, Scheme, Transport, Uri, UriError, UriErrorKind};

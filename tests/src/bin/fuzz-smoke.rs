@@ -306,6 +306,7 @@ fn targets() -> Vec<Target> {
         target("msrp", "imdn", postroad_msrp::fuzz::imdn, notifications(), XML),
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
         target("msrp", "digest", postroad_msrp::fuzz::digest, digests(), DIGEST),
+        target("msrp", "assembly", postroad_msrp::fuzz::assembly, chunks(), &[]),
     ]
 }
 
@@ -387,6 +388,19 @@ fn digests() -> Vec<Vec<u8>> {
     let silent = "nextnonce=\"40f2\", cnonce=\"0a4f113b\", nc=00000001".to_owned();
     let exchange = [&*challenge, &answer, &silent, &several, &answer, &info].join("\n");
     [challenge, several, answer, info, silent, exchange].map(String::into_bytes).into()
+}
+
+/// A message of 32 units in pieces of eight, in order, in reverse and twice; how it is kept, and how large a unit is.
+fn chunks() -> Vec<Vec<u8>> {
+    let orders: [&[u8]; 3] = [&[0, 8, 16, 24], &[24, 16, 8, 0], &[0, 16, 4, 16, 8, 24]];
+    let mut seeds = Vec::new();
+    for setup in [0, 1, 2, 3, 0x14, 0x15, 0x16, 0x17] {
+        for order in orders {
+            let pieces = order.iter().flat_map(|start| [*start, 8, 0, 0, 0x22]);
+            seeds.push(std::iter::once(setup).chain(pieces).collect());
+        }
+    }
+    seeds
 }
 
 /// Each stack of up to two framers, with something to frame that is framed already.

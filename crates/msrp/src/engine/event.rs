@@ -42,8 +42,6 @@ pub enum Event {
         id: MessageId,
         /// Its size, where it was said. It may not be true.
         size: Option<u64>,
-        /// Whether a message of this name has come before: what the sender repeats because it did not hear of it.
-        duplicate: bool,
     },
     /// A part of such a message.
     Part {
@@ -67,6 +65,14 @@ pub enum Event {
         incoming: IncomingKey,
         /// Why.
         why: BrokenBy,
+    },
+    /// A chunk has come of a message that was whole before: its sender repeats it because it did not hear of that. It was
+    /// answered as any other (RFC 4975 5.4), and nobody is given it twice.
+    Duplicate {
+        /// Of which session.
+        session: SessionKey,
+        /// The message's name.
+        id: MessageId,
     },
     /// A message whose owner gives it bit by bit can take more.
     Wanted {
@@ -168,8 +174,6 @@ pub struct Message {
     pub id: MessageId,
     /// Its content.
     pub content: Bytes,
-    /// Whether a message of this name has come before: what the sender repeats because it did not hear of it.
-    pub duplicate: bool,
 }
 
 /// Why a message that was coming will not be whole.

@@ -66,7 +66,7 @@ impl Connection {
                 Ok(Some(Parsed::Head(head))) if head.code().is_some() => self.response(head),
                 Ok(Some(Parsed::Head(head))) => self.request_begins(head, now),
                 Ok(Some(Parsed::Content(content))) => self.content(content, now),
-                Ok(Some(Parsed::End(flag))) => self.frame_ends(flag),
+                Ok(Some(Parsed::End(flag))) => self.frame_ends(flag, now),
                 Err(error) => self.close(CloseReason::Malformed(error)),
             }
         }
@@ -147,13 +147,13 @@ impl Connection {
         }
     }
 
-    fn frame_ends(&mut self, flag: Flag) {
+    fn frame_ends(&mut self, flag: Flag, now: Instant) {
         match std::mem::replace(&mut self.frame, Frame::None) {
             Frame::None | Frame::Stranger(_) | Frame::Unwanted => {}
             Frame::Owners(session) => self.tell(Event::End { session, flag }),
             Frame::Empty(session, head) => self.request_ends(session, head, Bytes::new()),
             Frame::Small(session, head, content) => self.request_ends(session, head, content.freeze()),
-            Frame::Chunk(chunk) => self.chunk_ends(chunk, flag),
+            Frame::Chunk(chunk) => self.chunk_ends(chunk, flag, now),
         }
     }
 

@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::assembly::{Assembly, Ended, Refusal};
 use super::event::{BrokenBy, Event, Message};
 use super::incoming::Frame;
+use super::incoming_message::Incoming;
 use super::keys::{IncomingKey, SessionKey};
-use super::outgoing::Outcome;
+use super::outgoing;
 use super::session::{Session, SuccessReports};
 use super::{Connection, SessionOver};
+use crate::assembly::{Dropped, Outcome, Started};
 use crate::content::MediaType;
 use crate::report::success_report;
 use crate::{ByteRange, Code, FailureReport, Flag, Head, HeaderName, MessageId, Status};
@@ -20,28 +21,19 @@ use crate::{ByteRange, Code, FailureReport, Flag, Head, HeaderName, MessageId, S
 pub(super) struct Chunk {
     pub(super) session: SessionKey,
     head: Head,
-    id: MessageId,
-    /// Where it begins, and how much of it there is, from zero on.
-    start: u64,
-    length: u64,
-    success: bool,
+    said: Said,
 }
 
 impl Connection {
     pub(super) fn chunk_begins(&mut self, session: SessionKey, head: Head, now: Instant) {
         match self.chunk(session, &head, now) {
-            Ok(Said { id, range, success, .. }) => {
-                let start = range.start() - 1;
-                self.frame = Frame::Chunk(Chunk { session, head, id, start, length: 0, success });
-            }
+            Ok(said) => self.frame = Frame::Chunk(Chunk { session, head, said }),
             Err(code) => self.refuse(session, &head, code),
         }
     }
 
     fn chunk(&mut self, session: SessionKey, head: &Head, now: Instant) -> Result<Said, Code> {
         let said = Said::in_head(head).ok_or(Code::BAD_REQUEST)?;
-        let Said { id, range, failure, .. } = &said;
-        let (range, failure) = (*range, *failure);
         let its = self.sessions.get_mut((session.index, session.serial)).expect("its request has just been told apart");
         let taken = its.options.accept_types.accepts_all() || {
             let media_type = head.text(HeaderName::ContentType).and_then(|text| text.parse::<MediaType>().ok());
@@ -50,88 +42,129 @@ impl Connection {
         if !taken {
             return Err(Code::UNSUPPORTED_MEDIA_TYPE);
         }
-        let next = &mut self.incoming;
-        let key = || {
-            *next += 1;
-            IncomingKey { index: 0, serial: *next }
-        };
-        let parts = its.parts();
         self.timing.session_due(now.checked_add(its.options.message_timeout));
-        match its.assemblies.begin(id, range, head, failure, key, now) {
-            Ok(None) => {}
-            Ok(Some(Assembly { key, duplicate, .. })) if parts => {
-                let (incoming, duplicate, size) = (*key, *duplicate, range.total());
-                let began = Event::Began { session, incoming, head: head.clone(), id: id.clone(), size, duplicate };
+        let options = its.assembly();
+        match its.assemblies.begin(said.id.as_bytes(), Some(said.range), options, now, &mut self.budget) {
+            Ok(Started::New) if its.parts() => {
+                let incoming = self.incoming(session, &said, head);
+                let began = Event::Began {
+                    session,
+                    incoming,
+                    head: head.clone(),
+                    id: said.id.clone(),
+                    size: said.range.total(),
+                };
                 self.tell(began);
             }
-            Ok(Some(_)) => {}
+            Ok(_) => {}
             Err(refusal) => {
-                self.give_up_incoming(session, id, refusal.code());
+                self.tell_dropped(session);
                 return Err(refusal.code());
             }
         }
         Ok(said)
     }
 
+    /// Remembers a message until it is over.
+    fn incoming(&mut self, session: SessionKey, said: &Said, head: &Head) -> IncomingKey {
+        self.incoming += 1;
+        let key = IncomingKey { index: 0, serial: self.incoming };
+        let Said { id, failure, range, .. } = said;
+        let incoming = Incoming { id: id.clone(), key, head: head.clone(), failure: *failure, size: range.total() };
+        let its = self.sessions.get_mut((session.index, session.serial)).expect("its chunk is being read");
+        its.incoming.push(incoming);
+        key
+    }
+
     pub(super) fn chunk_content(&mut self, content: Bytes, now: Instant) {
         let Frame::Chunk(chunk) = &mut self.frame else { return };
         let session = chunk.session;
         let its = self.sessions.get_mut((session.index, session.serial)).expect("a chunk goes with its session");
-        match its.assemblies.content(&chunk.id, &content, &mut self.room, now) {
-            Ok((incoming, offset)) => {
-                chunk.length += content.len() as u64;
-                if its.parts() {
-                    self.tell(Event::Part { incoming, offset, content });
-                }
+        let parts = its.parts().then(|| its.incoming_named(chunk.said.id.as_bytes())).flatten();
+        let key = parts.map(|place| its.incoming[place].key);
+        let (events, untaken) = (&mut self.events, &mut self.untaken);
+        let place = |offset, content: Bytes| {
+            if let Some(incoming) = key {
+                *untaken += content.len();
+                events.push_back(Event::Part { incoming, offset, content });
             }
-            Err(refusal) => {
-                let (head, id) = (chunk.head.clone(), chunk.id.clone());
-                self.give_up_incoming(session, &id, refusal.code());
-                self.refuse(session, &head, refusal.code());
-            }
+        };
+        if let Err(refusal) = its.assemblies.data(content, now, &mut self.budget, place) {
+            let head = chunk.head.clone();
+            self.tell_dropped(session);
+            self.refuse(session, &head, refusal.code());
         }
     }
 
-    pub(super) fn chunk_ends(&mut self, chunk: Chunk, flag: Flag) {
-        let Chunk { session, head, id, start, length, success } = chunk;
+    pub(super) fn chunk_ends(&mut self, chunk: Chunk, flag: Flag, now: Instant) {
+        let Chunk { session, head, said } = chunk;
         let its = self.sessions.get_mut((session.index, session.serial)).expect("a chunk goes with its session");
         let (parts, reports) = (its.parts(), its.options.success_reports);
-        let ended = match its.assemblies.end(&id, flag, &mut self.room) {
+        let ended = match its.assemblies.end(flag, now, &mut self.budget) {
             Ok(ended) => ended,
             Err(refusal) => {
-                self.give_up_incoming(session, &id, refusal.code());
+                self.tell_dropped(session);
                 return self.answer(Some(session), &head, refusal.code(), None);
             }
         };
+        let known = its.incoming_named(said.id.as_bytes());
         self.answer(Some(session), &head, Code::OK, None);
         let mut total = None;
-        match ended {
-            Ended::Open => {}
-            Ended::Aborted(assembly) => {
-                if parts {
-                    self.tell(Event::Broken { incoming: assembly.key, why: BrokenBy::Sender });
+        match ended.outcome {
+            Outcome::More if known.is_none() => drop(self.incoming(session, &said, &head)),
+            Outcome::More => {}
+            Outcome::Duplicate => self.tell(Event::Duplicate { session, id: said.id.clone() }),
+            Outcome::Aborted { .. } => {
+                if let Some(Incoming { key: incoming, .. }) = self.known(session, known)
+                    && parts
+                {
+                    self.tell(Event::Broken { incoming, why: BrokenBy::Sender });
                 }
                 return;
             }
-            Ended::Whole { assembly, content, size } => {
+            Outcome::Complete { total: size, buffer } => {
                 total = Some(size);
-                let Assembly { head, key: incoming, duplicate, .. } = *assembly;
-                self.tell(if parts {
-                    Event::Completed { incoming, size }
-                } else {
-                    Event::Message { session, message: Message { head, id: id.clone(), content, duplicate } }
-                });
+                match self.known(session, known) {
+                    Some(Incoming { key: incoming, .. }) if parts => self.tell(Event::Completed { incoming, size }),
+                    known => {
+                        let head = known.map_or_else(|| head.clone(), |known| known.head);
+                        let message = Message { head, id: said.id.clone(), content: buffer.into_bytes() };
+                        self.tell(Event::Message { session, message });
+                    }
+                }
             }
         }
         // A message of which any octet is missing has not arrived (RFC 4975 7.1.2).
-        let range = match (reports, total) {
-            (SuccessReports::Whole, Some(size)) => Some(ByteRange::whole(size)),
-            (SuccessReports::Chunks, _) => ByteRange::new(start + 1, Some(start + length), total).ok(),
-            _ => None,
+        let range = match reports {
+            SuccessReports::Whole => total.and_then(|size| ByteRange::new(1, Some(size), Some(size)).ok()),
+            SuccessReports::Chunks => ByteRange::new(ended.range.start(), ended.range.end(), total).ok(),
+            SuccessReports::Manual => None,
         };
-        if let (true, Some(range)) = (success, range) {
+        if let (true, Some(range)) = (said.success, range) {
             // The session was there a moment ago.
-            let _ = self.report(session, &id, range, &Status::new(Code::OK));
+            let _ = self.report(session, &said.id, range, &Status::new(Code::OK));
+        }
+    }
+
+    /// Forgets a message that is over.
+    fn known(&mut self, session: SessionKey, place: Option<usize>) -> Option<Incoming> {
+        let its = self.sessions.get_mut((session.index, session.serial))?;
+        place.map(|place| its.incoming.swap_remove(place))
+    }
+
+    /// Tells of the messages of a session of which nothing more is taken.
+    fn tell_dropped(&mut self, session: SessionKey) {
+        let Some(its) = self.sessions.get_mut((session.index, session.serial)) else { return };
+        let parts = its.parts();
+        let mut broken = Vec::new();
+        while let Some(Dropped { id, refusal, .. }) = its.assemblies.poll_dropped() {
+            if let Some(place) = its.incoming_named(&id) {
+                let why = refusal.map_or(BrokenBy::Idle, |refusal| BrokenBy::Refused(refusal.code()));
+                broken.push((its.incoming.swap_remove(place).key, why));
+            }
+        }
+        for (incoming, why) in broken.into_iter().filter(|_| parts) {
+            self.tell(Event::Broken { incoming, why });
         }
     }
 
@@ -146,7 +179,7 @@ impl Connection {
         {
             // Nothing more of it is to be sent (RFC 4975 7.1.2, 10.5).
             let comment = status.comment().map(str::to_owned);
-            self.sender.give_up(key, Outcome::Failed { code, comment }, &mut self.events);
+            self.sender.give_up(key, outgoing::Outcome::Failed { code, comment }, &mut self.events);
         }
         self.tell(Event::Report { session, id, range, status, covered, complete });
     }
@@ -157,55 +190,39 @@ impl Connection {
     /// The session is over. A message that is over as well is no error.
     pub fn reject(&mut self, session: SessionKey, incoming: IncomingKey) -> Result<(), SessionOver> {
         let its = self.sessions.get_mut((session.index, session.serial)).ok_or(SessionOver)?;
-        let Some(id) = its.assemblies.named(incoming) else { return Ok(()) };
-        let stopped = its.assemblies.stop(&id, &mut self.room);
+        let Some(place) = its.incoming.iter().position(|known| known.key == incoming) else { return Ok(()) };
+        let Incoming { id, failure, size, .. } = its.incoming.swap_remove(place);
+        its.assemblies.refuse(id.as_bytes(), &mut self.budget);
         if let Frame::Chunk(chunk) = &self.frame
             && chunk.session == session
-            && chunk.id == id
+            && chunk.said.id == id
         {
             let head = chunk.head.clone();
             self.refuse(session, &head, Code::STOP);
-        } else if let Some(assembly) = stopped
-            && assembly.failure != FailureReport::No
+        } else if failure != FailureReport::No
+            && let Ok(range) = ByteRange::new(1, None, size)
         {
             // Its sender would hear of it at the next chunk, and may have all of them on the way.
-            let size = assembly.said_size();
-            if let Ok(range) = ByteRange::new(1, None, size) {
-                self.report(session, &id, range, &Status::new(Code::STOP))?;
-            }
+            self.report(session, &id, range, &Status::new(Code::STOP))?;
         }
         Ok(())
     }
 
     /// Ends the messages that have waited too long.
     pub(super) fn expire_incoming(&mut self, now: Instant) {
-        let mut late = Vec::new();
-        for ((index, serial), session) in self.sessions.iter() {
-            let session_key = SessionKey { index, serial };
-            late.extend(session.assemblies.overdue(now).into_iter().map(|id| (session_key, id)));
-        }
-        for (session, id) in late {
+        let keys: Vec<_> = self.sessions.iter().map(|((index, serial), _)| SessionKey { index, serial }).collect();
+        for session in keys {
             let its = self.sessions.get_mut((session.index, session.serial)).expect("just looked up");
-            let parts = its.parts();
-            if let Some(assembly) = its.assemblies.stop(&id, &mut self.room)
-                && parts
-            {
-                self.tell(Event::Broken { incoming: assembly.key, why: BrokenBy::Idle });
-            }
-            if let Frame::Chunk(chunk) = &self.frame
-                && chunk.session == session
-                && chunk.id == id
-            {
-                let head = chunk.head.clone();
-                self.refuse(session, &head, Code::STOP);
-            }
+            its.assemblies.handle_timeout(now, &mut self.budget);
+            self.tell_dropped(session);
         }
     }
 
     /// Ends what was coming for a session that is over.
     pub(super) fn drop_incoming(&mut self, session: SessionKey, mut over: Session) {
+        over.assemblies.clear(&mut self.budget);
         let parts = over.parts();
-        for incoming in over.assemblies.clear(&mut self.room) {
+        for Incoming { key: incoming, .. } in over.incoming {
             if parts {
                 self.tell(Event::Broken { incoming, why: BrokenBy::SessionOver });
             }
@@ -219,20 +236,10 @@ impl Connection {
             self.frame = Frame::Unwanted;
         }
     }
-
-    /// No more of a message is taken, for what came of it is refused.
-    fn give_up_incoming(&mut self, session: SessionKey, id: &MessageId, code: Code) {
-        let Some(its) = self.sessions.get_mut((session.index, session.serial)) else { return };
-        let parts = its.parts();
-        if let Some(assembly) = its.assemblies.stop(id, &mut self.room)
-            && parts
-        {
-            self.tell(Event::Broken { incoming: assembly.key, why: BrokenBy::Refused(code) });
-        }
-    }
 }
 
 /// What the headers of a chunk say.
+#[derive(Debug)]
 struct Said {
     id: MessageId,
     range: ByteRange,
@@ -259,14 +266,5 @@ impl Said {
             None => FailureReport::Yes,
         };
         Some(Self { id, range, success, failure })
-    }
-}
-
-impl Refusal {
-    fn code(self) -> Code {
-        match self {
-            Self::Contradiction => Code::BAD_REQUEST,
-            Self::TooMuch => Code::STOP,
-        }
     }
 }

@@ -24,7 +24,7 @@ impl Reports {
     /// A message is sent whose arrival is to be reported.
     pub(super) fn expect(&mut self, name: (SessionKey, MessageId), size: Option<u64>) {
         self.order.push_back(name.clone());
-        self.expected.insert(name, Expected { size, arrived: RangeSet::new() });
+        self.expected.insert(name, Expected { size, arrived: RangeSet::default() });
         if self.expected.len() > EXPECTED
             && let Some(oldest) = self.order.pop_front()
         {
@@ -54,8 +54,8 @@ impl Reports {
             // A peer that reports in more pieces than that is not listened to.
             let _ = expected.arrived.insert(part);
         }
-        let covered = expected.arrived.covered();
-        let complete = expected.size.is_some_and(|size| expected.arrived.covers(size));
+        let covered = expected.arrived.octets();
+        let complete = expected.size.is_some_and(|size| expected.arrived.is_complete(size));
         if complete {
             self.expected.remove(&name);
             self.sweep();

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::assembly::{Assemblies, Limits};
+use super::incoming_message::Incoming;
+use crate::assembly::{Assemblies, AssemblyLimits, AssemblyOptions, Keep, Overlap};
 use crate::content::AcceptTypes;
 use crate::{Path, Uri};
 
@@ -32,6 +33,10 @@ pub struct SessionOptions {
     pub max_size: u64,
     /// Messages that are open at once. By default 16.
     pub open_messages: usize,
+    /// Octets of those that are kept in memory, together; at least [`max_size`](Self::max_size). By default 16 MiB.
+    pub open_octets: u64,
+    /// What becomes of octets that come again and differ. By default the last ones stay.
+    pub overlap: Overlap,
     /// How long an open message may bring nothing. By default five minutes.
     pub message_timeout: Duration,
     /// The most content of a chunk that is sent, at least 1: by default [`RELAYED_CHUNK`] where there are relays, and
@@ -82,6 +87,8 @@ impl SessionOptions {
             accept_types: AcceptTypes::any(),
             max_size: 16 << 20,
             open_messages: 16,
+            open_octets: 16 << 20,
+            overlap: Overlap::Last,
             message_timeout: Duration::from_secs(300),
             chunk: None,
             success_reports: SuccessReports::Whole,
@@ -103,8 +110,9 @@ pub(super) struct Session {
     pub(super) bound: bool,
     /// When it is to send something at the latest.
     pub(super) keepalive_at: Option<Instant>,
-    /// The messages that are coming.
+    /// The messages that are coming, and what is known of them beside their octets.
     pub(super) assemblies: Assemblies,
+    pub(super) incoming: Vec<Incoming>,
 }
 
 impl Session {
@@ -117,14 +125,23 @@ impl Session {
         let from = format!("From-Path: {}\r\n", options.local);
         let keepalive_at = options.keepalive.and_then(|every| now.checked_add(every));
         let paths = Bytes::from(format!("{to}\r\n{from}"));
-        let limits = Limits {
-            open: options.open_messages,
-            size: options.max_size,
-            timeout: options.message_timeout,
-            parts: options.receive == Receive::Parts,
+        let limits = AssemblyLimits {
+            messages: options.open_messages,
+            octets: options.max_size.max(options.open_octets),
+            idle: options.message_timeout,
+            ..AssemblyLimits::default()
         };
         let assemblies = Assemblies::new(limits);
-        Self { paths, from: from.into(), seen: None, bound: false, keepalive_at, assemblies, options }
+        Self {
+            paths,
+            from: from.into(),
+            seen: None,
+            bound: false,
+            keepalive_at,
+            assemblies,
+            incoming: Vec::new(),
+            options,
+        }
     }
 
     /// Whether a request with these paths is this session's: it must come from the peer's path (RFC 4975 7.3), and go no
@@ -139,12 +156,24 @@ impl Session {
 
     /// When it has something to do.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
-        [self.keepalive_at, self.assemblies.next_timeout()].into_iter().flatten().min()
+        [self.keepalive_at, self.assemblies.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Whether its messages are handed on part by part.
     pub(super) fn parts(&self) -> bool {
         self.options.receive == Receive::Parts
+    }
+
+    /// How a message is put together.
+    pub(super) fn assembly(&self) -> AssemblyOptions {
+        let keep = if self.parts() { Keep::Pieces } else { Keep::Memory };
+        let SessionOptions { overlap, max_size, .. } = self.options;
+        AssemblyOptions { keep, overlap, max_size, ..AssemblyOptions::default() }
+    }
+
+    /// What is known of a message that is coming.
+    pub(super) fn incoming_named(&mut self, id: &[u8]) -> Option<usize> {
+        self.incoming.iter().position(|incoming| incoming.id.as_bytes() == id)
     }
 
     /// The most content of a chunk.
