@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-/// An authority (`ca.pem`) and what it has signed, as files `NAME.pem` and `NAME.key`: `server` for `localhost` and 127.0.0.1,
+/// An authority (`ca.pem`, and `ca.der`) and what it has signed, as files `NAME.pem` and `NAME.key`: `server` for `localhost` and 127.0.0.1,
 /// `elsewhere` for another name, and `client`.
 #[derive(Debug)]
 pub struct Certificates {
@@ -22,7 +22,7 @@ impl Certificates {
     #[must_use]
     pub fn make() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
-        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).expect("a file in it");
+        let write = |name: &str, text: &[u8]| fs::write(dir.path().join(name), text).expect("a file in it");
         let params = |name: &str, hosts: &[&str]| {
             let hosts = hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
             let mut params = CertificateParams::new(hosts).expect("names of hosts");
@@ -36,15 +36,17 @@ impl Certificates {
         let mut ca = params(&format!("authority {}", MADE.fetch_add(1, Ordering::Relaxed)), &[]);
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let secret = key();
-        write("ca.pem", &ca.self_signed(&secret).expect("a certificate").pem());
+        let signed = ca.self_signed(&secret).expect("a certificate");
+        write("ca.pem", signed.pem().as_bytes());
+        write("ca.der", signed.der());
         let authority = Issuer::new(ca, secret);
         let hosts: [(&str, &[&str]); 3] =
             [("server", &["localhost", "127.0.0.1"]), ("elsewhere", &["elsewhere.example"]), ("client", &["client"])];
         for (name, hosts) in hosts {
             let key = key();
             let certificate = params(name, hosts).signed_by(&key, &authority).expect("a certificate");
-            write(&format!("{name}.pem"), &certificate.pem());
-            write(&format!("{name}.key"), &key.serialize_pem());
+            write(&format!("{name}.pem"), certificate.pem().as_bytes());
+            write(&format!("{name}.key"), key.serialize_pem().as_bytes());
         }
         Self { dir }
     }

@@ -1,8 +1,10 @@
-//! Other people's AMQP peers: where they are, how they start and stop.
+//! Other people's peers, of AMQP, MSRP and the transports: where they are, how they start and stop.
 
 mod fe2o3;
 #[cfg(test)]
 mod guard_test;
+mod kamailio;
+mod ports;
 mod program;
 mod proton;
 mod proton_cpp;
@@ -16,6 +18,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 pub use fe2o3::fe2o3;
+pub use kamailio::{Kamailio, Oversize, Settings, Transport, User, kamailio};
 pub use program::{Listener, Peer};
 pub use proton::{proton_python, proton_transactions};
 pub use proton_cpp::{ExampleBroker, proton_cpp};

@@ -39,6 +39,17 @@ struct Package {
     shows: &'static [&'static str],
 }
 
+/// Where a module of Kamailio is; the folder is named by the machine.
+macro_rules! kamailio_module {
+    ($name:literal) => {
+        &[
+            concat!("/usr/lib/x86_64-linux-gnu/kamailio/modules/", $name, ".so"),
+            concat!("/usr/lib/aarch64-linux-gnu/kamailio/modules/", $name, ".so"),
+            concat!("/usr/lib/kamailio/modules/", $name, ".so"),
+        ]
+    };
+}
+
 const PACKAGES: &[Package] = &[
     Package { name: "rabbitmq-server", shows: &["/usr/lib/rabbitmq/bin/rabbitmq-server", "/usr/sbin/rabbitmq-server"] },
     Package { name: "nodejs", shows: &["/usr/bin/node", "/usr/local/bin/node"] },
@@ -55,6 +66,11 @@ const PACKAGES: &[Package] = &[
             "/usr/lib/sasl2/libplain.so",
         ],
     },
+    // A relay of MSRP.
+    Package { name: "kamailio", shows: &["/usr/sbin/kamailio"] },
+    Package { name: "kamailio-extra-modules", shows: kamailio_module!("uuid") },
+    Package { name: "kamailio-tls-modules", shows: kamailio_module!("tls") },
+    Package { name: "kamailio-websocket-modules", shows: kamailio_module!("websocket") },
     // s_client and s_server.
     Package { name: "openssl", shows: &["/usr/bin/openssl", "/usr/local/bin/openssl"] },
     // Reads what the suites have recorded.

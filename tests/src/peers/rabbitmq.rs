@@ -1,9 +1,8 @@
 //! RabbitMQ 3.10 with its AMQP 1.0 plugin, as a broker of one test process.
 
 use std::fs;
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,6 +10,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
+use super::ports::free_ports;
 use super::{Skipped, announce, package};
 use crate::certificates::Certificates;
 
@@ -191,21 +191,4 @@ fn version() -> String {
     let names = fs::read_dir(LIBRARIES).into_iter().flatten().flatten().map(|entry| entry.file_name());
     let versions = names.filter_map(|name| Some(name.to_str()?.strip_prefix("rabbitmq_server-")?.to_owned()));
     versions.collect::<Vec<_>>().join(", ")
-}
-
-/// Ports that were free a moment ago, below those that systems give to whoever binds to 0: it takes RabbitMQ many seconds to bind
-/// them, and a listener of another test on one of them meanwhile would be taken for RabbitMQ.
-fn free_ports() -> io::Result<[u16; 4]> {
-    const FROM: u64 = 10_000;
-    const COUNT: u64 = 20_000;
-    let mut hasher = RandomState::new().build_hasher();
-    hasher.write_u32(std::process::id());
-    let start = hasher.finish();
-    let candidates = (0..COUNT).map(|n| (FROM + (start % COUNT + n) % COUNT) as u16);
-    // All of them are held until the last is found.
-    let free: Vec<_> =
-        candidates.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).take(4).collect();
-    let ports: Vec<u16> =
-        free.iter().map(|listener| listener.local_addr().map(|address| address.port())).collect::<Result<_, _>>()?;
-    ports.try_into().map_err(|_| io::Error::other("no four ports are free"))
 }

@@ -29,6 +29,7 @@ mod dissect;
 mod example_broker;
 mod fe2o3;
 mod headers;
+mod kamailio;
 mod messaging;
 mod proton_cpp;
 mod proton_python;
