@@ -172,12 +172,12 @@ fn a_nonce_is_good_for_each_count_once() {
 
 #[test]
 fn an_old_nonce_is_stale() {
-    let kamailio = kamailio!(Settings { nonce_lifetime: 1, ..Settings::default() });
+    let kamailio = kamailio!(Settings { nonce_lifetime: 4, ..Settings::default() });
     run(async {
         let uri = kamailio.uri(Transport::Tcp);
         let mut client = Wire::connect(&kamailio, Transport::Tcp).await;
         let Challenge { nonce, .. } = challenge(&mut client, &uri).await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
         let late = auth(&mut client, &uri, &of(Kamailio::ALICE, &nonce, &uri).header()).await;
         let stale = challenge_of(&late);
         assert!(stale.value.ends_with("qop=\"auth\", stale=true"), "{}", stale.value);
@@ -213,10 +213,10 @@ fn a_use_path_ends_with_its_expiry() {
     run(async {
         let uri = kamailio.uri(Transport::Tcp);
         let mut client = Wire::connect(kamailio, Transport::Tcp).await;
-        let answer = log_in(&mut client, &uri, Kamailio::ALICE, "Expires: 2\r\n").await;
+        let answer = log_in(&mut client, &uri, Kamailio::ALICE, "Expires: 4\r\n").await;
         let path = answer.header("Use-Path").unwrap().to_owned();
         let mut peer = super::known_peer(kamailio, &mut client, &path).await;
-        tokio::time::sleep(Duration::from_secs(4)).await;
+        tokio::time::sleep(Duration::from_secs(6)).await;
         peer.write(&send("late", &format!("{path} {CLIENT}"), PEER, "late")).await;
         assert_eq!(peer.answer().await.start, "481 No such session");
         client.write(&send("late", &format!("{path} {PEER}"), CLIENT, "late")).await;
