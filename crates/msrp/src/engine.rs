@@ -248,11 +248,14 @@ impl Connection {
         self.closed.is_none() && !self.is_paused()
     }
 
-    /// What happens next.
+    /// What happens next. Whoever has done with it says so by [`handle_taken`](Self::handle_taken).
     pub fn poll_event(&mut self) -> Option<Event> {
-        let event = self.events.pop_front()?;
-        self.untaken -= weight(&event);
-        Some(event)
+        self.events.pop_front()
+    }
+
+    /// An event is done with: so many octets that have come ([`Event::weight`]) need not be kept any more.
+    pub fn handle_taken(&mut self, weight: usize) {
+        self.untaken = self.untaken.saturating_sub(weight);
     }
 
     /// Takes out what is to be written: how many octets. Over a transport that carries each frame by itself, it is one
@@ -277,13 +280,13 @@ impl Connection {
 
     /// Whether nobody takes what has come, or the peer does not take what answers it.
     fn is_paused(&self) -> bool {
-        matches!(self.frame, Frame::Stranger(_))
+        matches!(self.frame, Frame::Stranger(_) | Frame::Held(..))
             || self.untaken >= self.config.taken
             || self.sender.outbox.len() >= HIGH + self.config.share + self.config.answers
     }
 
     fn tell(&mut self, event: Event) {
-        self.untaken += weight(&event);
+        self.untaken += event.weight();
         self.events.push_back(event);
     }
 
@@ -305,17 +308,6 @@ impl Connection {
             self.end_session(session, SessionEnd::ConnectionClosed);
         }
         self.tell(Event::Closed(why));
-    }
-}
-
-/// What an event holds of what has come, in octets.
-fn weight(event: &Event) -> usize {
-    match event {
-        Event::Message { message, .. } => message.content.len() + message.head.as_bytes().len(),
-        Event::Part { content, .. } | Event::Content { content, .. } => content.len(),
-        Event::Request { head, content, .. } => content.len() + head.as_bytes().len(),
-        Event::Began { head, .. } | Event::Head { head, .. } | Event::Response { head, .. } => head.as_bytes().len(),
-        _ => 0,
     }
 }
 

@@ -164,6 +164,20 @@ pub enum Event {
     Closed(CloseReason),
 }
 
+impl Event {
+    /// How many octets of what has come it holds.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        match self {
+            Self::Message { message, .. } => message.content.len() + message.head.as_bytes().len(),
+            Self::Part { content, .. } | Self::Content { content, .. } => content.len(),
+            Self::Request { head, content, .. } => content.len() + head.as_bytes().len(),
+            Self::Began { head, .. } | Self::Head { head, .. } | Self::Response { head, .. } => head.as_bytes().len(),
+            _ => 0,
+        }
+    }
+}
+
 /// A message that has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -8,7 +8,7 @@ use super::event::{CloseReason, Event};
 use super::keys::SessionKey;
 use super::receiving::Chunk;
 use super::session::{Receive, Session};
-use super::{AddError, Connection, SessionOptions};
+use super::{AddError, Connection, SessionOptions, SessionOver};
 use crate::parser::Event as Parsed;
 use crate::{ByteRange, Code, Flag, Head, HeadFault, HeaderName, MessageId, Method, Path, Status, Uri};
 
@@ -22,6 +22,8 @@ pub(super) enum Frame {
     None,
     /// Nothing more, until it is known whether there is a session for this request.
     Stranger(Head),
+    /// Nothing more, until it is known how the session receives.
+    Held(SessionKey, Head),
     /// Content that nobody wants.
     Unwanted,
     /// A frame that the owner reads by itself.
@@ -54,6 +56,21 @@ impl Connection {
             self.refuse_stranger(&head, code);
         }
         self.read(now);
+    }
+
+    /// Has a session receive like this from now on, and goes on. A frame that is being read goes on as it began.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn receive(&mut self, session: SessionKey, receive: Receive, now: Instant) -> Result<(), SessionOver> {
+        let its = self.sessions.get_mut((session.index, session.serial)).ok_or(SessionOver)?;
+        its.options.receive = receive;
+        match std::mem::replace(&mut self.frame, Frame::None) {
+            Frame::Held(held, head) if held == session => self.request_begins(head, now),
+            other => self.frame = other,
+        }
+        self.resume(now);
+        Ok(())
     }
 
     /// Reads what has come, as long as somebody takes what comes of it.
@@ -122,6 +139,10 @@ impl Connection {
             return self.tell(Event::Head { session, head });
         }
         let typed = head.value(HeaderName::ContentType).is_some();
+        if receive == Receive::Undecided && (typed || head.method() != Some(Method::Send)) {
+            self.frame = Frame::Held(session, head);
+            return;
+        }
         self.frame = match head.method() {
             Some(Method::Send) if typed => return self.chunk_begins(session, head, now),
             _ if typed => Frame::Small(session, head, BytesMut::new()),
@@ -131,7 +152,7 @@ impl Connection {
 
     fn content(&mut self, content: Bytes, now: Instant) {
         match &mut self.frame {
-            Frame::None | Frame::Stranger(_) | Frame::Unwanted | Frame::Empty(..) => {}
+            Frame::None | Frame::Stranger(_) | Frame::Held(..) | Frame::Unwanted | Frame::Empty(..) => {}
             Frame::Owners(session) => {
                 let session = *session;
                 self.tell(Event::Content { session, content });
@@ -149,7 +170,7 @@ impl Connection {
 
     fn frame_ends(&mut self, flag: Flag, now: Instant) {
         match std::mem::replace(&mut self.frame, Frame::None) {
-            Frame::None | Frame::Stranger(_) | Frame::Unwanted => {}
+            Frame::None | Frame::Stranger(_) | Frame::Held(..) | Frame::Unwanted => {}
             Frame::Owners(session) => self.tell(Event::End { session, flag }),
             Frame::Empty(session, head) => self.request_ends(session, head, Bytes::new()),
             Frame::Small(session, head, content) => self.request_ends(session, head, content.freeze()),

@@ -13,4 +13,6 @@ pub(super) struct Incoming {
     pub(super) failure: FailureReport,
     /// Its size, where it was said.
     pub(super) size: Option<u64>,
+    /// Whether it is handed on part by part.
+    pub(super) parts: bool,
 }

@@ -43,10 +43,11 @@ impl Connection {
             return Err(Code::UNSUPPORTED_MEDIA_TYPE);
         }
         self.timing.session_due(now.checked_add(its.options.message_timeout));
-        let options = its.assembly();
+        let parts = its.in_parts(said.range.total());
+        let options = its.assembly(parts);
         match its.assemblies.begin(said.id.as_bytes(), Some(said.range), options, now, &mut self.budget) {
-            Ok(Started::New) if its.parts() => {
-                let incoming = self.incoming(session, &said, head);
+            Ok(Started::New) if parts => {
+                let incoming = self.incoming(session, &said, head, true);
                 let began = Event::Began {
                     session,
                     incoming,
@@ -66,11 +67,12 @@ impl Connection {
     }
 
     /// Remembers a message until it is over.
-    fn incoming(&mut self, session: SessionKey, said: &Said, head: &Head) -> IncomingKey {
+    fn incoming(&mut self, session: SessionKey, said: &Said, head: &Head, parts: bool) -> IncomingKey {
         self.incoming += 1;
         let key = IncomingKey { index: 0, serial: self.incoming };
         let Said { id, failure, range, .. } = said;
-        let incoming = Incoming { id: id.clone(), key, head: head.clone(), failure: *failure, size: range.total() };
+        let incoming =
+            Incoming { id: id.clone(), key, head: head.clone(), failure: *failure, size: range.total(), parts };
         let its = self.sessions.get_mut((session.index, session.serial)).expect("its chunk is being read");
         its.incoming.push(incoming);
         key
@@ -80,8 +82,7 @@ impl Connection {
         let Frame::Chunk(chunk) = &mut self.frame else { return };
         let session = chunk.session;
         let its = self.sessions.get_mut((session.index, session.serial)).expect("a chunk goes with its session");
-        let parts = its.parts().then(|| its.incoming_named(chunk.said.id.as_bytes())).flatten();
-        let key = parts.map(|place| its.incoming[place].key);
+        let key = its.incoming_named(chunk.said.id.as_bytes()).map(|place| its.incoming[place].key);
         let (events, untaken) = (&mut self.events, &mut self.untaken);
         let place = |offset, content: Bytes| {
             if let Some(incoming) = key {
@@ -99,7 +100,7 @@ impl Connection {
     pub(super) fn chunk_ends(&mut self, chunk: Chunk, flag: Flag, now: Instant) {
         let Chunk { session, head, said } = chunk;
         let its = self.sessions.get_mut((session.index, session.serial)).expect("a chunk goes with its session");
-        let (parts, reports) = (its.parts(), its.options.success_reports);
+        let reports = its.options.success_reports;
         let ended = match its.assemblies.end(flag, now, &mut self.budget) {
             Ok(ended) => ended,
             Err(refusal) => {
@@ -111,13 +112,11 @@ impl Connection {
         self.answer(Some(session), &head, Code::OK, None);
         let mut total = None;
         match ended.outcome {
-            Outcome::More if known.is_none() => drop(self.incoming(session, &said, &head)),
+            Outcome::More if known.is_none() => drop(self.incoming(session, &said, &head, false)),
             Outcome::More => {}
             Outcome::Duplicate => self.tell(Event::Duplicate { session, id: said.id.clone() }),
             Outcome::Aborted { .. } => {
-                if let Some(Incoming { key: incoming, .. }) = self.known(session, known)
-                    && parts
-                {
+                if let Some(Incoming { key: incoming, parts: true, .. }) = self.known(session, known) {
                     self.tell(Event::Broken { incoming, why: BrokenBy::Sender });
                 }
                 return;
@@ -125,7 +124,7 @@ impl Connection {
             Outcome::Complete { total: size, buffer } => {
                 total = Some(size);
                 match self.known(session, known) {
-                    Some(Incoming { key: incoming, .. }) if parts => self.tell(Event::Completed { incoming, size }),
+                    Some(Incoming { key: incoming, parts: true, .. }) => self.tell(Event::Completed { incoming, size }),
                     known => {
                         let head = known.map_or_else(|| head.clone(), |known| known.head);
                         let message = Message { head, id: said.id.clone(), content: buffer.into_bytes() };
@@ -155,16 +154,15 @@ impl Connection {
     /// Tells of the messages of a session of which nothing more is taken.
     fn tell_dropped(&mut self, session: SessionKey) {
         let Some(its) = self.sessions.get_mut((session.index, session.serial)) else { return };
-        let parts = its.parts();
         let mut broken = Vec::new();
         while let Some(Dropped { id, refusal, .. }) = its.assemblies.poll_dropped() {
             if let Some(place) = its.incoming_named(&id) {
                 let why = refusal.map_or(BrokenBy::Idle, |refusal| BrokenBy::Refused(refusal.code()));
-                broken.push((its.incoming.swap_remove(place).key, why));
+                broken.push((its.incoming.swap_remove(place), why));
             }
         }
-        for (incoming, why) in broken.into_iter().filter(|_| parts) {
-            self.tell(Event::Broken { incoming, why });
+        for (incoming, why) in broken.into_iter().filter(|(incoming, _)| incoming.parts) {
+            self.tell(Event::Broken { incoming: incoming.key, why });
         }
     }
 
@@ -221,8 +219,7 @@ impl Connection {
     /// Ends what was coming for a session that is over.
     pub(super) fn drop_incoming(&mut self, session: SessionKey, mut over: Session) {
         over.assemblies.clear(&mut self.budget);
-        let parts = over.parts();
-        for Incoming { key: incoming, .. } in over.incoming {
+        for Incoming { key: incoming, parts, .. } in over.incoming {
             if parts {
                 self.tell(Event::Broken { incoming, why: BrokenBy::SessionOver });
             }
@@ -230,7 +227,7 @@ impl Connection {
         let its = match &self.frame {
             Frame::Chunk(chunk) => chunk.session == session,
             Frame::Owners(its) | Frame::Empty(its, _) | Frame::Small(its, ..) => *its == session,
-            Frame::None | Frame::Stranger(_) | Frame::Unwanted => false,
+            Frame::None | Frame::Stranger(_) | Frame::Held(..) | Frame::Unwanted => false,
         };
         if its {
             self.frame = Frame::Unwanted;

@@ -55,10 +55,17 @@ pub enum Receive {
     /// Messages that are whole, from memory.
     #[default]
     Messages,
-    /// Messages part by part, as [`Event::Began`](super::Event::Began) tells of them: for files.
-    Parts,
+    /// Messages that are larger than this part by part, as [`Event::Began`](super::Event::Began) tells of them, and those
+    /// that do not say how large they are: for files. The others whole.
+    Parts {
+        /// The largest message that is given whole, in octets.
+        above: u64,
+    },
     /// Frames, which the owner answers by itself.
     Frames,
+    /// Not at all before [`Connection::receive`](super::Connection::receive) has said how; nothing behind the first request with
+    /// something to receive is read meanwhile. Empty requests are answered.
+    Undecided,
 }
 
 /// When the arrival of a message is reported.
@@ -159,14 +166,17 @@ impl Session {
         [self.keepalive_at, self.assemblies.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// Whether its messages are handed on part by part.
-    pub(super) fn parts(&self) -> bool {
-        self.options.receive == Receive::Parts
+    /// Whether a message of this size is handed on part by part.
+    pub(super) fn in_parts(&self, size: Option<u64>) -> bool {
+        match self.options.receive {
+            Receive::Parts { above } => size.is_none_or(|size| size > above),
+            Receive::Messages | Receive::Frames | Receive::Undecided => false,
+        }
     }
 
     /// How a message is put together.
-    pub(super) fn assembly(&self) -> AssemblyOptions {
-        let keep = if self.parts() { Keep::Pieces } else { Keep::Memory };
+    pub(super) fn assembly(&self, parts: bool) -> AssemblyOptions {
+        let keep = if parts { Keep::Pieces } else { Keep::Memory };
         let SessionOptions { overlap, max_size, .. } = self.options;
         AssemblyOptions { keep, overlap, max_size, ..AssemblyOptions::default() }
     }

@@ -69,7 +69,9 @@ impl End {
     }
 
     pub(super) fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.engine.poll_event()).collect()
+        let events: Vec<_> = std::iter::from_fn(|| self.engine.poll_event()).collect();
+        events.iter().for_each(|event| self.engine.handle_taken(event.weight()));
+        events
     }
 
     pub(super) fn send(&mut self, message: Outgoing) -> MessageKey {

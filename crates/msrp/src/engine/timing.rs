@@ -211,7 +211,7 @@ impl Connection {
     /// What of a frame is open, once everything that has come was read.
     pub(super) fn note_open_frame(&mut self) {
         let part = match &self.frame {
-            Frame::Stranger(_) => None,
+            Frame::Stranger(_) | Frame::Held(..) => None,
             Frame::None if self.parser.is_between_frames() => None,
             Frame::None => Some(Part::Head),
             _ => Some(Part::Content),

@@ -165,7 +165,8 @@ fn r57_garbage_ends_the_connection() {
 fn a_peer_that_vanishes_at_every_octet() {
     let octets = chunk("t001", "m", "1-10/10", "Success-Report: yes\r\n", "0123456789", '$');
     for length in 0..=octets.len() {
-        let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts);
+        let mut alice =
+            End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts { above: 0 });
         alice.take(&octets[..length]);
         alice.engine.handle_eof();
         let events = alice.events();
@@ -297,7 +298,7 @@ fn r26_sessions_share_a_connection() {
 
 #[test]
 fn a_session_that_ends_in_the_middle_of_what_comes() {
-    for receive in [Receive::Messages, Receive::Parts, Receive::Frames] {
+    for receive in [Receive::Messages, Receive::Parts { above: 0 }, Receive::Frames] {
         let octets = chunk("t001", "m", "1-10/10", "", "0123456789", '$');
         for length in 0..octets.len() {
             let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = receive);

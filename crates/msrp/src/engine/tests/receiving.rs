@@ -112,7 +112,8 @@ fn r40_what_contradicts_itself_is_refused_and_stopped() {
 
 #[test]
 fn r41_a_message_that_its_sender_gives_up() {
-    let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts);
+    let mut alice =
+        End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts { above: 0 });
     alice.take(&chunk("t001", "m", "1-*/9", "", "ab", '+'));
     alice.take(&chunk("t002", "m", "3-*/9", "", "c", '#'));
     let events = alice.events();
@@ -219,7 +220,7 @@ fn r36_a_report_of_failure_stops_a_message() {
 
 #[test]
 fn r41_the_owner_wants_no_more_of_a_message() {
-    let parts = |options: &mut SessionOptions| options.receive = Receive::Parts;
+    let parts = |options: &mut SessionOptions| options.receive = Receive::Parts { above: 0 };
     // In the middle of a chunk: it is answered at once, and what is left of it is nobody's.
     let mut alice = End::with("alice", "bob", Config::default(), parts);
     let octets = chunk("t001", "m", "1-*/9", "", "abcdef", '+');
@@ -304,7 +305,7 @@ fn r59_single_octets_far_apart_are_limited() {
 #[test]
 fn r42_a_message_that_does_not_go_on() {
     let mut alice = End::with("alice", "bob", Config::default(), |options| {
-        (options.receive, options.message_timeout) = (Receive::Parts, Duration::from_secs(100));
+        (options.receive, options.message_timeout) = (Receive::Parts { above: 0 }, Duration::from_secs(100));
     });
     alice.take(&chunk("t001", "m", "1-*/*", "", "x", '+'));
     alice.wait(Duration::from_secs(99));
@@ -321,7 +322,8 @@ fn r42_a_message_that_does_not_go_on() {
 
 #[test]
 fn r39_parts_come_as_they_arrive() {
-    let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts);
+    let mut alice =
+        End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts { above: 0 });
     alice.take(&chunk("t001", "m", "5-8/8", "", "efgh", '$'));
     alice.take(&chunk("t002", "m", "1-*/8", "", "abcd", '+'));
     let events = alice.events();
@@ -389,4 +391,41 @@ fn r44_only_media_types_that_are_taken() {
         alice.take(&chunk("t001", "m", "1-2/2", "", "hi", '$'));
         assert_eq!(answers(&alice.put_out()), [expected], "{types}");
     }
+}
+
+#[test]
+fn r39_only_large_messages_come_in_parts() {
+    let mut alice =
+        End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Parts { above: 4 });
+    alice.take(&chunk("t001", "m", "1-4/4", "", "abcd", '$'));
+    alice.take(&chunk("t002", "n", "1-5/5", "", "abcde", '$'));
+    let events = alice.events();
+    assert!(
+        matches!(
+            &events[..],
+            [
+                Event::Bound { .. },
+                Event::Message { .. },
+                Event::Began { .. },
+                Event::Part { .. },
+                Event::Completed { .. }
+            ]
+        ),
+        "{events:?}"
+    );
+}
+
+#[test]
+fn nothing_is_received_before_it_is_known_how() {
+    let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Undecided);
+    let empty = "MSRP t000 SEND\r\nTo-Path: msrp://alice.example.com:7654/alice;tcp\r\n\
+                 From-Path: msrp://bob.example.com:7654/bob;tcp\r\nMessage-ID: e\r\n-------t000$\r\n";
+    alice.take(empty.as_bytes());
+    assert_eq!(answers(&alice.put_out()), ["200"]);
+    alice.take(&chunk("t001", "m", "1-4/4", "", "abcd", '$'));
+    assert!(!alice.engine.is_hungry());
+    assert_eq!((alice.put_out(), alice.events().len()), (vec![], 1));
+    alice.engine.receive(alice.session, Receive::Messages, alice.now).unwrap();
+    assert_eq!(messages(&alice.events()), whole("m", "abcd"));
+    assert_eq!(answers(&alice.put_out()), ["200"]);
 }
