@@ -2,10 +2,14 @@
 //! that two parties agree on elsewhere, as by SIP and SDP, directly or over relays (RFC 4976).
 
 mod flag;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod head;
 mod ident;
 mod name;
 mod parser;
+pub mod sdp;
 mod uri;
 
 pub use flag::Flag;
