@@ -194,6 +194,22 @@ const SELECTOR: &[&[u8]] = &[
 const FRAMED: &[&[u8]] =
     &[b"\0\0\0\0", b"\0\0\0\x01", b"\0\0\0\x07", b"\0\x01\0\0\0\x02", b"\n", b"abab", b"\xff\xff\xff\xff"];
 
+/// What session descriptions are made of.
+const SDP: &[&[u8]] = &[
+    b"\r\n",
+    b"m=message 0 TCP/MSRP *\n",
+    b"m=audio 1 RTP/AVP 0\n",
+    b"a=setup:active\n",
+    b"a=sendonly\n",
+    b"a=chatroom\n",
+    b"a=file-selector:",
+    b"a=fingerprint:md5 0a\n",
+    b"c=IN IP6 ::1\n",
+    b"t=0 0\n",
+    b"%2F",
+    b"\"",
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -208,6 +224,7 @@ fn targets() -> Vec<Target> {
         target("address", "connection_options", postroad_address::fuzz::connection_options, connection_options(), TEXT),
         target("broker", "selector", postroad_broker::fuzz::selector, selectors(), SELECTOR),
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
+        target("msrp", "sdp", postroad_msrp::fuzz::sdp, descriptions(), SDP),
     ]
 }
 
@@ -219,6 +236,21 @@ fn selectors() -> Vec<Vec<u8>> {
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()
+}
+
+/// A text session, and one that transfers a file.
+fn descriptions() -> Vec<Vec<u8>> {
+    let head = "v=0\r\no=alice 1 2 IN IP4 a.example.com\r\ns=-\r\nc=IN IP4 a.example.com\r\nt=0 0\r\n";
+    let text = "m=message 7394 TCP/MSRP *\r\na=accept-types:message/cpim text/plain;x=\"y z\"\r\n\
+        a=accept-wrapped-types:*\r\n\
+        a=path:msrp://r.example.com:2855/r;tcp msrp://[::1]:7394/a;tcp\r\na=setup:actpass\r\na=msrp-cema\r\n\
+        a=max-size:2000\r\na=chatroom:nickname private-messages\r\n";
+    let file = "m=message 7654 TCP/TLS/MSRP *\r\ni=picture\r\na=sendonly\r\na=path:msrps://a.example.com:7654/b;tcp\r\n\
+        a=file-selector:name:\"My%20picture.jpg\" type:image/jpeg size:4 hash:md5:0A:0B\r\na=file-transfer-id:v\r\n\
+        a=file-date:read:\"Mon, 15 May 2006 15:01:31 +0300\"\r\na=file-icon:cid:i@a\r\na=file-range:1-*\r\n";
+    [[head, text, ""], [head, file, text], [head, "m=audio 1 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n", text]]
+        .map(|parts| parts.concat().into_bytes())
+        .into()
 }
 
 /// Each stack of up to two framers, with something to frame that is framed already.
