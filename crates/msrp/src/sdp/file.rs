@@ -131,10 +131,9 @@ impl FileSelector {
         *self == Self::default()
     }
 
-    /// Whether a file of which all is known is one of those that are meant: whatever is selected has to be the
-    /// same.
-    /// Parameters of types do not count. Of hashes one at least has to be of a function that both have, and all of those
-    /// the same. A selector without selectors means no file.
+    /// Whether a file of which all is known is one of those that are meant: whatever is selected has to be the same.
+    /// Parameters of types do not count. Of hashes one at least has to be of a function that both have, and all of
+    /// those the same. A selector without selectors means no file.
     #[must_use]
     pub fn matches(&self, file: &Self) -> bool {
         let same_type = |wanted: &FormatEntry| {
