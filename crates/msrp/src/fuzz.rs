@@ -3,10 +3,12 @@
 mod assembly;
 mod content;
 mod digest;
+mod sdp;
 
 pub use assembly::assembly;
 pub use content::{cpim, imdn};
 pub use digest::digest;
+pub use sdp::sdp;
 
 #[cfg(test)]
 mod tests {

@@ -18,6 +18,7 @@ mod name;
 mod parser;
 mod ranges;
 mod report;
+pub mod sdp;
 mod uri;
 
 pub use byte_range::{ByteRange, ByteRangeError, ByteRangeErrorKind};

@@ -289,6 +289,22 @@ const DIGEST: &[&[u8]] = &[
     "\u{fc}".as_bytes(),
 ];
 
+/// What session descriptions are made of.
+const SDP: &[&[u8]] = &[
+    b"\r\n",
+    b"m=message 0 TCP/MSRP *\n",
+    b"m=audio 1 RTP/AVP 0\n",
+    b"a=setup:active\n",
+    b"a=sendonly\n",
+    b"a=chatroom\n",
+    b"a=file-selector:",
+    b"a=fingerprint:md5 0a\n",
+    b"c=IN IP6 ::1\n",
+    b"t=0 0\n",
+    b"%2F",
+    b"\"",
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -307,6 +323,7 @@ fn targets() -> Vec<Target> {
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
         target("msrp", "digest", postroad_msrp::fuzz::digest, digests(), DIGEST),
         target("msrp", "assembly", postroad_msrp::fuzz::assembly, chunks(), &[]),
+        target("msrp", "sdp", postroad_msrp::fuzz::sdp, descriptions(), SDP),
     ]
 }
 
@@ -401,6 +418,21 @@ fn chunks() -> Vec<Vec<u8>> {
         }
     }
     seeds
+}
+
+/// A text session, and one that transfers a file.
+fn descriptions() -> Vec<Vec<u8>> {
+    let head = "v=0\r\no=alice 1 2 IN IP4 a.example.com\r\ns=-\r\nc=IN IP4 a.example.com\r\nt=0 0\r\n";
+    let text = "m=message 7394 TCP/MSRP *\r\na=accept-types:message/cpim text/plain;x=\"y z\"\r\n\
+        a=accept-wrapped-types:*\r\n\
+        a=path:msrp://r.example.com:2855/r;tcp msrp://[::1]:7394/a;tcp\r\na=setup:actpass\r\na=msrp-cema\r\n\
+        a=max-size:2000\r\na=chatroom:nickname private-messages\r\n";
+    let file = "m=message 7654 TCP/TLS/MSRP *\r\ni=picture\r\na=sendonly\r\na=path:msrps://a.example.com:7654/b;tcp\r\n\
+        a=file-selector:name:\"My%20picture.jpg\" type:image/jpeg size:4 hash:md5:0A:0B\r\na=file-transfer-id:v\r\n\
+        a=file-date:read:\"Mon, 15 May 2006 15:01:31 +0300\"\r\na=file-icon:cid:i@a\r\na=file-range:1-*\r\n";
+    [[head, text, ""], [head, file, text], [head, "m=audio 1 RTP/AVP 0\r\nc=IN IP4 224.2.1.1/127\r\n", text]]
+        .map(|parts| parts.concat().into_bytes())
+        .into()
 }
 
 /// Each stack of up to two framers, with something to frame that is framed already.
