@@ -1,4 +1,5 @@
-//! `cargo xtask features`: transport services with each protocol stack alone, with some together, and with none.
+//! `cargo xtask features`: transport services with each protocol stack alone, with some together, and with none; MSRP without
+//! connections, and with each kind of them.
 //!
 //! Checks and no more: the tests run with everything on, and what is refused in a build that lacks something has a
 //! package of its own.
@@ -29,6 +30,9 @@ const SETS: &[&str] = &[
     "udp,unix",
 ];
 
+/// The same of MSRP, whose protocol needs none.
+const MSRP: &[&str] = &["", "net", "tls", "websocket"];
+
 /// The commands, each with its name.
 pub(crate) fn commands(root: &Path) -> Vec<(String, Command)> {
     let none: &[&str] = &["--no-default-features"];
@@ -41,6 +45,11 @@ pub(crate) fn commands(root: &Path) -> Vec<(String, Command)> {
             (name, cargo(root, &["clippy", "--quiet"], &[none, &of, &["--", "-D", "warnings"]].concat()))
         })
         .collect();
+    for set in MSRP {
+        let name = format!("MSRP with {}", if set.is_empty() { "no features" } else { set });
+        let of = ["--package", "postroad-msrp", "--lib", "--features", set];
+        commands.push((name, cargo(root, &["clippy", "--quiet"], &[none, &of, &["--", "-D", "warnings"]].concat())));
+    }
     let lints: &[&str] = &["--all-targets", "--", "-D", "warnings"];
     let lints = cargo(root, &["clippy", "--quiet"], &[none, &refusing, lints].concat());
     commands.push(("lints of what is refused".to_owned(), lints));

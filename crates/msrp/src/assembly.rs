@@ -229,13 +229,28 @@ impl Assembly {
                 self.ended = true;
             }
         }
-        match self.total {
-            Some(total) if self.ended && self.ranges.is_complete(total) => Ok(Progress::Complete { total }),
-            _ => {
-                self.buffer.settle();
-                Ok(Progress::More)
-            }
+        let progress = self.progress();
+        if progress == Progress::More {
+            self.buffer.settle();
         }
+        Ok(progress)
+    }
+
+    fn progress(&self) -> Progress {
+        match self.total {
+            Some(total) if self.ended && self.ranges.is_complete(total) => Progress::Complete { total },
+            _ => Progress::More,
+        }
+    }
+
+    /// Counts octets as there that came in another way, as over a connection before this one, where the owner
+    /// [keeps](Keep::Pieces) them.
+    ///
+    /// # Errors
+    /// There would be too many pieces.
+    pub fn have(&mut self, range: std::ops::Range<u64>) -> Result<Progress, Refusal> {
+        self.ranges.insert(range).map_err(|_| Refusal::TooManyRanges)?;
+        Ok(self.progress())
     }
 
     /// The range of the chunk with the end that it has so far: what a report tells (RFC 4975 7.1.2). Nothing where no

@@ -12,6 +12,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::assembly::Budget;
+use crate::content::AcceptTypes;
 use crate::{MessageId, Parser, Uri};
 
 mod answer;
@@ -218,6 +219,22 @@ impl Connection {
     #[must_use]
     pub fn backlog(&self) -> usize {
         self.sender.waiting()
+    }
+
+    /// Whether a message of a session has not come to an end.
+    #[must_use]
+    pub fn is_sending(&self, session: SessionKey) -> bool {
+        self.sender.is_sending(session)
+    }
+
+    /// Takes only these media types in a session from now on.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn accept(&mut self, session: SessionKey, types: AcceptTypes) -> Result<(), SessionOver> {
+        let its = self.sessions.get_mut((session.index, session.serial)).ok_or(SessionOver)?;
+        its.options.accept_types = types;
+        Ok(())
     }
 
     /// Takes what has come.

@@ -15,6 +15,8 @@ mod head;
 mod ident;
 mod message_id;
 mod name;
+#[cfg(feature = "net")]
+mod net;
 mod parser;
 mod ranges;
 mod report;
@@ -28,6 +30,8 @@ pub use head::{Head, HeadFault, Method};
 pub use ident::{IdentError, TransactionId};
 pub use message_id::MessageId;
 pub use name::HeaderName;
+#[cfg(feature = "net")]
+pub use net::{connect, session, transport};
 pub use parser::{Event, Limits, ParseError, Parser};
 pub use ranges::{RangeSet, RangesFull};
 pub use report::{FailureReport, ReportError};

@@ -166,7 +166,7 @@ pub(crate) const TABLE: &[Rule] = &[
         name: MSRP,
         folder: "crates/msrp",
         may_import: &[],
-        behind_feature: &[TAPS, "tokio"],
+        behind_feature: &[TAPS, "tokio", "tokio-util", "tracing"],
         outside: Outside::DirectlyWithout(IO),
         silent_on: &[],
     },

@@ -298,6 +298,23 @@ impl Assemblies {
         Ok(Ended { range, outcome })
     }
 
+    /// Counts octets of an open message as there that came in another way ([`Assembly::have`]): its size, if it is whole with
+    /// them.
+    pub fn have(&mut self, id: &[u8], range: std::ops::Range<u64>, budget: &mut Budget) -> Option<u64> {
+        let is = |open: &Open| open.id.as_bytes() == id && !open.again;
+        if let Some(open) = self.current.as_mut().filter(|open| is(open)) {
+            // What it makes of the message shows when the chunk ends.
+            let _ = open.assembly.have(range);
+            return None;
+        }
+        let index = self.open.iter().position(is)?;
+        let Ok(Progress::Complete { total }) = self.open[index].assembly.have(range) else { return None };
+        let open = self.open.swap_remove(index);
+        self.finished.insert(&open.id);
+        self.release(open, budget);
+        Some(total)
+    }
+
     /// Takes no more of a message that the owner does not want, whether some of it has come or not, and gives what has.
     pub fn refuse(&mut self, id: &[u8], budget: &mut Budget) -> Option<Dropped> {
         let is = |open: &Open| open.id.as_bytes() == id && !open.again;

@@ -164,16 +164,33 @@ pub enum Event {
     Closed(CloseReason),
 }
 
+/// What an event weighs beside the octets that it holds: also those without any must not pile up.
+const EVENT: usize = 256;
+
 impl Event {
-    /// How many octets of what has come it holds.
+    /// What it keeps in memory of what the peer has sent, in octets and by estimate.
     #[must_use]
     pub fn weight(&self) -> usize {
         match self {
-            Self::Message { message, .. } => message.content.len() + message.head.as_bytes().len(),
-            Self::Part { content, .. } | Self::Content { content, .. } => content.len(),
-            Self::Request { head, content, .. } => content.len() + head.as_bytes().len(),
-            Self::Began { head, .. } | Self::Head { head, .. } | Self::Response { head, .. } => head.as_bytes().len(),
-            _ => 0,
+            Self::Message { message, .. } => EVENT + message.content.len() + message.head.as_bytes().len(),
+            Self::Part { content, .. } | Self::Content { content, .. } => EVENT + content.len(),
+            Self::Request { head, content, .. } => EVENT + content.len() + head.as_bytes().len(),
+            Self::Began { head, .. } | Self::Head { head, .. } => EVENT + head.as_bytes().len(),
+            Self::Completed { .. }
+            | Self::Broken { .. }
+            | Self::Duplicate { .. }
+            | Self::Report { .. }
+            | Self::End { .. } => EVENT,
+            // Of these there is one for each thing that this end has asked for.
+            Self::Stranger { .. }
+            | Self::Bound { .. }
+            | Self::Wanted { .. }
+            | Self::Progress { .. }
+            | Self::Outcome { .. }
+            | Self::Response { .. }
+            | Self::NoResponse { .. }
+            | Self::SessionOver { .. }
+            | Self::Closed(_) => 0,
         }
     }
 }

@@ -122,11 +122,8 @@ impl Connection {
             Err(Stray::NotFromThere) => return self.refuse_stranger(&head, Code::NO_SUCH_SESSION),
         };
         let its = self.sessions.get_mut((session.index, session.serial)).expect("just found");
-        let (receive, first) = (its.options.receive, !std::mem::replace(&mut its.bound, true));
-        if first {
-            self.strangers = 0;
-            self.tell(Event::Bound { session });
-        }
+        let receive = its.options.receive;
+        self.note_bound(session);
         if let Some(fault) = head.fault() {
             return self.refuse(
                 session,

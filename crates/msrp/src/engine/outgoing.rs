@@ -213,6 +213,16 @@ impl Outgoing {
         self
     }
 
+    /// With so many octets in all, where they are given bit by bit.
+    #[must_use]
+    pub fn with_size(mut self, size: u64) -> Self {
+        // What is here as a whole has its size.
+        if self.content.is_none() {
+            self.size = Some(size);
+        }
+        self
+    }
+
     /// From this octet on, counted from zero: the peer has what is before it.
     #[must_use]
     pub fn from_position(mut self, position: u64) -> Self {

@@ -86,8 +86,9 @@ impl Connection {
         let (events, untaken) = (&mut self.events, &mut self.untaken);
         let place = |offset, content: Bytes| {
             if let Some(incoming) = key {
-                *untaken += content.len();
-                events.push_back(Event::Part { incoming, offset, content });
+                let part = Event::Part { incoming, offset, content };
+                *untaken += part.weight();
+                events.push_back(part);
             }
         };
         if let Err(refusal) = its.assemblies.data(content, now, &mut self.budget, place) {
@@ -202,6 +203,26 @@ impl Connection {
         {
             // Its sender would hear of it at the next chunk, and may have all of them on the way.
             self.report(session, &id, range, &Status::new(Code::STOP))?;
+        }
+        Ok(())
+    }
+
+    /// Counts octets of a message that comes in parts as there: another connection had brought them before it was lost.
+    ///
+    /// # Errors
+    /// The session is over. A message that is over as well is no error.
+    pub fn have(
+        &mut self,
+        session: SessionKey,
+        incoming: IncomingKey,
+        range: std::ops::Range<u64>,
+    ) -> Result<(), SessionOver> {
+        let its = self.sessions.get_mut((session.index, session.serial)).ok_or(SessionOver)?;
+        let Some(place) = its.incoming.iter().position(|known| known.key == incoming) else { return Ok(()) };
+        let id = its.incoming[place].id.clone();
+        if let Some(size) = its.assemblies.have(id.as_bytes(), range, &mut self.budget) {
+            its.incoming.swap_remove(place);
+            self.tell(Event::Completed { incoming, size });
         }
         Ok(())
     }

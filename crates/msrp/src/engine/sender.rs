@@ -211,6 +211,11 @@ impl Sender {
         self.reports.forget(session);
     }
 
+    /// Whether a message of a session has not come to an end.
+    pub(super) fn is_sending(&self, session: SessionKey) -> bool {
+        self.messages.iter().any(|(_, message)| message.session == session && !message.told)
+    }
+
     /// Puts a message into the ring, where it can go on.
     fn ready(&mut self, key: MessageKey) {
         let Some(message) = self.messages.get_mut((key.index, key.serial)) else { return };

@@ -176,7 +176,8 @@ impl Connection {
             }
             What::Empty { session } => match refusal(code, None) {
                 Err(Outcome::TimedOut) => self.close(CloseReason::Silent),
-                _ => self.session_refused(Some(session), code),
+                Err(_) => self.session_refused(Some(session), code),
+                Ok(()) => self.note_bound(session),
             },
             What::Request { key, session } => {
                 self.tell(Event::Response { request: key, head });
@@ -184,6 +185,15 @@ impl Connection {
                     self.session_refused(session, code);
                 }
             }
+        }
+    }
+
+    /// The peer of a session has been heard of.
+    pub(super) fn note_bound(&mut self, session: SessionKey) {
+        let its = self.sessions.get_mut((session.index, session.serial));
+        if its.is_some_and(|its| !std::mem::replace(&mut its.bound, true)) {
+            self.strangers = 0;
+            self.tell(Event::Bound { session });
         }
     }
 
