@@ -9,6 +9,7 @@ use postroad_msrp::connect::{ConnectError, DirectConnector, Options, Server};
 use postroad_msrp::engine::{Outgoing, Request, SessionEnd};
 use postroad_msrp::session::{DeliveryError, Incoming, ReceiveOptions, Session};
 use postroad_msrp::{Code, FailureReport, HeaderName, Method, Path, Uri};
+use postroad_taps::TlsConfig;
 
 #[tokio::test]
 async fn messages_go_both_ways() {
@@ -165,10 +166,65 @@ async fn nobody_is_waited_for_for_ever() {
 async fn r20_what_one_does_not_connect_to() {
     let connector = DirectConnector::default();
     let here = connector.prepare(None).unwrap();
-    for there in ["msrp://127.0.0.1:9/s;ws", "msrp://127.0.0.1:9/s;sctp", "msrp://x.invalid:2855/s;tcp"] {
+    for there in ["msrp://127.0.0.1:9/s;sctp", "msrp://x.invalid:2855/s;tcp"] {
         let error = soon(connector.complete(&here, there.parse().unwrap())).await.unwrap_err();
         assert!(matches!(error, ConnectError::Unreachable(_)), "{there}: {error}");
     }
     let no_session: Uri = "msrp://127.0.0.1:9;tcp".parse().unwrap();
     assert!(matches!(connector.prepare(Some(no_session)), Err(ConnectError::Local(_))));
+}
+
+/// Options for TLS with a certificate of its own for the loopback address.
+fn secure() -> Options {
+    let key = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap();
+    let certificate = key.cert.pem();
+    let tls = TlsConfig::builder()
+        .roots_pem(&certificate)
+        .server_certificate_pem(&certificate, key.signing_key.serialize_pem())
+        .build()
+        .unwrap();
+    let mut options = Options::default();
+    options.tls = tls;
+    options
+}
+
+/// A session whose accepting end is at this URI.
+async fn at(uri: &str, options: Options) -> Result<(Session, Session), ConnectError> {
+    let (server, connector) = (Server::new(options.clone()), DirectConnector::new(options));
+    let expected = server.prepare(Some(uri.parse().unwrap())).await?;
+    let (ours, theirs) = (connector.prepare(None).unwrap(), expected.path().clone());
+    let accepting = tokio::spawn(expected.complete(ours.clone()));
+    let connected = soon(connector.complete(&ours, theirs)).await?;
+    Ok((Session::new(connected), Session::new(soon(accepting).await.unwrap()?)))
+}
+
+#[tokio::test]
+async fn r55_r56_over_tls_and_websocket() {
+    for scheme in ["msrp", "msrps"] {
+        for transport in ["tcp", "ws"] {
+            let uri = format!("{scheme}://localhost/session;{transport}");
+            let (mut alice, mut bob) = at(&uri, secure()).await.unwrap_or_else(|error| panic!("{uri}: {error}"));
+            assert_eq!(alice.transport().tls_info().is_some(), scheme == "msrps");
+            for length in [0, 1, 3000, 300_000] {
+                let content: String = "m\u{fc}ll ".chars().cycle().take(length).collect();
+                soon(alice.deliver(Outgoing::new("text/plain", content.clone()))).await.unwrap();
+                assert!(text(&mut bob).await == content, "{uri} {length}");
+                soon(bob.deliver(Outgoing::new("text/plain", content.clone()))).await.unwrap();
+                assert!(text(&mut alice).await == content, "{uri} {length}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn r56_a_certificate_that_nobody_vouches_for() {
+    let server = Server::new(secure());
+    let expected = server.prepare(Some("msrps://localhost/session;tcp".parse().unwrap())).await.unwrap();
+    // Other roots, none, and another name.
+    for options in [secure(), Options::default()] {
+        let connector = DirectConnector::new(options);
+        let ours = connector.prepare(None).unwrap();
+        let error = soon(connector.complete(&ours, expected.path().clone())).await.unwrap_err();
+        assert!(matches!(error, ConnectError::Establishment(_)), "{error}");
+    }
 }

@@ -1,6 +1,6 @@
 //! How sessions get their connections (RFC 4975 5.4, 6, 8.2): the one end connects, the other accepts.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,10 @@ pub struct Options {
     pub keepalive: Option<Duration>,
     /// The most content of a chunk. By default as [`engine::SessionOptions::chunk`] has it.
     pub chunk: Option<usize>,
+    /// The resource of WebSockets that are connected to or listened on, for URIs with the transport `ws` (RFC 7977). By
+    /// default `/`.
+    #[cfg(feature = "websocket")]
+    pub websocket_resource: String,
     /// The largest message at all, in octets. By default without limit: large ones come in parts.
     pub max_size: u64,
     /// What is the same for all sessions of a connection.
@@ -53,6 +57,8 @@ impl Default for Options {
             by_session_id: false,
             keepalive: None,
             chunk: None,
+            #[cfg(feature = "websocket")]
+            websocket_resource: "/".to_owned(),
             max_size: u64::MAX / 2,
             connection: engine::Config::default(),
         }
@@ -110,7 +116,7 @@ impl DirectConnector {
         let within = self.options.timeout;
         let connecting = async {
             let (stream, ends) = open(remote.first(), &self.options).await?;
-            let link = Shared::start(stream, self.options.connection);
+            let link = Shared::start(stream, self.options.config(remote.first().transport()));
             let options = self.options.session(local.last().clone(), Vec::new(), remote.clone());
             let transport = join(link, options, local.clone(), remote, ends)?;
             transport.probe().await?;
@@ -158,6 +164,24 @@ impl Options {
         session
     }
 
+    /// Whether a transport is built in.
+    fn speaks(transport: &crate::Transport) -> bool {
+        match transport {
+            crate::Transport::Tcp => true,
+            crate::Transport::Ws => cfg!(feature = "websocket"),
+            crate::Transport::Other(_) => false,
+        }
+    }
+
+    /// How a connection over a transport is.
+    fn config(&self, transport: &crate::Transport) -> engine::Config {
+        match transport {
+            #[cfg(feature = "websocket")]
+            crate::Transport::Ws => engine::Config { carriage: engine::Carriage::Frames(FRAME), ..self.connection },
+            _ => self.connection,
+        }
+    }
+
     fn security(&self, scheme: Scheme) -> Result<Security, ConnectError> {
         match scheme {
             Scheme::Msrp => Ok(Security::Disabled),
@@ -171,7 +195,7 @@ impl Options {
 
 /// Connects to the hop that a URI names.
 async fn open(uri: &Uri, options: &Options) -> Result<(ByteStream, Ends), ConnectError> {
-    if *uri.transport() != crate::Transport::Tcp || uri.host().is_invalid() {
+    if uri.host().is_invalid() || !Options::speaks(uri.transport()) {
         return Err(ConnectError::Unreachable(Box::new(uri.clone())));
     }
     let port = uri.port().unwrap_or(DEFAULT_PORT);
@@ -179,13 +203,25 @@ async fn open(uri: &Uri, options: &Options) -> Result<(ByteStream, Ends), Connec
         Host::Ip(address) => RemoteEndpoint::address(*address),
         name => RemoteEndpoint::host(name.to_string()),
     };
-    let remote = remote.port(port).protocol(Protocol::Tcp);
+    let remote = match uri.transport() {
+        #[cfg(feature = "websocket")]
+        crate::Transport::Ws => remote.port(port).websocket(&options.websocket_resource).subprotocol(SUBPROTOCOL),
+        _ => remote.port(port).protocol(Protocol::Tcp),
+    };
     let preconnection = Preconnection::new().remote(remote).security(options.security(uri.scheme())?);
     let connection = preconnection.initiate().timeout(options.timeout).await?;
     let stream = connection.into_byte_stream().map_err(|error| ConnectError::Stream(error.to_string()))?;
     let ends = Ends::of(&stream);
     Ok((stream, ends))
 }
+
+/// The subprotocol of WebSocket (RFC 7977 5.1).
+#[cfg(feature = "websocket")]
+const SUBPROTOCOL: &str = "msrp";
+
+/// The most content of a frame over a WebSocket: what is behind one waits for it to end.
+#[cfg(feature = "websocket")]
+const FRAME: usize = 65_536;
 
 impl Ends {
     fn of(stream: &ByteStream) -> Self {
@@ -198,8 +234,8 @@ impl Ends {
 }
 
 /// A URI of this end's.
-fn local_uri(address: IpAddr, port: u16, scheme: Scheme) -> Uri {
-    let uri = Uri::new(address).with_port(port).with_scheme(scheme);
+fn local_uri(host: Host, port: u16, scheme: Scheme) -> Uri {
+    let uri = Uri::new(host).with_port(port).with_scheme(scheme);
     uri.with_session_id(random::session_id()).expect("letters and digits are a session id")
 }
 

@@ -172,6 +172,8 @@ fn r31_a_silent_peer_is_found_out() {
         assert!(sent[0].0.value(HeaderName::ContentType).is_none());
         alice.take(&response(&sent[0].0, "200 OK"));
     }
+    // The first answer has shown that the peer is there.
+    assert_eq!(alice.events(), [Event::Bound { session: alice.session }]);
     alice.wait(Duration::from_secs(60));
     alice.put_out();
     assert_eq!(alice.events(), []);

@@ -1,14 +1,15 @@
 //! The end that is connected to: listening ports, and the sessions that are expected there.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use postroad_taps::{Listener, LocalEndpoint, Preconnection, Protocol};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::{ConnectError, Ends, Options, check_local, local_uri};
+use crate::engine;
 use crate::net::link::{Doorman, Shared, State};
 use crate::net::random;
 use crate::net::transport::Transport;
@@ -44,8 +45,8 @@ struct Inner {
     book: Arc<Book>,
 }
 
-/// Where it listens: by address, port and scheme.
-type Port = (IpAddr, u16, Scheme);
+/// Where it listens, and over what.
+type Port = (Host, u16, Scheme, crate::Transport);
 
 /// Waits for a peer on a port of its own.
 #[doc(alias = "AcceptorDirect")]
@@ -95,7 +96,7 @@ struct Entry {
 #[derive(Debug)]
 struct Found {
     link: Arc<Shared>,
-    session: crate::engine::SessionKey,
+    session: engine::SessionKey,
 }
 
 /// Connections that wait for one session's path to be known: more are turned away.
@@ -111,8 +112,8 @@ impl Server {
         Self { inner: Arc::new(Inner { options, ..Inner::default() }) }
     }
 
-    /// Expects a peer at a URI, or at a new one on the loopback address, and listens there where nobody does yet. Port 0 is
-    /// any that is free.
+    /// Expects a peer at a URI, or at a new one on the loopback address, and listens there where nobody does yet: on the URI's
+    /// address, or on all addresses of its name. Without a port it is any that is free; [`Expected::path`] has it.
     ///
     /// # Errors
     /// The address cannot be listened on, or the URI is expected already.
@@ -120,15 +121,15 @@ impl Server {
     /// # Cancel safety
     /// Dropping the future may leave the port open.
     pub async fn prepare(&self, local: Option<Uri>) -> Result<Expected, ConnectError> {
-        let host = match local.as_ref().map(Uri::host) {
-            Some(Host::Ip(address)) => *address,
-            // A name is what peers know; it is listened on all addresses.
-            Some(_) => IpAddr::from([0, 0, 0, 0]),
-            None => IpAddr::from([127, 0, 0, 1]),
-        };
+        let loopback = Host::from(Ipv4Addr::LOCALHOST);
+        let host = local.as_ref().map_or(&loopback, Uri::host).clone();
         let scheme = local.as_ref().map_or(Scheme::Msrp, Uri::scheme);
         let wanted = local.as_ref().and_then(Uri::port).unwrap_or(0);
-        let port = self.listen((host, wanted, scheme)).await?;
+        let transport = local.as_ref().map_or(crate::Transport::Tcp, |uri| uri.transport().clone());
+        if !Options::speaks(&transport) {
+            return Err(ConnectError::Unreachable(Box::new(local.expect("by default it is TCP"))));
+        }
+        let port = self.listen((host.clone(), wanted, scheme, transport)).await?;
         let uri = match local {
             Some(uri) if uri.session_id().is_some() => check_local(uri.with_port(port))?,
             Some(uri) => {
@@ -151,23 +152,35 @@ impl Server {
         self.inner.book.lock().clear();
     }
 
-    async fn listen(&self, (address, port, scheme): Port) -> Result<u16, ConnectError> {
+    async fn listen(&self, (host, port, scheme, transport): Port) -> Result<u16, ConnectError> {
         let mut ports = self.inner.ports.lock().await;
-        if port != 0 && ports.contains_key(&(address, port, scheme)) {
+        if port != 0 && ports.contains_key(&(host.clone(), port, scheme, transport.clone())) {
             return Ok(port);
         }
-        let local = LocalEndpoint::address(address).port(port).protocol(Protocol::Tcp);
-        let security = self.inner.options.security(scheme)?;
+        let options = &self.inner.options;
+        let local = match &host {
+            Host::Ip(address) => LocalEndpoint::address(*address),
+            // All addresses of that name.
+            name => LocalEndpoint::host(name.to_string()),
+        };
+        let local = local.port(port);
+        let local = match transport {
+            #[cfg(feature = "websocket")]
+            crate::Transport::Ws => local.websocket(&options.websocket_resource).subprotocol(super::SUBPROTOCOL),
+            _ => local.protocol(Protocol::Tcp),
+        };
+        let security = options.security(scheme)?;
         let listener = Arc::new(Preconnection::new().local(local).security(security).listen().await?);
         let port = listener.local_endpoint().ip().map_or(port, |address| address.port());
-        ports.insert((address, port, scheme), listener.clone());
-        tokio::spawn(accept(listener, self.inner.options.clone(), self.inner.book.clone()));
+        let (timeout, config) = (options.timeout, options.config(&transport));
+        ports.insert((host, port, scheme, transport), listener.clone());
+        tokio::spawn(accept(listener, timeout, config, self.inner.book.clone()));
         Ok(port)
     }
 }
 
 /// Lets clients in.
-async fn accept(listener: Arc<Listener>, options: Options, book: Arc<Book>) {
+async fn accept(listener: Arc<Listener>, timeout: Duration, config: engine::Config, book: Arc<Book>) {
     let places = Arc::new(Semaphore::new(HANDSHAKES));
     while let Ok(place) = places.clone().acquire_owned().await {
         let incoming = match listener.incoming().await {
@@ -178,7 +191,7 @@ async fn accept(listener: Arc<Listener>, options: Options, book: Arc<Book>) {
                 continue;
             }
         };
-        let (timeout, config, book) = (options.timeout, options.connection, book.clone());
+        let book = book.clone();
         tokio::spawn(async move {
             let _place = place;
             let remote = incoming.remote_endpoint().clone();
