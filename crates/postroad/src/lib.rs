@@ -32,8 +32,9 @@
 //! | `client` | `client` | typed links below the faces, and an acceptor for peers without a broker |
 //! | `address` | `address` | address strings and broker URLs |
 //! | `taps` | `taps` | transport services: TCP, TLS, Multipath TCP, UDP, UDP-Lite, Unix sockets, memory |
+//! | `msrp` | `msrp` | MSRP: sessions of messages and files, URIs, session descriptions, what they carry |
 //! | `quic` | | QUIC for transport services |
-//! | `websocket` | | WebSockets, below AMQP (`amqpws` URLs) and for transport services |
+//! | `websocket` | | WebSockets, below AMQP (`amqpws` URLs) and MSRP, and for transport services |
 //! | `hickory` | | a resolver for transport services that asks name servers itself |
 //! | `callback` | `taps::callback` | transport services whose events are told to handlers |
 //! | `blocking` | `blocking` | the same names without `.await`, for programs without a runtime |
@@ -53,6 +54,8 @@ pub use postroad_codec as codec;
 pub use postroad_container as container;
 #[cfg(feature = "messaging")]
 pub use postroad_messaging as messaging;
+#[cfg(feature = "msrp")]
+pub use postroad_msrp as msrp;
 #[cfg(feature = "taps")]
 pub use postroad_taps as taps;
 
