@@ -68,7 +68,10 @@ impl HeaderName {
             19 => &[Self::AuthenticationInfo, Self::ContentDescription, Self::ContentDisposition],
             _ => &[],
         };
-        candidates.iter().copied().find(|candidate| candidate.as_str().as_bytes().eq_ignore_ascii_case(name))
+        let written = |candidate: &Self| candidate.as_str().as_bytes() == name;
+        let in_any_case = |candidate: &Self| candidate.as_str().as_bytes().eq_ignore_ascii_case(name);
+        // Nearly all write them as the standard does.
+        candidates.iter().copied().find(written).or_else(|| candidates.iter().copied().find(in_any_case))
     }
 
     /// Whether it is of MIME: such headers say what a body is, and stand behind the others (RFC 4975 7.1).

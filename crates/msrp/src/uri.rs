@@ -480,8 +480,24 @@ fn is_session(byte: u8) -> bool {
 
 /// `token` of RFC 4975 9.
 pub(crate) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]".contains(&byte)
+    TOKEN[usize::from(byte)]
 }
+
+/// Looked up, for each octet of each header's name is asked for.
+static TOKEN: [bool; 256] = {
+    let (mut table, others) = ([false; 256], b"\"(),/:;<=>?@[\\]");
+    let mut byte = 0x21_u8;
+    while byte < 0x7f {
+        table[byte as usize] = true;
+        byte += 1;
+    }
+    let mut place = 0;
+    while place < others.len() {
+        table[others[place] as usize] = false;
+        place += 1;
+    }
+    table
+};
 
 #[cfg(test)]
 mod tests;

@@ -118,20 +118,20 @@ impl Scan {
         }
         let number = self.fields.len() + 2;
         let text = &octets[line.range()];
-        let name = memchr::memchr(b':', text).map(|colon| &text[..colon]).filter(|name| is_name(name));
-        let (name, value) = match name {
-            Some(name) => (name.len(), name.len() + 1),
+        let colon = text.iter().position(|byte| *byte == b':').unwrap_or_default();
+        let known = HeaderName::of(&text[..colon]);
+        let (name, value) = if known.is_some() || is_name(&text[..colon]) {
+            (colon, colon + 1)
+        } else {
             // It has its place among the fields, so that what is told of it can name its line.
-            None => {
-                self.wrong(HeadFault::Line(number));
-                (0, 0)
-            }
+            self.wrong(HeadFault::Line(number));
+            (0, 0)
         };
         let rest = &text[value..];
         let before = rest.iter().take_while(|byte| is_blank(**byte)).count();
         let behind = rest[before..].iter().rev().take_while(|byte| is_blank(**byte)).count();
         let field = Field {
-            known: HeaderName::of(&text[..name]),
+            known,
             name: Span { start: line.start, end: line.start + name as u32 },
             value: Span { start: line.start + (value + before) as u32, end: line.end - behind as u32 },
         };
@@ -230,7 +230,9 @@ fn is_blank(byte: u8) -> bool {
 
 /// `utf8text` of RFC 4975 9.
 fn is_text(text: &[u8]) -> bool {
-    if text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\t')) {
+    // Without a way out, so that the compiler takes many octets at a time.
+    let plain = |text: &[u8]| text.iter().fold(true, |plain, byte| plain & (*byte >= b' ') & (*byte < 0x7f));
+    if plain(text) {
         return true;
     }
     let control = |byte: &u8| byte.is_ascii_control() && *byte != b'\t';
