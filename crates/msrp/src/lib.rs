@@ -17,6 +17,7 @@ mod message_id;
 mod name;
 mod parser;
 mod ranges;
+pub mod registration;
 mod report;
 mod uri;
 
