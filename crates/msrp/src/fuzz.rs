@@ -3,10 +3,12 @@
 mod assembly;
 mod content;
 mod digest;
+mod registration;
 
 pub use assembly::assembly;
 pub use content::{cpim, imdn};
 pub use digest::digest;
+pub use registration::registration;
 
 #[cfg(test)]
 mod tests {
