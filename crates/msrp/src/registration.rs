@@ -56,7 +56,9 @@ const RETRY: Duration = Duration::from_secs(1);
 ///
 /// Its owner hands it the connection's events and calls [`handle_timeout`](Self::handle_timeout) when
 /// [`poll_timeout`](Self::poll_timeout) has come. It begins again on a new connection, since the URIs end with the
-/// connection (RFC 4976 6.3).
+/// connection (RFC 4976 6.3). An engine ends a connection that has no session within
+/// [`Config::unbound_timeout`](crate::engine::Config::unbound_timeout): where the session comes later than the registration,
+/// that has to be longer.
 ///
 /// ```
 /// use std::collections::VecDeque;
@@ -179,8 +181,8 @@ impl Registration {
         connection: &mut Connection,
         now: Instant,
     ) -> Option<Outcome> {
-        let hop = self.take_pending(request)?;
         let code = head.code().and_then(Code::new)?;
+        let hop = self.take_pending(request)?;
         // Codes alone count, as comments differ from relay to relay.
         let asked_again = match code {
             _ if code.is_success() => match self.granted(hop, head, now) {
