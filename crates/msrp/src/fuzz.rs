@@ -3,11 +3,13 @@
 mod assembly;
 mod content;
 mod digest;
+mod registration;
 mod sdp;
 
 pub use assembly::assembly;
 pub use content::{cpim, imdn};
 pub use digest::digest;
+pub use registration::registration;
 pub use sdp::sdp;
 
 #[cfg(test)]

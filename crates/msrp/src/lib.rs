@@ -19,6 +19,7 @@ mod name;
 mod net;
 mod parser;
 mod ranges;
+pub mod registration;
 mod report;
 pub mod sdp;
 mod uri;

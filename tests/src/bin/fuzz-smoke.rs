@@ -305,6 +305,29 @@ const SDP: &[&[u8]] = &[
     b"\"",
 ];
 
+/// Parts of what relays answer to `AUTH`.
+const LOGIN: &[&[u8]] = &[
+    b"\n\n",
+    b"\n",
+    b"200",
+    b"401",
+    b"403",
+    b"408",
+    b"423",
+    b"501",
+    b"wait 30",
+    b"wait 540",
+    b"WWW-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth\"",
+    b", stale=true",
+    b", opaque=\"o\"",
+    b"Authentication-Info: nextnonce=\"m\"",
+    b"Use-Path: msrps://a:1/x;tcp",
+    b" msrps://b:1/y;tcp",
+    b"Expires: 600",
+    b"Min-Expires: 60",
+    b"Max-Expires: 900",
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -324,6 +347,7 @@ fn targets() -> Vec<Target> {
         target("msrp", "digest", postroad_msrp::fuzz::digest, digests(), DIGEST),
         target("msrp", "assembly", postroad_msrp::fuzz::assembly, chunks(), &[]),
         target("msrp", "sdp", postroad_msrp::fuzz::sdp, descriptions(), SDP),
+        target("msrp", "registration", postroad_msrp::fuzz::registration, logins(), LOGIN),
     ]
 }
 
@@ -405,6 +429,22 @@ fn digests() -> Vec<Vec<u8>> {
     let silent = "nextnonce=\"40f2\", cnonce=\"0a4f113b\", nc=00000001".to_owned();
     let exchange = [&*challenge, &answer, &silent, &several, &answer, &info].join("\n");
     [challenge, several, answer, info, silent, exchange].map(String::into_bytes).into()
+}
+
+/// Logins at one relay and at two, with renewals, in which things go well and wrong.
+fn logins() -> Vec<Vec<u8>> {
+    const CHALLENGE: &str = "401 x\nWWW-Authenticate: Digest realm=\"x\", nonce=\"n\", qop=\"auth\"";
+    const FIRST: &str = "200 OK\nUse-Path: msrps://a:1/x;tcp\nExpires: 900";
+    const BOTH: &str = "200 OK\nUse-Path: msrps://a:1/x;tcp msrps://b:1/y;tcp\nExpires: 600";
+    const BOUNDS: &str = "423 x\nMin-Expires: 60\nMax-Expires: 120";
+    [
+        (0, [CHALLENGE, BOUNDS, FIRST, "wait 60", FIRST, "wait 60"]),
+        (1, [CHALLENGE, FIRST, CHALLENGE, BOTH, "wait 540", BOTH]),
+        (2, [CHALLENGE, "wait 30", FIRST, "wait 810", "wait 30", FIRST]),
+        (9, [FIRST, BOTH, "wait 540", "403 no", "500 x", FIRST]),
+    ]
+    .map(|(choice, answers): (u8, [&str; 6])| [&[choice], answers.join("\n\n").as_bytes()].concat())
+    .into()
 }
 
 /// A message of 32 units in pieces of eight, in order, in reverse and twice; how it is kept, and how large a unit is.
