@@ -3,14 +3,18 @@
 mod assembly;
 mod content;
 mod digest;
+mod parser;
 mod registration;
 mod sdp;
+mod uri;
 
 pub use assembly::assembly;
 pub use content::{cpim, imdn};
 pub use digest::digest;
+pub use parser::parser;
 pub use registration::registration;
 pub use sdp::sdp;
+pub use uri::uri;
 
 #[cfg(test)]
 mod tests {

@@ -58,7 +58,8 @@ pub enum Transport {
     Tcp,
     /// WebSocket (RFC 7977).
     Ws,
-    /// Another one, in lower case.
+    /// Another one, in lower case; it is parsed.
+    #[non_exhaustive]
     Other(Box<str>),
 }
 

@@ -5,8 +5,9 @@ mod common;
 use std::fs::File;
 use std::io::{Read, Write};
 
-use common::{sessions, soon};
+use common::{sessions, soon, transports};
 use postroad_msrp::Code;
+use postroad_msrp::connect::Options;
 use postroad_msrp::engine::Outgoing;
 use postroad_msrp::session::{DeliveryError, FileError, Incoming, IncomingFile, OutgoingFile, Session};
 use sha2::{Digest, Sha256};
@@ -228,4 +229,19 @@ async fn r51_a_range_of_a_file_is_a_message_of_its_own() {
     soon(transfer.outcome()).await.unwrap();
     let sha256: [u8; 32] = Sha256::digest(&content).into();
     assert_eq!((saved.size, saved.sha256), (content.len() as u64, sha256));
+}
+
+#[tokio::test]
+async fn r10_a_file_in_short_chunks() {
+    let mut options = Options::default();
+    (options.chunk, options.connection.window) = (Some(10_240), 16);
+    let (connected, accepted) = transports(options).await;
+    let (alice, mut bob) = (Session::new(connected), Session::new(accepted));
+    let content = octets(20 << 20);
+    let transfer = alice.send_file(outgoing(&content).with_size(content.len() as u64)).unwrap();
+    let incoming = file(&mut bob).await;
+    let saved = soon(incoming.save(tempfile::tempfile().unwrap())).await.unwrap();
+    soon(transfer.outcome()).await.unwrap();
+    let sha256: [u8; 32] = Sha256::digest(&content).into();
+    assert_eq!(saved.sha256, sha256);
 }

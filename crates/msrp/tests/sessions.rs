@@ -7,7 +7,7 @@ use std::time::Duration;
 use common::{sessions, soon, text, transports};
 use postroad_msrp::connect::{ConnectError, DirectConnector, Options, Server};
 use postroad_msrp::engine::{Outgoing, Request, SessionEnd};
-use postroad_msrp::session::{DeliveryError, Incoming, ReceiveOptions, Session};
+use postroad_msrp::session::{DeliveryError, Incoming, OutgoingFile, ReceiveOptions, Session};
 use postroad_msrp::{Code, FailureReport, HeaderName, Method, Path, Uri};
 use postroad_taps::TlsConfig;
 
@@ -226,5 +226,23 @@ async fn r56_a_certificate_that_nobody_vouches_for() {
         let ours = connector.prepare(None).unwrap();
         let error = soon(connector.complete(&ours, expected.path().clone())).await.unwrap_err();
         assert!(matches!(error, ConnectError::Establishment(_)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn r49_large_files_over_every_transport() {
+    let content: Vec<u8> = (0..20_000_000_u32).map(|place| (place.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for uri in ["msrps://localhost/session;tcp", "msrp://localhost/session;ws", "msrps://localhost/session;ws"] {
+        let (alice, mut bob) = at(uri, secure()).await.unwrap();
+        let file = OutgoingFile::new(std::io::Cursor::new(content.clone()), "a/b").unwrap();
+        let transfer = alice.send_file(file.with_size(content.len() as u64)).unwrap();
+        let Incoming::File(mut file) = soon(bob.receive()).await.unwrap() else { panic!() };
+        let mut came = 0;
+        while let Some((offset, part)) = soon(file.next_part()).await.unwrap() {
+            assert!(content[offset as usize..offset as usize + part.len()] == part, "{uri} {offset}");
+            came += part.len();
+        }
+        soon(transfer.outcome()).await.unwrap();
+        assert_eq!(came, content.len(), "{uri}");
     }
 }

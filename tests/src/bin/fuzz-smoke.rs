@@ -328,6 +328,47 @@ const LOGIN: &[&[u8]] = &[
     b"Max-Expires: 900",
 ];
 
+/// Parts of frames of MSRP, and of what only looks like their ends.
+const FRAMES: &[&[u8]] = &[
+    b"MSRP 49fi SEND\r\n",
+    b"MSRP 49fi 200 OK\r\n",
+    b"To-Path: msrp://b:1/t;tcp\r\n",
+    b"From-Path: msrp://a:1/f;tcp\r\n",
+    b"Message-ID: m123\r\n",
+    b"Byte-Range: 1-*/*\r\n",
+    b"Content-Type: a/b\r\n",
+    b"-------49fi$\r\n",
+    b"\r\n-------49fi+\r\n",
+    b"\r\n-------49fi",
+    b"-------",
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b"#",
+];
+
+/// Parts of URIs of MSRP.
+const URIS: &[&[u8]] = &[
+    b"msrp://",
+    b"MSRPS://",
+    b"bob@",
+    b"%61",
+    b"%2f",
+    b"[::1]",
+    b"127.0.0.1",
+    b"a",
+    b":1",
+    b":65535",
+    b"/s",
+    b";tcp",
+    b";TCP",
+    b";ws",
+    b";x=y",
+    b"\n",
+    b" ",
+    b"\r",
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -346,6 +387,8 @@ fn targets() -> Vec<Target> {
         target("taps", "framers", postroad_taps::fuzz::framers, framed(), FRAMED),
         target("msrp", "digest", postroad_msrp::fuzz::digest, digests(), DIGEST),
         target("msrp", "assembly", postroad_msrp::fuzz::assembly, chunks(), &[]),
+        target("msrp", "parser", postroad_msrp::fuzz::parser, cut_frames(), FRAMES),
+        target("msrp", "uri", postroad_msrp::fuzz::uri, uris(), URIS),
         target("msrp", "sdp", postroad_msrp::fuzz::sdp, descriptions(), SDP),
         target("msrp", "registration", postroad_msrp::fuzz::registration, logins(), LOGIN),
     ]
@@ -445,6 +488,24 @@ fn logins() -> Vec<Vec<u8>> {
     ]
     .map(|(choice, answers): (u8, [&str; 6])| [&[choice], answers.join("\n\n").as_bytes()].concat())
     .into()
+}
+
+/// Frames with content and without, in two pieces.
+fn cut_frames() -> Vec<Vec<u8>> {
+    let paths = "To-Path: msrp://b:1/t;tcp\r\nFrom-Path: msrp://a:1/f;tcp\r\n";
+    let chunk = format!("MSRP 49fi SEND\r\n{paths}Content-Type: a/b\r\n\r\nx\r\n-------49fi\r\n-------49fi+\r\n");
+    let response = format!("MSRP 49fi 200 OK\r\n{paths}-------49fi$\r\n");
+    let both = format!("{chunk}{response}");
+    let cut = |frames: &String| [0, 128, 250].map(|place| [&[1, place], frames.as_bytes()].concat());
+    [chunk, response, both].iter().flat_map(cut).collect()
+}
+
+/// URIs, two on a line or on two lines.
+fn uris() -> Vec<Vec<u8>> {
+    let (one, other) =
+        ("msrps://bob@Host.example.com:2855/s8d9fa;tcp;x=1", "MSRPS://host.%65xample.com:2855/s8d9fa;TCP");
+    let address = "msrp://[2001:db8::1]:9/Ab/c+d=;ws";
+    [format!("{one}\n{other}"), format!("{one} {address}"), address.to_owned()].map(String::into_bytes).into()
 }
 
 /// A message of 32 units in pieces of eight, in order, in reverse and twice; how it is kept, and how large a unit is.

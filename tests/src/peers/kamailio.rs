@@ -201,7 +201,7 @@ impl Kamailio {
             .arg(&dir)
             .arg(SERVER)
             // In the foreground, to stderr; megabytes of memory that is shared, and of each process.
-            .args(["-DD", "-E", "-m", "32", "-M", "8", "-f"])
+            .args(["-DD", "-E", "-m", "256", "-M", "8", "-f"])
             .arg(&script)
             .arg("-P")
             .arg(dir.join("pid"))

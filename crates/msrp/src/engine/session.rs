@@ -151,14 +151,14 @@ impl Session {
         }
     }
 
-    /// Whether a request with these paths is this session's: it must come from the peer's path (RFC 4975 7.3), and go no
-    /// farther.
+    /// Whether a request that comes along this path is this session's: it must come the whole way from the peer
+    /// (RFC 4975 7.3), over the relays of this end as well, the nearest of which it passed last.
     pub(super) fn is_from(&self, from: &Path) -> bool {
-        let remote = &self.options.remote;
+        let SessionOptions { relays, remote, .. } = &self.options;
         if self.options.by_session_id {
-            return from.first().is_session_of(remote.first());
+            return from.get(relays.len()).is_some_and(|first| first.is_session_of(remote.first()));
         }
-        from == remote
+        from.iter().eq(relays.iter().chain(remote.iter()))
     }
 
     /// When it has something to do.

@@ -14,8 +14,10 @@ use super::transport::{Ends, Transport};
 use crate::engine::{self, AddError, Receive, SessionEnd, SessionOptions};
 use crate::{DEFAULT_PORT, Host, Path, Scheme, Uri};
 
+mod relay;
 mod server;
 
+pub use relay::{Mode, Reached, RelayConnection, RelaySettings, RelaySettingsError};
 pub(crate) use server::Entered;
 pub use server::{DirectAcceptor, Expected, Server};
 
@@ -135,7 +137,8 @@ fn join(
     ends: Ends,
 ) -> Result<Transport, ConnectError> {
     let added = link.turn(|state| {
-        let added = state.engine.add_session(options, Instant::now())?;
+        // The peer may be waiting already.
+        let added = state.engine.bind(options, Instant::now())?;
         state.feed(added);
         Ok::<_, AddError>(added)
     });
@@ -278,6 +281,9 @@ pub enum ConnectError {
     /// The URI is expected already, or not at all.
     #[error("{0} is expected already, or not any more")]
     Expected(Box<Uri>),
+    /// The relay does not take this end.
+    #[error("the relay does not take this end: {0}")]
+    Relay(String),
     /// The server has been closed.
     #[error("the server is closed")]
     Closed,

@@ -124,8 +124,8 @@ impl Driver {
             Ok(None) => state.engine.resume(now),
             Err(error) => state.fail(LinkError::of_stream(error)),
         }
-        if state.engine.poll_timeout().is_some_and(|deadline| deadline <= now) {
-            state.engine.handle_timeout(now);
+        if state.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            state.handle_timeout(now);
         }
         state.route(now);
         if written {
@@ -135,7 +135,7 @@ impl Driver {
         }
         let over = state.is_over() && (written || read.is_err());
         let progress = matches!(read, Ok(Some(_))) || (written && self.output.has_remaining());
-        let deadline = state.engine.poll_timeout();
+        let deadline = state.poll_timeout();
         // Reading may have become possible with what was taken just now.
         let fed = !hungry && state.engine.is_hungry();
         if !progress && !over && !fed {

@@ -16,6 +16,7 @@ use crate::engine::{
     CloseReason, Config, Connection, Event, IncomingKey, MessageKey, Outcome, Outgoing, RequestKey, SessionEnd,
     SessionKey, SessionOver,
 };
+use crate::registration::{self, Registration, RegistrationError};
 use crate::{Code, Head, Path, Uri};
 
 /// A connection and everything that is on it.
@@ -35,6 +36,8 @@ pub(super) struct State {
     /// Who knows of the sessions that peers ask for.
     doorman: Option<Arc<dyn Doorman>>,
     over: Option<LinkError>,
+    /// What keeps a URI at a relay.
+    registering: Option<Registering>,
     /// Whether there was a session that has been removed: without another one the connection ends.
     served: bool,
     driver: Option<Waker>,
@@ -76,6 +79,14 @@ struct Slot {
     waker: Option<Waker>,
 }
 
+/// A URI at a relay, as it is asked for and renewed.
+struct Registering {
+    registration: Registration,
+    granted: Option<Path>,
+    lost: Option<RegistrationError>,
+    waker: Option<Waker>,
+}
+
 /// What becomes of a request of an owner's own: its response, or that there is none.
 #[derive(Debug, Default)]
 struct Answer {
@@ -96,6 +107,9 @@ pub enum LinkError {
     /// The TLS session was not ended in order: what was received may be cut short.
     #[error("the TLS session was cut off")]
     TlsCut,
+    /// The relay does not have the URI of this end any more.
+    #[error("the relay does not know this end any more: {0}")]
+    Relay(RegistrationError),
     /// What drove it has ended, with its runtime.
     #[error("nobody drives the connection any more")]
     Gone,
@@ -137,6 +151,7 @@ impl Shared {
                 incoming: HashMap::new(),
                 doorman,
                 over: None,
+                registering: None,
                 served: false,
                 driver: None,
                 wakes: Vec::new(),
@@ -336,6 +351,34 @@ impl Shared {
         .await
     }
 
+    /// Asks a relay for a URI, which is renewed from then on.
+    pub(super) async fn register(&self, registration: Registration) -> Result<Path, LinkError> {
+        self.turn(|state| {
+            let mut registration = registration;
+            let begun = registration.begin(&mut state.engine, Instant::now());
+            let lost = begun.err();
+            state.registering = Some(Registering { registration, granted: None, lost, waker: None });
+        });
+        self.wait(|state, waker| {
+            let over = state.over.clone();
+            let registering = state.registering.as_mut().expect("put there just now");
+            if let Some(path) = registering.granted.clone() {
+                return Some(Ok(path));
+            }
+            if let Some(error) = registering.lost.clone() {
+                return Some(Err(LinkError::Relay(error)));
+            }
+            registering.waker = Some(waker.clone());
+            over.map(Err)
+        })
+        .await
+    }
+
+    /// Ends a connection on which there is no session.
+    pub(super) fn abandon_link(&self) {
+        self.turn(|state| state.served = true);
+    }
+
     /// Why it is of no more use.
     pub(super) fn over(&self) -> Option<LinkError> {
         self.lock().over.clone()
@@ -450,10 +493,12 @@ impl State {
                 }
                 Event::Response { request, head } => {
                     self.answer(*request, Some(head.clone()));
+                    self.tell_registration(&event, now);
                     continue;
                 }
                 Event::NoResponse { request } => {
                     self.answer(*request, None);
+                    self.tell_registration(&event, now);
                     continue;
                 }
                 Event::SessionOver { session, why } => {
@@ -505,6 +550,52 @@ impl State {
         }
     }
 
+    fn tell_registration(&mut self, event: &Event, now: Instant) {
+        if let Some(registering) = &mut self.registering {
+            let outcome = registering.registration.handle_event(event, &mut self.engine, now);
+            self.registered(outcome);
+        }
+    }
+
+    /// When a URI at a relay is to be renewed, or the engine has something to do.
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        let renewal = self.registering.as_ref().and_then(|registering| registering.registration.poll_timeout());
+        [self.engine.poll_timeout(), renewal].into_iter().flatten().min()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.engine.handle_timeout(now);
+        if let Some(registering) = &mut self.registering
+            && registering.registration.poll_timeout().is_some_and(|at| at <= now)
+        {
+            let outcome = registering.registration.handle_timeout(&mut self.engine, now);
+            self.registered(outcome);
+        }
+    }
+
+    fn registered(&mut self, outcome: Option<registration::Outcome>) {
+        let Some(registering) = &mut self.registering else { return };
+        match outcome {
+            None => return,
+            Some(registration::Outcome::Granted { use_path, .. }) => registering.granted = Some(use_path),
+            Some(registration::Outcome::Refreshed { moved: false, .. }) => return,
+            Some(registration::Outcome::Refreshed { .. }) => {
+                // The peer has the old one, which ends in a while; then the session does, unless it is agreed on again.
+                tracing::warn!("the relay has given another URI on renewal");
+                return;
+            }
+            Some(registration::Outcome::Lost(error)) => {
+                let granted = registering.granted.is_some();
+                registering.lost = Some(error.clone());
+                if granted {
+                    self.fail(LinkError::Relay(error));
+                }
+            }
+        }
+        let waker = self.registering.as_mut().and_then(|registering| registering.waker.take());
+        self.wakes.extend(waker);
+    }
+
     fn slot(&mut self, message: MessageKey, change: impl FnOnce(&mut Slot)) {
         if let Some(slot) = self.messages.get_mut(&message) {
             change(slot);
@@ -524,6 +615,7 @@ impl State {
         self.wakes.extend(self.requests.values_mut().filter_map(|answer| answer.waker.take()));
         self.wakes.extend(self.messages.values_mut().filter_map(|slot| slot.waker.take()));
         self.wakes.append(&mut self.crowd);
+        self.wakes.extend(self.registering.as_mut().and_then(|registering| registering.waker.take()));
     }
 
     pub(super) fn driver_sleeps(&mut self, cx: &Context<'_>) {

@@ -13,7 +13,8 @@ use super::{UriError, UriErrorKind, check, is_sub_delim, is_unreserved};
 pub enum Host {
     /// An address.
     Ip(IpAddr),
-    /// A name, as it was written.
+    /// A name, as it was written. [`Host::name`] makes one.
+    #[non_exhaustive]
     Name(Box<str>),
 }
 

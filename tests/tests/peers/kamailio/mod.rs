@@ -18,6 +18,7 @@ macro_rules! kamailio {
 }
 
 mod auth;
+mod client;
 mod relay;
 mod sizes;
 mod wire;

@@ -326,3 +326,21 @@ fn r10_a_chunk_whose_owner_gives_nothing_ends() {
     alice.engine.finish(key).unwrap();
     assert_eq!(outline(&alice.put_out()), [("SEND".to_owned(), "3001-3000/3000".to_owned(), 0, Flag::Complete)]);
 }
+
+#[test]
+fn r22_what_comes_over_relays_of_this_end() {
+    let relays = ["msrp://near.example.com:2855/n;tcp", "msrp://far.example.com:2855/f;tcp"];
+    let mut alice = End::with("alice", "bob", Config::default(), |options| {
+        options.relays = relays.iter().map(|relay| relay.parse().unwrap()).collect();
+    });
+    let [near, far] = relays;
+    for (from, expected) in [
+        (format!("{near} {far} {BOB}"), "200"),
+        (format!("{far} {near} {BOB}"), "481"),
+        (format!("{near} {BOB}"), "481"),
+        (BOB.to_owned(), "481"),
+    ] {
+        alice.take(&request("t001", "SEND", ALICE, &from, ""));
+        assert_eq!(answers(&alice.put_out()), [expected], "{from}");
+    }
+}
