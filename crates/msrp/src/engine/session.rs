@@ -151,14 +151,16 @@ impl Session {
         }
     }
 
-    /// Whether a request with these paths is this session's: it must come from the peer's path (RFC 4975 7.3), and go no
-    /// farther.
-    pub(super) fn is_from(&self, from: &Path) -> bool {
-        let remote = &self.options.remote;
-        if self.options.by_session_id {
-            return from.first().is_session_of(remote.first());
+    /// Whether a request with these paths is this session's: it must come from the peer's path (RFC 4975 7.3), over the
+    /// session's own relays, which come first in it (RFC 4976 6.4). A relay on the way may have made a report.
+    pub(super) fn is_from(&self, from: &Path, is_report: bool) -> bool {
+        let SessionOptions { relays, remote, by_session_id, .. } = &self.options;
+        if *by_session_id && from.first().is_session_of(remote.first()) {
+            return true;
         }
-        from == remote
+        let way = relays.iter().rev().chain(remote.iter());
+        let whole = is_report || from.len() == relays.len() + remote.len();
+        from == remote || (whole && from.len() <= relays.len() + remote.len() && from.iter().eq(way.take(from.len())))
     }
 
     /// When it has something to do.
@@ -191,5 +193,35 @@ impl Session {
         let relayed = !self.options.relays.is_empty() || self.options.remote.len() > 1;
         let default = if relayed { RELAYED_CHUNK } else { usize::MAX };
         self.options.chunk.unwrap_or(default).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r22_requests_come_over_the_sessions_own_relays() {
+        let path = |names: &str| -> Path {
+            let uris = names.split(' ').map(|name| format!("msrp://{name}.example.com:1/s;tcp").parse().unwrap());
+            Path::new(uris.collect::<Vec<Uri>>()).unwrap()
+        };
+        let mut options = SessionOptions::new(path("bob").first().clone(), path("far alice"));
+        options.relays = path("near middle").into_uris();
+        let session = Session::new(options, Instant::now());
+        for (from, request, report) in [
+            ("middle near far alice", true, true),
+            // A relay that does not write itself down.
+            ("far alice", true, true),
+            ("middle", false, true),
+            ("middle near far", false, true),
+            ("near middle far alice", false, false),
+            ("middle near far alice alice", false, false),
+            ("near", false, false),
+            ("alice", false, false),
+        ] {
+            let is = [false, true].map(|is_report| session.is_from(&path(from), is_report));
+            assert_eq!(is, [request, report], "{from}");
+        }
     }
 }
