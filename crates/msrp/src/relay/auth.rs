@@ -74,7 +74,7 @@ impl Relay {
         let lasts = format!("Expires: {}", expires.as_secs());
         self.succeeded(key);
         let link = self.links.get_mut(key.slot()).expect("it is being read");
-        link.challenges = 0;
+        (link.challenges, link.guesses) = (0, 0);
         link.answer(head, Code::OK, &[&use_path, &info, &lasts]);
         let user = login.username().to_owned();
         self.events.push_back(Event::Authenticated { connection: key, user, expires });
@@ -85,7 +85,8 @@ impl Relay {
         let lines: Vec<_> = challenges.iter().map(|challenge| format!("WWW-Authenticate: {challenge}")).collect();
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         if failed {
-            return self.refuse_with(key, head, Code::UNAUTHORIZED, &lines);
+            self.refuse_with(key, head, Code::UNAUTHORIZED, &lines);
+            return self.guessed(key);
         }
         let link = self.links.get_mut(key.slot()).expect("it is being read");
         link.answer(head, Code::UNAUTHORIZED, &lines);

@@ -266,6 +266,16 @@ impl Relay {
         }
     }
 
+    /// A proof was wrong, here or at another relay: after several, the connection is closed (RFC 4976 6.3). Other requests that
+    /// succeed do not make up for it.
+    pub(super) fn guessed(&mut self, key: ConnectionKey) {
+        let Some(link) = self.links.get_mut(key.slot()) else { return };
+        link.guesses += 1;
+        if link.guesses >= self.config.failures && !link.is_relay() {
+            self.close(key, CloseReason::Failures);
+        }
+    }
+
     /// A request failed: after several, the connection is closed.
     pub(super) fn failed(&mut self, key: ConnectionKey) {
         let Some(link) = self.links.get_mut(key.slot()) else { return };

@@ -53,6 +53,8 @@ pub(super) struct Link {
     pub(super) unproven: usize,
     pub(super) failures: u32,
     pub(super) challenges: u32,
+    /// Proofs that were wrong, since one was right.
+    pub(super) guesses: u32,
     pub(super) stalled: Option<Instant>,
     pub(super) used: Instant,
     pub(super) touched: bool,
@@ -90,6 +92,7 @@ impl Link {
             unproven: 0,
             failures: 0,
             challenges: 0,
+            guesses: 0,
             stalled: None,
             used: now,
             touched: false,

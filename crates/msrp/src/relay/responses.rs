@@ -66,13 +66,16 @@ impl Relay {
                 }
                 back.outbox.text(&after);
                 back.end_frame(id);
+                if proof && code.is_success() {
+                    back.guesses = 0;
+                }
                 self.touch(source);
                 if proof && code.is_success() {
                     self.learn_way(key, &paths, head);
                 }
                 if proof && code == Code::UNAUTHORIZED && !is_stale(head) {
                     // Passwords are not to be guessed at another relay either (RFC 4976 6.3).
-                    self.failed(source);
+                    self.guessed(source);
                 }
             }
         }

@@ -21,8 +21,9 @@ pub(super) struct World {
     pub(super) now: Instant,
     pub(super) out: HashMap<ConnectionKey, Vec<u8>>,
     pub(super) events: Vec<Event>,
-    /// Connections whose transport takes nothing.
+    /// Connections whose transport takes nothing, and what it was given.
     pub(super) stuck: Vec<ConnectionKey>,
+    held: HashMap<ConnectionKey, Vec<u8>>,
     /// What could not be read because the relay was not hungry.
     pub(super) unread: HashMap<ConnectionKey, VecDeque<Bytes>>,
 }
@@ -67,7 +68,15 @@ impl World {
         let verifier = Verifier::new("example.com", [7; 32], now).unwrap();
         let seed = config.host.to_string().len() as u64;
         let relay = Relay::new(config, verifier, People, counted(seed));
-        Self { relay, now, out: HashMap::new(), events: Vec::new(), stuck: Vec::new(), unread: HashMap::new() }
+        Self {
+            relay,
+            now,
+            out: HashMap::new(),
+            events: Vec::new(),
+            stuck: Vec::new(),
+            held: HashMap::new(),
+            unread: HashMap::new(),
+        }
     }
 
     pub(super) fn accept(&mut self) -> ConnectionKey {
@@ -100,6 +109,11 @@ impl World {
                 on = true;
                 if !self.stuck.contains(&key) {
                     self.transmit(key);
+                } else if !self.held.contains_key(&key) {
+                    let mut parts = VecDeque::new();
+                    if self.relay.poll_transmit(key, self.now, &mut parts) > 0 {
+                        self.held.insert(key, parts.iter().flatten().copied().collect());
+                    }
                 }
             }
             while let Some(event) = self.relay.poll_event() {
@@ -132,6 +146,10 @@ impl World {
     /// A stuck transport takes again.
     pub(super) fn unstick(&mut self, key: ConnectionKey) {
         self.stuck.retain(|stuck| *stuck != key);
+        if let Some(held) = self.held.remove(&key) {
+            self.relay.handle_sent(key, held.len(), self.now);
+            self.out.entry(key).or_default().extend(held);
+        }
         self.transmit(key);
         self.pump();
     }
