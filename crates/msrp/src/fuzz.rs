@@ -4,12 +4,14 @@ mod assembly;
 mod content;
 mod digest;
 mod registration;
+mod relay;
 mod sdp;
 
 pub use assembly::assembly;
 pub use content::{cpim, imdn};
 pub use digest::digest;
 pub use registration::registration;
+pub use relay::relay;
 pub use sdp::sdp;
 
 #[cfg(test)]
