@@ -21,7 +21,8 @@
 //! Chunks are not collected. What comes of one leaves in pieces, each a whole chunk, in turn with the pieces of other messages;
 //! pieces of one message leave in the order in which they came. Of a next hop that does not read, at most
 //! [`RelayConfig::queue`] octets wait, and what each connection that sends to it has brought by one read: these connections
-//! are not hungry meanwhile. Others are not affected, but for one case that cannot be helped: a connection from another relay
+//! are not hungry meanwhile. (Four times as many may come from one whose own responses are waited for, or else two clients that
+//! send much to each other would wait for each other.) Others are not affected, but for one case that cannot be helped: a connection from another relay
 //! carries messages for many, and is not read from as a whole. After [`RelayConfig::stall_timeout`] the next hop is given up and
 //! what waited is reported as failed.
 //!

@@ -85,8 +85,7 @@ impl Relay {
         let lines: Vec<_> = challenges.iter().map(|challenge| format!("WWW-Authenticate: {challenge}")).collect();
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         if failed {
-            self.refuse_with(key, head, Code::UNAUTHORIZED, &lines);
-            return self.guessed(key);
+            return self.refuse_with(key, head, Code::UNAUTHORIZED, &lines);
         }
         let link = self.links.get_mut(key.slot()).expect("it is being read");
         link.answer(head, Code::UNAUTHORIZED, &lines);

@@ -49,8 +49,8 @@ pub struct RelayConfig {
     pub probation: Duration,
     /// Octets that a connection may bring before its first successful request. By default 32 768.
     pub probation_octets: usize,
-    /// Requests that fail on a connection, one after the other, before it is closed: passwords and URIs are not to be guessed
-    /// (RFC 4976 6.1, 6.3). By default 5.
+    /// Requests that fail on a connection, one after the other, before it is closed: URIs are not to be guessed during probation
+    /// (RFC 4976 6.1), nor passwords ever (6.3). By default 5.
     pub failures: u32,
     /// Challenges on a connection, one after the other, before it is closed: each costs a hash. By default 16.
     pub challenges: u32,

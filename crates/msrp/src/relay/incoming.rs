@@ -253,7 +253,11 @@ impl Relay {
         let Some(link) = self.links.get_mut(key.slot()) else { return };
         link.answer(head, code, more);
         self.events.push_back(Event::Refused { connection: key, code });
-        self.failed(key);
+        if head.method() == Some(Method::Auth) {
+            self.guessed(key);
+        } else {
+            self.failed(key);
+        }
     }
 
     /// A request was successful: the connection is on probation no more (RFC 4976 6.1).
@@ -266,7 +270,7 @@ impl Relay {
         }
     }
 
-    /// A proof was wrong, here or at another relay: after several, the connection is closed (RFC 4976 6.3). Other requests that
+    /// An `AUTH` failed, here or at another relay: after several, the connection is closed (RFC 4976 6.3). Other requests that
     /// succeed do not make up for it.
     pub(super) fn guessed(&mut self, key: ConnectionKey) {
         let Some(link) = self.links.get_mut(key.slot()) else { return };
@@ -276,11 +280,12 @@ impl Relay {
         }
     }
 
-    /// A request failed: after several, the connection is closed.
+    /// A request failed: after several on probation, the connection is closed (RFC 4976 6.1). Later, it is an honest client's
+    /// whose peer is gone.
     pub(super) fn failed(&mut self, key: ConnectionKey) {
         let Some(link) = self.links.get_mut(key.slot()) else { return };
         link.failures += 1;
-        if link.failures >= self.config.failures && !link.is_relay() {
+        if link.probation.is_some() && link.failures >= self.config.failures && !link.is_relay() {
             self.close(key, CloseReason::Failures);
         }
     }

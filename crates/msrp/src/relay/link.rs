@@ -20,7 +20,7 @@ use crate::{FailureReport, Head, HeaderName, Method, Parser, TransactionId, Uri}
 /// Nothing more is put out while so much waits for the transport, so that answers are not far behind.
 const HIGH: usize = 64 * 1024;
 
-/// What a response that fits a chunk of this size may name as its end (RFC 4975 7.1.1).
+/// A piece of at most so much names its end; longer ones have `*` (RFC 4975 7.1.1).
 const SHORT: usize = 2048;
 
 #[derive(Debug)]
@@ -53,7 +53,7 @@ pub(super) struct Link {
     pub(super) unproven: usize,
     pub(super) failures: u32,
     pub(super) challenges: u32,
-    /// Proofs that were wrong, since one was right.
+    /// `AUTH` that failed, since one was successful.
     pub(super) guesses: u32,
     pub(super) stalled: Option<Instant>,
     pub(super) used: Instant,

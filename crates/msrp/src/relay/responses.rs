@@ -47,6 +47,9 @@ impl Relay {
                     return;
                 }
                 let Some(back) = self.links.get_mut(source.slot()) else { return };
+                if back.is_flooded(&self.config) {
+                    return;
+                }
                 back.outbox.text(b"MSRP ");
                 back.outbox.text(id.as_bytes());
                 back.outbox.text(b" ");

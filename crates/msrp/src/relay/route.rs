@@ -83,6 +83,11 @@ impl Relay {
         if !self.config.is_ours(to.first()) {
             return Err(Astray::NotOurs);
         }
+        // What is said to go over TLS goes over it at each hop (RFC 4976 9.2).
+        let over_tls = self.links.get(source.slot()).is_some_and(|link| link.peer.is_tls);
+        if to.first().is_secure() && !over_tls {
+            return Err(Astray::Refused(Code::FORBIDDEN));
+        }
         // Both change by one at each hop, so that no way is endless.
         if to.len() + from.len() > Path::MAX {
             return Err(Astray::Refused(Code::BAD_REQUEST));

@@ -53,6 +53,12 @@ fn through_both(chain: &mut Chain, alice: ConnectionKey) -> Path {
         .auth(alice, "alice", ALICE, "msrps://alice@intra.example.com;tcp", "")
         .header("Use-Path")
         .to_owned();
+    // By its name alone, as RFC 4976 5.1 has it in its text, it comes to the same.
+    let bare = "MSRP bare AUTH\r\nTo-Path: msrps://intra.example.com;tcp msrps://extra.example.com;tcp\r\n";
+    chain.inner.put(alice, format!("{bare}From-Path: {ALICE}\r\n-------bare$\r\n"));
+    chain.carry();
+    let challenge = chain.inner.got(alice).remove(0);
+    assert_eq!(challenge.header("From-Path"), format!("{own} msrps://extra.example.com;tcp"));
     let to = format!("{own} msrps://extra.example.com;tcp");
     let auth = |id: &str, headers: &str| {
         format!("MSRP {id} AUTH\r\nTo-Path: {to}\r\nFrom-Path: {ALICE}\r\n{headers}-------{id}$\r\n")

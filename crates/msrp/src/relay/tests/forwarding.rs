@@ -205,3 +205,38 @@ fn r54_what_cannot_be_forwarded_is_refused() {
     world.put(none, "MSRP tr04 SEND\r\nFrom-Path: x\r\n-------tr04$\r\n");
     assert_eq!(world.closed(none), Some(CloseReason::NoPaths));
 }
+
+#[test]
+fn r54_what_leaves_does_not_depend_on_where_what_comes_is_cut() {
+    let text = |uri: &str| {
+        let path = format!("{uri} {ALICE}");
+        let paths = format!("To-Path: {path}\r\nFrom-Path: {BOB}\r\n");
+        [
+            send("tr01", &path, BOB, "Byte-Range: 1-5/5\r\n", "-----"),
+            format!("MSRP tr02 REPORT\r\n{paths}Message-ID: m\r\nStatus: 000 200 OK\r\n-------tr02$\r\n"),
+            send("tr03", &path, BOB, "Failure-Report: no\r\n", "").replace("tr03$", "tr03+"),
+            format!("MSRP tr04 WAVE\r\n{paths}Content-Type: a/b\r\n\r\n\r\n-------tr0\r\n-------tr04$\r\n"),
+            send("tr05", &path, &format!("{BOB} "), "", "x"),
+        ]
+        .concat()
+    };
+    let run = |place: usize| {
+        let (mut world, alice, bob, uri) = alice_and_bob();
+        let text = text(&uri);
+        let (first, second) = text.split_at(place.min(text.len()));
+        world.put(bob, first);
+        world.put(bob, second);
+        // What is no message overtakes those that wait.
+        let texts = |frames: Vec<Frame>| {
+            let mut texts: Vec<_> = frames.iter().map(Frame::text).collect();
+            texts.sort();
+            texts
+        };
+        (texts(world.got(alice)), texts(world.got(bob)))
+    };
+    let whole = run(usize::MAX);
+    assert_eq!((whole.0.len(), whole.1.len()), (5, 2));
+    for place in 1..text(&alice_and_bob().3).len() {
+        assert_eq!(run(place), whole, "{place}");
+    }
+}

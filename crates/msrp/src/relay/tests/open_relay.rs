@@ -102,6 +102,24 @@ fn r54_nobody_takes_over_who_is_spoken_to() {
 }
 
 #[test]
+fn r54_what_is_for_tls_does_not_come_without() {
+    let (mut world, alice, _, uri) = alice_and_bob();
+    let plain = world.open(Origin::Accepted, Peer::new(false));
+    world.put(plain, send("tr01", &format!("{uri} {ALICE}"), "msrp://bob.example.net:1/b;tcp", "", "x"));
+    assert_eq!((starts(&world.got(plain)), world.got(alice)), (vec!["403 Forbidden"], vec![]));
+}
+
+#[test]
+fn r54_a_client_whose_peer_is_gone_stays() {
+    let (mut world, alice, _, uri) = alice_and_bob();
+    for n in 0..20 {
+        let gone = uri.replace(";tcp", "x;tcp");
+        world.put(alice, send(&format!("tr{n:02}"), &format!("{uri} {gone} {BOB}"), ALICE, "", "x"));
+    }
+    assert_eq!((starts(&world.got(alice)), world.closed(alice)), (vec!["481 No Such Session"; 20], None));
+}
+
+#[test]
 fn r54_a_request_for_another_relay_ends_the_connection() {
     let mut world = World::new();
     for method in ["SEND", "AUTH", "REPORT"] {
