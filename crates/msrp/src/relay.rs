@@ -65,9 +65,10 @@ use bytes::Bytes;
 use crate::digest::{Users, Verifier};
 use crate::engine::keys::Arena;
 use crate::engine::sender::Random;
-use crate::{Code, FailureReport, Flag, Host, Uri};
+use crate::{Host, Uri};
 
 mod auth;
+mod closing;
 mod config;
 mod event;
 mod incoming;
@@ -86,10 +87,8 @@ pub use event::{CloseReason, ConnectionKey, Event, OpenError, Origin, Peer};
 pub use incoming::MAX_REQUEST;
 pub use token::MAX_PEERS;
 
-use incoming::Frame;
 use link::Link;
 use queue::Queue;
-use responses::Part;
 use token::Tokens;
 
 /// A relay, with all its connections.
@@ -161,7 +160,11 @@ impl Relay {
         let key = match origin {
             Origin::Asked(key) => {
                 let link = self.links.get_mut(key.slot()).filter(|link| link.pending.is_some());
-                link.ok_or(OpenError::NotAsked)?.opened(peer, now);
+                let link = link.ok_or(OpenError::NotAsked)?;
+                if !peer.is_tls && link.place.as_ref().is_some_and(|(place, _)| place.is_secure()) {
+                    return Err(OpenError::NotTls);
+                }
+                link.opened(peer, now);
                 self.pending -= 1;
                 key
             }
@@ -356,77 +359,6 @@ impl Relay {
             link.touched = false;
             if !std::mem::replace(&mut link.ready, true) {
                 self.ready.push_back(key);
-            }
-        }
-    }
-
-    /// Ends a connection, with all that goes with it.
-    fn close(&mut self, key: ConnectionKey, reason: CloseReason) {
-        let Some(mut link) = self.links.remove(key.slot()) else { return };
-        let mut rest = VecDeque::new();
-        while link.outbox.take(&mut rest) > 0 {}
-        self.events.push_back(Event::Closed { connection: key, reason, rest });
-        self.forget(key, &link);
-        // A URI goes with its connection (RFC 4976 6.3), unless a relay stands for the client that may come over another.
-        for session in &link.sessions {
-            if !self.tokens.is_of_relay(session) {
-                self.tokens.remove(session);
-            }
-        }
-        self.cut(&link.frame);
-        for what in link.transactions.drain() {
-            self.overdue(what);
-        }
-        self.queued -= link.queue.octets();
-        for chunk in link.queue.into_chunks().filter(|chunk| chunk.failure != FailureReport::No) {
-            let end = chunk.ended.map(|_| chunk.next.saturating_add(chunk.waiting as u64));
-            self.report(&chunk.back, Part { start: chunk.next, end, total: chunk.total }, Code::TIMEOUT);
-        }
-        self.freed.extend(link.feeders);
-    }
-
-    /// Ends what was coming over a connection that is gone. A client that is gone does not go on with its message; what came
-    /// from farther on may be sent again over another connection (RFC 4975 5.4).
-    fn cut(&mut self, frame: &Frame) {
-        if let &Frame::Chunk { dest, stream, from_client, .. } = frame {
-            let flag = if from_client { Flag::Aborted } else { Flag::Continues };
-            self.with_queue(dest, |queue| queue.cut(stream, flag));
-        }
-    }
-
-    /// Forgets by what a connection was found.
-    fn forget(&mut self, key: ConnectionKey, link: &Link) {
-        if let Some((place, _)) = &link.place
-            && self.by_place.get(place) == Some(&key)
-        {
-            self.by_place.remove(place);
-        }
-        if let Some(host) = &link.peer.host
-            && let Some(keys) = self.by_host.get_mut(host)
-        {
-            keys.retain(|its| *its != key);
-            if keys.is_empty() {
-                self.by_host.remove(host);
-            }
-        }
-        if let Some(timer) = link.timer {
-            self.timers.remove(&(timer, key));
-        }
-        if link.pending.is_some() {
-            self.pending -= 1;
-        }
-        if link.probation.is_some() {
-            self.forget_stranger(link.peer.address);
-        }
-    }
-
-    /// A connection from an address has done something, or is gone.
-    fn forget_stranger(&mut self, address: Option<IpAddr>) {
-        let Some(address) = address else { return };
-        if let Some(count) = self.strangers.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                self.strangers.remove(&address);
             }
         }
     }

@@ -156,6 +156,9 @@ pub enum OpenError {
     /// There are as many from this address as there may be that have done nothing yet.
     #[error("too many new connections from one address")]
     Strangers,
+    /// It was to be over TLS; the relay still waits for it.
+    #[error("a connection without TLS to a next hop of msrps")]
+    NotTls,
     /// The relay has not asked for it, or does not need it any more.
     #[error("a connection that nobody asked for")]
     NotAsked,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::digest::{Algorithm, AuthenticationInfo, Client, Credentials, DigestUri, Ha1};
-use crate::{Head, HeaderName, Parser};
+use crate::{Code, Flag, Head, HeaderName, Parser};
 
 mod auth;
 mod chain;

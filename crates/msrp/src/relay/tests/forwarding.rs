@@ -61,6 +61,8 @@ fn r54_a_client_sends_to_who_is_not_connected() {
     assert_eq!(starts(&world.got(alice)), ["200 OK", "200 OK"]);
     let (key, place) = world.asked().unwrap();
     assert_eq!(place, "msrps://bob.example.net:8145;tcp");
+    let plain = world.relay.connection_opened(Origin::Asked(key), Peer::new(false), world.now);
+    assert_eq!(plain, Err(OpenError::NotTls));
     assert_eq!(world.open(Origin::Asked(key), Peer::new(true)), key);
     let got = world.got(key);
     assert_eq!(got.iter().map(|frame| frame.content.as_slice()).collect::<Vec<_>>(), [b"one", b"two"]);
