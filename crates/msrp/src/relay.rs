@@ -351,6 +351,8 @@ impl Relay {
         while let Some(key) = self.freed.pop_front() {
             let Some(link) = self.links.get_mut(key.slot()) else { continue };
             link.blocked = None;
+            // The time in which it was not read is not its peer's.
+            link.timing.input(0, now);
             self.read(key, now);
         }
         while let Some(key) = self.touched.pop() {

@@ -24,6 +24,8 @@ pub(super) struct World {
     /// Connections whose transport takes nothing, and what it was given.
     pub(super) stuck: Vec<ConnectionKey>,
     held: HashMap<ConnectionKey, Vec<u8>>,
+    /// How much of that it has taken.
+    pub(super) taken: HashMap<ConnectionKey, usize>,
     /// What could not be read because the relay was not hungry.
     pub(super) unread: HashMap<ConnectionKey, VecDeque<Bytes>>,
 }
@@ -75,6 +77,7 @@ impl World {
             events: Vec::new(),
             stuck: Vec::new(),
             held: HashMap::new(),
+            taken: HashMap::new(),
             unread: HashMap::new(),
         }
     }
@@ -147,7 +150,8 @@ impl World {
     pub(super) fn unstick(&mut self, key: ConnectionKey) {
         self.stuck.retain(|stuck| *stuck != key);
         if let Some(held) = self.held.remove(&key) {
-            self.relay.handle_sent(key, held.len(), self.now);
+            let taken = self.taken.remove(&key).unwrap_or_default();
+            self.relay.handle_sent(key, held.len() - taken, self.now);
             self.out.entry(key).or_default().extend(held);
         }
         self.transmit(key);

@@ -129,6 +129,30 @@ fn r60_who_sends_to_a_slow_reader_waits_and_others_do_not() {
 }
 
 #[test]
+fn r60_who_was_not_read_is_not_late() {
+    let (mut world, alice, bob, uri) = alice_and_bob();
+    world.stuck.push(alice);
+    let text = send("tr01", &format!("{uri} {ALICE}"), BOB, "", &"x".repeat(600_000));
+    let mut parts = text.as_bytes().chunks(10_000);
+    while world.relay.is_hungry(bob) {
+        world.put(bob, parts.next().expect("more than a queue has room for"));
+    }
+    // Alice takes an octet now and then.
+    for _ in 0..5 {
+        world.wait(Duration::from_secs(25));
+        world.relay.handle_sent(alice, 1, world.now);
+        *world.taken.entry(alice).or_default() += 1;
+        world.pump();
+    }
+    assert_eq!((world.closed(alice), world.closed(bob)), (None, None));
+    world.unstick(alice);
+    world.wait(Duration::from_secs(1));
+    assert_eq!(world.closed(bob), None);
+    parts.for_each(|part| world.put(bob, part));
+    assert_eq!(world.got(alice).last().unwrap().flag, Flag::Complete);
+}
+
+#[test]
 fn r60_two_that_send_to_each_other_do_not_wait_for_each_other() {
     // Each has all transactions open that it may have, and its responses behind what it sends.
     let mut world = World::with(config("relay.example.com"), |config| (config.window, config.queue) = (4, 40_000));
