@@ -20,18 +20,18 @@ mod config;
 mod event;
 mod incoming;
 mod incoming_message;
-mod keys;
-mod outbox;
+pub(crate) mod keys;
+pub(crate) mod outbox;
 mod outgoing;
 mod receiving;
 mod reports;
 mod request;
-mod sender;
+pub(crate) mod sender;
 mod session;
 #[cfg(test)]
 mod tests;
-mod timing;
-mod transactions;
+pub(crate) mod timing;
+pub(crate) mod transactions;
 
 pub use config::{Carriage, Config};
 pub use event::{BrokenBy, CloseReason, Event, Message, SessionEnd};

@@ -5,6 +5,7 @@ mod content;
 mod digest;
 mod parser;
 mod registration;
+mod relay;
 mod sdp;
 mod uri;
 
@@ -13,6 +14,7 @@ pub use content::{cpim, imdn};
 pub use digest::digest;
 pub use parser::parser;
 pub use registration::registration;
+pub use relay::relay;
 pub use sdp::sdp;
 pub use uri::uri;
 

@@ -20,6 +20,7 @@ mod net;
 mod parser;
 mod ranges;
 pub mod registration;
+pub mod relay;
 mod report;
 pub mod sdp;
 mod uri;

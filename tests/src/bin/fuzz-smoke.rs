@@ -369,6 +369,30 @@ const URIS: &[&[u8]] = &[
     b"\r",
 ];
 
+const RELAYED: &[&[u8]] = &[
+    b"MSRP abcd SEND\r\n",
+    b"MSRP {0} 200 OK\r\n",
+    b"-------abcd$\r\n",
+    b"-------abcd+\r\n",
+    b"-------abcd#\r\n",
+    b"-------{0}$\r\n",
+    b"To-Path: {a} ",
+    b"{a}",
+    b"{b}",
+    b"From-Path: ",
+    b"Byte-Range: 1-*/*\r\n",
+    b"Failure-Report: no\r\n",
+    b"Content-Type: text/plain\r\n\r\n",
+    b"REPORT",
+    b"AUTH",
+    b"\r\n",
+    b"\x10",
+    b"\x14",
+    b"\x15",
+    b"\x18",
+    b"\x1c",
+];
+
 fn targets() -> Vec<Target> {
     let target = |krate, name, body, seeds, tokens| Target { name, krate, body, seeds, tokens };
     vec![
@@ -389,6 +413,7 @@ fn targets() -> Vec<Target> {
         target("msrp", "assembly", postroad_msrp::fuzz::assembly, chunks(), &[]),
         target("msrp", "parser", postroad_msrp::fuzz::parser, cut_frames(), FRAMES),
         target("msrp", "uri", postroad_msrp::fuzz::uri, uris(), URIS),
+        target("msrp", "relay", postroad_msrp::fuzz::relay, relayed(), RELAYED),
         target("msrp", "sdp", postroad_msrp::fuzz::sdp, descriptions(), SDP),
         target("msrp", "registration", postroad_msrp::fuzz::registration, logins(), LOGIN),
     ]
@@ -506,6 +531,43 @@ fn uris() -> Vec<Vec<u8>> {
         ("msrps://bob@Host.example.com:2855/s8d9fa;tcp;x=1", "MSRPS://host.%65xample.com:2855/s8d9fa;TCP");
     let address = "msrp://[2001:db8::1]:9/Ab/c+d=;ws";
     [format!("{one}\n{other}"), format!("{one} {address}"), address.to_owned()].map(String::into_bytes).into()
+}
+
+/// Requests and responses of clients of a relay, each for one connection, up to the end or in pieces.
+fn relayed() -> Vec<Vec<u8>> {
+    let bob = "msrps://bob.example.com:7654/bob;tcp";
+    let from = "From-Path: msrps://alice.example.com:7654/alice;tcp\r\n";
+    let send = |to: &str, headers: &str, content: &str| {
+        let head = format!("MSRP abcd SEND\r\nTo-Path: {to}\r\n{from}Message-ID: m\r\n{headers}");
+        format!("{head}Content-Type: text/plain\r\n\r\n{content}\r\n-------abcd$\r\n")
+    };
+    let frames = [
+        send(&format!("{{a}} {{b}} {bob}"), "Byte-Range: 1-5/5\r\n", "hello"),
+        send("{a} msrps://other.example.net:2855/x;tcp", "Failure-Report: partial\r\n", "hello"),
+        send(&format!("{{b}} {bob}"), "Failure-Report: no\r\n", &"x".repeat(6000)),
+        format!(
+            "MSRP abcd REPORT\r\nTo-Path: {{b}} {bob}\r\n{from}Message-ID: m\r\nStatus: 000 200 OK\r\n-------abcd$\r\n"
+        ),
+        format!("MSRP abcd NICKNAME\r\nTo-Path: {{a}} {{b}} {bob}\r\n{from}Use-Nickname: \"a\"\r\n-------abcd$\r\n"),
+        format!(
+            "MSRP abcd AUTH\r\nTo-Path: {{a}} msrps://other.example.net;tcp\r\n{from}Expires: 60\r\n-------abcd$\r\n"
+        ),
+        "MSRP {0} 200 OK\r\nTo-Path: {a}\r\nFrom-Path: {b}\r\n-------{0}$\r\n".to_owned(),
+        "MSRP {1} 413\r\nTo-Path: {b} {a} msrps://x.example.com:1/x;tcp\r\nFrom-Path: {b}\r\n-------{1}$\r\n"
+            .to_owned(),
+    ];
+    let mut seeds = Vec::new();
+    for frame in &frames {
+        for link in 0..3 {
+            seeds.push([&[0x80 | link], frame.as_bytes()].concat());
+            let pieces = frame
+                .as_bytes()
+                .chunks(0x0c)
+                .flat_map(|piece| [0x0c | link].iter().chain(piece).copied().collect::<Vec<_>>());
+            seeds.push([0x14 | link].into_iter().chain(pieces).chain([0x10, 0x1c, 0x14 | link, 0x18 | link]).collect());
+        }
+    }
+    seeds
 }
 
 /// A message of 32 units in pieces of eight, in order, in reverse and twice; how it is kept, and how large a unit is.

@@ -234,11 +234,14 @@ impl Connection {
         }
         let key = self.named(to_path.first()).ok_or_else(|| stranger(&to_path))?;
         let session = self.sessions.get_mut((key.index, key.serial)).expect("named by its URI");
-        if !session.is_from(&from_path) {
+        let is_report = head.method() == Some(Method::Report);
+        if !session.is_from(&from_path, is_report) {
             return Err(Stray::NotFromThere);
         }
-        // A copy, which keeps no read buffer in memory.
-        session.seen = Some((Bytes::copy_from_slice(&to), Bytes::copy_from_slice(&from)));
+        // A copy, which keeps no read buffer in memory. What may be of a relay says nothing of where messages come from.
+        if !is_report {
+            session.seen = Some((Bytes::copy_from_slice(&to), Bytes::copy_from_slice(&from)));
+        }
         self.last = Some(key);
         Ok(key)
     }

@@ -22,7 +22,7 @@ keys! {
 
 /// Values under keys of their own.
 #[derive(Debug)]
-pub(super) struct Arena<T> {
+pub(crate) struct Arena<T> {
     slab: slab::Slab<(u64, T)>,
     serial: u64,
 }
@@ -34,33 +34,33 @@ impl<T> Default for Arena<T> {
 }
 
 impl<T> Arena<T> {
-    pub(super) fn insert(&mut self, value: T) -> (usize, u64) {
+    pub(crate) fn insert(&mut self, value: T) -> (usize, u64) {
         self.serial += 1;
         (self.slab.insert((self.serial, value)), self.serial)
     }
 
-    pub(super) fn get(&self, (index, serial): (usize, u64)) -> Option<&T> {
+    pub(crate) fn get(&self, (index, serial): (usize, u64)) -> Option<&T> {
         self.slab.get(index).filter(|(its, _)| *its == serial).map(|(_, value)| value)
     }
 
-    pub(super) fn get_mut(&mut self, (index, serial): (usize, u64)) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, (index, serial): (usize, u64)) -> Option<&mut T> {
         self.slab.get_mut(index).filter(|(its, _)| *its == serial).map(|(_, value)| value)
     }
 
-    pub(super) fn remove(&mut self, key: (usize, u64)) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: (usize, u64)) -> Option<T> {
         self.get(key)?;
         Some(self.slab.remove(key.0).1)
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slab.len()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = ((usize, u64), &T)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = ((usize, u64), &T)> {
         self.slab.iter().map(|(index, (serial, value))| ((index, *serial), value))
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = ((usize, u64), &mut T)> {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = ((usize, u64), &mut T)> {
         self.slab.iter_mut().map(|(index, (serial, value))| ((index, *serial), value))
     }
 }

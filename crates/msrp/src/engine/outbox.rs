@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 const COPIED: usize = 1024;
 
 #[derive(Debug, Default)]
-pub(super) struct Outbox {
+pub(crate) struct Outbox {
     ready: VecDeque<Bytes>,
     /// What was written behind them.
     text: BytesMut,
@@ -23,32 +23,32 @@ pub(super) struct Outbox {
 
 impl Outbox {
     /// An outbox that keeps frames apart.
-    pub(super) fn by_frame() -> Self {
+    pub(crate) fn by_frame() -> Self {
         Self { ends: Some(VecDeque::new()), ..Self::default() }
     }
 
     /// Octets that wait.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.length
     }
 
     /// Octets that were ever put in: where the next one will stand.
-    pub(super) fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
-    pub(super) fn text(&mut self, text: &[u8]) {
+    pub(crate) fn text(&mut self, text: &[u8]) {
         self.text.extend_from_slice(text);
         self.count(text.len());
     }
 
-    pub(super) fn display(&mut self, text: &impl fmt::Display) {
+    pub(crate) fn display(&mut self, text: &impl fmt::Display) {
         let before = self.text.len();
         fmt::Write::write_fmt(&mut self.text, format_args!("{text}")).expect("memory takes everything");
         self.count(self.text.len() - before);
     }
 
-    pub(super) fn content(&mut self, content: Bytes) {
+    pub(crate) fn content(&mut self, content: Bytes) {
         if content.len() < COPIED {
             return self.text(&content);
         }
@@ -58,14 +58,14 @@ impl Outbox {
     }
 
     /// A frame ends here.
-    pub(super) fn end_of_frame(&mut self) {
+    pub(crate) fn end_of_frame(&mut self) {
         if let Some(ends) = &mut self.ends {
             ends.push_back(self.total);
         }
     }
 
     /// Takes out what is to be sent next: all of it, or one frame.
-    pub(super) fn take(&mut self, into: &mut VecDeque<Bytes>) -> usize {
+    pub(crate) fn take(&mut self, into: &mut VecDeque<Bytes>) -> usize {
         self.seal();
         let Some(ends) = &mut self.ends else {
             into.append(&mut self.ready);

@@ -29,8 +29,8 @@ pub(super) struct Sender {
     pub(super) reports: Reports,
     ring: VecDeque<Turn>,
     open: Option<Open>,
-    pub(super) transactions: Transactions,
-    leaving: Leaving,
+    pub(super) transactions: Transactions<What>,
+    leaving: Leaving<Left>,
     pub(super) outbox: Outbox,
     random: Random,
     window: usize,
@@ -70,7 +70,7 @@ struct Open {
 }
 
 /// Where random octets come from.
-pub(super) struct Random(pub(super) Source);
+pub(crate) struct Random(pub(crate) Source);
 
 type Source = Box<dyn FnMut(&mut [u8]) + Send>;
 
@@ -553,7 +553,7 @@ fn tell(message: &mut Sending, key: MessageKey, outcome: Outcome, events: &mut V
 }
 
 /// A number in decimal.
-pub(super) fn decimal(into: &mut [u8; 20], mut number: u64) -> &[u8] {
+pub(crate) fn decimal(into: &mut [u8; 20], mut number: u64) -> &[u8] {
     let mut at = into.len();
     loop {
         at -= 1;

@@ -152,13 +152,22 @@ impl Session {
     }
 
     /// Whether a request that comes along this path is this session's: it must come the whole way from the peer
-    /// (RFC 4975 7.3), over the relays of this end as well, the nearest of which it passed last.
-    pub(super) fn is_from(&self, from: &Path) -> bool {
-        let SessionOptions { relays, remote, .. } = &self.options;
-        if self.options.by_session_id {
+    /// (RFC 4975 7.3), over the relays of this end as well, the nearest of which it passed last. A report may have been made by
+    /// a relay on the way.
+    pub(super) fn is_from(&self, from: &Path, is_report: bool) -> bool {
+        let SessionOptions { relays, remote, by_session_id, .. } = &self.options;
+        let mut way = relays.iter().chain(remote.iter());
+        if from == remote {
+            // Some relays do not write themselves down.
+            return true;
+        }
+        if is_report && from.len() < relays.len() + remote.len() {
+            return from.iter().eq(way.by_ref().take(from.len()));
+        }
+        if *by_session_id {
             return from.get(relays.len()).is_some_and(|first| first.is_session_of(remote.first()));
         }
-        from.iter().eq(relays.iter().chain(remote.iter()))
+        from.iter().eq(way)
     }
 
     /// When it has something to do.
@@ -191,5 +200,35 @@ impl Session {
         let relayed = !self.options.relays.is_empty() || self.options.remote.len() > 1;
         let default = if relayed { RELAYED_CHUNK } else { usize::MAX };
         self.options.chunk.unwrap_or(default).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r22_requests_come_over_the_sessions_own_relays() {
+        let path = |names: &str| -> Path {
+            let uris = names.split(' ').map(|name| format!("msrp://{name}.example.com:1/s;tcp").parse().unwrap());
+            Path::new(uris.collect::<Vec<Uri>>()).unwrap()
+        };
+        let mut options = SessionOptions::new(path("bob").first().clone(), path("far alice"));
+        options.relays = path("near middle").into_uris();
+        let session = Session::new(options, Instant::now());
+        for (from, request, report) in [
+            ("near middle far alice", true, true),
+            // A relay that does not write itself down.
+            ("far alice", true, true),
+            ("near", false, true),
+            ("near middle far", false, true),
+            ("middle near far alice", false, false),
+            ("near middle far alice alice", false, false),
+            ("middle", false, false),
+            ("alice", false, false),
+        ] {
+            let is = [false, true].map(|is_report| session.is_from(&path(from), is_report));
+            assert_eq!(is, [request, report], "{from}");
+        }
     }
 }

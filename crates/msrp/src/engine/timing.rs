@@ -11,7 +11,7 @@ use super::{CloseReason, Connection, Event, Frame, Outcome, SessionEnd};
 use crate::Code;
 
 #[derive(Debug)]
-pub(super) struct Timing {
+pub(crate) struct Timing {
     head: Duration,
     content: Duration,
     least: u64,
@@ -30,7 +30,7 @@ pub(super) struct Timing {
 
 /// What of a frame is being waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// The end of its head, which may not take longer however it trickles.
     Head,
     /// More of its content.
@@ -38,7 +38,7 @@ pub(super) enum Part {
 }
 
 impl Timing {
-    pub(super) fn new(config: &Config, now: Instant) -> Self {
+    pub(crate) fn new(config: &Config, now: Instant) -> Self {
         let mut timing = Self {
             head: config.head_timeout,
             content: config.content_timeout,
@@ -70,14 +70,14 @@ impl Timing {
     }
 
     /// So many octets have come.
-    pub(super) fn input(&mut self, octets: usize, now: Instant) {
+    pub(crate) fn input(&mut self, octets: usize, now: Instant) {
         self.came += octets as u64;
         self.last = now;
     }
 
     /// What of a frame is open behind everything that has come; nothing while this end does not read. However it trickles,
     /// its time goes on.
-    pub(super) fn waits_for(&mut self, part: Option<Part>, new: bool) {
+    pub(crate) fn waits_for(&mut self, part: Option<Part>, new: bool) {
         let goes_on = !new && part == self.frame.map(|(part, _)| part);
         if !goes_on {
             self.frame = part.and_then(|part| Some((part, self.last.checked_add(self.time_for(part))?)));
@@ -85,8 +85,13 @@ impl Timing {
         }
     }
 
+    /// Until when the frame that has begun must have gone on.
+    pub(crate) fn frame_until(&self) -> Option<Instant> {
+        self.frame.map(|(_, until)| until)
+    }
+
     /// Whether a frame is too slow; one that brings enough has its time anew.
-    fn is_stuck(&mut self, now: Instant) -> Option<Part> {
+    pub(crate) fn is_stuck(&mut self, now: Instant) -> Option<Part> {
         let (part, _) = self.frame.filter(|(_, until)| *until <= now)?;
         if part == Part::Content && self.came >= self.least {
             self.came = 0;

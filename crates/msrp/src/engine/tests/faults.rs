@@ -338,7 +338,8 @@ fn r22_what_comes_over_relays_of_this_end() {
         (format!("{near} {far} {BOB}"), "200"),
         (format!("{far} {near} {BOB}"), "481"),
         (format!("{near} {BOB}"), "481"),
-        (BOB.to_owned(), "481"),
+        // A relay that does not write itself down.
+        (BOB.to_owned(), "200"),
     ] {
         alice.take(&request("t001", "SEND", ALICE, &from, ""));
         assert_eq!(answers(&alice.put_out()), [expected], "{from}");
