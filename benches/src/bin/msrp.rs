@@ -190,7 +190,7 @@ async fn bare(frame: &[u8], count: usize) -> Result<Cost, Error> {
     // What is written at once is what the engine writes at once.
     let together = (256 * 1024 / frame.len()).max(1);
     let block = frame.repeat(together);
-    let response = vec![b'r'; 190];
+    let response = [b'r'; 190];
     let (total, length) = (frame.len() * count, frame.len());
     let (mut answers, mut out) = one.into_split();
     let (mut input, mut back) = other.into_split();
