@@ -75,6 +75,8 @@ impl Connection {
 
     /// Reads what has come, as long as somebody takes what comes of it.
     pub(super) fn read(&mut self, now: Instant) {
+        // What was not read for a while has its time from now on.
+        self.timing.input(0, now);
         while self.closed.is_none() && !self.is_paused() {
             let event = self.parser.next_event();
             self.new_frame |= !matches!(event, Ok(None | Some(Parsed::Content(_))));

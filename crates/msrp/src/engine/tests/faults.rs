@@ -345,3 +345,17 @@ fn r22_what_comes_over_relays_of_this_end() {
         assert_eq!(answers(&alice.put_out()), [expected], "{from}");
     }
 }
+
+#[test]
+fn r60_a_frame_that_waits_here_is_not_late() {
+    let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = Receive::Undecided);
+    let octets = chunk("t001", "m", "1-*/*", "", "0123456789", '$');
+    alice.take(&octets[..octets.len() - 20]);
+    assert!(!alice.engine.is_hungry());
+    alice.wait(Duration::from_secs(3600));
+    alice.engine.receive(alice.session, Receive::Messages, alice.now).unwrap();
+    alice.wait(Duration::from_secs(59));
+    assert_eq!(alice.engine.close_reason(), None);
+    alice.take(&octets[octets.len() - 20..]);
+    assert_eq!(answers(&alice.put_out()), ["200"]);
+}
