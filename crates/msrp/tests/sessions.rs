@@ -10,6 +10,8 @@ use postroad_msrp::engine::{Outgoing, Request, SessionEnd};
 use postroad_msrp::session::{DeliveryError, Incoming, OutgoingFile, ReceiveOptions, Session};
 use postroad_msrp::{Code, FailureReport, HeaderName, Method, Path, Uri};
 use postroad_taps::TlsConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 #[tokio::test]
 async fn messages_go_both_ways() {
@@ -245,4 +247,62 @@ async fn r49_large_files_over_every_transport() {
         soon(transfer.outcome()).await.unwrap();
         assert_eq!(came, content.len(), "{uri}");
     }
+}
+
+#[tokio::test]
+async fn r61_connections_that_say_nothing_are_bounded_by_address() {
+    let server = Server::default();
+    let expected = server.prepare(None).await.unwrap();
+    let (there, connector) = (expected.path().clone(), DirectConnector::default());
+    let at = (std::net::Ipv4Addr::LOCALHOST, there.first().port().unwrap());
+    let mut silent = Vec::new();
+    for _ in 0..64 {
+        silent.push(soon(TcpStream::connect(at)).await.unwrap());
+    }
+    // One more is closed, and the others are not.
+    let mut one_more = soon(TcpStream::connect(at)).await.unwrap();
+    assert!(matches!(soon(one_more.read(&mut [0; 1])).await, Ok(0) | Err(_)));
+    assert_eq!(silent[0].try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    // A place that is left is there for the peer, who then takes none.
+    drop(silent.pop());
+    let here = connector.prepare(None).unwrap();
+    let accepting = tokio::spawn(expected.complete(here.clone()));
+    let connected = loop {
+        match soon(connector.complete(&here, there.clone())).await {
+            Ok(connected) => break connected,
+            // It may not have been noticed yet that somebody has gone.
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    let _accepted = soon(accepting).await.unwrap().unwrap();
+    assert!(connected.error().is_none());
+    let another = soon(TcpStream::connect(at)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(another.try_read(&mut [0; 1]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_read_keeps_nothing_once_a_session_is_over() {
+    let server = Server::default();
+    let expected = server.prepare(None).await.unwrap();
+    let there = expected.path().clone();
+    let at = (std::net::Ipv4Addr::LOCALHOST, there.first().port().unwrap());
+    let mut peer = soon(TcpStream::connect(at)).await.unwrap();
+    let uri = "msrp://127.0.0.1:9/peer;tcp";
+    let request =
+        format!("MSRP t001 SEND\r\nTo-Path: {there}\r\nFrom-Path: {uri}\r\nMessage-ID: m\r\n-------t001$\r\n");
+    soon(peer.write_all(request.as_bytes())).await.unwrap();
+    let alice = Session::new(soon(expected.complete(uri.parse().unwrap())).await.unwrap());
+    // More than the sockets hold.
+    let file = OutgoingFile::new(tokio::io::repeat(b'x'), "a/b").unwrap();
+    let _transfer = alice.send_file(file).unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(alice);
+    // The connection is closed in a while, though it has more to say than the peer reads: what the peer says meets nobody.
+    let gone = async {
+        while peer.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the connection is closed");
 }

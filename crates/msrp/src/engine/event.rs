@@ -222,17 +222,30 @@ pub enum BrokenBy {
 }
 
 /// Why a session has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SessionEnd {
     /// Its owner has ended it.
+    #[error("ended at this end")]
     Removed,
     /// The peer does not know it (any more), or has it bound elsewhere.
+    #[error("the peer says {code}: {said}", code = .0, said = said_of(*.0))]
     Unknown(Code),
-    /// A message did not arrive, as a report of failure tells (RFC 4975 7.1.2).
-    Silent,
+    /// A report says that a part of a message did not arrive, which is the end of a session (RFC 4975 7.1.4): what is missing can
+    /// be sent in another one.
+    #[error("a part of a message did not arrive: {0}")]
+    Lossy(Code),
     /// The connection has ended.
+    #[error("the connection has ended")]
     ConnectionClosed,
+}
+
+/// What a peer means that turns a session away.
+fn said_of(code: Code) -> &'static str {
+    match code {
+        Code::BOUND_ELSEWHERE => "the session is bound to another connection",
+        _ => "it knows of no such session; do both ends have each other's path?",
+    }
 }
 
 /// Why a connection is of no more use.

@@ -10,7 +10,7 @@ use super::incoming_message::Incoming;
 use super::keys::{IncomingKey, SessionKey};
 use super::outgoing;
 use super::session::{Session, SuccessReports};
-use super::{Connection, SessionOver};
+use super::{Connection, SessionEnd, SessionOver};
 use crate::assembly::{Dropped, Outcome, Started};
 use crate::content::MediaType;
 use crate::report::success_report;
@@ -170,17 +170,24 @@ impl Connection {
     /// A report of a message of ours has come.
     pub(super) fn report_came(&mut self, session: SessionKey, id: MessageId, range: Option<ByteRange>, status: Status) {
         let code = status.code();
-        let (mut covered, mut complete) = (0, false);
+        let (mut covered, mut complete, mut lossy) = (0, false, false);
+        // Codes of other namespaces are the application's to read (RFC 4975 7.1.2).
         if status.namespace() == 0 && code.is_success() {
             (covered, complete) = self.sender.reports.arrived(session, &id, range);
-        } else if status.namespace() == 0
-            && let Some(key) = self.sender.named(session, &id)
-        {
-            // Nothing more of it is to be sent (RFC 4975 7.1.2, 10.5).
-            let comment = status.comment().map(str::to_owned);
-            self.sender.give_up(key, outgoing::Outcome::Failed { code, comment }, &mut self.events);
+        } else if status.namespace() == 0 {
+            if let Some(key) = self.sender.named(session, &id) {
+                // Nothing more of it is to be sent (RFC 4975 7.1.4, 10.5).
+                let comment = status.comment().map(str::to_owned);
+                self.sender.give_up(key, outgoing::Outcome::Failed { code, comment }, &mut self.events);
+            }
+            // That somebody does not want a message is no loss.
+            let unwanted = matches!(code, Code::STOP | Code::UNSUPPORTED_MEDIA_TYPE | Code::FORBIDDEN);
+            lossy = !unwanted && self.sender.has_sent(session, &id);
         }
         self.tell(Event::Report { session, id, range, status, covered, complete });
+        if lossy {
+            self.end_session(session, SessionEnd::Lossy(code));
+        }
     }
 
     /// Refuses a message that is coming in parts: no more of it is taken, and its sender is told to stop (RFC 4975 10.5).

@@ -18,6 +18,9 @@ use crate::{Code, FailureReport, Flag, MessageId, TransactionId};
 /// A chunk of at most so much may say where it ends, and need not be interrupted (RFC 4975 7.1.1).
 const SHORT: usize = 2048;
 
+/// So many names of messages are remembered.
+const RECENT: usize = 1024;
+
 /// Nothing more is put out while so much waits for the transport: what comes next can still overtake the rest.
 pub(super) const HIGH: usize = 256 * 1024;
 
@@ -27,6 +30,8 @@ pub(super) struct Sender {
     /// The latest message of each name.
     names: HashMap<(SessionKey, MessageId), MessageKey>,
     pub(super) reports: Reports,
+    /// The names of messages that were sent last: what is reported of others is nobody's.
+    recent: VecDeque<(SessionKey, MessageId)>,
     ring: VecDeque<Turn>,
     open: Option<Open>,
     pub(super) transactions: Transactions<What>,
@@ -88,6 +93,7 @@ impl Sender {
             messages: Arena::default(),
             names: HashMap::new(),
             reports: Reports::default(),
+            recent: VecDeque::new(),
             ring: VecDeque::new(),
             open: None,
             transactions: Transactions::default(),
@@ -125,6 +131,10 @@ impl Sender {
 
     pub(super) fn insert(&mut self, message: Sending) -> MessageKey {
         let name = (message.session, message.id.clone());
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(name.clone());
         if message.success {
             self.reports.expect(name.clone(), message.size);
         }
@@ -138,6 +148,11 @@ impl Sender {
 
     pub(super) fn get(&self, key: MessageKey) -> Option<&Sending> {
         self.messages.get((key.index, key.serial))
+    }
+
+    /// Whether a message of this name was sent lately.
+    pub(super) fn has_sent(&self, session: SessionKey, id: &MessageId) -> bool {
+        self.recent.iter().any(|(its, name)| *its == session && name == id)
     }
 
     pub(super) fn named(&self, session: SessionKey, id: &MessageId) -> Option<MessageKey> {

@@ -273,7 +273,7 @@ pub enum ConnectError {
     #[error(transparent)]
     Add(#[from] AddError),
     /// The session ended before it had begun.
-    #[error("the session has not begun: {0:?}")]
+    #[error("the session has not begun: {0}")]
     Session(SessionEnd),
     /// It was not there in time.
     #[error("no session within {0:?}")]

@@ -133,7 +133,11 @@ impl Driver {
             // What was wanted of messages that are given bit by bit.
             state.route(now);
         }
-        let over = state.is_over() && (written || read.is_err());
+        let over = state.is_over();
+        if over && !written {
+            // What the engine still wants to say leaves behind what is under way.
+            self.output.length += state.engine.poll_transmit(now, &mut self.output.parts);
+        }
         let progress = matches!(read, Ok(Some(_))) || (written && self.output.has_remaining());
         let deadline = state.poll_timeout();
         // Reading may have become possible with what was taken just now.

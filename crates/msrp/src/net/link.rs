@@ -40,6 +40,8 @@ pub(super) struct State {
     registering: Option<Registering>,
     /// Whether there was a session that has been removed: without another one the connection ends.
     served: bool,
+    /// The place of a connection that has come and is nobody's yet.
+    place: Option<Place>,
     driver: Option<Waker>,
     wakes: Vec<Waker>,
     /// Tasks that wait for room for their messages.
@@ -52,6 +54,9 @@ pub(super) trait Doorman: Send + Sync + fmt::Debug {
     /// [`Connection::turn_away`].
     fn stranger(&self, link: &Weak<Shared>, state: &mut State, to: &Uri, from: &Path, now: Instant);
 }
+
+/// What keeps the number of connections small that are nobody's yet.
+pub(super) type Place = Box<dyn std::any::Any + Send>;
 
 /// What has come for a session.
 #[derive(Debug, Default)]
@@ -130,7 +135,7 @@ const BACKLOG: usize = 1 << 20;
 impl Shared {
     /// Begins to drive a connection over a stream.
     pub(super) fn start(stream: ByteStream, config: Config) -> Arc<Self> {
-        Self::start_with(stream, config, None, None)
+        Self::start_with(stream, config, None, None, None)
     }
 
     /// Begins to drive a connection over a stream, with somebody who knows of the sessions that its peer asks for.
@@ -139,6 +144,7 @@ impl Shared {
         config: Config,
         doorman: Option<Arc<dyn Doorman>>,
         ends: Option<Ends>,
+        place: Option<Place>,
     ) -> Arc<Self> {
         let engine = Connection::new(config, random::source(), Instant::now());
         let shared = Arc::new_cyclic(|this| {
@@ -153,6 +159,7 @@ impl Shared {
                 over: None,
                 registering: None,
                 served: false,
+                place,
                 driver: None,
                 wakes: Vec::new(),
                 crowd: Vec::new(),
@@ -237,7 +244,7 @@ impl Shared {
         poll_fn(|cx| {
             let mut state = self.lock();
             if state.engine.backlog() >= BACKLOG && !state.is_over() {
-                state.crowd.push(cx.waker().clone());
+                state.joins_crowd(cx.waker());
                 return Poll::Pending;
             }
             let put = state.put(session, message.take().expect("polled again after it was ready"));
@@ -260,7 +267,7 @@ impl Shared {
             if state.is_over() || !state.engine.is_sending(session) {
                 return Some(());
             }
-            state.crowd.push(waker.clone());
+            state.joins_crowd(waker);
             None
         })
         .await;
@@ -401,7 +408,15 @@ impl State {
     /// Has what comes for a session kept for it.
     pub(super) fn feed(&mut self, session: SessionKey) {
         let bound = self.engine.is_bound(session);
+        self.place = None;
         self.feeds.entry(session).or_default().bound |= bound;
+    }
+
+    /// A task waits for room, or for messages to come to an end. One that asks again has its place already.
+    fn joins_crowd(&mut self, waker: &Waker) {
+        if !self.crowd.iter().any(|other| other.will_wake(waker)) {
+            self.crowd.push(waker.clone());
+        }
     }
 
     /// Something is done with: the driver, where it had stopped reading and can go on.
@@ -612,6 +627,7 @@ impl State {
 
     fn close(&mut self, error: LinkError) {
         self.over.get_or_insert(error);
+        self.place = None;
         self.wakes.extend(self.requests.values_mut().filter_map(|answer| answer.waker.take()));
         self.wakes.extend(self.messages.values_mut().filter_map(|slot| slot.waker.take()));
         self.wakes.append(&mut self.crowd);

@@ -226,3 +226,30 @@ fn the_owners_requests_have_responses_or_none() {
     let sent = heads(&alice.put_out());
     assert_eq!(sent[0].text(HeaderName::ToPath), Some("msrps://relay.example.com;tcp"));
 }
+
+#[test]
+fn r36_octets_that_did_not_arrive_are_the_end_of_a_session() {
+    let report = |id: &str, status: &str| {
+        format!(
+            "MSRP r123 REPORT\r\nTo-Path: msrp://alice.example.com:7654/alice;tcp\r\n\
+             From-Path: msrp://bob.example.com:7654/bob;tcp\r\nMessage-ID: {id}\r\n\
+             Byte-Range: 1-1/1\r\nStatus: {status}\r\n-------r123$\r\n"
+        )
+    };
+    let mut alice = End::of("alice", "bob");
+    alice.send(Outgoing::new("a/b", "x").with_id("sent".parse().unwrap()));
+    let sent = heads(&alice.put_out());
+    // The next hop has it, and a hop behind that not.
+    alice.take(&response(&sent[0], "200 OK"));
+    // What is not wanted, what means something else, and what was never sent.
+    for (id, status) in [("sent", "000 413 enough"), ("sent", "123 408 other"), ("else", "000 408 lost")] {
+        alice.take(report(id, status).as_bytes());
+        assert_eq!(alice.engine.sessions(), 1, "{id} {status}");
+    }
+    alice.events();
+    alice.take(report("sent", "000 408 lost").as_bytes());
+    let events = alice.events();
+    let over = Event::SessionOver { session: alice.session, why: SessionEnd::Lossy(Code::TIMEOUT) };
+    assert!(matches!(events[0], Event::Report { .. }));
+    assert_eq!(events.last(), Some(&over));
+}

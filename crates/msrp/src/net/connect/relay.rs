@@ -171,7 +171,7 @@ impl RelayConnection {
         let window = config.window.min(WINDOW);
         let config = engine::Config { unbound_timeout: AGREEING, window, ..config };
         let agreed = Arc::new(Agreed { own: own.clone(), yet: AtomicBool::new(false) });
-        let link = Shared::start_with(stream, config, Some(agreed.clone()), None);
+        let link = Shared::start_with(stream, config, Some(agreed.clone()), None, None);
         let closes = Closes(Some(link.clone()));
         let use_path = link.register(registration).await.map_err(|error| ConnectError::Relay(error.to_string()))?;
         let path = path_for_sdp(&use_path, &own).map_err(|error| ConnectError::Relay(error.to_string()))?;

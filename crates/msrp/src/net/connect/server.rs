@@ -1,7 +1,8 @@
 //! The end that is connected to: listening ports, and the sessions that are expected there.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::collections::hash_map::Entry;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -79,11 +80,11 @@ impl Drop for Entered {
 /// The sessions that are expected.
 #[derive(Debug, Default)]
 struct Book {
-    entries: Mutex<HashMap<Uri, Entry>>,
+    entries: Mutex<HashMap<Uri, Wanted>>,
 }
 
 #[derive(Debug)]
-struct Entry {
+struct Wanted {
     options: Options,
     /// The peer's path, once it is known, and who waits for the peer.
     wanted: Option<(Path, oneshot::Sender<Found>)>,
@@ -102,8 +103,12 @@ struct Found {
 /// Connections that wait for one session's path to be known: more are turned away.
 const WAITING: usize = 8;
 
-/// Clients that are being let in at one time.
-const HANDSHAKES: usize = 256;
+/// Connections to a port that are nobody's yet: they are being let in, or have not said for which session they are. More wait in
+/// the system's queue, so that who connects and says nothing takes neither memory nor sockets without end.
+const STRANGERS: usize = 1024;
+
+/// The same from one address, whose further connections are closed: one client is not to keep the others out.
+const FROM_ADDRESS: usize = 64;
 
 impl Server {
     /// A server whose connections and sessions are like this.
@@ -181,7 +186,7 @@ impl Server {
 
 /// Lets clients in.
 async fn accept(listener: Arc<Listener>, timeout: Duration, config: engine::Config, book: Arc<Book>) {
-    let places = Arc::new(Semaphore::new(HANDSHAKES));
+    let (places, addresses) = (Arc::new(Semaphore::new(STRANGERS)), Addresses::default());
     while let Ok(place) = places.clone().acquire_owned().await {
         let incoming = match listener.incoming().await {
             Ok(Some(incoming)) => incoming,
@@ -191,21 +196,57 @@ async fn accept(listener: Arc<Listener>, timeout: Duration, config: engine::Conf
                 continue;
             }
         };
+        let remote = incoming.remote_endpoint().clone();
+        let Some(from) = addresses.enter(remote.ip().map(|address| address.ip())) else {
+            tracing::debug!(%remote, "too many connections from there that are for no session");
+            continue;
+        };
         let book = book.clone();
         tokio::spawn(async move {
-            let _place = place;
-            let remote = incoming.remote_endpoint().clone();
             match incoming.establish().timeout(timeout).await {
                 Ok(connection) => match connection.into_byte_stream() {
                     Ok(stream) => {
                         let ends = Ends::of(&stream);
-                        Shared::start_with(stream, config, Some(book), Some(ends));
+                        Shared::start_with(stream, config, Some(book), Some(ends), Some(Box::new((place, from))));
                     }
                     Err(error) => tracing::debug!(%remote, %error, "a connection that is no stream"),
                 },
                 Err(error) => tracing::debug!(%remote, %error, "a client did not get in"),
             }
         });
+    }
+}
+
+/// How many connections of each address are nobody's yet.
+#[derive(Debug, Clone, Default)]
+struct Addresses(Arc<Mutex<HashMap<Option<IpAddr>, usize>>>);
+
+/// One of them, as long as it is nobody's.
+struct Stranger {
+    addresses: Addresses,
+    address: Option<IpAddr>,
+}
+
+impl Addresses {
+    fn enter(&self, address: Option<IpAddr>) -> Option<Stranger> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        (*count < FROM_ADDRESS).then(|| {
+            *count += 1;
+            Stranger { addresses: self.clone(), address }
+        })
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut count) = counts.entry(self.address) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
     }
 }
 
@@ -259,7 +300,7 @@ impl Expected {
 }
 
 impl Book {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Uri, Entry>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uri, Wanted>> {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -268,7 +309,7 @@ impl Book {
         if entries.contains_key(uri) {
             return Err(ConnectError::Expected(Box::new(uri.clone())));
         }
-        entries.insert(uri.clone(), Entry { options, wanted: None, waiting: Vec::new(), bound: false });
+        entries.insert(uri.clone(), Wanted { options, wanted: None, waiting: Vec::new(), bound: false });
         Ok(())
     }
 
@@ -307,7 +348,7 @@ impl Doorman for Book {
             Some((uri, _)) => Some(uri.clone()),
             // What rewrites addresses has rewritten this one.
             None => {
-                let by_id = |(uri, entry): &(&Uri, &Entry)| entry.options.by_session_id && uri.is_session_of(to);
+                let by_id = |(uri, entry): &(&Uri, &Wanted)| entry.options.by_session_id && uri.is_session_of(to);
                 entries.iter().find(by_id).map(|(uri, _)| uri.clone())
             }
         };
