@@ -22,7 +22,10 @@ mod ranges;
 pub mod registration;
 pub mod relay;
 mod report;
+mod said;
 pub mod sdp;
+#[cfg(test)]
+mod testing;
 mod uri;
 
 pub use byte_range::{ByteRange, ByteRangeError, ByteRangeErrorKind};

@@ -231,7 +231,7 @@ pub enum SessionEnd {
     /// The peer does not know it (any more), or has it bound elsewhere.
     #[error("the peer says {code}: {said}", code = .0, said = said_of(*.0))]
     Unknown(Code),
-    /// A report says that a part of a message did not arrive, which is the end of a session (RFC 4975 7.1.4): what is missing can
+    /// A report says that a part of a message did not arrive, which is the end of a session (RFC 4975 7.3.2): what is missing can
     /// be sent in another one.
     #[error("a part of a message did not arrive: {0}")]
     Lossy(Code),

@@ -13,7 +13,7 @@ use super::session::{Session, SuccessReports};
 use super::{Connection, SessionEnd, SessionOver};
 use crate::assembly::{Dropped, Outcome, Started};
 use crate::content::MediaType;
-use crate::report::success_report;
+use crate::said::Said;
 use crate::{ByteRange, Code, FailureReport, Flag, Head, HeaderName, MessageId, Status};
 
 /// A chunk that is being read.
@@ -176,7 +176,7 @@ impl Connection {
             (covered, complete) = self.sender.reports.arrived(session, &id, range);
         } else if status.namespace() == 0 {
             if let Some(key) = self.sender.named(session, &id) {
-                // Nothing more of it is to be sent (RFC 4975 7.1.4, 10.5).
+                // Nothing more of it is to be sent (RFC 4975 7.3.2, 10.5).
                 let comment = status.comment().map(str::to_owned);
                 self.sender.give_up(key, outgoing::Outcome::Failed { code, comment }, &mut self.events);
             }
@@ -260,36 +260,5 @@ impl Connection {
         if its {
             self.frame = Frame::Unwanted;
         }
-    }
-}
-
-/// What the headers of a chunk say.
-#[derive(Debug)]
-struct Said {
-    id: MessageId,
-    range: ByteRange,
-    success: bool,
-    failure: FailureReport,
-}
-
-impl Said {
-    /// Nothing where one of them says nothing that makes sense.
-    fn in_head(head: &Head) -> Option<Self> {
-        // A copy, which keeps no read buffer in memory.
-        let id = MessageId::received(Bytes::copy_from_slice(head.value(HeaderName::MessageId)?))?;
-        let range = match head.value(HeaderName::ByteRange) {
-            Some(range) => ByteRange::from_bytes(range).ok()?,
-            // It is the first, then, and of unknown length.
-            None => ByteRange::new(1, None, None).ok()?,
-        };
-        let success = match head.text(HeaderName::SuccessReport) {
-            Some(text) => success_report(text).ok()?,
-            None => false,
-        };
-        let failure = match head.text(HeaderName::FailureReport) {
-            Some(text) => text.parse().ok()?,
-            None => FailureReport::Yes,
-        };
-        Some(Self { id, range, success, failure })
     }
 }

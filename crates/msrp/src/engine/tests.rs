@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::*;
+pub(super) use crate::testing::frames;
 use crate::{FailureReport, Flag, Head, HeaderName, Method};
 
 mod answers;
@@ -85,25 +86,6 @@ impl End {
             self.engine.handle_timeout(self.now);
         }
     }
-}
-
-/// The frames of what an end put out.
-pub(super) fn frames(octets: &[u8]) -> Vec<(Head, Vec<u8>, Flag)> {
-    let mut parser = Parser::default();
-    parser.push(Bytes::copy_from_slice(octets));
-    let (mut frames, mut head, mut content) = (Vec::new(), None, Vec::new());
-    while let Some(event) = parser.next_event().unwrap() {
-        match event {
-            crate::Event::Head(begun) => {
-                assert_eq!(begun.fault(), None, "{begun:?}");
-                head = Some(begun);
-            }
-            crate::Event::Content(part) => content.extend_from_slice(&part),
-            crate::Event::End(flag) => frames.push((head.take().unwrap(), std::mem::take(&mut content), flag)),
-        }
-    }
-    assert!(parser.is_between_frames() || head.is_some());
-    frames
 }
 
 /// Of each frame the method or code, the byte range, the length of its content, and the flag.

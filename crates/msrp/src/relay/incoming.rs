@@ -13,7 +13,8 @@ use super::route::{Astray, Paths, Route};
 use super::transaction::{Back, Forwarded, headers};
 use crate::engine::Carriage;
 use crate::parser::Event as Parsed;
-use crate::{ByteRange, Code, FailureReport, Flag, Head, HeadFault, HeaderName, MessageId, Method};
+use crate::said::Said;
+use crate::{ByteRange, Code, Flag, Head, HeadFault, HeaderName, Method};
 
 /// The most content of a request that is no `SEND` (RFC 4975 7.1: 10 240): it is kept until it is whole.
 pub const MAX_REQUEST: usize = 10_240;
@@ -288,29 +289,5 @@ impl Relay {
         if link.probation.is_some() && link.failures >= self.config.failures && !link.is_relay() {
             self.close(key, CloseReason::Failures);
         }
-    }
-}
-
-/// What the headers of a chunk say.
-struct Said {
-    id: MessageId,
-    range: ByteRange,
-    failure: FailureReport,
-}
-
-impl Said {
-    /// Nothing where one of them says nothing that makes sense.
-    fn in_head(head: &Head) -> Option<Self> {
-        let id = MessageId::received(Bytes::copy_from_slice(head.value(HeaderName::MessageId)?))?;
-        let range = match head.value(HeaderName::ByteRange) {
-            Some(range) => ByteRange::from_bytes(range).ok()?,
-            // It is the first, then, and of unknown length.
-            None => ByteRange::new(1, None, None).ok()?,
-        };
-        let failure = match head.text(HeaderName::FailureReport) {
-            Some(text) => text.parse().ok()?,
-            None => FailureReport::Yes,
-        };
-        Some(Self { id, range, failure })
     }
 }

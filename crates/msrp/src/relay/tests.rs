@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::digest::{Algorithm, AuthenticationInfo, Client, Credentials, DigestUri, Ha1};
-use crate::{Code, Flag, Head, HeaderName, Parser};
+use crate::{Code, Flag, Head, HeaderName};
 
 mod auth;
 mod chain;
@@ -247,29 +247,15 @@ impl Frame {
     }
 }
 
-/// The frames of what was put out, all of them whole and without a fault.
+/// The frames of what was put out, each without a fault.
 pub(super) fn frames(octets: &[u8]) -> Vec<Frame> {
-    let mut parser = Parser::default();
-    parser.push(Bytes::copy_from_slice(octets));
-    let (mut frames, mut head, mut content) = (Vec::new(), None, Vec::new());
-    while let Some(event) = parser.next_event().unwrap() {
-        match event {
-            crate::Event::Head(begun) => {
-                assert_eq!(begun.fault(), None, "{begun:?}");
-                head = Some(begun);
-            }
-            crate::Event::Content(part) => content.extend_from_slice(&part),
-            crate::Event::End(flag) => {
-                let head: Head = head.take().unwrap();
-                let line = String::from_utf8_lossy(head.as_bytes()).split("\r\n").next().unwrap().to_owned();
-                let id = head.transaction_id().to_string();
-                let start = line.strip_prefix(&format!("MSRP {id} ")).unwrap().to_owned();
-                frames.push(Frame { start, id, head, content: std::mem::take(&mut content), flag });
-            }
-        }
-    }
-    assert!(parser.is_between_frames(), "a frame that is not whole");
-    frames
+    let frame = |(head, content, flag): (Head, Vec<u8>, Flag)| {
+        let line = String::from_utf8_lossy(head.as_bytes()).split("\r\n").next().unwrap().to_owned();
+        let id = head.transaction_id().to_string();
+        let start = line.strip_prefix(&format!("MSRP {id} ")).unwrap().to_owned();
+        Frame { start, id, head, content, flag }
+    };
+    crate::testing::frames(octets).into_iter().map(frame).collect()
 }
 
 pub(super) fn starts(frames: &[Frame]) -> Vec<&str> {

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::escape::{escape, line_end, unescape};
+use super::escape::{escape, line_end, quoted_end, unescape};
 use super::header::is_name;
 use super::{CpimError, CpimErrorKind};
 
@@ -64,12 +64,7 @@ impl Address {
         let raw = raw.trim_matches(' ');
         let (name, rest) = match raw.strip_prefix('"') {
             Some(inside) => {
-                let mut escaped = false;
-                let end = inside.bytes().position(|byte| {
-                    let ends = byte == b'"' && !escaped;
-                    escaped = byte == b'\\' && !escaped;
-                    ends
-                })?;
+                let end = quoted_end(inside)?;
                 (&inside[..end], inside[end + 1..].trim_start_matches(' '))
             }
             None => {

@@ -2,6 +2,16 @@
 
 use std::borrow::Cow;
 
+/// Where the quote stands that ends a quoted text, of which this is what lies behind its first quote.
+pub(super) fn quoted_end(inside: &str) -> Option<usize> {
+    let mut escaped = false;
+    inside.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
+}
+
 /// What a text with escapes stands for. It never fails: what is no escape stands for what is behind its backslash
 /// (RFC 3862 2.3.1), and half of a pair of UTF-16 for U+FFFD.
 pub(super) fn unescape(raw: &str) -> Cow<'_, str> {

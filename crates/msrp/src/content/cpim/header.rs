@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::address::check_uri;
-use super::escape::unescape;
+use super::escape::{quoted_end, unescape};
 use super::{CPIM_NAMESPACE, CpimError, CpimErrorKind};
 use crate::content::mime::Line;
 
@@ -112,12 +112,7 @@ pub(in crate::content) fn read_parameter(text: &str) -> Option<(Parameter, &str)
     }
     let (value, rest) = match rest.strip_prefix('"') {
         Some(inside) => {
-            let mut escaped = false;
-            let end = inside.bytes().position(|byte| {
-                let ends = byte == b'"' && !escaped;
-                escaped = byte == b'\\' && !escaped;
-                ends
-            })?;
+            let end = quoted_end(inside)?;
             (unescape(&inside[..end]), &inside[end + 1..])
         }
         None => {
