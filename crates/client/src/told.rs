@@ -36,6 +36,16 @@ pub struct Ticket {
     full: bool,
     /// The room that it was told of, and how many messages had been handed over then.
     room: (u32, u64),
+    /// A list for the next outcomes.
+    spare: Vec<Told>,
+}
+
+impl Ticket {
+    /// Gives a list of outcomes back that have been seen: the next ones need no memory of their own then.
+    pub fn reuse(&mut self, mut told: Vec<Told>) {
+        told.clear();
+        self.spare = told;
+    }
 }
 
 /// What is new at a sender.
@@ -65,8 +75,10 @@ impl Sender {
     /// settled on the link, and as [`Sender::submit`].
     pub fn try_submit_told(&self, message: &Message, tag: Option<DeliveryTag>) -> Result<DeliveryTag, SendError> {
         let put = |state: &mut State, encoded: &[u8], content: Option<&bytes::Bytes>| {
-            let tag = self.free_tag(state, tag)?;
-            let how = Handover { tag: Some(tag), told: true, ..Handover::tracked(message.message_format()) };
+            // Without one, the next of our own is taken, and need not be looked for among those that were chosen.
+            let (chosen, tag) = (tag.is_some(), self.free_tag(state, tag)?);
+            let how =
+                Handover { tag: chosen.then_some(tag), told: true, ..Handover::tracked(message.message_format()) };
             self.put(state, encoded, content, how).map(|Put { .. }| tag)
         };
         self.encode_and(message, put).map_err(|held| match *held {
@@ -111,12 +123,16 @@ impl Sender {
     /// What is new: outcomes of [`Sender::try_submit_told`], room for messages where the receiver has granted credit or there was
     /// none when this was called last, that the receiver wants its credit back, or the end of the link, behind which nothing comes. The ticket is the caller's.
     pub fn poll_news(&self, ticket: &mut Ticket, cx: &Context<'_>) -> Poll<SenderNews> {
-        let Ticket { waits, credited, full, room: known } = ticket;
+        let Ticket { waits, credited, full, room: known, spare } = ticket;
         let news = |state: &mut State| {
             let drain = state.drain_news(self.link.key);
             let room = self.room_in(state);
             let entry = &mut state.links[self.link.key];
-            let told = std::mem::take(&mut entry.sends.told);
+            let told = if entry.sends.told.is_empty() {
+                Vec::new()
+            } else {
+                std::mem::replace(&mut entry.sends.told, std::mem::take(spare))
+            };
             // Credit may come between two messages, when nobody waits for it.
             let used = entry.sends.sent.wrapping_sub(known.1);
             let more = u64::from(room) > u64::from(known.0).saturating_sub(used);
@@ -133,6 +149,7 @@ impl Sender {
         };
         self.link.session.shared().poll_at(Place::Link(self.link.key), waits, cx, news)
     }
+
     /// Gives up the credit that is left, where the receiver asks for that: there is nothing more to send now. Otherwise it does
     /// nothing.
     pub fn drained(&self) {

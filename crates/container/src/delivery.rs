@@ -15,8 +15,26 @@ pub struct Delivery {
 
 #[derive(Debug, Clone)]
 enum End {
-    Came { receiver: Receiver, origin: Origin },
-    Sent { sender: Sender, tag: DeliveryTag, told: Option<Outcome>, settled: bool, open: Option<OpenDelivery> },
+    Came {
+        receiver: Receiver,
+        origin: Origin,
+    },
+    Sent {
+        sender: Sender,
+        tag: DeliveryTag,
+    },
+    /// One that was sent, as an event tells of it.
+    Told {
+        sender: Sender,
+        tag: DeliveryTag,
+        outcome: Option<Box<Outcome>>,
+        settled: bool,
+    },
+    /// One of which parts are still to be sent.
+    Open {
+        sender: Sender,
+        open: Box<OpenDelivery>,
+    },
 }
 
 impl Delivery {
@@ -25,16 +43,16 @@ impl Delivery {
     }
 
     pub(crate) fn sent(sender: Sender, tag: DeliveryTag) -> Self {
-        Self { end: End::Sent { sender, tag, told: None, settled: false, open: None } }
+        Self { end: End::Sent { sender, tag } }
     }
 
     pub(crate) fn open(sender: Sender, open: OpenDelivery) -> Self {
-        Self { end: End::Sent { sender, tag: open.tag(), told: None, settled: false, open: Some(open) } }
+        Self { end: End::Open { sender, open: Box::new(open) } }
     }
 
     pub(crate) fn told(sender: Sender, told: &Told) -> Self {
-        let (tag, outcome) = (told.tag, told.result.as_ref().ok().cloned());
-        Self { end: End::Sent { sender, tag, told: outcome, settled: told.by_peer, open: None } }
+        let outcome = told.result.as_ref().ok().cloned().map(Box::new);
+        Self { end: End::Told { sender, tag: told.tag, outcome, settled: told.by_peer } }
     }
 
     /// The tag, which names it on its link for as long as it is not settled.
@@ -42,7 +60,8 @@ impl Delivery {
     pub fn tag(&self) -> DeliveryTag {
         match &self.end {
             End::Came { origin, .. } => origin.delivery_tag(),
-            End::Sent { tag, .. } => *tag,
+            End::Sent { tag, .. } | End::Told { tag, .. } => *tag,
+            End::Open { open, .. } => open.tag(),
         }
     }
 
@@ -51,7 +70,7 @@ impl Delivery {
     pub fn link(&self) -> Link {
         match &self.end {
             End::Came { receiver, .. } => receiver.clone().into(),
-            End::Sent { sender, .. } => sender.clone().into(),
+            End::Sent { sender, .. } | End::Told { sender, .. } | End::Open { sender, .. } => sender.clone().into(),
         }
     }
 
@@ -59,7 +78,7 @@ impl Delivery {
     #[must_use]
     pub fn sender(&self) -> Option<&Sender> {
         match &self.end {
-            End::Sent { sender, .. } => Some(sender),
+            End::Sent { sender, .. } | End::Told { sender, .. } | End::Open { sender, .. } => Some(sender),
             End::Came { .. } => None,
         }
     }
@@ -69,7 +88,7 @@ impl Delivery {
     pub fn receiver(&self) -> Option<&Receiver> {
         match &self.end {
             End::Came { receiver, .. } => Some(receiver),
-            End::Sent { .. } => None,
+            End::Sent { .. } | End::Told { .. } | End::Open { .. } => None,
         }
     }
 
@@ -78,7 +97,7 @@ impl Delivery {
     pub fn session(&self) -> &Session {
         match &self.end {
             End::Came { receiver, .. } => receiver.session(),
-            End::Sent { sender, .. } => sender.session(),
+            End::Sent { sender, .. } | End::Told { sender, .. } | End::Open { sender, .. } => sender.session(),
         }
     }
 
@@ -99,7 +118,8 @@ impl Delivery {
     #[must_use]
     pub fn remote_state(&self) -> Option<Outcome> {
         match &self.end {
-            End::Sent { told, .. } => told.clone(),
+            End::Told { outcome, .. } => outcome.as_deref().cloned(),
+            End::Sent { .. } | End::Open { .. } => None,
             End::Came { .. } => self.states()?.1,
         }
     }
@@ -110,7 +130,8 @@ impl Delivery {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         match &self.end {
-            End::Sent { settled, .. } => *settled,
+            End::Told { settled, .. } => *settled,
+            End::Sent { .. } | End::Open { .. } => false,
             End::Came { .. } => self.states().is_none(),
         }
     }
@@ -120,7 +141,7 @@ impl Delivery {
             End::Came { receiver, origin } => {
                 receiver.inner.client.get()?.session().settler().states_of_origin(*origin)
             }
-            End::Sent { .. } => None,
+            End::Sent { .. } | End::Told { .. } | End::Open { .. } => None,
         }
     }
 
@@ -150,7 +171,7 @@ impl Delivery {
     fn in_parts(&self, ask: impl FnOnce(&Parts, Origin) -> bool) -> bool {
         match &self.end {
             End::Came { receiver, origin } => ask(&receiver.parts(), *origin),
-            End::Sent { .. } => false,
+            End::Sent { .. } | End::Told { .. } | End::Open { .. } => false,
         }
     }
 
@@ -159,9 +180,7 @@ impl Delivery {
     #[must_use]
     pub fn is_writable(&self) -> bool {
         match &self.end {
-            End::Sent { sender, open: Some(open), .. } => {
-                sender.inner.client.get().is_some_and(|client| client.can_append(open))
-            }
+            End::Open { sender, open } => sender.inner.client.get().is_some_and(|client| client.can_append(open)),
             _ => false,
         }
     }
@@ -187,7 +206,7 @@ impl Delivery {
 
     fn append(&self, part: &Bytes, more: bool) -> Result<(), SendError> {
         match &self.end {
-            End::Sent { sender, open: Some(open), .. } => sender.client()?.try_append(open, part, more),
+            End::Open { sender, open } => sender.client()?.try_append(open, part, more),
             // It was sent, or has come, as a whole.
             _ => Err(SendError::NotSent(LinkError::Closed)),
         }
@@ -195,7 +214,7 @@ impl Delivery {
 
     /// Gives up a message that was begun: the receiver throws away what it has. Of any other it does nothing.
     pub fn abort(&self) {
-        if let End::Sent { sender, open: Some(open), .. } = &self.end
+        if let End::Open { sender, open } = &self.end
             && let Some(client) = sender.inner.client.get()
         {
             client.abort_delivery(open);
@@ -248,7 +267,7 @@ impl Delivery {
     pub fn settle_as(&self, outcome: Outcome) -> Result<(), LinkError> {
         match &self.end {
             End::Came { receiver, origin } => client(receiver)?.session().settle_origin(*origin, outcome),
-            End::Sent { .. } => self.settle(),
+            End::Sent { .. } | End::Told { .. } | End::Open { .. } => self.settle(),
         }
     }
 
@@ -261,9 +280,9 @@ impl Delivery {
     pub fn settle(&self) -> Result<(), LinkError> {
         match &self.end {
             End::Came { .. } => self.settle_as(self.local_state().unwrap_or_else(failed)),
-            End::Sent { sender, tag, .. } => {
+            End::Sent { sender, .. } | End::Told { sender, .. } | End::Open { sender, .. } => {
                 if let Some(client) = sender.inner.client.get() {
-                    client.settle(tag);
+                    client.settle(&self.tag());
                 }
                 Ok(())
             }
@@ -278,14 +297,14 @@ impl Delivery {
     pub fn update(&self, outcome: Outcome) -> Result<(), LinkError> {
         match &self.end {
             End::Came { receiver, origin } => client(receiver)?.session().settler().update_origin(*origin, outcome),
-            End::Sent { .. } => Ok(()),
+            End::Sent { .. } | End::Told { .. } | End::Open { .. } => Ok(()),
         }
     }
 
     pub(crate) fn origin(&self) -> Option<Origin> {
         match &self.end {
             End::Came { origin, .. } => Some(*origin),
-            End::Sent { .. } => None,
+            End::Sent { .. } | End::Told { .. } | End::Open { .. } => None,
         }
     }
 }

@@ -24,13 +24,14 @@ impl Reactor {
         });
     }
 
-    pub(super) fn at_sender(&mut self, sender: Sender, ticket: Ticket, news: SenderNews) {
+    pub(super) fn at_sender(&mut self, sender: Sender, mut ticket: Ticket, news: SenderNews) {
         let SenderNews { told, room, writable, over, .. } = news;
         let link = Link::from(sender.clone());
         let scopes = Scopes::of_link(&link);
         for told in &told {
             self.told(scopes, &link, told);
         }
+        ticket.reuse(told);
         if (room > 0 || writable) && !link.is_closing() {
             self.call(scopes, &mut Event::on_link(&link), method!(on_sendable));
         }
