@@ -2,13 +2,16 @@
 
 use std::fmt;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::{HeaderName, TransactionId};
 
 mod scan;
 
 pub(crate) use scan::{Body, Scan, Scanned};
+
+/// Content of up to so many octets is copied where it is kept. A read buffer may have sixteen times as much.
+const KEPT: usize = 16 * 1024;
 
 /// The start line and the headers of a frame, as they came, octet for octet.
 ///
@@ -169,6 +172,20 @@ impl Head {
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {
         &self.raw
+    }
+
+    /// The same head, and content that goes with it, without the read buffer that both lie in: what somebody keeps must not keep
+    /// a buffer that is hundreds of times as large. Content that is not small keeps its own.
+    pub(crate) fn kept(mut self, content: Bytes) -> (Self, Bytes) {
+        let length = self.raw.len();
+        let with = if content.len() <= KEPT { content.len() } else { 0 };
+        let mut octets = BytesMut::with_capacity(length + with);
+        octets.extend_from_slice(&self.raw);
+        octets.extend_from_slice(&content[..with]);
+        let octets = octets.freeze();
+        self.raw = octets.slice(..length);
+        let content = if content.len() <= KEPT { octets.slice(length..) } else { content };
+        (self, content)
     }
 
     fn field(&self, name: HeaderName) -> Option<&Field> {

@@ -135,6 +135,7 @@ impl Connection {
         }
         if receive == Receive::Frames {
             self.frame = Frame::Owners(session);
+            let (head, _) = head.kept(Bytes::new());
             return self.tell(Event::Head { session, head });
         }
         let typed = head.value(HeaderName::ContentType).is_some();
@@ -191,6 +192,7 @@ impl Connection {
                 if head.method() == Some(Method::Nickname) && reports.iter().any(|name| head.value(*name).is_some()) {
                     return self.answer(Some(session), &head, Code::BAD_REQUEST, None);
                 }
+                let (head, content) = head.kept(content);
                 self.tell(Event::Request { session, head, content });
             }
         }

@@ -47,14 +47,8 @@ impl Connection {
         let options = its.assembly(parts);
         match its.assemblies.begin(said.id.as_bytes(), Some(said.range), options, now, &mut self.budget) {
             Ok(Started::New) if parts => {
-                let incoming = self.incoming(session, &said, head, true);
-                let began = Event::Began {
-                    session,
-                    incoming,
-                    head: head.clone(),
-                    id: said.id.clone(),
-                    size: said.range.total(),
-                };
+                let (incoming, head) = self.incoming(session, &said, head, true);
+                let began = Event::Began { session, incoming, head, id: said.id.clone(), size: said.range.total() };
                 self.tell(began);
             }
             Ok(_) => {}
@@ -66,16 +60,17 @@ impl Connection {
         Ok(said)
     }
 
-    /// Remembers a message until it is over.
-    fn incoming(&mut self, session: SessionKey, said: &Said, head: &Head, parts: bool) -> IncomingKey {
+    /// Remembers a message until it is over: what its parts go by, and its head as it is kept.
+    fn incoming(&mut self, session: SessionKey, said: &Said, head: &Head, parts: bool) -> (IncomingKey, Head) {
         self.incoming += 1;
         let key = IncomingKey { index: 0, serial: self.incoming };
         let Said { id, failure, range, .. } = said;
+        let (head, _) = head.clone().kept(Bytes::new());
         let incoming =
             Incoming { id: id.clone(), key, head: head.clone(), failure: *failure, size: range.total(), parts };
         let its = self.sessions.get_mut((session.index, session.serial)).expect("its chunk is being read");
         its.incoming.push(incoming);
-        key
+        (key, head)
     }
 
     pub(super) fn chunk_content(&mut self, content: Bytes, now: Instant) {
@@ -127,8 +122,8 @@ impl Connection {
                 match self.known(session, known) {
                     Some(Incoming { key: incoming, parts: true, .. }) => self.tell(Event::Completed { incoming, size }),
                     known => {
-                        let head = known.map_or_else(|| head.clone(), |known| known.head);
-                        let message = Message { head, id: said.id.clone(), content: buffer.into_bytes() };
+                        let (head, content) = known.map_or(head, |known| known.head).kept(buffer.into_bytes());
+                        let message = Message { head, id: said.id.clone(), content };
                         self.tell(Event::Message { session, message });
                     }
                 }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::config::Config;
 use super::keys::SessionKey;
 use super::request::empty_request;
@@ -185,6 +187,7 @@ impl Connection {
                 Ok(()) => self.note_bound(session),
             },
             What::Request { key, session } => {
+                let (head, _) = head.kept(Bytes::new());
                 self.tell(Event::Response { request: key, head });
                 if session.is_some() {
                     self.session_refused(session, code);

@@ -429,3 +429,28 @@ fn nothing_is_received_before_it_is_known_how() {
     assert_eq!(messages(&alice.events()), whole("m", "abcd"));
     assert_eq!(answers(&alice.put_out()), ["200"]);
 }
+
+#[test]
+fn r59_what_is_kept_does_not_keep_the_read_buffer() {
+    for receive in [Receive::Messages, Receive::Parts { above: 0 }, Receive::Frames] {
+        for (length, copied) in [(0, true), (100, true), (16 * 1024, true), (16 * 1024 + 1, false)] {
+            let mut alice = End::with("alice", "bob", Config::default(), |options| options.receive = receive);
+            let octets = Bytes::from(chunk("t001", "m", "", "", &"x".repeat(length), '$'));
+            let within = octets.as_ptr_range();
+            alice.engine.handle_input(alice.now, octets.clone());
+            let heads = alice.events().into_iter().filter_map(|event| match event {
+                Event::Message { message, .. } => {
+                    assert_eq!(within.contains(&message.content.as_ptr()), !copied, "{length}");
+                    assert_eq!(message.content.len(), length);
+                    Some(message.head)
+                }
+                Event::Began { head, .. } | Event::Head { head, .. } => Some(head),
+                _ => None,
+            });
+            let heads: Vec<_> = heads.collect();
+            assert_eq!(heads.len(), 1);
+            assert!(!within.contains(&heads[0].as_bytes().as_ptr()), "{receive:?}");
+            assert_eq!(heads[0].text(HeaderName::ContentType), Some("text/plain"));
+        }
+    }
+}
